@@ -13,7 +13,7 @@ def test_check_config_says_what_would_be_served(config: Path) -> None:
     assert ended.stdout == f"ok: 1 pool(s), gRPC on 127.0.0.1:0, store {store}\n"
     assert ended.returncode == 0
     (warning,) = ended.stderr.splitlines()
-    assert warning.startswith("warning: keys.encryption: private keys are kept in clear")
+    assert warning.startswith("warning: keys.encryption: private keys are stored in clear")
     assert not store.exists()
 
 

@@ -196,5 +196,5 @@ def test_what_may_be_read_by_others_is_warned_of(tmp_path: Path) -> None:
         f"chmod o= '{path}'\n"
     )
     (warning,) = run("check-config", "--config", str(configured(tmp_path, ""))).stderr.splitlines()
-    assert warning.startswith("warning: keys.encryption: private keys are kept in clear")
+    assert warning.startswith("warning: keys.encryption: private keys are stored in clear")
     assert run("check-config", TOKEND_DATA_DIR=str(tmp_path)).stderr == ""

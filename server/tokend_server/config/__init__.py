@@ -1,6 +1,6 @@
-"""The configuration: what tokend.toml and the environment may say, and all that is wrong with it at once.
+"""The configuration from tokend.toml and the environment, with a report of all its problems at once.
 
-A setting comes from the environment (`TOKEND_` + section + `_` + name), else from the file, else from its default.
+A setting is read from the environment (`TOKEND_` + section + `_` + name), else from the file, else it has its default.
 """
 
 from tokend_server.config.access import Audit, CallerLimitSettings, Callers, JwtIssuer, Limits, PolicySettings

@@ -1,4 +1,4 @@
-"""Who the callers are, what they may do and how often, and where it is recorded."""
+"""The settings of callers, the policy, limits and the audit log."""
 
 from collections import Counter
 from typing import Annotated, Literal, Self, TypeAlias
@@ -33,13 +33,13 @@ class JwtIssuer(Section):
         min_length=1, description="Accepted `aud` values: names of this service, at least one"
     )
     algorithms: list[Algorithm] = Field(min_length=1, description="Accepted `alg` values")
-    jwks_url: ProviderIssuer | None = Field(None, description="Where its keys are; default by discovery at the issuer")
-    ca_file: LocalPath | None = Field(None, description="PEM certificates of the authorities of its https")
+    jwks_url: ProviderIssuer | None = Field(None, description="URL of its keys; default by discovery at the issuer")
+    ca_file: LocalPath | None = Field(None, description="PEM certificates of the authorities that its https may use")
     bearer_token_file: LocalPath | None = Field(
-        None, description="File with the bearer token that its discovery demands, read for every fetch"
+        None, description="File with the bearer token that its discovery requires, read for every fetch"
     )
     clock_skew_seconds: ClockSkew = Field(
-        60.0, description="Grace for `exp`, `nbf` and `iat`: how far clocks may differ"
+        60.0, description="Tolerance for `exp`, `nbf` and `iat`: how far clocks may differ"
     )
 
 
@@ -47,34 +47,34 @@ class Callers(Section):
     """The callers' keys and the issuers of their tokens."""
 
     keys: dict[Name, Annotated[list[KeyDigest], Field(min_length=1)]] = Field(
-        {}, description="Digests of a caller's keys by its name, several while keys change: `sha256:HEX`"
+        {}, description="Digests of a caller's keys by its name, several during a rotation: `sha256:HEX`"
     )
     aws_keys: dict[Name, Annotated[list[AccessKeyId], Field(min_length=1)]] = Field(
-        {}, description="Ids of a caller's access keys for `aws.listen` by its name, several while keys change"
+        {}, description="Ids of a caller's access keys for `aws.listen` by its name, several during a rotation"
     )
     aws_key_file: LocalPath | None = Field(
         None,
-        description="File with 32 random bytes, or these as 64 hexadecimal digits or in base64, of which the secrets "
-        "of `callers.aws_keys` are made",
+        description="File with 32 random bytes, or these as 64 hexadecimal digits or in base64, from which the secrets "
+        "of `callers.aws_keys` are derived",
     )
     jwt: dict[Name, JwtIssuer] = Field({}, description="Issuers of callers' JWTs, by a name of your choice")
     max_token_bytes: int = Field(
-        8192, ge=1024, le=2**20, description="Longest JWT of a caller; `grpc.max_metadata_bytes` has to hold it too"
+        8192, ge=1024, le=2**20, description="Longest JWT of a caller; `grpc.max_metadata_bytes` must allow it too"
     )
 
     @model_validator(mode="after")
     def _access_keys_are_whole(self) -> Self:
         ids = Counter(access_key_id for each in self.aws_keys.values() for access_key_id in each)
-        problems = [f"aws_keys: {each} is there {count} times" for each, count in ids.items() if count > 1]
+        problems = [f"aws_keys: {each} occurs {count} times" for each, count in ids.items() if count > 1]
         if self.aws_keys and not self.aws_key_file:
-            problems.append("aws_key_file: is needed for aws_keys, whose secrets are made of it")
+            problems.append("aws_key_file: is needed for aws_keys, whose secrets are derived from it")
         if problems:
             raise ValueError("\n".join(problems))
         return self
 
 
 class PolicySettings(Section):
-    """What some callers may do."""
+    """A row of the policy: what some callers may do."""
 
     callers: list[CallerPattern] = Field(
         min_length=1, description="Patterns of callers' names; `*` stops at `/` and `:`, `**` does not"
@@ -90,7 +90,7 @@ class PolicySettings(Section):
 
 
 class CallerLimitSettings(Section):
-    """Limits for each of the callers that a pattern fits."""
+    """Limits for each of the callers that match a pattern."""
 
     calls_per_second: _Rate | None = Field(None, description="As `limits.calls_per_second`")
     calls_burst: _Burst | None = Field(None, description="As `limits.calls_burst`")
@@ -100,26 +100,26 @@ class CallerLimitSettings(Section):
 
 
 class Limits(Section):
-    """How much is taken from callers. Rates are for each identified caller, and for no other."""
+    """The limits of callers. Rates apply to each identified caller only."""
 
-    concurrent_calls: _Calls = Field(512, description="Calls, waiting ones included, above which further are refused")
+    concurrent_calls: _Calls = Field(512, description="Maximum of concurrent calls, including waiting ones")
     concurrent_calls_of_caller: _Calls | None = Field(
-        None, description="Calls of an identified caller that are worked on at once; default twice `grpc.threads`"
+        None, description="Maximum of concurrent calls of an identified caller; default twice `grpc.threads`"
     )
-    calls_per_second: _Rate = Field(200.0, description="Calls of an identified caller; 0: no limit")
-    calls_burst: _Burst = Field(400, description="Calls that may come at once after a pause")
+    calls_per_second: _Rate = Field(200.0, description="Calls a second of an identified caller; 0: no limit")
+    calls_burst: _Burst = Field(400, description="Burst of calls after a pause")
     new_identities_per_second: _Rate = Field(
-        50.0, description="Local engine: identities that an identified caller may create; 0: no limit"
+        50.0, description="Local engine: identities that an identified caller may create a second; 0: no limit"
     )
-    new_identities_burst: _Burst = Field(500, description="Identities that may be created at once after a pause")
+    new_identities_burst: _Burst = Field(500, description="Burst of new identities after a pause")
     replicas: int = Field(
         1,
         ge=1,
         le=1000,
-        description="Servers that share the calls of callers: each admits its part of rates and bursts",
+        description="Number of servers that share the calls: each admits its share of rates and bursts",
     )
     callers: dict[CallerPattern, CallerLimitSettings] = Field(
-        {}, description="Other limits for the callers that a pattern fits, the first that does"
+        {}, description="Other limits for callers that match a pattern; the first match applies"
     )
 
 
@@ -129,6 +129,6 @@ class Audit(Section):
     destination: AuditDestination = Field("none", description="`none`, `stdout` or `file:/PATH`")
     required: bool = Field(
         False,
-        description="Answer no call before its line is written, fail one whose line cannot be written, and record what "
-        "it will change before it does",
+        description="Answer calls only after their lines are written, fail calls whose lines cannot be written, and "
+        "record changes before they are made",
     )

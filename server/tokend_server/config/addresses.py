@@ -1,7 +1,7 @@
-"""The addresses that are listened on: `HOST:PORT`, or `unix:PATH` for gRPC. They mean the same on every listener.
+"""The addresses of listeners: `HOST:PORT`, or `unix:PATH` for gRPC, with the same syntax on every listener.
 
-A host is an IPv4 address, an IPv6 address in brackets, or a name. `0.0.0.0` and `[::]` both stand for all addresses of
-the machine, IPv4 and IPv6; `localhost` stands for 127.0.0.1 and ::1. Port 0 takes a free one.
+A host is an IPv4 address, an IPv6 address in brackets, or a name. `0.0.0.0` and `[::]` both mean all addresses of the
+machine, IPv4 and IPv6; `localhost` means 127.0.0.1 and ::1. Port 0 selects a free port.
 """
 
 import ipaddress
@@ -26,12 +26,12 @@ def host_and_port(address: str) -> tuple[str, int]:
     """Splits `host:port`, with an IPv6 host in brackets.
 
     Raises:
-        ValueError: It is not of that form.
+        ValueError: It has another form.
     """
     try:
         parts = urlsplit(f"//{address}")
         host, port = parts.hostname, parts.port
-    except ValueError:  # the text repeats the address
+    except ValueError:  # the text contains the address
         host, port = None, None
     if not host or port is None or parts.netloc != address or parts.username is not None:
         raise ValueError(_why_not_tcp(address))
@@ -40,29 +40,29 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 
 def _why_not_tcp(address: str) -> str:
-    """Why an address is not `HOST:PORT`; only what is known to hold no secret is repeated."""
+    """Returns why an address is not `HOST:PORT`; repeats it only if it cannot contain a secret."""
     if re.fullmatch(r":\d{1,5}", address, re.ASCII):
         return f"names no host: write [::]{address} for all addresses of the machine, or 127.0.0.1{address}"
     if address.startswith("unix"):
         return f"{_EXAMPLE}; only grpc.listen takes unix sockets"
     if "," in address:
-        return f"{_EXAMPLE}, and one alone"
+        return f"{_EXAMPLE}, and only one"
     if "://" in address:
         return f"{_EXAMPLE}, without a scheme"
     if address.count(":") > 1 and "[" not in address:
-        return f"{_EXAMPLE}: an IPv6 address stands in brackets"
+        return f"{_EXAMPLE}: an IPv6 address needs brackets"
     return _EXAMPLE
 
 
 def _check_host(host: str, *, bracketed: bool) -> None:
-    """Makes sure that a host is one, and that all who read it read the same."""
+    """Checks that a host is valid and unambiguous."""
     if host == "*":
-        raise ValueError("must name a host: [::] stands for all addresses of the machine")
+        raise ValueError("must name a host: [::] means all addresses of the machine")
     if bracketed:
-        if ipaddress.IPv6Address(host).ipv4_mapped:  # urlsplit has made sure that it is an address
-            raise ValueError("must have the IPv4 address itself, not the one mapped into IPv6")
+        if ipaddress.IPv6Address(host).ipv4_mapped:  # urlsplit has checked that it is an address
+            raise ValueError("must have the IPv4 address, not the IPv4-mapped IPv6 address")
     elif re.fullmatch(r"[\d.]+|0[xX].*", host):
-        # inet_aton(3) takes 127.1 and 0 for addresses.
+        # inet_aton(3) accepts 127.1 and 0 as addresses.
         if not _is_ip_address(host):
             raise ValueError("must have four numbers in an IPv4 address, as in 127.0.0.1:8080")
     elif not _NAME.fullmatch(host):
@@ -78,12 +78,12 @@ def _is_ip_address(host: str) -> bool:
 
 
 def is_wildcard(host: str) -> bool:
-    """Tells whether a host stands for all addresses of the machine."""
+    """Returns whether a host means all addresses of the machine."""
     return _is_ip_address(host) and str(ipaddress.ip_address(host)) in _WILDCARDS
 
 
 def is_local(address: str) -> bool:
-    """Tells whether only this machine can reach a listening address: a unix socket, or a loopback host."""
+    """Returns whether only this machine can reach an address: a unix socket, or a loopback host."""
     return address.startswith(UNIX) or is_loopback(host_and_port(address)[0])
 
 
@@ -98,13 +98,13 @@ def tcp_address(address: str) -> str:
 
 
 def grpc_address(address: str) -> str:
-    """Returns the address of a gRPC listener, with the path of a unix socket written out.
+    """Returns the address of a gRPC listener, with the expanded path of a unix socket.
 
     Raises:
         ValueError: It is none.
     """
     if address.startswith("unix-abstract:"):
-        raise ValueError("must not be an abstract socket, which any user of the machine may call: write unix:PATH")
+        raise ValueError("must not be an abstract socket, which all users of the machine can access: write unix:PATH")
     if not address.startswith(UNIX):
         return tcp_address(address)
     path = address.removeprefix(UNIX)
@@ -116,10 +116,10 @@ def grpc_address(address: str) -> str:
 
 
 def clashes(listeners: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Which addresses cannot be listened on beside each other, as `setting: why`.
+    """Yields the conflicts between addresses, as `setting: reason`.
 
     Args:
-        listeners: Settings and their addresses.
+        listeners: The settings and their addresses.
     """
     for number, (setting, address) in enumerate(listeners):
         for other_setting, other in listeners[:number]:
@@ -128,7 +128,7 @@ def clashes(listeners: Sequence[tuple[str, str]]) -> Iterator[str]:
             if address == other:
                 yield f"{setting}: {address} is already that of {other_setting}"
             else:
-                yield f"{setting}: {address} cannot be had beside {other} of {other_setting}: {_why(address, other)}"
+                yield f"{setting}: {address} conflicts with {other} of {other_setting}: {_why(address, other)}"
 
 
 def _clash(one: str, other: str) -> bool:
@@ -141,7 +141,7 @@ def _clash(one: str, other: str) -> bool:
 
 
 def _socket(address: str) -> str | None:
-    """The path of a unix socket, the same for all ways to write it; None for other addresses."""
+    """Returns the normalized path of a unix socket; None for other addresses."""
     return os.path.realpath(address.removeprefix(UNIX)) if address.startswith(UNIX) else None
 
 
@@ -153,8 +153,8 @@ def _hosts(host: str) -> frozenset[str]:
 
 def _why(one: str, other: str) -> str:
     if one.startswith(UNIX):
-        return "both stand for the same socket"
+        return "both are the same socket"
     wildcards = [each for each in (one, other) if is_wildcard(host_and_port(each)[0])]
     if wildcards:
-        return f"{' and '.join(wildcards)} stand{'s' * (len(wildcards) == 1)} for all addresses, IPv4 and IPv6"
-    return "both stand for the same address"
+        return f"{' and '.join(wildcards)} mean{'s' * (len(wildcards) == 1)} all addresses, IPv4 and IPv6"
+    return "both are the same address"

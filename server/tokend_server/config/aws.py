@@ -19,21 +19,22 @@ from tokend_server.config.pools import names_without_issuers
 
 
 class AwsCredentials(Section):
-    """The temporary AWS credentials that `GetCredentialsForIdentity` gives users' own devices."""
+    """The temporary AWS credentials that `GetCredentialsForIdentity` returns to users' own devices."""
 
     source: Literal["sts", "static"] | None = Field(
-        None, description="`sts`: of AWS STS, for tokend's tokens; `static`: made up, for tests; none: there are none"
+        None,
+        description="`sts`: from AWS STS, for tokend's tokens; `static`: fake ones for tests; none: no credentials",
     )
     static_for_others: bool = Field(False, description="Allow `static` on an address that others can reach")
     region: Region | None = Field(None, description="Region of STS; default that of each pool")
-    endpoint_url: EndpointUrl | None = Field(None, description="Where STS is; default AWS's endpoint of the region")
-    timeout_seconds: PositiveSeconds = Field(5.0, description="Longest that a call waits for STS, retries included")
-    connect_timeout_seconds: PositiveSeconds = Field(1.0, description="Longest that a connection takes")
-    max_attempts: int = Field(3, ge=1, le=10, description="Requests for one call; 1 retries nothing")
+    endpoint_url: EndpointUrl | None = Field(None, description="URL of STS; default AWS's endpoint of the region")
+    timeout_seconds: PositiveSeconds = Field(5.0, description="Timeout of calls to STS, including retries")
+    connect_timeout_seconds: PositiveSeconds = Field(1.0, description="Timeout of connections")
+    max_attempts: int = Field(3, ge=1, le=10, description="Maximum of requests for a call; 1: no retries")
 
     @property
     def profile(self) -> None:
-        """None: STS asks for no credentials of the service's own."""
+        """None: STS requires no credentials of the service's own."""
 
     @property
     def role_arn(self) -> None:
@@ -41,61 +42,61 @@ class AwsCredentials(Section):
 
 
 class DeclaredProvider(Section):
-    """A login provider of pools that callers make, as IAM would know it."""
+    """A login provider of managed pools, as it would be declared in IAM."""
 
     client_ids: list[str] = Field(
-        [], description="Accepted `aud` or `azp` values where a pool names the provider by its ARN"
+        [], description="Accepted `aud` or `azp` values if a pool refers to the provider by its ARN"
     )
     issuer: ProviderIssuer | None = Field(None, description="The provider's issuer; default https:// + its name")
     clock_skew_seconds: ClockSkew = Field(
-        300.0, description="Grace for `exp`, `nbf` and `iat` of its ID tokens: how far clocks may differ"
+        300.0, description="Tolerance for `exp`, `nbf` and `iat` of its ID tokens: how far clocks may differ"
     )
 
 
-#: A provider of which the configuration says nothing.
+#: A provider that is not in the configuration.
 _UNDECLARED = DeclaredProvider()
 
-#: What pools that callers make sign with, as Cognito does.
+#: The signing algorithm of managed pools, which is Cognito's.
 ALGORITHM_OF_MANAGED_POOLS: Final = "RS512"
 
 
 class Aws(TlsSettings):
     """The HTTP listener of Cognito's own API, for clients that are AWS's SDKs."""
 
-    listen: TcpAddress | None = Field(None, description="HOST:PORT; none: not served")
+    listen: TcpAddress | None = Field(None, description="HOST:PORT; none: the API is not served")
     insecure: bool = Field(False, description="Allow an address that others can reach without TLS")
-    threads: int = Field(16, ge=1, le=1024, description="Calls that are worked on at once")
+    threads: int = Field(16, ge=1, le=1024, description="Threads that work on calls")
     max_connections: int = Field(
         1000,
         ge=1,
         le=1_000_000,
-        description="Most connections; one more takes the place of the one that has got nothing for longest",
+        description="Maximum of connections; a further one replaces the longest idle one",
     )
 
     manage_pools: bool = Field(
-        False, description="Let callers make, change and delete pools, which the store keeps beside those of `pools`"
+        False, description="Let callers create, change and delete pools in the store, in addition to those in `pools`"
     )
     account_id: str = Field(
         "000000000000",
         pattern=r"^[0-9]{12}$",
-        description="AWS account in the ARNs of these pools, and in their tokens",
+        description="AWS account in the ARNs of managed pools, and in their tokens",
     )
     open_id_connect_providers: dict[str, DeclaredProvider] = Field(
         {},
-        description="Login providers of these pools, by Logins key, as IAM has them: `client_ids` for those that pools "
-        "name by ARN, and of any an `issuer`, if not https:// + key",
+        description="Login providers of managed pools by Logins key, as in IAM: `client_ids` of providers to which "
+        "pools refer by ARN and, if not https:// + key, `issuer`",
     )
     credentials: AwsCredentials = AwsCredentials()
 
     @property
     def guarded(self) -> Listener | None:
-        """The address with what guards it; None where nothing is served."""
+        """The address with its access settings; None if the API is not served."""
         if self.listen is None:
             return None
         return Listener(address=self.listen, **{name: getattr(self, name) for name in TlsSettings.model_fields})
 
     def declared_provider(self, name: str) -> DeclaredProvider:
-        """What is said of a login provider of pools that callers make."""
+        """Returns the settings of a login provider of managed pools."""
         return self.open_id_connect_providers.get(name, _UNDECLARED)
 
     @model_validator(mode="after")
@@ -117,6 +118,6 @@ class Aws(TlsSettings):
         credentials = self.credentials
         if credentials.source == "static" and not (listener.is_local or credentials.static_for_others):
             yield (
-                f"credentials.source: others can reach {self.listen}, and would take made-up credentials as AWS's: "
+                f"credentials.source: others can reach {self.listen}, and would mistake fake credentials for AWS's: "
                 "listen on a loopback address, or write static_for_others = true"
             )

@@ -1,4 +1,4 @@
-"""The whole configuration: all sections, and what has to fit between them."""
+"""The whole configuration: all sections, and conditions between them."""
 
 import os
 import re
@@ -29,17 +29,17 @@ from tokend_server.config.stores import SQLITE, kind_of
 from tokend_server.errors import ConfigError
 from tokend_server.model import ANONYMOUS
 
-#: The beginning of a pool id of Cognito's.
+#: The prefix of Cognito's pool ids.
 _AWS_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+:")
 
-#: Where the user has no data directory.
+#: The data directory if the user has none.
 _NO_HOME = Path(os.devnull)
 
 
 def _default_data_dir() -> Path:
     try:
         return user_data_path("tokend")
-    except RuntimeError:  # no home directory, as where a container runs under an unknown user id
+    except RuntimeError:  # no home directory, as in a container with an unknown user id
         return _NO_HOME
 
 
@@ -48,12 +48,12 @@ def _embedded_pools() -> dict[str, Pool]:
 
 
 class Config(BaseSettings):
-    """Everything that can be set. The defaults are the embedded default: loopback only, one ready pool."""
+    """All settings. The defaults are the embedded default: loopback only, one predefined pool."""
 
     model_config = SettingsConfigDict(
         extra="forbid",
         frozen=True,
-        case_sensitive=True,  # as TOML is: of [policy] and [Policy] one would be taken, and the other one lost
+        case_sensitive=True,  # as TOML: otherwise one of [policy] and [Policy] would be ignored
         env_prefix=PREFIX,
         env_nested_delimiter="_",
         env_nested_max_split=1,
@@ -99,7 +99,7 @@ class Config(BaseSettings):
 
     def _region_problems(self) -> Iterator[str]:
         if odd := [pool_id for pool_id in self.pools_of("cognito") if not _AWS_REGION.match(pool_id)]:
-            yield f"pools: the ids of Cognito's pools begin with an AWS region, unlike {', '.join(odd)}"
+            yield f"pools: ids of Cognito's pools must begin with an AWS region, unlike {', '.join(odd)}"
 
     def _address_problems(self) -> Iterator[str]:
         listeners = [("grpc.listen", address) for address in self.grpc.listen]
@@ -111,7 +111,7 @@ class Config(BaseSettings):
 
     def _store_problems(self) -> Iterator[str]:
         if self.pools_of("local") and not self.store.url and self.data_dir == _NO_HOME:
-            yield "data_dir: there is no home directory to have it in: set data_dir, or HOME"
+            yield "data_dir: there is no home directory for it: set data_dir, or HOME"
 
     def _listener_problems(self) -> Iterator[str]:
         for section, listeners in self._listeners.items():
@@ -176,7 +176,7 @@ class Config(BaseSettings):
                 "aws.open_id_connect_providers: they are for pools that callers make, and aws.manage_pools is not set"
             )
         if self.aws.manage_pools and not self.pools_of("local"):
-            yield "aws.manage_pools: there is no local pool, and so no store to keep others in: declare one"
+            yield "aws.manage_pools: there is no local pool, and so no store for managed pools: declare one"
         if not self.callers.aws_keys:
             yield "aws.listen: every request is signed: declare an access key in [callers.aws_keys]"
         if not self.policy:
@@ -196,7 +196,7 @@ class Config(BaseSettings):
         files = [("store.url", self.store_file)] if self.store_url.startswith(SQLITE) else []
         files += [(name, path) for name, path in named_paths(self) if name != "data_dir"]
         yield from (
-            f"audit.destination: is what {name} names, and lines would be added to it"
+            f"audit.destination: is the file of {name}, to which lines would be appended"
             for name, path in files
             if os.path.realpath(path) == log
         )
@@ -206,23 +206,23 @@ class Config(BaseSettings):
         return {"grpc": self.grpc.guarded, "sds": self.sds.guarded}
 
     def pools_of(self, engine: str) -> Mapping[str, Pool]:
-        """The pools behind which an engine stands."""
+        """Returns the pools of an engine."""
         return {identity_pool_id: pool for identity_pool_id, pool in self.pools.items() if pool.engine == engine}
 
     @property
     def signing_algorithms(self) -> frozenset[str]:
-        """What local pools sign with, those that callers may make among them."""
+        """The signing algorithms of local pools, including managed ones."""
         managed = {ALGORITHM_OF_MANAGED_POOLS} if self.aws.manage_pools else set[str]()
         return frozenset(managed | {pool.signing_algorithm for pool in self.pools_of("local").values()})
 
     @property
     def store_url(self) -> str:
-        """Where the store is."""
+        """The URL of the store."""
         return self.store.url or f"{SQLITE}{self.data_dir / 'tokend.db'}"
 
     @property
     def store_setting(self) -> str:
-        """The setting that says where the store is."""
+        """The setting from which the URL of the store is derived."""
         return "store.url" if self.store.url else "data_dir"
 
     @property
@@ -232,7 +232,7 @@ class Config(BaseSettings):
 
     @property
     def store_name(self) -> str:
-        """The store as operators know it: the path of a SQLite database, or the URL of another without its secrets."""
+        """The name of the store for operators: the path of a SQLite database, or another URL without its secrets."""
         return kind_of(self.store_url).shown(self.store_url)
 
     @property
@@ -255,15 +255,15 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # What is handed in comes from the file, and the environment goes before the file.
+        # The arguments are from the file; the environment takes precedence over the file.
         del env_settings, dotenv_settings, file_secret_settings
         return SettingsVariables(settings_cls, environment_variables()), init_settings
 
 
 def environment_variables() -> Mapping[str, tuple[str, str]]:
-    """The variable of every scalar setting, with its section (empty for the top level) and its name.
+    """Returns the variable of every scalar setting, with its section (empty for the top level) and its name.
 
-    The name of a setting in a table within a section is that of the table, a dot, and its own.
+    The name of a setting in a table of a section is the name of the table, a dot, and its own name.
     """
     return MappingProxyType(
         {

@@ -1,4 +1,4 @@
-"""Times that are written with their unit, such as `30d`."""
+"""Durations with a unit, such as `30d`."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-#: What stands in the place of a time that there shall not be.
+#: The value for no duration.
 OFF = "off"
 
 _FORM = re.compile(r"([1-9]\d{0,8})([smhd])")
@@ -15,10 +15,10 @@ _MOST = 3650 * _SECONDS["d"]
 
 
 def seconds_of(duration: str) -> int | None:
-    """The seconds of a duration; None for `off`.
+    """Returns the seconds of a duration; None for `off`.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: It is not a duration.
     """
     if duration == OFF:
         return None

@@ -1,4 +1,4 @@
-"""The URL of a store on Amazon DynamoDB: `dynamodb://TABLE?region=REGION`, and what else may be said in its query."""
+"""The URL of a store on Amazon DynamoDB: `dynamodb://TABLE?region=REGION` with optional parameters."""
 
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -7,20 +7,20 @@ from pydantic import Field, ValidationError
 
 from tokend_server.config.aws_client import AwsClientSettings, Region
 
-#: How such URLs look, for people.
+#: The form of such URLs in error texts.
 FORM = (
     "dynamodb://TABLE?region=REGION, with endpoint_url, profile, role_arn, kms_key_id, timeout_seconds, "
-    "connect_timeout_seconds and max_attempts where they are needed"
+    "connect_timeout_seconds and max_attempts as needed"
 )
 
 
 class DynamoDbTable(AwsClientSettings):
-    """A table, and how it is reached.
+    """A table, and the settings of its client.
 
     Attributes:
         table: Its name.
-        region: The region that it is in.
-        kms_key_id: The KMS key of a table that is made; None for the one that AWS manages for DynamoDB.
+        region: Its Region.
+        kms_key_id: The KMS key of a new table; None for the one that AWS manages for DynamoDB.
     """
 
     table: str = Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$")
@@ -33,14 +33,14 @@ def read_dynamodb(url: str) -> str:
     """Returns the URL of a table.
 
     Raises:
-        ValueError: It is none; the text names all that is wrong with it, and repeats no value.
+        ValueError: It is not such a URL; the text lists all problems without values.
     """
     table_of(url)
     return url
 
 
 def table_of(url: str) -> DynamoDbTable:
-    """The table that a URL names.
+    """Returns the table of a URL.
 
     Raises:
         ValueError: As `read_dynamodb`.
@@ -56,7 +56,7 @@ def table_of(url: str) -> DynamoDbTable:
     if len(given) < len(parameters):
         raise ValueError("must name each parameter once")
     if "table" in given:
-        raise ValueError("must name the table before the question mark alone")
+        raise ValueError("must name only the table before the question mark")
     try:
         return DynamoDbTable.model_validate({**given, "table": parts.netloc})
     except ValidationError as error:

@@ -1,8 +1,8 @@
-"""The variables of the environment that begin like settings: which are settings, which are others', which are mistakes.
+"""Environment variables with the prefix of settings: settings, variables of others, and mistakes.
 
-Kubernetes tells every container of a namespace where its Services are, by variables that begin with the Service's name
-("Accessing the Service", Environment variables); Docker does so for links of containers ("Legacy container links"). A
-Service named `tokend` or `tokend-grpc` so fills the environment with variables that begin with `TOKEND_`.
+Kubernetes sets variables with the addresses of Services in every container of their namespace, prefixed with the
+Service's name ("Accessing the Service", Environment variables); Docker does so for links of containers ("Legacy
+container links"). So a Service named `tokend` or `tokend-grpc` sets variables that begin with `TOKEND_`.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
-#: What the variable of every setting begins with.
+#: The prefix of the variables of settings.
 PREFIX = "TOKEND_"
 
 _PROTOCOL = "(?:TCP|UDP|SCTP)"
@@ -38,14 +38,14 @@ _SERVICE_VARIABLES = tuple(
     )
 )
 
-#: A linked container's own variables, which Docker repeats under the name of the link.
+#: A linked container's own variables, which Docker repeats with the name of the link as prefix.
 _OF_A_LINK = re.compile(r"(TOKEND_(?:[A-Z0-9_]*_)??)ENV_.+", re.ASCII)
 
 
 class SettingsVariables(EnvSettingsSource):
-    """Takes the settings from the environment, and nothing that only looks like one.
+    """Reads the settings from the environment, and ignores other variables with the same prefix.
 
-    Left to itself, it would take `TOKEND_GRPC_PORT` for a setting of [grpc], and know none of a table in a section.
+    The base class would read `TOKEND_GRPC_PORT` as a setting of [grpc], and no variable of a table in a section.
 
     Args:
         settings_cls: The settings.
@@ -53,10 +53,12 @@ class SettingsVariables(EnvSettingsSource):
     """
 
     def __init__(self, settings_cls: type[BaseSettings], known: Mapping[str, tuple[str, str]]) -> None:
-        super().__init__(settings_cls, case_sensitive=False)  # names of variables are in capitals
+        super().__init__(settings_cls, case_sensitive=False)  # names of variables are in upper case
         given = {name: place for name, place in known.items() if name in os.environ}
         self._in_tables = {place: os.environ[name] for name, place in given.items() if "." in place[1]}
-        names = {name.lower() for name, place in given.items() if place not in self._in_tables}  # env_vars has no case
+        names = {
+            name.lower() for name, place in given.items() if place not in self._in_tables
+        }  # env_vars is case-insensitive
         self.env_vars = {name: value for name, value in self.env_vars.items() if name in names}
 
     def __call__(self) -> dict[str, Any]:
@@ -70,9 +72,9 @@ class SettingsVariables(EnvSettingsSource):
         return values
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ANN401
-        """Reads a table's JSON; what is none stays text, to be reported with all other problems.
+        """Parses a table's JSON; other values stay text, so that they are reported with all other problems.
 
-        So does `null`, which would be taken for a variable that is not there.
+        So does `null`, which would count as an absent variable.
         """
         try:
             decoded = super().decode_complex_value(field_name, field, value)
@@ -84,18 +86,18 @@ class SettingsVariables(EnvSettingsSource):
 
 
 def service_variables(environment: Mapping[str, str]) -> list[str]:
-    """The names of the variables that tell of a Kubernetes Service or of a Docker link, sorted."""
+    """Returns the sorted names of the variables of Kubernetes Services and Docker links."""
     found = {name for name, value in environment.items() if _tells_of_a_service(name, value)}
     links = {name.removesuffix("NAME") for name in found if name.endswith("_NAME")}
     return sorted(found | {name for name in environment if (of := _OF_A_LINK.fullmatch(name)) and of[1] in links})
 
 
 def unknown_variables(environment: Mapping[str, str], known: Collection[str]) -> Iterator[str]:
-    """What is wrong with the variables that begin like settings and are none; those of services are passed over.
+    """Yields the problems of variables with the prefix that are not settings; those of services are ignored.
 
     Args:
         environment: All variables.
-        known: The names that mean something here.
+        known: The known names.
     """
     given = {name for name in environment if name.upper().startswith(PREFIX)}
     for name in sorted(given.difference(known, service_variables(environment))):
@@ -103,20 +105,20 @@ def unknown_variables(environment: Mapping[str, str], known: Collection[str]) ->
 
 
 def no_such_setting(name: str, known: Collection[str]) -> str:
-    """What is wrong with a name that is none of the known ones, with the one that may be meant."""
+    """Returns the problem of an unknown name, with a suggestion."""
     meant = get_close_matches(name, known, n=1, cutoff=0.8)
     return "there is no such setting" + "".join(f"; did you mean {each}?" for each in meant)
 
 
 def _each_once(pairs: Sequence[tuple[str, object]]) -> Mapping[str, object]:
-    """An object of JSON, whose names are there once, as those of tables in TOML are.
+    """Returns a JSON object, whose names must be unique, as in tables of TOML.
 
     Raises:
-        ValueError: One is there again, and a row of before would be lost.
+        ValueError: A name is duplicated, so that its first value would be lost.
     """
     names = dict(pairs)
     if len(names) < len(pairs):
-        raise ValueError("a name is there more than once")
+        raise ValueError("a name is duplicated")
     return names
 
 

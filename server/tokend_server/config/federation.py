@@ -1,4 +1,4 @@
-"""What other clouds demand of an issuer of OpenID Connect tokens, held against the tokens of local pools."""
+"""The requirements of other clouds on issuers of OpenID Connect tokens, and their check for local pools."""
 
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from tokend_server.hosts import names_inside
 
 
 class Cloud(StrEnum):
-    """Where tokens of local pools are exchanged for credentials."""
+    """A cloud that exchanges tokens of local pools for credentials."""
 
     AWS_STS = "aws-sts"
     ENTRA = "entra"
@@ -22,15 +22,15 @@ class Cloud(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FederatedPool:
-    """What another cloud gets to see of a local pool.
+    """The properties of a local pool that are visible to other clouds.
 
     Attributes:
         identity_pool_id: The `aud` of its tokens.
         issuer: Their `iss`.
         algorithm: Their `alg`.
-        longest_token: Seconds from `iat` to `exp` at most.
-        most_keys: How many keys of a family (`RSA`, `EC`) rotation has in the key set at once, at most.
-        fixed_tags: The tags of tokens whose tags the configuration sets, by the setting.
+        longest_token: The maximum number of seconds from `iat` to `exp`.
+        most_keys: The maximum number of keys of each family (`RSA`, `EC`) in the key set.
+        fixed_tags: The tags that the configuration sets, by setting.
     """
 
     identity_pool_id: str
@@ -42,12 +42,12 @@ class FederatedPool:
 
     @property
     def longest_subject(self) -> int:
-        """Octets of the longest `sub`: the pool's region, a colon, and a UUID."""
+        """The maximum length of `sub` in octets: the pool's region, a colon, and a UUID."""
         return len(self.identity_pool_id.partition(":")[0]) + len(":") + 36
 
 
 def federated_pools(config: Config) -> Iterator[FederatedPool]:
-    """The local pools as other clouds see them."""
+    """Yields the local pools as other clouds see them."""
     pools = config.pools_of("local")
     most_keys = _most_keys(config, config.signing_algorithms)
     for identity_pool_id, pool in pools.items():
@@ -81,19 +81,19 @@ def _longest_token(config: Config, identity_pool_id: str) -> int:
     return max(allowed, default=0)
 
 
-#: What is wrong with a pool by a rule, each in the form `setting: what and why`.
+#: Yields the problems of a pool by a rule, in the form `setting: what and why`.
 Check = Callable[[FederatedPool], Iterator[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a cloud demands.
+    """A requirement of a cloud.
 
     Attributes:
-        name: Its name, one for each of a cloud's.
+        name: Its name, unique for each cloud.
         text: The rule.
-        source: The page of the cloud's documentation that has it.
-        check: What of a pool is against it; None where the configuration cannot tell, so that operators have to look.
+        source: The page of the cloud's documentation.
+        check: Yields the violations of a pool; None if the configuration does not show them and operators must check.
     """
 
     name: str
@@ -110,10 +110,10 @@ def _https(pool: FederatedPool) -> Iterator[str]:
 def _public_host(pool: FederatedPool) -> Iterator[str]:
     host = (urlsplit(pool.issuer).hostname or "").removesuffix(".")
     if names_inside(host) or ("." not in host and ":" not in host) or host.endswith(_PRIVATE_DOMAINS):
-        yield f"issuer.url: must have a host that the internet reaches, since keys are fetched there, unlike {host}"
+        yield f"issuer.url: must have a host that the internet can reach to fetch keys, unlike {host}"
 
 
-#: Domains that the public DNS does not have (RFC 6761, RFC 6762, RFC 8375), and ICANN's for private use.
+#: Domains that are not in the public DNS (RFC 6761, RFC 6762, RFC 8375, and ICANN's for private use).
 _PRIVATE_DOMAINS = (".home.arpa", ".internal", ".invalid", ".local", ".localhost", ".test")
 
 
@@ -125,7 +125,7 @@ def _no_port(pool: FederatedPool) -> Iterator[str]:
 def _small_letters(pool: FederatedPool) -> Iterator[str]:
     netloc = urlsplit(pool.issuer).netloc
     if netloc != netloc.lower():
-        yield "issuer.url: must have its host in small letters: it is compared as text with what was registered"
+        yield "issuer.url: must have its host in lower case: it is compared as text with the registered URL"
 
 
 def _issuer_of(most: int) -> Check:
@@ -184,7 +184,7 @@ def _tags(pool: FederatedPool) -> Iterator[str]:
 
 
 def _is_tag_text(text: str) -> bool:
-    """Whether it has letters, separators, numbers and the signs in the pattern of STS's `Tag` alone."""
+    """Returns whether a text has only letters, separators, numbers and the signs in the pattern of STS's `Tag`."""
     return all(character in "_.:/=+-@" or unicodedata.category(character)[0] in "LZN" for character in text)
 
 
@@ -244,14 +244,14 @@ _GOOGLE_RULES = (
     Rule("keys reached", "Google fetches discovery and keys by https, with no self-signed certificate", _GOOGLE),
 )
 
-#: The rules of each cloud. `iat`, `exp` and `kid`, which all of them need, are in every token.
+#: The rules of each cloud. `iat`, `exp` and `kid`, which all clouds require, are in every token.
 RULES: Mapping[Cloud, Sequence[Rule]] = MappingProxyType(
     {Cloud.AWS_STS: _AWS_RULES, Cloud.ENTRA: _ENTRA_RULES, Cloud.GOOGLE: _GOOGLE_RULES}
 )
 
 
 def federation_problems(config: Config, clouds: Sequence[Cloud]) -> Sequence[str]:
-    """What is against the rules of the clouds, each as `setting: what and why (cloud: source)`, all at once."""
+    """Returns all violations of the clouds' rules, as `setting: what and why (cloud: source)`."""
     if clouds and not config.pools_of("local"):
         return [f"pools: none is local, and those of Cognito are AWS's to federate: nothing to check for {clouds[0]}"]
     problems = (
@@ -265,13 +265,13 @@ def federation_problems(config: Config, clouds: Sequence[Cloud]) -> Sequence[str
 
 
 def federation_checked(clouds: Sequence[Cloud]) -> Iterator[str]:
-    """What was checked where nothing is wrong, and what was not, a line a rule."""
+    """Yields the rules that were checked if there are no problems, and those that were not, one line each."""
     for cloud in clouds:
         for rule in RULES[cloud]:
             yield f"{cloud}: {'checked' if rule.check else 'not checked'}: {rule.text} ({rule.source})"
 
 
-#: What is set in a pool itself.
+#: The settings of a pool itself.
 _SETTINGS_OF_POOLS = ("id:", "signing_algorithm:")
 
 

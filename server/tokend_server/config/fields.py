@@ -1,4 +1,4 @@
-"""The kinds of values that settings have, with what is wrong with others."""
+"""The types of settings' values, with the texts of their errors."""
 
 import re
 from types import UnionType
@@ -16,36 +16,36 @@ from tokend_server.config.addresses import grpc_address, tcp_address
 from tokend_server.config.paths import expanded
 from tokend_server.hosts import is_secure
 
-#: How a destination begins that is a file.
+#: The prefix of a destination that is a file.
 FILE = "file:"
 
 #: A host name, an IPv4 address, or an IPv6 address without its brackets.
 _HOST = r"[A-Za-z0-9_.:-]+"
 
-#: The most that gRPC holds in a number of its settings.
+#: The maximum of numbers in gRPC's settings.
 MOST = 2**31 - 1
 
 
 def _split_commas(value: object) -> object:
-    """The parts of a text; a comma after the last one ends it, as lists in TOML may have one."""
+    """Returns the parts of a text; a trailing comma is allowed, as in lists of TOML."""
     return [part.strip() for part in value.strip().removesuffix(",").split(",")] if isinstance(value, str) else value
 
 
 def provider_issuer(url: str) -> str:
-    """Returns the URL of an issuer, if it can be one.
+    """Returns the URL of an issuer, if it is valid.
 
     Raises:
-        ValueError: It is none, for the reason in the text.
+        ValueError: It is not valid, for the reason in the text.
     """
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError:  # the text repeats a part of the URL
+    except ValueError:  # the text contains a part of the URL
         raise ValueError("must be a URL, such as https://tokens.example.internal, with a port up to 65535") from None
     if parts.scheme not in {"https", "http"} or not re.fullmatch(_HOST, parts.hostname or ""):
         raise ValueError("must be a URL, such as https://tokens.example.internal")
     if parts.username is not None or port == 0:
-        raise ValueError("must name a host and, where it is not the scheme's own, a port, and no user")
+        raise ValueError("must have a host, a port unless it is the scheme's default, and no user")
     if re.search("[?#]", url):
         raise ValueError("must have no query and no fragment")
     if not is_secure(parts.scheme, parts.hostname or ""):
@@ -72,9 +72,9 @@ EndpointUrl = Annotated[str, AfterValidator(_endpoint_url)]
 ProviderIssuer = Annotated[str, AfterValidator(provider_issuer)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
-#: More than an hour would hide a clock that is plainly wrong.
+#: A larger skew than an hour would hide a wrong clock.
 ClockSkew = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
-#: Of the 55 characters of an id, those of identities have 37 behind the region.
+#: An id has 55 characters; ids of identities have 37 after the region.
 PoolId = Annotated[str, Field(max_length=55, pattern=r"^[A-Za-z0-9_-]{1,18}:[0-9a-f-]+$")]
 
 
@@ -85,26 +85,26 @@ CallerPatterns = Annotated[list[CallerPattern], *CommaSeparated]
 AccessKeyId = Annotated[str, AfterValidator(check_access_key_id)]
 KeyDigest = Annotated[str, AfterValidator(check_digest)]
 AuditDestination = Annotated[str, AfterValidator(_audit_destination)]
-#: A name that stands in the name of a caller or of a row.
+#: A name that is part of the name of a caller or of a row.
 Name = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
 class Section(BaseModel):
-    """A table of the file: nothing unknown in it, and never changed."""
+    """A table of the file: immutable, without unknown settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_value_is_a_number(cls, value: object, info: ValidationInfo) -> object:
-        """Refuses what pydantic takes for 1 or 0."""
+        """Refuses true and false, which pydantic would read as 1 and 0."""
         if isinstance(value, bool) and _is_number(cls.model_fields[info.field_name or ""].annotation):
             raise ValueError("must be a number, not true or false")
         return value
 
 
 def _is_number(kind: object) -> bool:
-    """Whether a type is a number's, or may be one."""
+    """Returns whether a type is a number, or a union with one."""
     if get_origin(kind) is Annotated:
         return _is_number(get_args(kind)[0])
     return (
@@ -115,6 +115,6 @@ def _is_number(kind: object) -> bool:
 
 
 def section_of(field: FieldInfo) -> type[Section] | None:
-    """The table that a field is; None for a setting."""
+    """Returns the type of a field that is a table; None for a setting."""
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, Section) else None

@@ -1,4 +1,4 @@
-"""The URL that becomes the `iss` of tokens: what it may not say, and what others would not take."""
+"""The URL that becomes the `iss` of tokens: its validation, and warnings about others' restrictions."""
 
 import re
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ AWS_DOMAINS = (
     "sc2s.sgov.gov",
 )
 
-#: Characters of an OpenID Connect provider's URL in IAM (CreateOpenIDConnectProvider, Url).
+#: The maximum length in characters of an OpenID Connect provider's URL in IAM (CreateOpenIDConnectProvider, Url).
 IAM_MOST_CHARACTERS = 255
 
 _COGNITO = re.compile(r"(?:^|\.)cognito-(?:identity|idp)(?:[.-]|$)")
@@ -37,14 +37,14 @@ _URL_CHARACTERS = re.compile(r"[\w.~:/\[\]@!$&'()*+,;=%-]+", re.ASCII)
 
 def _issuer_url(url: str) -> str:
     if url.endswith("/"):
-        raise ValueError("must have no slash at its end, since verifiers compare it with `iss` letter by letter")
+        raise ValueError("must not end with a slash, because verifiers compare it with `iss` character by character")
     provider_issuer(url)
     if not _URL_CHARACTERS.fullmatch(url):
-        raise ValueError("must have the characters of a URL alone, others percent-encoded")
+        raise ValueError("must have only the characters of a URL, others percent-encoded")
     if {".", ".."} & set(urlsplit(url).path.split("/")):
         raise ValueError("must have no dot segments in its path, which verifiers would resolve")
     if _claims_to_be_cognito(urlsplit(url).hostname or ""):
-        raise ValueError("must not be one of Amazon Cognito's: a local token must not pass for AWS's")
+        raise ValueError("must not be one of Amazon Cognito's: local tokens must not look like AWS's")
     return url
 
 
@@ -56,19 +56,19 @@ def _claims_to_be_cognito(host: str) -> bool:
 
 
 def issuer_warnings(url: str) -> Iterator[str]:
-    """Why IAM or STS would refuse an issuer that others may take."""
+    """Yields the reasons for which IAM or STS would refuse an issuer that others may accept."""
     parts = urlsplit(url)
     if parts.scheme != "https":
-        yield "IAM takes https alone"
+        yield "IAM accepts only https"
     if parts.port is not None:
-        yield "IAM takes no issuer with a port"
+        yield "IAM accepts no issuer with a port"
     if len(url) > IAM_MOST_CHARACTERS:
-        yield f"IAM takes {IAM_MOST_CHARACTERS} characters at most, and these are {len(url)}"
+        yield f"IAM accepts at most {IAM_MOST_CHARACTERS} characters, and these are {len(url)}"
     if parts.netloc != parts.netloc.lower():
-        yield "has capitals in its host: IAM and STS compare it as text, and clients may write hosts in small letters"
+        yield "has upper case in its host: IAM and STS compare it as text, and clients may write hosts in lower case"
     if parts.scheme == "https" and is_loopback(parts.hostname or ""):
         yield "AWS fetches the keys from the issuer, and cannot reach this host"
 
 
-#: The URL of an issuer of one's own.
+#: The URL of the service's own issuer.
 IssuerUrl = Annotated[str, AfterValidator(_issuer_url)]

@@ -1,4 +1,4 @@
-"""The times of signing keys that belong together, and what has to hold between them."""
+"""The times of signing keys, and the conditions between them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,31 +7,31 @@ from tokend_server.errors import ConfigError
 
 _DAY = 86_400
 
-#: How far the clocks of two processes may be apart, in seconds.
+#: The maximum difference of the clocks of two processes, in seconds.
 CLOCK_SKEW = 300
 
-#: What an algorithm's keys may be at most in a key set: libraries refuse one above 50 KB, which has 110 keys of RSA.
+#: The maximum number of an algorithm's keys in a key set: libraries refuse sets above 50 KB, which is 110 RSA keys.
 _MOST_KEYS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class KeyTimes:
-    """How many seconds lie between the steps in the life of a key.
+    """The times in the life of a key, in seconds.
 
     Attributes:
-        rotate_every: A key signs for so long; None: until an operator adds the next.
-        publish_before: A key is published for so long before it signs; 0: it signs at once.
-        cache_age: Verifiers may keep the key set that they have fetched for so long.
-        refresh: A process that serves reads the keys of the store again after so long.
-        clock_skew: The clocks of two processes differ by so much at most.
-        about_to_sign: So long before it signs, a key can no longer be taken out.
-        longest_token: No token is valid for longer.
-        tokens_last: When another key has begun to sign, tokens of the one before may be valid for so long: their
-            longest life, the time until each process signs with the new key, and some for verifiers with slow clocks.
-        when_seen: A key signs before its time when all verifiers are seen to have it.
+        rotate_every: How long a key signs; None: until an operator adds the next.
+        publish_before: How long a key is published before it signs; 0: it signs at once.
+        cache_age: How long verifiers may cache a key set.
+        refresh: The interval at which servers read the keys of the store.
+        clock_skew: The maximum difference of the clocks of two processes.
+        about_to_sign: How long before it signs a key can no longer be removed.
+        longest_token: The maximum duration of a token.
+        tokens_last: How long tokens of a key may be valid after the next key has started to sign: their maximum
+            duration, the time until each server signs with the new key, and a reserve for verifiers with slow clocks.
+        when_seen: Whether a key signs early once all verifiers have it.
 
     Raises:
-        ConfigError: They do not fit each other; the problems say what that would break.
+        ConfigError: The times are inconsistent; the problems describe the consequences.
     """
 
     rotate_every: int | None = 30 * _DAY
@@ -50,34 +50,34 @@ class KeyTimes:
 
     @property
     def verifiers_know_by(self) -> float:
-        """Seconds from when a key is added until each process publishes it and no verifier keeps an older key set."""
+        """Seconds from a key's addition until all servers publish it and no verifier caches an older key set."""
         return self.refresh + self.cache_age
 
     @property
     def soonest(self) -> int:
-        """Seconds from when a key is added until it may sign, at least."""
+        """The minimum number of seconds from a key's addition until it may sign."""
         if not self.when_seen:
             return self.publish_before
         return min(self.publish_before, self.cache_age + self.about_to_sign)
 
     @property
     def shortest_notice(self) -> int:
-        """Seconds from when the keys of the store say that a key signs next until it does, at least."""
+        """The minimum number of seconds from a change in the store by which a key signs next until it signs."""
         return min(self.publish_before, self.about_to_sign) if self.when_seen else self.publish_before
 
     @property
     def old_key_stops_by(self) -> float:
-        """Seconds from when a key begins to sign by one clock until the last token of the one before has expired."""
+        """Seconds from a key's first signature by one clock until the last token of the previous key has expired."""
         return self.verifiers_know_by + self.clock_skew + self.longest_token
 
     def _problems(self) -> Iterator[str]:
         if self.refresh <= 0:
-            yield f"refresh ({self.refresh:g} s) must be above 0: processes would never follow the store"
+            yield f"refresh ({self.refresh:g} s) must be above 0: servers would never read the store again"
         if self.refresh + self.clock_skew >= self.about_to_sign:
             yield (
                 f"about_to_sign ({self.about_to_sign} s) must be above refresh + clock_skew "
-                f"({self.refresh + self.clock_skew:g} s): a process that has not read yet that a key was taken out "
-                "would sign with it"
+                f"({self.refresh + self.clock_skew:g} s): a server that has not yet read the removal of a key would "
+                "sign with it"
             )
         if self.publish_before:
             yield from self._publishing_problems()
@@ -86,7 +86,7 @@ class KeyTimes:
         if self.tokens_last < self.old_key_stops_by:
             yield (
                 f"tokens_last ({self.tokens_last} s) must not be below refresh + cache_age + clock_skew + "
-                f"longest_token ({self.old_key_stops_by:g} s): a key could be taken out "
+                f"longest_token ({self.old_key_stops_by:g} s): a key could be removed "
                 "while tokens that it has signed are valid"
             )
         if self.rotate_every:
@@ -94,7 +94,7 @@ class KeyTimes:
             if keys > _MOST_KEYS:
                 yield (
                     f"rotate_every ({self.rotate_every} s) would have {keys} keys of an algorithm published at once, "
-                    f"more than {_MOST_KEYS}: verifiers would refuse a key set that is so large"
+                    f"more than {_MOST_KEYS}: verifiers would refuse such a large key set"
                 )
 
     def _publishing_problems(self) -> Iterator[str]:
@@ -107,19 +107,19 @@ class KeyTimes:
         if self.publish_before <= self.about_to_sign:
             yield (
                 f"publish_before ({self.publish_before} s) must be above about_to_sign ({self.about_to_sign} s): "
-                "a key that was added by mistake could never be taken out before it signs"
+                "a key that was added by mistake could never be removed before it signs"
             )
 
     def _seeing_problems(self) -> Iterator[str]:
         soonest = self.cache_age + self.about_to_sign
         if self.publish_before <= soonest:
             yield (
-                f"publish_before ({self.publish_before} s) must be above cache_age + about_to_sign ({soonest} s) where "
-                "keys sign when seen: none could sign before its time"
+                f"publish_before ({self.publish_before} s) must be above cache_age + about_to_sign ({soonest} s) if "
+                "keys sign when seen: no key could sign early"
             )
         if self.rotate_every and self.rotate_every < 2 * self.publish_before:
             yield (
                 f"rotate_every ({self.rotate_every} s) must not be below twice publish_before "
-                f"({2 * self.publish_before} s) where keys sign when seen: they would change far more often than "
-                "rotate_every says"
+                f"({2 * self.publish_before} s) if keys sign when seen: they would change far more often than "
+                "rotate_every"
             )

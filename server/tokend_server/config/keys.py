@@ -12,15 +12,15 @@ from tokend_server.config.key_times import CLOCK_SKEW, KeyTimes
 from tokend_server.config.kms import Kms
 from tokend_server.errors import ConfigError
 
-#: For how long verifiers may keep a key set, if keys are published early enough, and for how long at least.
+#: The maximum and the minimum time for which verifiers may cache a key set.
 _LONGEST_CACHE_AGE, _SHORTEST_CACHE_AGE = 300, 60
 
-#: What is left to readings that are late.
+#: The reserve for late reads, in seconds.
 _LATE = 30
 
 
 class Keys(Section):
-    """Where signing keys are, and when they change."""
+    """The location and the rotation of signing keys."""
 
     rotate_every: Duration = Field(
         "30d",
@@ -28,16 +28,16 @@ class Keys(Section):
     )
     publish_before: Duration = Field(
         "1h",
-        description="How long a key is published before it signs: longer than any verifier keeps the keys that it has "
-        "fetched; `off`: verifiers that do not ask again for an unknown key refuse its first tokens",
+        description="How long a key is published before it signs: longer than any verifier caches keys; `off`: "
+        "verifiers that do not fetch keys again for an unknown one refuse its first tokens",
     )
     activate: Literal["after publish_before", "when seen"] = Field(
         "after publish_before",
-        description="When the next key signs: after `publish_before`, or before that when every verifier that fetched "
-        "keys within the last day has it",
+        description="When the next key signs: after `publish_before`, or earlier once every verifier that fetched keys "
+        "within the last day has it",
     )
     signer: Literal["store", "aws-kms"] = Field(
-        "store", description="Where new keys are, and sign: in the store, or in AWS KMS, which they never leave"
+        "store", description="Location of new keys: in the store, or in AWS KMS, which they never leave"
     )
     kms: Kms = Kms()
     encryption: Encryption = Encryption()
@@ -52,9 +52,9 @@ class Keys(Section):
         if self.kms.region:
             return
         if self.signer == "aws-kms":
-            yield 'kms.region must name the region in which keys are made, for signer = "aws-kms"'
+            yield 'kms.region must name the region in which keys are created, for signer = "aws-kms"'
         if any(not each.startswith("arn:") for each in self.encryption.kms_key_ids):
-            yield "kms.region must name the region of KMS keys in encryption that are not given by their ARNs"
+            yield "kms.region must name the region of KMS keys in encryption that are not given as ARNs"
 
     def _time_problems(self) -> Iterator[str]:
         try:
@@ -67,7 +67,7 @@ class Keys(Section):
         """The times of keys.
 
         Raises:
-            ConfigError: They do not fit each other.
+            ConfigError: They are inconsistent.
         """
         publish_before = seconds_of(self.publish_before) or 0
         return KeyTimes(
@@ -79,7 +79,7 @@ class Keys(Section):
 
 
 def _cache_age(publish_before: int) -> int:
-    """For how long verifiers may keep a key set, so that they have each key before it signs."""
+    """Returns the seconds for which verifiers may cache a key set, so that they have each key before it signs."""
     if not publish_before:
         return 0
     return min(_LONGEST_CACHE_AGE, max(_SHORTEST_CACHE_AGE, publish_before - CLOCK_SKEW - _LATE))

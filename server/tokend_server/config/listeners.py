@@ -1,4 +1,4 @@
-"""The gRPC listeners: where they are, what guards them, and how each tells who calls."""
+"""The settings of gRPC listeners: addresses, TLS and authenticators."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, Self, TypeAlias
@@ -11,40 +11,41 @@ from tokend_server.config.fields import MOST, Addresses, CallerPatterns, CommaSe
 from tokend_server.config.paths import LocalPath
 from tokend_server.tls_files import TlsFiles
 
-#: What authenticates callers.
+#: The authenticators of callers.
 Authenticator: TypeAlias = Literal["mutual_tls", "jwt", "bearer_key", "x_forwarded_client_cert"]
 
-#: Calls at once on a connection that no client should have to do without, however few threads there are.
+#: The minimum number of concurrent calls on a connection, however few threads there are.
 _LEAST_STREAMS = 32
 
 
 class TlsSettings(Section):
-    """The files of the TLS of an address."""
+    """The TLS files of an address."""
 
     tls_certificate_file: LocalPath | None = Field(
-        None, description="PEM certificate chain; turns TLS on for TCP addresses"
+        None, description="PEM certificate chain; enables TLS on TCP addresses"
     )
     tls_private_key_file: LocalPath | None = Field(None, description="PEM private key of the certificate")
     tls_client_ca_file: LocalPath | None = Field(
-        None, description="PEM certificates of the authorities whose clients may connect; no other client may"
+        None,
+        description="PEM certificates of the authorities of clients; clients without such a certificate are refused",
     )
 
 
 class AddressGuard(TlsSettings):
-    """What guards an address and tells who calls there."""
+    """The TLS files and the authenticators of an address."""
 
     identify_by: Annotated[list[Authenticator], *CommaSeparated] = Field(
         [],
-        description="Authenticators of callers, the first that fits: `mutual_tls`, `jwt`, `bearer_key`, "
+        description="Authenticators of callers, in order: `mutual_tls`, `jwt`, `bearer_key`, "
         "`x_forwarded_client_cert`; none: callers are not identified",
     )
     trusted_proxies: CallerPatterns = Field(
-        [], description="Patterns of callers whose `x-forwarded-client-cert` is believed, on TCP addresses"
+        [], description="Patterns of callers whose `x-forwarded-client-cert` is trusted, on TCP addresses"
     )
 
 
 class Guard(AddressGuard):
-    """What guards an address of calls."""
+    """The access settings of an address for calls."""
 
     shared_connections: bool | None = Field(
         None,
@@ -54,7 +55,7 @@ class Guard(AddressGuard):
 
 
 class Listener(Guard):
-    """One address with what guards it."""
+    """An address with its access settings."""
 
     address: GrpcAddress
 
@@ -65,7 +66,7 @@ class Listener(Guard):
 
     @property
     def socket_path(self) -> str:
-        """The path of the unix socket that it is."""
+        """The path of its unix socket."""
         return self.address.removeprefix(UNIX)
 
     @property
@@ -82,13 +83,13 @@ class Listener(Guard):
 
     @property
     def tls_files(self) -> TlsFiles | None:
-        """The files of its TLS; None where it has none."""
+        """Its TLS files; None if it has none."""
         if self.is_unix_socket or self.tls_certificate_file is None or self.tls_private_key_file is None:
             return None
         return TlsFiles(self.tls_certificate_file, self.tls_private_key_file, self.tls_client_ca_file)
 
     def problems(self) -> Iterator[str]:
-        """What contradicts itself here."""
+        """Yields contradictions between its settings."""
         if not self.is_unix_socket:
             yield from self._tls_problems()
         if "mutual_tls" in self.identify_by:
@@ -113,7 +114,7 @@ class Listener(Guard):
     def _proxy_problems(self) -> Iterator[str]:
         before = self.identify_by[: self.identify_by.index("x_forwarded_client_cert")]
         if "mutual_tls" in before:
-            yield "x_forwarded_client_cert must stand before mutual_tls, which would take the proxy for the caller"
+            yield "x_forwarded_client_cert must come before mutual_tls, which would identify the proxy as the caller"
         if not self.is_unix_socket and not (self.tls_client_ca_file and self.trusted_proxies):
             yield "x_forwarded_client_cert needs tls_client_ca_file and trusted_proxies, or a unix socket"
 
@@ -128,83 +129,81 @@ class Grpc(Guard):
     )
     listeners: dict[GrpcAddress, Guard] = Field(
         {},
-        description="Other values, for one address, of `tls_certificate_file` to `shared_connections`",
+        description="Values of `tls_certificate_file` to `shared_connections` for single addresses",
     )
     insecure: bool = Field(
-        False, description="Allow addresses that others can reach without TLS, known callers or a policy"
+        False, description="Allow addresses that others can reach without TLS, identified callers or a policy"
     )
-    health: Literal["anyone", "identified"] = Field("anyone", description="Who may ask for health")
-    reflection: bool = Field(True, description="Serve gRPC reflection, to callers who are identified where others are")
-    threads: int = Field(16, ge=1, le=1024, description="Calls that are worked on at once")
+    health: Literal["anyone", "identified"] = Field("anyone", description="Who may call the health service")
+    reflection: bool = Field(True, description="Serve gRPC reflection, to identified callers if `identify_by` is set")
+    threads: int = Field(16, ge=1, le=1024, description="Threads that work on calls")
     max_receive_message_bytes: int = Field(
         2_621_440,
         ge=1024,
         le=MOST,
-        description="Largest request; the default holds every request within the contract's limits",
+        description="Largest request; the default allows every request within the contract's limits",
     )
     max_metadata_bytes: int = Field(
-        8192, ge=1024, le=2**20, description="Most metadata of a call, counted as HTTP/2 counts it"
+        8192, ge=1024, le=2**20, description="Maximum of a call's metadata, as defined by HTTP/2"
     )
     max_concurrent_streams: int | None = Field(
         None,
         ge=1,
         le=MOST,
-        description="Calls at once on a connection, beyond which its client keeps them; "
+        description="Concurrent calls on a connection (HTTP/2 streams), above which its client queues them; "
         "default twice `grpc.threads`, at least 32",
     )
     max_connections: int = Field(
-        # At MOST itself gRPC ends the process.
+        # With MOST itself, gRPC aborts the process.
         1000,
         ge=1,
         le=MOST - 1,
-        description="Most connections to an address; an eighth of them is kept for newcomers",
+        description="Maximum of connections to an address; an eighth of them is reserved for new clients",
     )
     handshake_timeout_seconds: int = Field(
-        10, ge=1, le=3600, description="Time that a new connection has to speak TLS and HTTP/2"
+        10, ge=1, le=3600, description="Timeout of the TLS and HTTP/2 handshakes of a connection"
     )
     pause_after_refusal_seconds: float = Field(
         0.02,
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="Time that the calls of a caller from one host wait, or all of unknown callers from it, after each "
-        "that was unauthenticated, malformed or above the caller's limits; 0: none",
+        description="Pause for a caller's calls from one host, or for those of all unknown callers from it, after each "
+        "call that was unauthenticated, malformed or above the caller's limits; 0: none",
     )
     min_ping_interval_seconds: int = Field(
         5,
         ge=1,
         le=3600,
-        description="Time between two keepalive pings of a client, with or without calls, below which it is turned "
-        "away (`too_many_pings`)",
+        description="Minimum time between two keepalive pings of a client, with or without calls; more frequent pings "
+        "close the connection (`too_many_pings`)",
     )
     message_timeout_seconds: float = Field(
         10.0,
         gt=0,
         le=3600,
         allow_inf_nan=False,
-        description="Time that a call's message has to arrive after its headers",
+        description="Timeout of a call's message after its headers",
     )
     max_connection_idle_seconds: int = Field(
-        60, ge=1, le=86_400, description="Time without a call after which a connection is asked to end"
+        60, ge=1, le=86_400, description="Time without a call after which a connection is closed gracefully"
     )
     max_connection_age_seconds: int = Field(
-        180, ge=1, le=86_400, description="Age at which a connection is asked to end"
+        180, ge=1, le=86_400, description="Age at which a connection is closed gracefully"
     )
-    max_connection_age_grace_seconds: int = Field(
-        10, ge=1, le=86_400, description="Time that its calls then have to finish"
-    )
-    drain_delay_seconds: Seconds = Field(5.0, description="On SIGTERM: time to be seen as NOT_SERVING before stopping")
-    drain_grace_seconds: Seconds = Field(10.0, description="Then: time that calls in flight have to finish")
+    max_connection_age_grace_seconds: int = Field(10, ge=1, le=86_400, description="Time for its calls to finish then")
+    drain_delay_seconds: Seconds = Field(5.0, description="On SIGTERM: time to report NOT_SERVING before stopping")
+    drain_grace_seconds: Seconds = Field(10.0, description="Then: time for calls in flight to finish")
 
     @property
     def guarded(self) -> Sequence[Listener]:
-        """Every address with what guards it."""
+        """All addresses with their access settings."""
         common = {name: getattr(self, name) for name in Guard.model_fields}
         return [Listener(address=address, **{**common, **self._own(address)}) for address in self.listen]
 
     @property
     def concurrent_streams(self) -> int:
-        """How many calls a connection may have at once: more than are worked on, less than keep others waiting."""
+        """The number of concurrent calls on a connection: more than threads, but too few to delay others."""
         return self.max_concurrent_streams or max(2 * self.threads, _LEAST_STREAMS)
 
     def _own(self, address: str) -> dict[str, object]:

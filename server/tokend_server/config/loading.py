@@ -1,4 +1,4 @@
-"""Reads the configuration from the file and the environment, and names all that is wrong with it at once."""
+"""Reads the configuration from the file and the environment, and reports all problems at once."""
 
 import os
 import tomllib
@@ -14,21 +14,21 @@ from tokend_server.config.environment import no_such_setting, unknown_variables
 from tokend_server.config.paths import expanded
 from tokend_server.errors import ConfigError
 
-#: Variables with the prefix that are no settings: the path of the file, the endpoint of `tokendctl`, the file of
-#: `tokend-agent`, and what a quickstart gives to a shell.
+#: Variables with the prefix that are not settings: the path of the file, the endpoint of `tokendctl`, the file of
+#: `tokend-agent`, and the variable that a quickstart sets in a shell.
 _OTHER_VARIABLES = frozenset({"TOKEND_CONFIG", "TOKEND_ENDPOINT", "TOKEND_AGENT_CONFIG", "TOKEND_QUICKSTART_PID"})
 
-_TABLE = "must be a table; in a variable, as JSON with each name once"
+_TABLE = "must be a table; in a variable, as JSON with unique names"
 
-#: What is said in place of pydantic's texts that are about Python, by their types.
+#: Replacements for pydantic's texts that are about Python, by error type.
 _TEXTS = {"dict_type": _TABLE, "model_type": _TABLE, "path_type": "must be a path", "too_short": "must not be empty"}
 
 
 def load_config(path: Path | None) -> Config:
-    """Reads the file, if one is named, and the environment.
+    """Reads the file, if there is one, and the environment.
 
     Raises:
-        ConfigError: Anything in them is wrong.
+        ConfigError: There are problems.
     """
     file: dict[str, Any] = {}
     problems: list[str] = []
@@ -53,16 +53,16 @@ def _read(path: Path) -> dict[str, Any]:
     """Reads a file.
 
     Raises:
-        ConfigError: It cannot be read, or is no TOML.
+        ConfigError: It cannot be read, or is not TOML.
     """
     try:
-        # Editors may put a byte-order mark before UTF-8.
+        # Some editors write a byte-order mark.
         return tomllib.loads(Path(expanded(str(path))).read_text(encoding="utf-8-sig"))
     except OSError as error:
         problem = error.strerror
     except UnicodeDecodeError as error:
         problem = f"can't decode byte {error.start + 1} as UTF-8: save the file in that encoding"
-    except ValueError as error:  # tomllib.TOMLDecodeError, or a number that is too long to be one
+    except ValueError as error:  # tomllib.TOMLDecodeError, or a number that is too long
         problem = str(error)
     except RecursionError:
         problem = "values are nested too deep"
@@ -70,7 +70,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _problems(details: ErrorDetails) -> Iterator[str]:
-    """The problems that pydantic tells of a setting; what concerns several settings has a line for each problem."""
+    """Yields pydantic's problems of a setting; a check of several settings has a line for each problem."""
     setting = ".".join(map(str, details["loc"]))
     message = details["msg"]
     if details["type"] == "extra_forbidden":

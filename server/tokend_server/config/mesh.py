@@ -1,4 +1,4 @@
-"""Tokens for services without an SDK: which token is wanted, and where Envoy has what it is made of."""
+"""The settings of tokens for services without an SDK: the tokens, and the sources of their data in Envoy."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -10,7 +10,7 @@ from tokend_server.config.fields import CallerPattern, Name, PoolId, Section
 #: A field name of HTTP (RFC 9110, section 5.1).
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
-#: What belongs to the connection or to the message's framing, and what Envoy lets no filter change.
+#: Headers of the connection or of the message's framing, and headers that Envoy's filters cannot change.
 _FRAMING = frozenset(
     {
         "connection",
@@ -28,13 +28,13 @@ _FRAMING = frozenset(
 
 def _header(name: str) -> str:
     if not _TOKEN.fullmatch(name):
-        raise ValueError("must be the name of a header, such as x-user; pseudo-headers as :authority are none")
+        raise ValueError("must be the name of a header, such as x-user, and not a pseudo-header such as :authority")
     return name.lower()
 
 
 def _settable_header(name: str) -> str:
     if (lower := _header(name)) in _FRAMING:
-        raise ValueError(f"must not be {lower}, which Envoy lets no filter set")
+        raise ValueError(f"must not be {lower}, which Envoy's filters cannot set")
     return lower
 
 
@@ -44,12 +44,12 @@ def _keys(value: object) -> object:
 
 HeaderName = Annotated[str, AfterValidator(_header)]
 SettableHeaderName = Annotated[str, AfterValidator(_settable_header)]
-#: The keys that lead to a value in nested objects. In a text, dots separate them.
+#: The path of keys to a value in nested objects. In a text, dots separate the keys.
 KeyPath = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_keys), Field(min_length=1)]
 
 
 class VerifiedValue(Section):
-    """Where Envoy has a value that the mesh has verified: in metadata of its filters, or in a header of a proxy's."""
+    """The source of a verified value in Envoy: metadata of its filters, or a header from a proxy."""
 
     metadata: KeyPath | None = Field(
         None,
@@ -57,9 +57,11 @@ class VerifiedValue(Section):
         "a list where keys have dots",
     )
     header: HeaderName | None = Field(
-        None, description="Or the header that has it, with `trusted = true`: whoever sets the header is believed"
+        None, description="Or the header with the value, with `trusted = true`: the header is trusted, whoever sets it"
     )
-    trusted: bool = Field(False, description="Only a trusted proxy can set the header: it removes that of clients")
+    trusted: bool = Field(
+        False, description="Only a trusted proxy can set the header: it removes the header of clients"
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -67,52 +69,53 @@ class VerifiedValue(Section):
             raise ValueError("set one of metadata and header")
         if self.header and not self.trusted:
             raise ValueError(
-                "header: any client could name itself by it: have a proxy remove the header of clients and set its "
-                "own, and write trusted = true; or use metadata"
+                "header: any client could set it: let a proxy remove the header of clients and set its own, and write "
+                "trusted = true; or use metadata"
             )
         if self.metadata and self.trusted:
-            raise ValueError("trusted: is for a header; metadata are Envoy's own")
+            raise ValueError("trusted: is only for a header; metadata are Envoy's own")
         return self
 
 
 class TagValue(VerifiedValue):
-    """Where Envoy has the value of a principal tag."""
+    """The source of the value of a principal tag in Envoy."""
 
-    optional: bool = Field(False, description="Leave the tag out where there is no value, rather than deny the request")
+    optional: bool = Field(False, description="Omit the tag if there is no value, instead of denying the request")
 
 
 class WantedTokenSettings(Section):
-    """Which token is wanted, but for its user."""
+    """The settings of a token, without its user."""
 
     identity_pool_id: PoolId = Field(description="Id of the pool; its `developer_provider_name` names the user")
     token_duration_seconds: int | None = Field(
-        None, ge=1, le=86_400, description="Life of the token; default 900, or what the policy allows if that is less"
+        None, ge=1, le=86_400, description="Duration of the token; default 900, or the policy's maximum if that is less"
     )
 
 
 class ExtAuthzMapping(WantedTokenSettings):
-    """What becomes of the requests of a route that names the mapping."""
+    """The token for requests of the routes that name the mapping."""
 
-    user: VerifiedValue = Field(description="Where Envoy has the developer user")
+    user: VerifiedValue = Field(description="Source of the developer user in Envoy")
     principal_tags: dict[Annotated[str, Field(min_length=1, max_length=128)], TagValue] = Field(
-        {}, description="Where Envoy has the values of principal tags, by their keys"
+        {}, description="Sources of the values of principal tags in Envoy, by tag key"
     )
-    header: SettableHeaderName = Field("authorization", description="Header that the token goes into")
+    header: SettableHeaderName = Field("authorization", description="Header for the token")
     scheme: Annotated[str, Field(pattern=r"^[A-Za-z]*$", max_length=32)] = Field(
-        "Bearer", description='What stands before the token, and a blank; `""`: the token alone'
+        "Bearer", description='Prefix of the token, followed by a space; `""`: no prefix'
     )
     failure_mode: Literal["closed", "open"] = Field(
-        "closed", description="While tokend fails: `closed` answers 503, `open` lets requests on without the header"
+        "closed",
+        description="While tokend fails: `closed` responds with 503, `open` forwards requests without the header",
     )
     default_for: list[CallerPattern] = Field(
-        [], description="Patterns of callers whose requests have this mapping where their route names none"
+        [], description="Patterns of callers whose requests use this mapping if their route names none"
     )
 
     @model_validator(mode="after")
     def _headers_differ(self) -> Self:
         values = {"user": self.user, **{f"principal_tags.{key}": tag for key, tag in self.principal_tags.items()}}
         if same := [name for name, value in values.items() if value.header == self.header]:
-            raise ValueError("\n".join(f"{name}: header must not be the one that the token goes into" for name in same))
+            raise ValueError("\n".join(f"{name}: header must not be the one for the token" for name in same))
         return self
 
 
@@ -120,11 +123,11 @@ class ExtAuthz(Section):
     """Envoy's external authorization, which adds a token to requests."""
 
     mappings: dict[Name, ExtAuthzMapping] = Field(
-        {}, description="As tables `[ext_authz.mappings.NAME]`; with any of them, the gRPC listeners serve Envoy"
+        {}, description="As tables `[ext_authz.mappings.NAME]`; if there are any, the gRPC listeners serve Envoy"
     )
     metadata_namespace: str = Field(
-        "envoy.filters.http.jwt_authn", min_length=1, description="Filter whose metadata tell users and tags"
+        "envoy.filters.http.jwt_authn", min_length=1, description="Filter whose metadata contain users and tags"
     )
     reuse_max_tokens: int = Field(
-        10_000, ge=0, le=10_000_000, description="Tokens that are given out again until their refresh_time; 0: none"
+        10_000, ge=0, le=10_000_000, description="Tokens that are reused until their refresh_time; 0: none"
     )

@@ -1,4 +1,4 @@
-"""Tokens for proxies that no row of the policy lets anyone have, so that each request would be denied."""
+"""Warnings about tokens for proxies that no policy row allows, so that every request would be denied."""
 
 from collections.abc import Collection, Iterator
 
@@ -11,7 +11,7 @@ _ANY = "*"
 
 
 def mesh_warnings(config: Config) -> Iterator[str]:
-    """The warnings, each as `setting: what goes wrong`."""
+    """Yields the warnings, as `setting: problem`."""
     for name, mapping in config.ext_authz.mappings.items():
         tags = [key for key, tag in mapping.principal_tags.items() if not tag.optional]
         if missing := _missing(config, mapping, tags):
@@ -22,7 +22,7 @@ def mesh_warnings(config: Config) -> Iterator[str]:
 
 
 def _missing(config: Config, wanted: WantedTokenSettings, tags: Collection[str]) -> str | None:
-    """What no row of the policy has that a token needs."""
+    """Returns the requirement of a token that no policy row meets; None if there is a suitable row."""
     pool = wanted.identity_pool_id
     rows = [
         row

@@ -1,4 +1,4 @@
-"""Paths as people write them in settings: `~` is the home directory, and what a shell alone would expand is refused.
+"""Paths in settings: `~` is expanded to the home directory, and other shell expansions are refused.
 
 A relative path is relative to the working directory of the process, whatever the setting.
 """
@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator
 
-#: Bytes of a unix socket's path: `sun_path` of unix(7) less the NUL at its end.
+#: The maximum length of a unix socket's path in bytes: `sun_path` of unix(7) without the final NUL.
 LONGEST_SOCKET_PATH = 107
 
 _SHELL_VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{)", re.ASCII)
@@ -19,53 +19,53 @@ _PERCENT_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
 def expanded(path: str) -> str:
-    """A path with the home directory for a leading `~` or `~USER`.
+    """Expands a leading `~` or `~USER` of a path to the home directory.
 
     Raises:
-        ValueError: It can be no path, or it would be another one than is meant.
+        ValueError: It cannot be a path, or is probably not the intended one.
     """
     if not path.strip():
         raise ValueError("must name a file or directory")
     if path != path.strip():
-        raise ValueError("must have no white space at its ends")
+        raise ValueError("must not begin or end with white space")
     if "\0" in path:
         raise ValueError("must have no NUL")
     if variable := _SHELL_VARIABLE.search(path):
-        raise ValueError(f"has {variable[0]}, and no variables are expanded: write the path out, or ~ for the home")
+        raise ValueError(f"has {variable[0]}, but variables are not expanded: write the full path, or ~ for the home")
     home = os.path.expanduser(path)  # noqa: PTH111 - Path's own raises RuntimeError, and knows no empty HOME
     if path.startswith("~") and not home.startswith("/"):
         user = path.partition("/")[0]
-        raise ValueError(f"has {user}, whose home directory is not known: write the path out, or ./{user} for a file")
+        raise ValueError(f"has {user}, whose home directory is not known: write the full path, or ./{user} for a file")
     return home
 
 
 def expanded_of_url(path: str) -> str:
-    """As `expanded`, for the path of a URL-like value, in which nothing is encoded and nothing follows.
+    """As `expanded`, for the path of a URL-like value without encoding, query and fragment.
 
     Raises:
-        ValueError: As `expanded`; or it has what others would decode or take for a query.
+        ValueError: As `expanded`; or it has percent-encoding, a query or a fragment.
     """
     if _PERCENT_ENCODED.search(path):
-        raise ValueError("has a percent-encoded character, and none is decoded: write the path as it is")
+        raise ValueError("has a percent-encoded character, which is not decoded: write the path without encoding")
     if found := re.search("[?#]", path):
         raise ValueError(f"must have no query and no fragment, but has {found[0]}")
     return expanded(path)
 
 
 def socket_path(path: str) -> str:
-    """The path of a unix socket.
+    """Returns the path of a unix socket.
 
     Raises:
         ValueError: As `expanded_of_url`; or it is too long.
     """
     home = expanded_of_url(path)
     if (length := len(os.fsencode(home))) > LONGEST_SOCKET_PATH:
-        raise ValueError(f"has {length} bytes, and the path of a unix socket has {LONGEST_SOCKET_PATH} at most")
+        raise ValueError(f"has {length} bytes, but the path of a unix socket may have at most {LONGEST_SOCKET_PATH}")
     return home
 
 
 def _expanded_path(value: object) -> object:
-    # A path that is one already, such as the default, comes from the system and says what it means.
+    # A `Path`, such as the default, is from the system and must not be expanded.
     return Path(expanded(value)) if isinstance(value, str) else value
 
 
@@ -74,7 +74,7 @@ LocalPath = Annotated[Path, BeforeValidator(_expanded_path)]
 
 
 def named_paths(value: object, name: str = "") -> Iterator[tuple[str, Path]]:
-    """The paths in a value of settings, with the names of their settings."""
+    """Yields the paths in a value of settings, with the names of their settings."""
     match value:
         case Path():
             yield name, value

@@ -1,4 +1,4 @@
-"""The identity pools, and what stands behind them: the local engine's store, or Cognito."""
+"""The settings of identity pools, the local engine's store, and Cognito."""
 
 from collections.abc import Iterator, Mapping
 from typing import Literal, Protocol, Self
@@ -17,7 +17,7 @@ from tokend_server.config.fields import (
 from tokend_server.config.paths import LocalPath
 from tokend_server.config.stores import SQLITE, StoreUrl, kind_of
 
-#: The pool that is ready when nothing is configured. Its region is none of AWS's.
+#: The predefined pool without a configuration. Its region is not one of AWS's.
 EMBEDDED_POOL_ID = "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
 EMBEDDED_DEVELOPER_PROVIDER = "login.example.internal"
 
@@ -31,12 +31,12 @@ class Store(Section):
     url: StoreUrl | None = Field(
         None,
         repr=False,
-        description="sqlite:///PATH, postgresql://USER@HOST/DATABASE as libpq takes it, or "
+        description="sqlite:///PATH, postgresql://USER@HOST/DATABASE in libpq's format, or "
         "dynamodb://TABLE?region=REGION; default tokend.db in data_dir",
     )
     migrate_on_start: bool = Field(True, description="Let serve create and upgrade the schema")
     password_file: LocalPath | None = Field(
-        None, description="PostgreSQL: file with the password, which is read again for each new connection"
+        None, description="PostgreSQL: file with the password, read for each new connection"
     )
     rds_iam_region: Region | None = Field(
         None, description="PostgreSQL on Amazon RDS: region whose IAM signs the password of each new connection"
@@ -51,11 +51,11 @@ class Store(Section):
         None,
         ge=2,
         le=1028,
-        description="PostgreSQL: most connections; default grpc.threads, sds.threads where secrets are served, "
-        "and 4 for other work",
+        description="PostgreSQL: maximum of connections; default grpc.threads + sds.threads if secrets are served + 4 "
+        "for other work",
     )
     timeout_seconds: PositiveSeconds = Field(
-        5.0, description="PostgreSQL: longest that a call waits for the store, whatever its caller's deadline"
+        5.0, description="PostgreSQL: timeout of the store, whatever the caller's deadline"
     )
 
     @model_validator(mode="after")
@@ -63,7 +63,7 @@ class Store(Section):
         kind = kind_of(self.url or SQLITE)
         given = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
         if others := given.difference(kind.settings, _OF_EVERY_STORE):
-            raise ValueError(f"{', '.join(sorted(others))}: not for the kind of store that url names")
+            raise ValueError(f"{', '.join(sorted(others))}: not for the kind of store in url")
         if self.password_file and self.rds_iam_region:
             raise ValueError("password_file and rds_iam_region are two passwords: set one of them")
         return self
@@ -77,29 +77,32 @@ class Cognito(AwsClientSettings):
         ge=0,
         le=100_000,
         allow_inf_nan=False,
-        description="Requests for an operation in a region, retries included, above which calls are refused; 0: none",
+        description="Maximum of requests a second for an operation in a region, including retries; 0: no limit",
     )
     burst: int = Field(
         10,
         ge=1,
         le=100_000,
-        description="Requests that may come at once after a pause; with the rate at most the quota",
+        description="Burst of requests after a pause; together with the rate at most the quota",
     )
     max_calls: int | None = Field(
         None,
         ge=1,
         le=1024,
-        description="Calls that may wait for a region; default all threads or, beside others, part of three quarters",
+        description="Maximum of calls that wait for a region; default all threads or, with other pools, a share of "
+        "three quarters",
     )
-    single_flight: bool = Field(True, description="Let identical calls in flight share one")
+    single_flight: bool = Field(True, description="Let identical calls in flight share one request")
     reuse_tokens: bool = Field(
-        False, description="Answer an identical request with the last token until its refresh_time"
+        False, description="Reuse the last token for an identical request until its refresh_time"
     )
-    reuse_max_tokens: int = Field(10_000, ge=1, le=10_000_000, description="Tokens that are kept for each pool")
+    reuse_max_tokens: int = Field(10_000, ge=1, le=10_000_000, description="Cached tokens of each pool")
     serve_stale: bool = Field(
-        False, description="With reuse_tokens: past its refresh_time too, while Cognito fails or throttles"
+        False, description="With reuse_tokens: also after its refresh_time, while Cognito fails or throttles"
     )
-    stale_margin_seconds: Seconds = Field(60.0, description="Time before its expire_time from when it is not")
+    stale_margin_seconds: Seconds = Field(
+        60.0, description="Time before its expire_time from which on it is not reused"
+    )
 
     @model_validator(mode="after")
     def _stale_tokens_are_kept(self) -> Self:
@@ -114,7 +117,7 @@ class _HasIssuer(Protocol):
 
 
 def names_without_issuers(providers: Mapping[str, _HasIssuer]) -> Iterator[str]:
-    """What is wrong with the names of providers whose issuers cannot be ones."""
+    """Yields the problems of providers' names from which no issuer can be derived."""
     for number, (name, provider) in enumerate(providers.items(), start=1):
         try:
             provider_issuer(provider.issuer or f"https://{name}")
@@ -133,15 +136,15 @@ class OpenIdConnectProvider(Section):
 
 
 class RoleRule(Section):
-    """A rule that gives some users of a pool another IAM role."""
+    """A rule that assigns another IAM role to some users of a pool."""
 
     claim: str = Field(
         min_length=1,
-        description="A claim of tokend's token, such as `sub`, or of the ID token that a device shows, or "
+        description="A claim of tokend's token, such as `sub`, or of the ID token from a device, or "
         "`aws:RequestTag/` and a principal tag",
     )
-    match: Literal["Equals", "Contains", "StartsWith", "NotEqual"] = Field(description="How the claim is compared")
-    value: str = Field(min_length=1, max_length=128, description="What the claim is compared with")
+    match: Literal["Equals", "Contains", "StartsWith", "NotEqual"] = Field(description="Comparison of the claim")
+    value: str = Field(min_length=1, max_length=128, description="Value to compare the claim with")
     role_arn: RoleArn = Field(description="The role of users whose claim matches")
 
 
@@ -151,19 +154,19 @@ class Roles(Section):
     authenticated: RoleArn | None = Field(None, description="Role of users; none: no credentials for them")
     unauthenticated: RoleArn | None = Field(None, description="Role of guests; none: no credentials for them")
     ambiguous_role_resolution: Literal["AuthenticatedRole", "Deny"] = Field(
-        "AuthenticatedRole", description="What users get whom no rule fits: the role of users, or nothing"
+        "AuthenticatedRole", description="Role of users without a matching rule: the role of users, or none"
     )
-    rules: list[RoleRule] = Field([], max_length=25, description="What gives users other roles, the first that fits")
+    rules: list[RoleRule] = Field([], max_length=25, description="Rules for other roles; the first match applies")
 
 
 class Pool(Section):
     """An identity pool."""
 
-    engine: Literal["local", "cognito"] = Field("local", description="What stands behind the pool")
+    engine: Literal["local", "cognito"] = Field("local", description="Engine of the pool")
     developer_provider_name: str = Field(
         max_length=128,
         pattern=r"^[A-Za-z0-9_.-]+$",
-        description="The Logins key under which your backends name their users",
+        description="Logins key for the users of your backends",
     )
     name: str | None = Field(
         None,
@@ -182,13 +185,13 @@ class Pool(Section):
     )
     identity_pool_arn_claim: bool | None = Field(
         None,
-        description="Local engine: put the pool's ARN into its tokens; default as Cognito: everywhere but in us-east-1",
+        description="Local engine: put the pool's ARN into its tokens; default as Cognito: except in us-east-1",
     )
     allow_unauthenticated_identities: bool = Field(
-        False, description="Local engine: let users' own devices have guests, by `aws.listen`"
+        False, description="Local engine: let users' own devices create guests, through `aws.listen`"
     )
     allow_classic_flow: bool = Field(
-        False, description="Local engine: let users' own devices have tokens by GetOpenIdToken, by `aws.listen`"
+        False, description="Local engine: let users' own devices get tokens by GetOpenIdToken, through `aws.listen`"
     )
     roles: Roles = Field(Roles(), description="Local engine: IAM roles for `aws.credentials`")
     open_id_connect_providers: dict[str, OpenIdConnectProvider] = Field(

@@ -1,4 +1,4 @@
-"""URLs of PostgreSQL, as libpq takes them ("Connection URIs").
+"""URLs of PostgreSQL in libpq's format ("Connection URIs").
 
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
 """
@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from tokend_server.hosts import is_loopback
 
-#: How they look, for people.
+#: The form of such URLs in error texts.
 FORM = "postgresql://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]...]/DATABASE[?PARAMETER=VALUE[&...]]"
 
 _TEXT = r"(?:[\w.~!$'()*+;-]|%[0-9A-Fa-f]{2})"
@@ -23,30 +23,30 @@ _URL = re.compile(
     re.ASCII,
 )
 
-#: Parameters that would be read with the URL, and shown where it is, or whose file is asked for in another way.
+#: Parameters with passwords, which would be shown with the URL, or for which there is a setting.
 _PASSWORDS = re.compile(r"(?:^|&)(password|passfile|sslpassword)=")
 
 
 def read_postgresql(url: str) -> str:
-    """Returns the URL, if it can be one.
+    """Returns the URL, if it is valid.
 
     Raises:
-        ValueError: It is none; the text repeats nothing of it.
+        ValueError: It is not valid; the text does not contain it.
     """
     found = _URL.fullmatch(url)
     if found is None:
-        raise ValueError(f"must be {FORM}, with what is special in a password encoded, such as %40 for @")
+        raise ValueError(f"must be {FORM}, with special characters in a password encoded, such as %40 for @")
     if password := _PASSWORDS.search(found["parameters"] or ""):
         raise ValueError(f"must have no {password[1]} among its parameters: set store.password_file")
     return url
 
 
 def is_unverified(url: str) -> bool:
-    """Whether another machine than the one that is meant could answer for it: it is reached without its certificate."""
+    """Returns whether another machine could impersonate the server, because its certificate is not verified."""
     found = _URL.fullmatch(url)
     if found is None:
         return False
-    # As libpq has it, parameters come before the rest of the URL, and of one that is given twice the last counts.
+    # In libpq, parameters take precedence over the rest of the URL, and the last of duplicate parameters applies.
     parameters = dict(each.split("=", 1) for each in (found["parameters"] or "").split("&") if each)
     if parameters.get("sslmode") == "verify-full":
         return False
@@ -63,6 +63,6 @@ def _is_on_this_machine(host: str) -> bool:
 
 
 def shown_postgresql(url: str) -> str:
-    """The URL without user, password and parameters."""
+    """Returns the URL without user, password and parameters."""
     found = _URL.fullmatch(url)
     return f"postgresql://{found['place'] if found else '...'}"

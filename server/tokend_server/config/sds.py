@@ -1,4 +1,4 @@
-"""Secrets for Envoys: where they are served, and which there are."""
+"""The settings of secrets for Envoy: the secrets, and the listeners that serve them."""
 
 from collections.abc import Sequence
 from typing import Annotated, Self
@@ -31,34 +31,40 @@ class Sds(AddressGuard):
         [], description="Addresses, HOST:PORT or unix:PATH; comma-separated in the environment; none: not served"
     )
     insecure: bool = Field(
-        False, description="Allow addresses that others can reach without TLS, known callers or a policy"
+        False, description="Allow addresses that others can reach without TLS, identified callers or a policy"
     )
     tokens: dict[Name, SdsToken] = Field(
-        {}, description="As tables `[sds.tokens.NAME]`: the secrets that are tokens, by the names that Envoy asks for"
+        {}, description="As tables `[sds.tokens.NAME]`: the secrets that are tokens, by the names that Envoy requests"
     )
     key_set: Name | None = Field(
-        None, description="The name of the secret that has the public keys of local pools, a JWK Set"
+        None, description="The name of the secret with the public keys of local pools, a JWK Set"
     )
-    threads: int = Field(4, ge=1, le=64, description="Tokens that are issued, and callers that are named, at once")
+    threads: int = Field(4, ge=1, le=64, description="Threads that issue tokens and identify callers")
     max_streams: int = Field(
         20_000,
         ge=1,
         le=1_000_000,
-        description="Streams at once, beyond which further ones are refused to callers who have their share",
+        description="Concurrent streams above which callers that use their share get no more",
     )
     max_streams_of_caller: int | None = Field(
-        None, ge=1, le=1_000_000, description="Streams at once of one caller; default `sds.max_streams`"
+        None, ge=1, le=1_000_000, description="Maximum of concurrent streams of one caller; default `sds.max_streams`"
     )
     max_connections: int = Field(
-        5000, ge=1, le=1_000_000, description="Most connections to an address; an eighth of them is kept for newcomers"
+        5000,
+        ge=1,
+        le=1_000_000,
+        description="Maximum of connections to an address; an eighth is reserved for new clients",
     )
     max_connection_age_seconds: int = Field(
-        3600, ge=1, le=86_400, description="Age at which a connection is asked to end, and ends 10 seconds later"
+        3600,
+        ge=1,
+        le=86_400,
+        description="Age at which a connection is closed gracefully, at the latest 10 seconds later",
     )
 
     @property
     def guarded(self) -> Sequence[Listener]:
-        """Every address with what guards it."""
+        """All addresses with their access settings."""
         common = {name: getattr(self, name) for name in AddressGuard.model_fields}
         return [Listener(address=address, **common) for address in self.listen]
 
@@ -74,7 +80,7 @@ class Sds(AddressGuard):
             problems[f"key_set: {self.key_set} is the name of a token"] = None
         if self.listen and not self.identify_by:
             problems |= {
-                f"tokens.{name}.user: is needed where callers are not identified (identify_by)": None
+                f"tokens.{name}.user: is needed if callers are not identified (identify_by)": None
                 for name, token in self.tokens.items()
                 if token.user is None
             }

@@ -1,4 +1,4 @@
-"""The HTTP listeners of the service, and its log."""
+"""The settings of the service's HTTP listeners and of its log."""
 
 from typing import Literal, Self
 
@@ -15,13 +15,15 @@ class Issuer(Section):
     listen: TcpAddress = Field("127.0.0.1:8080", description="HOST:PORT")
     url: IssuerUrl | None = Field(
         None,
-        description="The `iss` of local tokens, under which verifiers reach this listener; default http:// + listen",
+        description="The `iss` of local tokens, at which verifiers reach this listener; default http:// + listen",
     )
 
     @model_validator(mode="after")
     def _known_to_verifiers(self) -> Self:
         if self.url is None and not is_local(self.listen):
-            raise ValueError("url must say how verifiers reach the listener, since it is not on a loopback address")
+            raise ValueError(
+                "url must be the URL at which verifiers reach the listener, which is not on a loopback address"
+            )
         return self
 
 
@@ -30,13 +32,19 @@ class Ops(Section):
 
     listen: TcpAddress = Field("127.0.0.1:9090", description="HOST:PORT")
     labelled_pools: int = Field(
-        1000, ge=0, le=1_000_000, description='Pools with metrics of their own; those beyond share `pool="other"`'
+        1000,
+        ge=0,
+        le=1_000_000,
+        description='Maximum of pools with separate metrics; further pools share `pool="other"`',
     )
     unready_after_seconds: float = Field(
-        10.0, ge=5, le=3600, description="Not ready when no call of tokend's own to a listener has passed for so long"
+        10.0, ge=5, le=3600, description="Time without a successful probe of a listener after which tokend is not ready"
     )
     dead_after_seconds: float = Field(
-        60.0, ge=10, le=86_400, description="Not alive when the threads of calls have answered none for so long"
+        60.0,
+        ge=10,
+        le=86_400,
+        description="Time without a probe answered by the threads of calls after which tokend is not alive",
     )
 
     @model_validator(mode="after")
@@ -49,7 +57,5 @@ class Ops(Section):
 class Log(Section):
     """The service's log, on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least severity that is written"
-    )
-    format: Literal["json", "text"] = Field("json", description="One JSON object a line, or text for people")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum severity")
+    format: Literal["json", "text"] = Field("json", description="One JSON object per line, or human-readable text")

@@ -1,4 +1,4 @@
-"""The kinds of store: the one place that names them."""
+"""The kinds of store; the only module that lists them."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, NamedTuple
@@ -10,11 +10,10 @@ from tokend_server.config.dynamodb import read_dynamodb
 from tokend_server.config.paths import expanded_of_url
 from tokend_server.config.postgresql_url import FORM, read_postgresql, shown_postgresql
 
-#: How the URL of a SQLite database begins.
+#: The prefix of URLs of SQLite databases.
 SQLITE = "sqlite:///"
 
-#: What SQLite appends to the name of a database for the files that it keeps beside it (sqlite.org, "Temporary Files
-#: Used By SQLite").
+#: The suffixes of the further files of a SQLite database (sqlite.org, "Temporary Files Used By SQLite").
 BESIDE_SQLITE = ("-wal", "-shm", "-journal")
 
 
@@ -22,12 +21,12 @@ class StoreKind(NamedTuple):
     """A kind of store.
 
     Attributes:
-        form: How its URLs look, for people.
-        read: Returns a URL as it is used, with the home directory in it; raises ValueError where it is none.
-        shown: Returns what people are shown of such a URL, without its secrets.
-        module: Has the function `open_configured(config)`, which opens it; it is loaded when the store is configured.
-        extra: The extra of the server's distribution that has what the module needs; empty where nothing is.
-        settings: The settings in `[store]` that are for this kind, beside those for all.
+        form: The form of its URLs in error texts.
+        read: Validates a URL and expands the home directory in it; raises ValueError if it is not valid.
+        shown: Returns a URL without its secrets.
+        module: The module whose function `open_configured(config)` opens it; it is loaded only if it is needed.
+        extra: The extra of the server's distribution that the module needs; empty if it needs none.
+        settings: The settings in `[store]` that are only for this kind.
     """
 
     form: str
@@ -73,10 +72,10 @@ STORE_KINDS: Mapping[str, StoreKind] = {
 
 
 def kind_of(url: str) -> StoreKind:
-    """The kind of store that a URL names.
+    """Returns the kind of store of a URL.
 
     Raises:
-        ValueError: There is none of that scheme; the text repeats nothing of the URL, which may hold a password.
+        ValueError: There is no kind with its scheme; the text does not contain the URL, which may have a password.
     """
     kind = STORE_KINDS.get(url.partition(":")[0])
     if kind is None:

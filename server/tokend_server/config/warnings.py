@@ -1,4 +1,4 @@
-"""What a usable configuration may still not be meant to say: `check-config` prints it, and `serve` logs it once."""
+"""Warnings about a valid configuration, which `check-config` prints and `serve` logs once."""
 
 import shlex
 import stat
@@ -13,7 +13,7 @@ from tokend_server.config.postgresql_url import is_unverified
 
 
 def config_warnings(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
-    """The warnings, each as `setting: what may go wrong`.
+    """Yields the warnings, as `setting: what may go wrong`.
 
     Args:
         config: The configuration.
@@ -21,38 +21,38 @@ def config_warnings(config: Config, environment: Mapping[str, str]) -> Iterator[
     """
     if variables := service_variables(environment):
         yield (
-            f"environment: {', '.join(variables)}: taken for the variables of a Kubernetes Service or a Docker link, "
-            "not for settings; `enableServiceLinks: false` keeps them out of a pod"
+            f"environment: {', '.join(variables)}: ignored as variables of a Kubernetes Service or a Docker link; "
+            "`enableServiceLinks: false` keeps them out of a pod"
         )
     if config.issuer.url and config.pools_of("local"):
         yield from (f"issuer.url: {warning}" for warning in issuer_warnings(config.issuer.url))
     if config.pools_of("local") and is_unverified(config.store_url):
         yield (
-            "store.url: whoever stands between could answer for the database and read the signing keys: add "
+            "store.url: a man in the middle could impersonate the database and read the signing keys: add "
             "sslmode=verify-full and sslrootcert"
         )
     if config.pools_of("local"):
         yield from _encryption_warnings(config)
     if config.aws.listen and config.aws.credentials.source == "static":
         yield (
-            "aws.credentials.source: GetCredentialsForIdentity gives made-up credentials, which AWS does not take: "
-            "for tests alone"
+            "aws.credentials.source: GetCredentialsForIdentity returns fake credentials, which AWS does not accept: "
+            "for tests only"
         )
     yield from mesh_warnings(config)
     if config.callers.jwt and config.callers.max_token_bytes > config.grpc.max_metadata_bytes:
-        yield "callers.max_token_bytes: grpc.max_metadata_bytes is less, so no call can bear a token of that length"
+        yield "callers.max_token_bytes: grpc.max_metadata_bytes is less, so no call can have a token of that length"
 
 
 def _encryption_warnings(config: Config) -> Iterator[str]:
     settings = config.keys.encryption
     if config.store.url and settings.method == "none" and config.keys.signer == "store":
         yield (
-            "keys.encryption: private keys are kept in clear, so that whoever reads the store or a copy of it can sign "
-            "tokens: set method, and run `tokend keys rewrap`"
+            "keys.encryption: private keys are stored in clear, so that read access to the store or a copy of it is "
+            "enough to sign tokens: set method, and run `tokend keys rewrap`"
         )
     for setting, files in settings.files.items():
         for file in files:
-            with suppress(OSError):  # a file that cannot be read is no warning, but an error
+            with suppress(OSError):  # a file that cannot be read is an error, not a warning
                 if file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
                     yield (
                         f"keys.encryption.{setting}: {file}: everybody on this machine may read or write it: "

@@ -1,4 +1,4 @@
-"""Addresses to listen on: which there are, and which cannot be had beside each other."""
+"""Addresses to listen on: which there are, and which conflicts with each other."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_an_address_is_one_on_every_listener(section: str, address: str, check: 
 
 WRONG = {
     ":8080": "names no host: write [::]:8080",
-    "*:8080": "[::] stands for all addresses",
+    "*:8080": "[::] means all addresses",
     "127.0.0.1": "must be HOST:PORT",
     "8080": "must be HOST:PORT",
     "127.0.0.1:": "must be HOST:PORT",
@@ -70,11 +70,11 @@ WRONG = {
     "127.0.0.1:-1": "must be HOST:PORT",
     "127.0.0.1:http": "must be HOST:PORT",
     "http://127.0.0.1:80": "without a scheme",
-    "::1:8080": "stands in brackets",
-    "::": "stands in brackets",
+    "::1:8080": "needs brackets",
+    "::": "needs brackets",
     "[::1]": "must be HOST:PORT",
     "[::g]:80": "must be HOST:PORT",
-    "[::ffff:127.0.0.1]:80": "not the one mapped into IPv6",
+    "[::ffff:127.0.0.1]:80": "not the IPv4-mapped IPv6 address",
     "127.1:80": "four numbers",
     "0:80": "four numbers",
     "256.0.0.1:80": "four numbers",
@@ -101,7 +101,7 @@ def test_what_is_no_address_is_refused_alike_on_every_listener(section: str, add
     ("address", "expected"),
     [
         ("unix:/run/tokend.sock", "only grpc.listen takes unix sockets"),
-        ("127.0.0.1:1,127.0.0.1:2", "and one alone"),
+        ("127.0.0.1:1,127.0.0.1:2", "and only one"),
     ],
 )
 def test_what_grpc_alone_can_do_is_reported(section: str, address: str, expected: str, check: Check) -> None:
@@ -139,17 +139,17 @@ def test_addresses_that_can_be_had_beside_each_other(addresses: tuple[str, ...],
     [
         (("127.0.0.1:1", "127.0.0.1:1"), "127.0.0.1:1 is already that of grpc.listen"),
         (("unix:/run/a", "unix:///run/a"), "unix:/run/a is already that of grpc.listen"),
-        (("0.0.0.0:1", "[::]:1"), "0.0.0.0:1 of grpc.listen: [::]:1 and 0.0.0.0:1 stand for all addresses, IPv4 and"),
-        (("127.0.0.1:1", "[::]:1"), "[::]:1 stands for all addresses"),
-        (("0.0.0.0:1", "[::1]:1"), "0.0.0.0:1 stands for all addresses"),
+        (("0.0.0.0:1", "[::]:1"), "0.0.0.0:1 of grpc.listen: [::]:1 and 0.0.0.0:1 mean all addresses, IPv4 and"),
+        (("127.0.0.1:1", "[::]:1"), "[::]:1 means all addresses"),
+        (("0.0.0.0:1", "[::1]:1"), "0.0.0.0:1 means all addresses"),
         (
             ("unix:/run/a", "unix:/run/./a"),
-            "cannot be had beside unix:/run/a of grpc.listen: both stand for the same socket",
+            "conflicts with unix:/run/a of grpc.listen: both are the same socket",
         ),
-        (("unix:/proc/self/cwd/a", "unix:a"), "both stand for the same socket"),
-        (("localhost:1", "127.0.0.1:1"), "both stand for the same address"),
-        (("[::1]:1", "localhost:1"), "both stand for the same address"),
-        (("[::1]:1", "[0::1]:1"), "both stand for the same address"),
+        (("unix:/proc/self/cwd/a", "unix:a"), "both are the same socket"),
+        (("localhost:1", "127.0.0.1:1"), "both are the same address"),
+        (("[::1]:1", "localhost:1"), "both are the same address"),
+        (("[::1]:1", "[0::1]:1"), "both are the same address"),
     ],
 )
 def test_addresses_that_cannot(addresses: tuple[str, ...], expected: str, check: Check) -> None:
@@ -160,8 +160,8 @@ def test_addresses_that_cannot(addresses: tuple[str, ...], expected: str, check:
 
 def test_listeners_do_not_take_each_other_s_addresses(check: Check) -> None:
     taken = '[ops]\nlisten = "127.0.0.1:7000"\n[issuer]\nlisten = "localhost:7000"\n'
-    beside_all = "cannot be had beside [::]:7000 of grpc.listen: [::]:7000 stands for all addresses, IPv4 and IPv6"
-    beside_localhost = "cannot be had beside localhost:7000 of issuer.listen: both stand for the same address"
+    beside_all = "conflicts with [::]:7000 of grpc.listen: [::]:7000 means all addresses, IPv4 and IPv6"
+    beside_localhost = "conflicts with localhost:7000 of issuer.listen: both are the same address"
     assert check(of_grpc("[::]:7000") + taken) == [
         f"issuer.listen: localhost:7000 {beside_all}",
         f"ops.listen: 127.0.0.1:7000 {beside_all}",
@@ -181,7 +181,7 @@ def socket_of(length: int) -> str:
 def test_the_path_of_a_unix_socket_has_a_length_limit(check: Check) -> None:
     assert check(of_grpc(f"unix:{socket_of(107)}")) == []
     (problem,) = check(of_grpc(f"unix:{socket_of(108)}"))
-    assert problem == "grpc.listen.0: has 108 bytes, and the path of a unix socket has 107 at most"
+    assert problem == "grpc.listen.0: has 108 bytes, but the path of a unix socket may have at most 107"
     (problem,) = check(of_grpc(f"unix:/run/{'ö' * 52}"))
     assert "has 109 bytes" in problem
 
@@ -202,7 +202,7 @@ def test_the_length_is_that_of_the_path_with_the_home_directory(check: Check, mo
         ("unix-abstract:tokend", "must not be an abstract socket"),
         ("unix:/run/a%20b", "percent-encoded"),
         ("unix:/run/a?b", "no query"),
-        ("unix:$XDG_RUNTIME_DIR/tokend.sock", "no variables are expanded"),
+        ("unix:$XDG_RUNTIME_DIR/tokend.sock", "variables are not expanded"),
         ("unix:~tokend-no-such-user/s", "home directory is not known"),
     ],
 )

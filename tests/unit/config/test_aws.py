@@ -74,7 +74,7 @@ def test_credentials_of_sts_need_an_issuer_that_it_can_ask_and_a_region() -> Non
 def test_made_up_credentials_do_not_reach_others_unless_that_is_said() -> None:
     remote = {"listen": "0.0.0.0:4566", "insecure": True}
     text = problems(aws={**remote, "credentials": {"source": "static"}}, callers=with_keys())
-    assert "credentials.source: others can reach 0.0.0.0:4566, and would take made-up credentials as AWS's" in text
+    assert "credentials.source: others can reach 0.0.0.0:4566, and would mistake fake credentials for AWS's" in text
     said = {**remote, "credentials": {"source": "static", "static_for_others": True}}
     assert Config.model_validate(sections(aws=said, callers=with_keys())).aws.credentials.static_for_others
 
@@ -86,8 +86,8 @@ def test_made_up_credentials_are_warned_of() -> None:
     assert about == [
         [
             (
-                "aws.credentials.source: GetCredentialsForIdentity gives made-up credentials, which AWS does not take: "
-                "for tests alone"
+                "aws.credentials.source: GetCredentialsForIdentity returns fake credentials, which AWS does not "
+                "accept: for tests only"
             )
         ],
         [],
@@ -113,7 +113,7 @@ def test_what_is_no_access_key_id_is_refused_and_not_repeated(secret: str) -> No
 
 def test_an_access_key_belongs_to_one_caller() -> None:
     keys = {"checkout": [KEY_ID], "billing": [OTHER_ID, KEY_ID]}
-    assert f"aws_keys: {KEY_ID} is there 2 times" in problems(callers=with_keys(aws_keys=keys))
+    assert f"aws_keys: {KEY_ID} occurs 2 times" in problems(callers=with_keys(aws_keys=keys))
 
 
 def test_access_keys_need_the_file_of_which_their_secrets_are_made() -> None:
@@ -132,7 +132,7 @@ def test_pools_are_managed_where_there_is_a_face_and_a_store_for_them() -> None:
     assert "aws.manage_pools: pools are managed at aws.listen, which is not set" in problems(aws={"manage_pools": True})
     cognito = {"eu-west-1:0": {"engine": "cognito", "developer_provider_name": "login.example"}}
     managed = {"listen": "127.0.0.1:4566", "manage_pools": True}
-    problem = "aws.manage_pools: there is no local pool, and so no store to keep others in: declare one"
+    problem = "aws.manage_pools: there is no local pool, and so no store for managed pools: declare one"
     assert problem in problems(aws=managed, pools=cognito, callers=with_keys())
     assert Config.model_validate(sections(aws=managed, callers=with_keys())).aws.manage_pools
 

@@ -38,7 +38,7 @@ def test_the_configuration_names_the_store_by_it() -> None:
         ("dynamodb://tokend/other?region=eu-west-1", "must be dynamodb://TABLE?region=REGION"),
         (f"{URL}#part", "must be dynamodb://TABLE?region=REGION"),
         (f"{URL}&region=eu-west-2", "must name each parameter once"),
-        (f"{URL}&table=other", "must name the table before the question mark alone"),
+        (f"{URL}&table=other", "must name only the table before the question mark"),
         ("dynamodb://tokend?region=Ireland", "region: String should match pattern"),
         ("dynamodb://tokend?profile=blue", "region: Field required"),
         (f"{URL}&colour=blue", "colour: Extra inputs are not permitted"),

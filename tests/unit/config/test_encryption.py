@@ -13,19 +13,19 @@ from tests.unit.config.file_parts import POOL
         ),
         (
             'key_file = "a"',
-            'key_file: without method = "file" no key is encrypted by it; what only opens keys is previous_key_files',
+            'key_file: is not used without method = "file"; files for decryption only are previous_key_files',
         ),
         (
             'method = "aws-kms"',
-            'method = "aws-kms" and kms_key_id belong together; what only opens keys is previous_kms_key_ids',
+            'method = "aws-kms" and kms_key_id belong together; keys for decryption only are previous_kms_key_ids',
         ),
         (
             'kms_key_id = "alias/x"',
-            'method = "aws-kms" and kms_key_id belong together; what only opens keys is previous_kms_key_ids',
+            'method = "aws-kms" and kms_key_id belong together; keys for decryption only are previous_kms_key_ids',
         ),
         (
             "accept_clear = false",
-            "accept_clear = false needs a method: new keys would be kept in clear, and be refused",
+            "accept_clear = false needs a method: new keys would be stored in clear, and be refused",
         ),
     ],
 )
@@ -36,5 +36,5 @@ def test_an_encryption_that_contradicts_itself_is_refused(problems: Problems, se
 def test_a_kms_key_without_a_region_is_refused(problems: Problems) -> None:
     settings = 'previous_kms_key_ids = ["arn:aws:kms:eu-west-1:123456789012:key/1a"]\nmethod = "aws-kms"\n'
     assert problems(f'{POOL}[keys.encryption]\n{settings}kms_key_id = "alias/tokend"') == [
-        "keys: kms.region must name the region of KMS keys in encryption that are not given by their ARNs"
+        "keys: kms.region must name the region of KMS keys in encryption that are not given as ARNs"
     ]

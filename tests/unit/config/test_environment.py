@@ -148,7 +148,7 @@ def test_a_table_that_is_no_json_is_reported_with_all_other_problems(
         load_config(None)
     section, name = environment_variables()[variable]
     setting = f"{section}.{name}" if section else name
-    assert f"{setting}: must be a table; in a variable, as JSON with each name once" in raised.value.problems
+    assert f"{setting}: must be a table; in a variable, as JSON with unique names" in raised.value.problems
     assert len(raised.value.problems) == 2
 
 

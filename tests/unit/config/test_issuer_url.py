@@ -80,8 +80,8 @@ def test_another_issuer_is_not(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("https://tokens.example/", "no slash at its end"),
-        ("https://tokens.example/a/", "no slash at its end"),
+        ("https://tokens.example/", "must not end with a slash"),
+        ("https://tokens.example/a/", "must not end with a slash"),
         ("https://tokens.example?", "no query"),
         ("https://tokens.example?a=b", "no query"),
         ("https://tokens.example#", "no fragment"),
@@ -119,9 +119,9 @@ def test_an_issuer_that_aws_takes_is_not_warned_of(url: str) -> None:
         ("https://tokens.example:8443", ["a port"]),
         ("https://tokens.example:443", ["a port"]),
         (of_length(256), ["255 characters"]),
-        ("https://Tokens.example", ["capitals in its host"]),
+        ("https://Tokens.example", ["upper case in its host"]),
         ("https://localhost", ["cannot reach"]),
-        ("http://127.0.0.1:8080", ["https alone", "a port"]),
+        ("http://127.0.0.1:8080", ["only https", "a port"]),
     ],
 )
 def test_an_issuer_that_aws_would_refuse_is_warned_of(url: str, expected: list[str]) -> None:

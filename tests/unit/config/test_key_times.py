@@ -12,16 +12,16 @@ HOUR, DAY = 3600, 86_400
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
-        ({"refresh": 0}, r"refresh \(0 s\) must be above 0: processes would never follow"),
+        ({"refresh": 0}, r"refresh \(0 s\) must be above 0: servers would never read the store again"),
         ({"cache_age": 3299}, r"cache_age \+ clock_skew \(3601 s\): verifiers would refuse the first tokens"),
         ({"publish_before": 601}, r"publish_before \(601 s\) must not be below refresh .* \(602 s\)"),
-        ({"about_to_sign": 302}, r"about_to_sign \(302 s\) must be above .* \(302 s\): a process that has not read"),
+        ({"about_to_sign": 302}, r"about_to_sign \(302 s\) must be above .* \(302 s\): a server that has not yet read"),
         ({"about_to_sign": 3600}, r"above about_to_sign \(3600 s\): a key that was added by mistake could never"),
-        ({"tokens_last": DAY + 601}, r"tokens_last \(87001 s\) .* a key could be taken out while tokens"),
-        ({"longest_token": DAY + 599}, r"longest_token \(87601 s\): a key could be taken out"),
+        ({"tokens_last": DAY + 601}, r"tokens_last \(87001 s\) .* a key could be removed while tokens"),
+        ({"longest_token": DAY + 599}, r"longest_token \(87601 s\): a key could be removed"),
         (
             {"when_seen": True, "publish_before": 660},
-            r"publish_before \(660 s\) must be above .* \(660 s\) where keys sign",
+            r"publish_before \(660 s\) must be above .* \(660 s\) if keys sign",
         ),
         ({"when_seen": True, "rotate_every": 7199}, r"rotate_every \(7199 s\) must not be below twice .* \(7200 s\)"),
         ({"rotate_every": 2941}, r"33 keys of an algorithm published at once, more than 32: verifiers would refuse"),

@@ -65,7 +65,7 @@ CONTRADICTIONS: dict[str, tuple[str, list[str]]] = {
     ),
     "a proxy that is taken for the caller": (
         '{tls}{ca}identify_by = ["mutual_tls", "x_forwarded_client_cert"]\ntrusted_proxies = ["dns:proxy"]',
-        ["x_forwarded_client_cert must stand before mutual_tls, which would take the proxy for the caller"],
+        ["x_forwarded_client_cert must come before mutual_tls, which would identify the proxy as the caller"],
     ),
     "several at once": (
         """listen = ["127.0.0.1:1", "unix:/run/s", "127.0.0.1:2"]
@@ -74,7 +74,7 @@ CONTRADICTIONS: dict[str, tuple[str, list[str]]] = {
         [
             "listeners: 127.0.0.1:3 is not in listen",
             "tls_client_ca_file needs tls_certificate_file and tls_private_key_file",
-            "x_forwarded_client_cert must stand before mutual_tls, which would take the proxy for the caller",
+            "x_forwarded_client_cert must come before mutual_tls, which would identify the proxy as the caller",
             "x_forwarded_client_cert needs tls_client_ca_file and trusted_proxies, or a unix socket",
             "mutual_tls is not for unix sockets",
         ],

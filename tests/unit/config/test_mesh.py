@@ -48,26 +48,26 @@ def test_names_of_headers_have_no_case() -> None:
         (
             {"user": {"header": "x-user"}},
             (
-                "user: header: any client could name itself by it: have a proxy remove the header of clients and set "
+                "user: header: any client could set it: let a proxy remove the header of clients and set "
                 "its own, and write trusted = true; or use metadata"
             ),
         ),
         (
             {"user": {"metadata": "sub", "trusted": True}},
-            "user: trusted: is for a header; metadata are Envoy's own",
+            "user: trusted: is only for a header; metadata are Envoy's own",
         ),
         (
             {"user": {"header": ":authority", "trusted": True}},
-            "user.header: must be the name of a header, such as x-user; pseudo-headers as :authority are none",
+            "user.header: must be the name of a header, such as x-user, and not a pseudo-header such as :authority",
         ),
-        ({"header": "Host"}, "header: must not be host, which Envoy lets no filter set"),
+        ({"header": "Host"}, "header: must not be host, which Envoy's filters cannot set"),
         (
             {"header": "x user"},
-            "header: must be the name of a header, such as x-user; pseudo-headers as :authority are none",
+            "header: must be the name of a header, such as x-user, and not a pseudo-header such as :authority",
         ),
         (
             {"principal_tags": {"tenant": {"header": "Authorization", "trusted": True}}},
-            ": principal_tags.tenant: header must not be the one that the token goes into",
+            ": principal_tags.tenant: header must not be the one for the token",
         ),
         ({"failure_mode": "ajar"}, "failure_mode: Input should be 'closed' or 'open'"),
         ({"scheme": "Bearer "}, "scheme: String should match pattern '^[A-Za-z]*$'"),

@@ -71,8 +71,8 @@ def test_a_tilde_is_the_home_directory(setting: str, load: Load) -> None:
     ("path", "expected"),
     [
         ("~no-such-user-here/a", "home directory is not known"),
-        ("/$HOME/a", "no variables are expanded"),
-        ("/${HOME}/a", "no variables are expanded"),
+        ("/$HOME/a", "variables are not expanded"),
+        ("/${HOME}/a", "variables are not expanded"),
         ("/a ", "white space"),
     ],
 )
@@ -96,13 +96,13 @@ def test_the_audit_log_is_a_file_of_its_own(setting: str, load: Load, tmp_path: 
     (tmp_path / "link").symlink_to(tmp_path)
     text = PATHS[setting][0].format(tmp_path / "file")
     (problem,) = problems(load, f"{text}[audit]\ndestination = 'file:{tmp_path}/link/file'\n")
-    assert problem == f"audit.destination: is what {setting} names, and lines would be added to it"
+    assert problem == f"audit.destination: is the file of {setting}, to which lines would be appended"
     assert load(f"{text}[audit]\ndestination = 'file:{tmp_path}/other'\n")
 
 
 def test_the_audit_log_is_not_the_embedded_database(load: Load, tmp_path: Path) -> None:
     (problem,) = problems(load, f"data_dir = '{tmp_path}'\n{POOL}[audit]\ndestination = 'file:{tmp_path}/tokend.db'\n")
-    assert problem.startswith("audit.destination: is what store.url names")
+    assert problem.startswith("audit.destination: is the file of store.url")
 
 
 @pytest.mark.parametrize("setting", TLS_PATHS)
@@ -151,7 +151,7 @@ def test_the_file_s_own_path_may_begin_at_home(load: Load, tmp_path: Path, monke
     load(POOL)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load_config(Path("~/tokend.toml")).pools
-    with pytest.raises(ConfigError, match="no variables are expanded"):
+    with pytest.raises(ConfigError, match="variables are not expanded"):
         load_config(Path("$HOME/tokend.toml"))
 
 
@@ -163,7 +163,7 @@ def test_without_a_home_directory_the_data_directory_has_to_be_named(
     monkeypatch.setattr("pwd.getpwuid", lambda uid: (_ for _ in ()).throw(KeyError(uid)))
     with pytest.raises(ConfigError) as raised:
         load_config(None)
-    assert raised.value.problems == ["data_dir: there is no home directory to have it in: set data_dir, or HOME"]
+    assert raised.value.problems == ["data_dir: there is no home directory for it: set data_dir, or HOME"]
     monkeypatch.setenv("TOKEND_STORE_URL", f"sqlite:///{tmp_path}/x.db")
     assert load_config(None).store_file == tmp_path / "x.db"
     monkeypatch.delenv("TOKEND_STORE_URL")

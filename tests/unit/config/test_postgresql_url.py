@@ -83,5 +83,5 @@ def test_a_server_that_is_not_known_by_its_certificate_is_warned_of(url: str, *,
 
 
 def test_settings_of_another_kind_are_refused() -> None:
-    with pytest.raises(ValueError, match="database_schema, max_connections: not for the kind of store that url names"):
+    with pytest.raises(ValueError, match="database_schema, max_connections: not for the kind of store in url"):
         Store(url="sqlite:////x.db", database_schema="x", max_connections=3)

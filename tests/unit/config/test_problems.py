@@ -151,7 +151,7 @@ def test_all_problems_of_a_table_are_reported_at_once(text: str, expected: list[
         (f"{POOL}[cognito]\nserve_stale = true", "cognito: serve_stale needs reuse_tokens = true"),
         (f'{POOL}[cognito]\nendpoint_url = "http://cognito.example"', "cognito.endpoint_url: must be https"),
         (f'{POOL}[cognito]\nrole_arn = "arn:aws:iam::1:role/x"', "cognito.role_arn: "),
-        (f'{POOL}[keys]\nsigner = "aws-kms"', "keys: kms.region must name the region in which keys are made"),
+        (f'{POOL}[keys]\nsigner = "aws-kms"', "keys: kms.region must name the region in which keys are created"),
         (f'{POOL}[keys]\nsigner = "hsm"', "keys.signer: "),
         (f'{POOL}[keys.kms]\nregion = "Ireland"', "keys.kms.region: "),
         (f"{POOL}[keys.kms]\ndeletion_window_days = 6", "keys.kms.deletion_window_days: "),
@@ -161,7 +161,10 @@ def test_all_problems_of_a_table_are_reported_at_once(text: str, expected: list[
         ('[pools."local:0a"]\nengine = "cognito"\ndeveloper_provider_name = "d"', "AWS region, unlike local:0a"),
         (f'{POOL}[store]\nurl = "sqlite://"', "store.url: must be sqlite:///PATH"),
         (f'{POOL}[store]\nurl = "sqlite:///:memory:"', "store.url: must be sqlite:///PATH"),
-        (f'{POOL}[issuer]\nlisten = "0.0.0.0:8080"', "issuer: url must say how verifiers reach the listener"),
+        (
+            f'{POOL}[issuer]\nlisten = "0.0.0.0:8080"',
+            "issuer: url must be the URL at which verifiers reach the listener",
+        ),
     ],
 )
 def test_a_problem_is_named(problems: Problems, text: str, expected: str) -> None:

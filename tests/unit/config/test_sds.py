@@ -41,7 +41,7 @@ def test_two_secrets_have_two_names() -> None:
 
 def test_callers_who_are_not_identified_are_no_users() -> None:
     token = {"identity_pool_id": EMBEDDED_POOL_ID}
-    assert "tokens.t.user: is needed where callers are not identified" in problems(listen=LISTEN, tokens={"t": token})
+    assert "tokens.t.user: is needed if callers are not identified" in problems(listen=LISTEN, tokens={"t": token})
 
 
 def test_every_problem_of_a_guard_is_told_once() -> None:
