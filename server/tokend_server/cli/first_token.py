@@ -43,7 +43,7 @@ def show_first_token(config: Config, service: Service, *, shortened: bool) -> No
     issued = _get_token(config, service.grpc_addresses[0])
     _show(f"GetOpenIdTokenForDeveloperIdentity for {_USER}", _response(issued, shortened=shortened))
     verified = _verify(issued.token, service.issuer, next(iter(config.pools)))
-    _show(f"verified with the keys that {service.issuer}{DISCOVERY_PATH} leads to", verified)
+    _show(f"verified with the keys from {service.issuer}{DISCOVERY_PATH}", verified)
 
 
 def whereabouts(config: Config) -> str:
