@@ -3,7 +3,10 @@
 import errno
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
@@ -131,6 +134,37 @@ def test_a_backup_replaces_a_file_only_by_force(config: Path, copy: Path) -> Non
     assert copy.read_bytes() == before
     run("backup", "--config", str(config), "--force", str(copy)).check_returncode()
     assert mode(copy) == 0o600
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_backup_that_a_signal_ends_leaves_nothing(number: signal.Signals, others: Path, tmp_path: Path) -> None:
+    (directory := tmp_path / "copies").mkdir()
+    # As in the middle of a copy that takes long: the file is there, and its journal.
+    program = (
+        "import os, time\n"
+        "from tokend_server.engines.local.stores.sqlite import backup\n"
+        "def copy(source, target):\n"
+        "    target.execute('CREATE TABLE begun (one)')\n"
+        "    target.execute('BEGIN IMMEDIATE')\n"
+        "    target.execute('INSERT INTO begun VALUES (1)')\n"
+        "    print(os.listdir('.'), flush=True)\n"
+        f"    os.kill(os.getpid(), {number})\n"
+        f"    time.sleep({PATIENCE})\n"
+        "backup._copy = copy\n"
+        "from tokend_server.__main__ import main\n"
+        "main()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "backup", "--config", str(others.parent / "tokend.toml"), "copy.db"],
+        cwd=directory,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (-number, "")
+    assert ended.stdout.count(".copy.db.") == 2
+    assert [*directory.iterdir()] == []
 
 
 @pytest.mark.parametrize("content", [None, b""], ids=["no file", "empty file"])

@@ -26,6 +26,7 @@ from tokend_server.engines.local.stores.sqlite.write_ahead_log import (
     lost_its_log,
     take_mark_away,
 )
+from tokend_server.process.signals import cleaning_up
 
 #: Seconds that a backup waits for another process to let it read.
 _READ_TIMEOUT = 5.0
@@ -197,13 +198,19 @@ def _new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Returns a context manager with a private file, which is flushed and renamed at the end of a successful block."""
     descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
     unfinished = Path(name)
+
+    def remove() -> None:
+        for suffix in ("", *BESIDE_SQLITE):
+            Path(f"{unfinished}{suffix}").unlink(missing_ok=True)
+
     try:
-        yield unfinished
-        os.fsync(descriptor)
-        if overwrite:
-            unfinished.replace(path)
-        else:
-            _give_name(unfinished, path)
+        with cleaning_up(remove):
+            yield unfinished
+            os.fsync(descriptor)
+            if overwrite:
+                unfinished.replace(path)
+            else:
+                _give_name(unfinished, path)
         directory = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
@@ -211,7 +218,7 @@ def _new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
             os.close(directory)
     finally:
         os.close(descriptor)
-        unfinished.unlink(missing_ok=True)
+        remove()
 
 
 def _give_name(unfinished: Path, path: Path) -> None:
