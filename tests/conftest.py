@@ -20,11 +20,11 @@ from tests.support.server_process import ServerProcess, write_config
 if TYPE_CHECKING:
     from tests.support.postgresql import PostgresqlServer
 
-#: Seconds that the process has to end after its tests.
+#: Seconds for the process to end after its tests.
 _LAST_PATIENCE = 60
 
-#: How seldom garbage is collected, as `gc.set_threshold` takes it. By Python's own numbers it takes a sixth of the CPU
-#: time of the processes that run tests, since most of what they load stays.
+#: The arguments of `gc.set_threshold`. With Python's defaults, garbage collection takes a sixth of the CPU time of test
+#: processes, since most loaded objects stay.
 _COLLECTIONS = (100_000, 50, 100)
 
 
@@ -32,7 +32,7 @@ pytest_plugins = ["tests.scheduling"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Has no test depend on how busy the machine is, and replaces the dots of a quiet run by a line for each file."""
+    """Makes tests independent of the machine's load, and replaces the dots of a quiet run by a line per file."""
     gc.set_threshold(*_COLLECTIONS)
     settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("any machine")
@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Hides the tests themselves from the collector of garbage: to go through their 740,000 objects takes 0.6 s."""
+    """Hides the tests themselves from the garbage collector: a pass over their 740,000 objects takes 0.6 s."""
     gc.disable()
     try:
         return (yield)
@@ -54,9 +54,9 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Reports a thread that a test has left running as a failure: the process would never end.
 
-    What garbage there is is collected here: pytest collects five times, and would look at all that stays each time.
+    Garbage is collected here once: pytest collects five times, and each pass would visit all remaining objects.
 
-    A worker of pytest-xdist is left out: it waits for the other workers when its tests are done, and is ended then.
+    Does nothing in a worker of pytest-xdist: it waits for the other workers after its tests, and is ended then.
     """
     gc.collect()
     gc.freeze()
@@ -67,9 +67,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _aws_models_are_read_once() -> Iterator[None]:
-    """Spares a third of a second for each of some thousand engines, which would list them and read 2 MB of JSON.
+    """Saves a third of a second for each of some thousand engines, which would list the data and read 2 MB of JSON.
 
-    And a hundredth for the new names of a session's events, which depend on the old ones alone.
+    Also saves a hundredth of a second for the new names of a session's events, which depend only on the old ones.
     """
     renamed = botocore.hooks.EventAliaser(botocore.hooks.HierarchicalEmitter())._alias_event_name  # noqa: SLF001 - no other way
     with pytest.MonkeyPatch.context() as patch:
@@ -81,7 +81,7 @@ def _aws_models_are_read_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _authorities_are_read_once() -> Iterator[None]:
-    """Spares 20 ms for each client of httpx, which reads the authorities of the public web, whatever it asks."""
+    """Saves 20 ms for each httpx client, which reads the public certificate authorities in any case."""
     made = httpx.create_ssl_context()
 
     def create(verify: ssl.SSLContext | str | bool, cert: Any, trust_env: bool) -> ssl.SSLContext:  # noqa: ANN401, FBT001 - as httpx has it
@@ -95,7 +95,7 @@ def _authorities_are_read_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _empty_files_are_migrated_once() -> Iterator[None]:
-    """Spares thousands of tests Alembic, all but the first of a process."""
+    """Runs Alembic only for the first test of a process that needs it."""
     from tokend_server.engines.local.stores.sql.migrations import upgrade  # noqa: PLC0415 - it is slow to load
 
     with pytest.MonkeyPatch.context() as patch:
@@ -111,14 +111,14 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def tokend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server of its own process, on a fresh store."""
+    """A server in a separate process, with a new store."""
     with ServerProcess(write_config(tmp_path_factory.mktemp("tokend")), afresh=True) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> "PostgresqlServer":
-    """A PostgreSQL that all workers of the run share; a test takes a schema of it."""
+    """A PostgreSQL server that all workers of the run share; each test uses its own schema."""
     from tests.support.postgresql import run_directory, shared_server  # noqa: PLC0415 - few tests need the driver
 
     return shared_server(run_directory(tmp_path_factory))

@@ -1,6 +1,6 @@
-"""Runs checks with the newest versions of all dependencies that the declared bounds admit: `poe newest`.
+"""Runs checks with the newest versions of all dependencies within the declared bounds: `poe newest`.
 
-They are installed in an environment of their own, which is gone at the end.
+They are installed in a separate environment, which is removed at the end.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def install(directory: Path) -> Path:
-    """Makes an environment; the pins of pyproject.toml hold for commands below the root, and not in `directory`."""
+    """Creates an environment in `directory`, where the pins of pyproject.toml do not apply."""
     python = directory / "environment" / "bin" / "python"
     editables = [argument for package in PACKAGES for argument in ("--editable", f"{ROOT}/{package}")]
     for command in (
@@ -63,7 +63,7 @@ def install(directory: Path) -> Path:
 
 
 def differences(python: Path) -> Mapping[str, tuple[str, str]]:
-    """The pinned and the installed version of each distribution that has another than the pinned one."""
+    """Returns the pinned and the installed version of each distribution where they differ."""
     listed = subprocess.run(
         ["uv", "pip", "list", "--python", python, "--format", "json"],
         cwd=python.parent,
@@ -79,7 +79,7 @@ def differences(python: Path) -> Mapping[str, tuple[str, str]]:
 
 
 def run(python: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    """Runs a module of the environment, whose programs come first for what it starts."""
+    """Runs a module of the environment, with the environment's programs first in PATH."""
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "VIRTUAL_ENV": str(python.parents[1]), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run([python, "-m", module, *arguments], cwd=ROOT, env=environment, check=False)

@@ -1,4 +1,4 @@
-"""Shows how far a run of the tests is: a line for each file that is done, with what is running and what is left."""
+"""Shows the progress of a test run: a line per finished file, with the running files and the remaining tests."""
 
 import time
 from collections import Counter
@@ -11,9 +11,9 @@ class Progress:
     """Counts the tests of a run by their files.
 
     Args:
-        left: How many tests of each file are to come.
-        write: Takes a line.
-        clock: Tells seconds of a monotonic clock.
+        left: The number of remaining tests of each file.
+        write: Writes a line.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(self, left: Counter[str], write: Callable[[str], None], clock: Callable[[], float]) -> None:
@@ -25,17 +25,17 @@ class Progress:
         self._failed: Counter[str] = Counter()
 
     def begin(self, file: str) -> None:
-        """A test of the file begins."""
+        """Records that a test of the file has started."""
         if file not in self._begun:
             self._begun[file] = self._clock()
 
     def fail(self, test: str) -> None:
-        """A test has failed: this is shown at once."""
+        """Records that a test has failed, and shows it at once."""
         self._failed[_file(test)] += 1
         self._write(f"FAILED {test}")
 
     def end(self, file: str) -> None:
-        """A test of the file has ended."""
+        """Records that a test of the file has ended."""
         self._to_come -= 1
         self._left[file] -= 1
         if self._left[file] == 0:
@@ -49,7 +49,7 @@ class Progress:
 
 
 class ProgressReporter:
-    """A plugin that tells pytest's events to a `Progress`, in the process that the others of pytest-xdist report to."""
+    """A plugin that reports pytest's events to a `Progress`, in the main process of pytest-xdist."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -76,7 +76,7 @@ class ProgressReporter:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_report_teststatus(self) -> Generator[None, tuple[str, str, str], tuple[str, str, str]]:
-        """Leaves out the letters, which say the same with less."""
+        """Omits pytest's progress letters."""
         category, _, word = yield
         return category, "", word
 

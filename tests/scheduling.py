@@ -1,4 +1,4 @@
-"""Which files of tests the workers of pytest-xdist take, and in which order."""
+"""The order of test files, and their assignment to the workers of pytest-xdist."""
 
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,7 @@ from xdist.scheduler import LoadFileScheduling
 if TYPE_CHECKING:
     from xdist.remote import Producer
 
-#: What takes minutes, and then what waits more than it computes: begun first, so that no worker ends with it alone.
+#: Files that take minutes, then files that mostly wait: started first, so that no worker ends with them alone.
 _LONG = (
     "tests/clients/test_java.py",
     "tests/clients/test_consumers.py",
@@ -30,7 +30,7 @@ _LONG = (
     "tests/verifiers/",
 )
 
-#: Files that build in one directory, which must not happen at the same time, by the name of what they build.
+#: Files that build in one directory, which must not run concurrently, by the name of the build.
 _BUILDS = {
     "tests/clients/test_java.py": "java",
     "tests/clients/test_consumers.py": "java",
@@ -44,7 +44,7 @@ _BUILDS = {
 
 
 class FilesByBuild(LoadFileScheduling):  # type: ignore[misc] # the library has no types
-    """Gives a worker whole files, and all of those that build the same."""
+    """Assigns whole files to workers, and all files with the same build to one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)

@@ -28,7 +28,7 @@ def guarded(
 def reticent(
     credentials: Credentials, oidc_provider: OidcProvider, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GuardedService]:
-    """The same, but for health being told to none but identified callers."""
+    """The same, except that only identified callers get the health."""
     directory = tmp_path_factory.mktemp("reticent")
     with serve_guarded(directory, credentials, oidc_provider, health="identified") as running:
         yield running

@@ -7,13 +7,13 @@ from tests.clients.guarded import Guarded, guarded_server
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
-    """What a runner of the conformance cases gets; its server is the module's own."""
+    """The environment of a runner of the conformance cases, with a server per module."""
     with Conductor(tmp_path_factory.mktemp("conformance")) as conductor:
         yield conductor.harness
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """A server that demands to know who calls; it is the module's own."""
+    """A server that requires authentication, one per module."""
     with guarded_server(tmp_path_factory.mktemp("guarded")) as running:
         yield running

@@ -16,7 +16,7 @@ WaitForBoarding = Callable[[int], None]
 
 @pytest.fixture(autouse=True)
 def aws_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """The credentials that the upstream knows, and nothing else of AWS's."""
+    """The upstream's credentials, and no other AWS settings."""
     without_aws_settings(monkeypatch, tmp_path)
     give_credentials(monkeypatch, ACCESS_KEY)
     return monkeypatch
@@ -35,7 +35,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
 
 
 class Pair(NamedTuple):
-    """A service that tries everything once, and the upstream that it is on."""
+    """A service without retries, and its upstream."""
 
     service: RunningService
     upstream: CognitoUpstream
@@ -54,14 +54,14 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 @pytest.fixture
 def shared(_shared: Pair) -> Iterator[Pair]:
-    """The same for all tests; whatever answers were set, the upstream does what it should afterwards."""
+    """The same for all tests. After each test, the upstream has its default responses again."""
     yield _shared
     _shared.upstream.always(Success())
 
 
 @pytest.fixture
 def wait_for_boarding(monkeypatch: pytest.MonkeyPatch) -> WaitForBoarding:
-    """Waits until so many more calls are under way or wait for those that are: nothing shows it from outside."""
+    """Waits until this many more calls are running or queued, which is not visible from outside."""
     boarded = threading.Semaphore(0)
     board = SingleFlight._board  # noqa: SLF001
 

@@ -15,13 +15,13 @@ from tokend_server import config
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store, open_store
 
-#: Opens a store behind an upstream, on the table of the test; the parameters are those of its URL.
+#: Opens a store behind an upstream, with the test's table; the parameters are those of its URL.
 Opened: TypeAlias = Callable[..., Store]
 
 
 @pytest.fixture(autouse=True)
 def aws_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """Credentials, and nothing else of AWS's."""
+    """Credentials, and no other AWS settings."""
     without_aws_settings(monkeypatch, tmp_path)
     give_credentials(monkeypatch, ACCESS_KEY)
     return monkeypatch
@@ -35,7 +35,7 @@ def moto_url() -> Iterator[str]:
 
 @pytest.fixture
 def upstream(moto_url: str) -> Iterator[DynamoDbUpstream]:
-    """Before moto, with the memory for tokens that it lacks."""
+    """An upstream in front of moto, which adds the idempotency tokens that moto does not support."""
     with DynamoDbUpstream(moto_url, remembers_tokens=True) as running:
         yield running
 
@@ -48,20 +48,20 @@ def dynoxide_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def faithful(dynoxide_url: str) -> Iterator[DynamoDbUpstream]:
-    """Before dynoxide, which knows the tokens of transactions and counts their units."""
+    """An upstream in front of dynoxide, which supports idempotency tokens and counts capacity units."""
     with DynamoDbUpstream(dynoxide_url, asks_units=True) as running:
         yield running
 
 
 @pytest.fixture(params=["upstream", pytest.param("faithful", marks=pytest.mark.timeout(BUILD_TIMEOUT))])
 def either(request: pytest.FixtureRequest) -> DynamoDbUpstream:
-    """Before the one double, and before the other."""
+    """An upstream in front of each double."""
     upstream: DynamoDbUpstream = request.getfixturevalue(request.param)
     return upstream
 
 
 def configuration(upstream: DynamoDbUpstream, table: str, **parameters: object) -> config.Config:
-    """A store on a table behind an upstream; the parameters are those of its URL."""
+    """A store with a table behind an upstream; the parameters are those of its URL."""
     return config.Config(store=config.Store(url=table_url(upstream.url, table, **{**PATIENT, **parameters})))
 
 

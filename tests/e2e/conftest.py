@@ -8,7 +8,7 @@ from tests.support.server_process import ServerProcess, write_config
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A configuration with one pool, on free ports and a store that is not there yet."""
+    """A configuration with one pool, on free ports, with a store that does not exist yet."""
     return write_config(tmp_path)
 
 
@@ -19,6 +19,6 @@ def served_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def channel(served_config: Path) -> Iterator[grpc.Channel]:
-    """A server on a store that operators' commands use at the same time."""
+    """A server with a store that operators' commands use concurrently."""
     with ServerProcess(served_config) as server, grpc.insecure_channel(server.endpoint) as opened:
         yield opened

@@ -14,7 +14,7 @@ def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KmsUpstream]:
 
 @pytest.fixture
 def upstream(_running: KmsUpstream) -> Iterator[KmsUpstream]:
-    """The same for all tests; whatever answers were set, it does what it should afterwards."""
+    """The same for all tests. After each test, it has its default responses again."""
     yield _running
     _running.release()
     _running.always(Success())

@@ -22,9 +22,9 @@ def audited(tmp_path: Path) -> Iterator[Audited]:
 
 @pytest.fixture
 def no_spare_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps threads from being replaced while they wait for a message.
+    """Prevents the replacement of threads that wait for a message.
 
-    On a busy machine that may take longer than the 0.1 s for which a call keeps its thread: a spare one would then work
-    on calls that are to wait.
+    On a busy machine, the wait may be longer than the 0.1 s for which a call keeps its thread. A spare thread would
+    then handle calls that should wait.
     """
     monkeypatch.setattr(MessageWait, "look", lambda _wait: None)

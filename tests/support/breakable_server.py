@@ -1,8 +1,7 @@
-"""`tokend` whose threads a test can end or hold up: run as a module, it takes the same arguments.
+"""A `tokend` whose threads a test can end or block. Run as a module, it has the same arguments.
 
-The order stands in the file that the variable BREAK names. `end PATTERN` ends the threads whose names match, by an
-error that nothing foresees, when they next do something; the log gets a line to write. `hold` has gRPC's serving thread
-stand still at its next event.
+The file in the variable BREAK contains the command. `end PATTERN` ends the threads with matching names, by an
+unexpected error at their next step, and writes a log record. `hold` blocks gRPC's serving thread at its next event.
 """
 
 import ctypes
@@ -25,7 +24,7 @@ _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
 class _Broken(BaseException):
-    """What no thread foresees."""
+    """An unexpected error."""
 
 
 def _obey(orders: Path, held: threading.Event) -> None:
@@ -53,7 +52,7 @@ def _holding(process: Callable[..., bool], held: threading.Event) -> Callable[..
 if __name__ == "__main__":
     held = threading.Event()
     _server._process_event_and_continue = _holding(_server._process_event_and_continue, held)  # noqa: SLF001
-    # The signals are for the thread that waits for them.
+    # Signals are for the thread that waits for them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     threading.Thread(target=_obey, args=(Path(os.environ["BREAK"]), held), name="breaker", daemon=True).start()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

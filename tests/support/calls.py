@@ -1,4 +1,4 @@
-"""Calls of the contract in a line."""
+"""One-line calls of the contract."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -23,7 +23,7 @@ class Caller:
 
     def __init__(self, server: Endpoint) -> None:
         self._server = server
-        # A channel of its own: gRPC would otherwise share one connection among all that look alike.
+        # A separate connection: by default, gRPC shares one among equal channels.
         self.channel = grpc.insecure_channel(server.endpoint, options=[("grpc.use_local_subchannel_pool", 1)])
         self.stub = DeveloperIdentityServiceStub(self.channel)
 

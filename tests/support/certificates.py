@@ -1,4 +1,4 @@
-"""A self-made TLS certificate for servers on the loopback address."""
+"""A self-signed TLS certificate for servers on the loopback address."""
 
 import datetime as dt
 import ipaddress
@@ -15,10 +15,10 @@ HOST = "127.0.0.1"
 
 _EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 
-#: What `openssl ec` makes such a key of.
+#: The options of `openssl ec` for such a key.
 _COMPRESSED = ("-conv_form", "compressed")
 
-#: What `openssl req` makes certificates of that gRPC does not serve with, and what tokend says of them.
+#: The options of `openssl req` for certificates that gRPC cannot serve with, and tokend's messages about them.
 UNUSABLE: Mapping[str, tuple[tuple[str, ...], str]] = {
     "RSASSA-PSS": (
         ("-newkey", "rsa-pss"),
@@ -34,7 +34,7 @@ UNUSABLE: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
 }
 
-#: What it makes some of that gRPC serves with, odd as they are.
+#: Its options for unusual certificates that gRPC can serve with.
 USABLE: Mapping[str, tuple[str, ...]] = {
     "a key that may sign": (*_EC, "-addext", "keyUsage=critical,digitalSignature"),
     "RSA without a word of signing": ("-newkey", "rsa:2048", "-addext", "keyUsage=critical,keyEncipherment"),
@@ -44,14 +44,14 @@ USABLE: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Certificate:
-    """The PEM files of a certificate that signs itself, and of its key."""
+    """The PEM files of a self-signed certificate and its key."""
 
     certificate_file: Path
     private_key_file: Path
 
 
 def write_certificate(directory: Path, host: str = HOST) -> Certificate:
-    """Makes a certificate for an address, by default the loopback's, that is valid for a day."""
+    """Creates a certificate for an address, by default the loopback's, that is valid for a day."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tokend.example.test")])
     now = dt.datetime.now(dt.UTC)
@@ -76,7 +76,7 @@ def write_certificate(directory: Path, host: str = HOST) -> Certificate:
 
 
 def write_odd_certificate(certificate_file: Path, private_key_file: Path, kind: tuple[str, ...]) -> None:
-    """Has OpenSSL make a certificate that signs itself, of a kind that is in `UNUSABLE` or `USABLE`."""
+    """Creates a self-signed certificate of a kind in `UNUSABLE` or `USABLE` with OpenSSL."""
     key, made = str(private_key_file), ("-x509", "-noenc", "-subj", "/CN=tokend", "-out", str(certificate_file))
     if kind == _COMPRESSED:
         _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key)

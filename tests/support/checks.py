@@ -1,4 +1,4 @@
-"""CheckRequests as Envoy sends them, and what its CheckResponse says."""
+"""Envoy's CheckRequests, and the contents of its CheckResponses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ def check_request(
     headers: Mapping[str, str] | None = None,
     raw_headers: Sequence[tuple[str, bytes]] = (),
 ) -> Any:  # noqa: ANN401 - a message
-    """A request about a route, with the claims that jwt_authn has verified, if it has."""
+    """Returns a request for a route, with the claims that jwt_authn has verified, if any."""
     request = _REQUEST()
     attributes = request.attributes
     if mapping is not None:
@@ -40,13 +40,13 @@ def check_request(
 
 @dataclass(frozen=True)
 class Answer:
-    """What a CheckResponse has Envoy do.
+    """The effect of a CheckResponse in Envoy.
 
     Attributes:
-        status: The HTTP status of a request that ends there; None of one that goes on.
+        status: The HTTP status of a denied request; None for an allowed one.
         code: The gRPC status code in it.
-        headers: What the request, or the answer to it, gets.
-        removed: What a request that goes on loses.
+        headers: The headers that are added to the request, or to the response of a denied one.
+        removed: The headers that are removed from an allowed request.
     """
 
     status: int | None

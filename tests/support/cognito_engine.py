@@ -1,4 +1,4 @@
-"""A Cognito engine in front of a test's upstream, built as the service builds it."""
+"""A Cognito engine for a test's upstream, built as in the service."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -17,7 +17,7 @@ from tokend_server.metrics import Metrics
 def cognito_engine(
     endpoint_url: str, identity_pool_id: str, developer_provider_name: str, clock: Clock, **settings: object
 ) -> Iterator[Engine]:
-    """The engine of a pool; `settings` are those of [cognito]. Credentials come from the environment."""
+    """Returns the engine of a pool; `settings` are those of [cognito]. Credentials come from the environment."""
     pool: Mapping[str, Any] = {"engine": "cognito", "developer_provider_name": developer_provider_name}
     config = Config.model_validate(
         {"cognito": {"endpoint_url": endpoint_url, **settings}, "pools": {identity_pool_id: pool}}

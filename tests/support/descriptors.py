@@ -1,4 +1,4 @@
-"""A process that has no descriptor left."""
+"""A process without free file descriptors."""
 
 import os
 import resource
@@ -9,10 +9,10 @@ from pathlib import Path
 
 @contextmanager
 def no_descriptors_left() -> Iterator[None]:
-    """Takes every descriptor that is free, so that opening anything fails.
+    """Takes all free descriptors, so that opening a file or a socket fails.
 
-    A limit below what is open would do so too, but `poll` refuses more descriptors than the limit: it would end the
-    loops of servers that other tests have left running.
+    A limit below the number of open descriptors would also do so, but `poll` rejects more descriptors than the limit:
+    it would end the loops of servers that other tests have left running.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(int(each.name) for each in Path("/proc/self/fd").iterdir())

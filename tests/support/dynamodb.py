@@ -1,4 +1,4 @@
-"""Doubles of DynamoDB: moto's in this process, and dynoxide, which is checked against AWS, in one of its own."""
+"""Doubles of DynamoDB: moto's in this process, and dynoxide, which is checked against AWS, in a separate one."""
 
 import fcntl
 import os
@@ -22,10 +22,10 @@ _PATIENCE = 30
 
 DYNOXIDE = "3.2.0"
 
-#: Of a URL's parameters, those by which a store waits as long as a busy machine may need, where time is not the matter.
+#: URL parameters with timeouts that are long enough for a busy machine, for tests that do not test timeouts.
 PATIENT: Mapping[str, object] = {"timeout_seconds": 60, "connect_timeout_seconds": 60}
 
-#: What is built of dynoxide, and how: in the least CPU time, rather than to be fast.
+#: The build options of dynoxide: they minimize the CPU time of the build, not of the program.
 _BUILD = ["--no-default-features", "--features", "native-sqlite,http-server,cli", "--locked"]
 _PROFILE = {
     "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16",
@@ -35,12 +35,12 @@ _PROFILE = {
 
 
 def table_name() -> str:
-    """The name of a table that is not there yet."""
+    """Returns the name of a table that does not exist yet."""
     return f"tokend-{uuid.uuid4().hex}"
 
 
 def table_url(endpoint_url: str, table: str, **parameters: object) -> str:
-    """The URL of a store."""
+    """Returns the URL of a store."""
     query = "".join(f"&{name}={value}" for name, value in parameters.items())
     return f"dynamodb://{table}?region=eu-west-1&endpoint_url={endpoint_url}{query}"
 
@@ -49,8 +49,8 @@ def table_url(endpoint_url: str, table: str, **parameters: object) -> str:
 def moto() -> Iterator[str]:
     """moto's DynamoDB; its URL.
 
-    A transaction that it cancels puts the tables back as they were, whatever others have written meanwhile. So one
-    thread answers one request after the other.
+    A transaction that it cancels restores the tables, including what others have written meanwhile. Therefore one
+    thread handles one request at a time.
     """
     server = make_server(_HOST, 0, DomainDispatcherApplication(create_backend_app), threaded=False)
     thread = threading.Thread(target=server.serve_forever, name="moto")
@@ -72,7 +72,7 @@ def dynoxide(directory: Path) -> Iterator[str]:
 
 @contextmanager
 def dynoxide_process(directory: Path) -> Iterator[tuple[str, int]]:
-    """The same, with the id of its process."""
+    """The same, with its process id."""
     program = _built_dynoxide()
     with socket.create_server((_HOST, 0)) as free:
         port = free.getsockname()[1]
@@ -85,7 +85,7 @@ def dynoxide_process(directory: Path) -> Iterator[tuple[str, int]]:
         _wait_for(port, process, log)
         yield f"http://{_HOST}:{port}", process.pid
     finally:
-        process.kill()  # asked to end, it would wait for all who have a connection
+        process.kill()  # on SIGTERM, it would wait for all connections
         process.wait(_PATIENCE)
 
 
@@ -101,7 +101,7 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
 
 
 def _built_dynoxide() -> Path:
-    """The program, which is built once for a machine."""
+    """Returns the program, which is built once per machine."""
     root = user_cache_path("tokend-tests") / f"dynoxide-{DYNOXIDE}"
     program = root / "bin" / "dynoxide"
     if not program.exists():

@@ -1,4 +1,4 @@
-"""The real store, whose keys cannot be read or changed while it has a failure."""
+"""The real store, with failures when its keys are read or changed."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -14,10 +14,10 @@ class FailingStore:
     """A store.
 
     Attributes:
-        failure: What readings raise.
-        refusal: What changes raise.
-        readings: Counts readings.
-        changes: How often a change was tried.
+        failure: The error of reads.
+        refusal: The error of changes.
+        readings: The number of reads.
+        changes: The number of attempted changes.
     """
 
     def __init__(self, store: Store) -> None:

@@ -1,4 +1,4 @@
-"""A way to a TCP server that a test can cut, block, or let answers get lost on."""
+"""A TCP proxy that can reset connections, block them, or lose responses."""
 
 import socket
 import struct
@@ -12,27 +12,27 @@ _MOST_BYTES = 1 << 16
 
 
 class Fault(Enum):
-    """What happens on the way."""
+    """The faults of the proxy."""
 
     NONE = auto()
-    #: Connections are reset, and new ones as well.
+    #: Existing and new connections are reset.
     CUT = auto()
-    #: Nothing arrives, on either side, as where packets are dropped.
+    #: Nothing arrives on either side, as if packets were dropped.
     BLOCKED = auto()
-    #: What the server sends does not arrive; what it is sent does.
+    #: Data from the server does not arrive; data to it does.
     HALF_OPEN = auto()
 
 
 class FaultProxy:
-    """Leads to a server on the loopback while it is entered as a context manager.
+    """Connects clients to a server on the loopback. Use it as a context manager.
 
     Args:
-        port: Where the server listens.
+        port: The server's port.
 
     Attributes:
-        port: Where the proxy listens.
-        lost: Set once an answer of `lose_answer_to` is lost.
-        requests: How many pieces clients have sent.
+        port: The proxy's port.
+        lost: Set once a response of `lose_answer_to` is lost.
+        requests: The number of chunks that clients have sent.
     """
 
     def __init__(self, port: int) -> None:
@@ -61,7 +61,7 @@ class FaultProxy:
         self.be(Fault.CUT)
 
     def be(self, fault: Fault) -> None:
-        """Has something happen, or nothing, from now on."""
+        """Sets the current fault, or none."""
         with self._changed:
             self._fault = fault
             if fault is Fault.CUT:
@@ -71,7 +71,7 @@ class FaultProxy:
             self._changed.notify_all()
 
     def lose_answer_to(self, marker: bytes) -> None:
-        """Resets the connection on which the server answers the next request that has these bytes."""
+        """Resets the connection when the server responds to the next request that contains these bytes."""
         self.lost.clear()
         self._marker = marker
 

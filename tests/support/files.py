@@ -1,4 +1,4 @@
-"""Files: whether they are there, for whom, and how large they may become."""
+"""Files: their existence, permissions and size limits."""
 
 import resource
 import time
@@ -8,19 +8,19 @@ from pathlib import Path
 
 
 def until_exists(path: Path) -> None:
-    """Waits for a file that nothing but its being there tells of."""
+    """Waits until a file exists, if there is no event for its creation."""
     while not path.exists():
         time.sleep(0.01)
 
 
 def mode(path: Path) -> int:
-    """The permissions of a file."""
+    """Returns the permissions of a file."""
     return path.stat().st_mode & 0o777
 
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """A disk that is full where the file has so many bytes."""
+    """Simulates a disk that is full when a file has this many bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

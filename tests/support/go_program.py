@@ -8,12 +8,12 @@ from tests.clients.toolchains import need, run
 def go_program(program: Path, source: Path, what: str, package: str = ".") -> Path:
     """Builds a program, and returns its path.
 
-    By `go run`, which keeps what it has linked, also for later runs of the tests: `go build` links each time.
+    Uses `go run`, which caches the linked program, also for later runs of the tests: `go build` links each time.
 
     Args:
-        program: Where to put it.
+        program: The path of the program.
         source: The directory of its module.
-        what: What is left out on a machine without Go.
+        what: The name of the tests that are skipped without Go.
         package: Its main package.
     """
     run([need("go", what), "run", "-exec", "cp", package, str(program)], source)

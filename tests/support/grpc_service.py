@@ -1,4 +1,4 @@
-"""The gRPC face in this process, on a free port, with a scripted engine behind it."""
+"""The gRPC service in this process, on a free port, with a scripted engine."""
 
 import threading
 from collections import Counter
@@ -31,16 +31,16 @@ from tokend_server.rpc.server import SERVICE_NAME, GrpcServer
 
 POOL_ID = "us-east-1:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
 
-#: The longest and the shortest id that a pool can have.
+#: The longest and the shortest valid id of a pool.
 LONGEST_POOL_ID = f"A_b-9{'r' * 13}:{'0123456789abcdef-' * 2}ab"
 SHORTEST_POOL_ID = "r:0"
 
 POOL_IDS = (POOL_ID, LONGEST_POOL_ID, SHORTEST_POOL_ID)
 
-#: How long a test waits for what has to come.
+#: How long a test waits for an expected event.
 PATIENCE = 30
 
-#: The request message of each method, with values that are within all limits.
+#: A valid request message of each method.
 VALID: Mapping[str, Message] = MappingProxyType(
     {
         "GetOpenIdTokenForDeveloperIdentity": pb.GetOpenIdTokenForDeveloperIdentityRequest(
@@ -67,7 +67,7 @@ VALID: Mapping[str, Message] = MappingProxyType(
 METHODS = tuple(VALID)
 
 
-#: Pauses are for tests of their own: a clock that stands still would make them endless.
+#: Other tests cover pauses: with a stopped clock, a pause would never end.
 _SETTINGS: Mapping[str, object] = MappingProxyType(
     {"listen": ["127.0.0.1:0"], "threads": 4, "pause_after_refusal_seconds": 0}
 )
@@ -78,13 +78,13 @@ class GrpcService:
     """A running service and a channel to it.
 
     Attributes:
-        address: The first address that it listens on.
+        address: Its first address.
         server: The server.
         engine: The engine of every pool in `POOL_IDS`.
         registry: The metrics.
         channel: A channel to `address`.
         stub: The service's methods on that channel.
-        audit_log: The audit log; None for nowhere.
+        audit_log: The audit log; None for none.
     """
 
     address: str
@@ -96,7 +96,7 @@ class GrpcService:
     audit_log: AuditLog | None
 
     def await_audit_lines(self) -> None:
-        """Waits until the lines of all calls that have ended are written: a call waits for required ones alone."""
+        """Waits until the lines of all finished calls are written: a call itself waits only for required lines."""
         if self.audit_log:
             self.audit_log.reopen()  # it comes after them
 
@@ -113,18 +113,21 @@ class GrpcService:
         return send(VALID[method] if request is None else request, metadata=metadata, timeout=timeout)
 
     def begun(self) -> float:
-        """How many calls have reached it."""
+        """Returns how many calls have reached it."""
         return sum(each.value for each in self._samples("grpc_server_started_total"))
 
     def outcomes(self) -> Counter[str]:
-        """How many calls are over, by their codes."""
+        """Returns how many calls have finished, by their codes."""
         found: Counter[str] = Counter()
         for each in self._samples("grpc_server_handled_total"):
             found[each.labels["grpc_code"]] += int(each.value)
         return +found
 
     def until_over(self, calls: int) -> Counter[str]:
-        """Waits until that many calls are over, which clients may know before, and returns their outcomes."""
+        """Waits until this many calls have finished in the server, and returns their outcomes.
+
+        Clients may see the end earlier.
+        """
         while (seen := self.outcomes()).total() < calls:
             threading.Event().wait(0.01)
         return seen
@@ -133,7 +136,7 @@ class GrpcService:
         return [each for metric in self.registry.collect() for each in metric.samples if each.name == name]
 
     def begin(self, method: str, *, timeout: float | None = PATIENCE) -> "grpc.Future[Message]":
-        """Begins a call of a method of DeveloperIdentityService with its valid request."""
+        """Starts a call of a method of DeveloperIdentityService with its valid request."""
         send: Callable[..., grpc.Future[Message]] = getattr(self.stub, method).future
         return send(VALID[method], timeout=timeout)
 
@@ -142,7 +145,7 @@ class GrpcService:
         return self.send_to(f"/{SERVICE_NAME}/{method}", serialized)
 
     def send_to(self, path: str, serialized: bytes = b"") -> bytes:
-        """Calls the unary method of a path, whether or not there is one."""
+        """Calls the unary method of a path, which need not exist."""
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(path, None, None)
         return call(serialized, timeout=PATIENCE)
 
@@ -174,13 +177,13 @@ def grpc_service(
 
 
 def insecure_channel(address: str) -> grpc.Channel:
-    """A channel with a connection of its own."""
+    """Returns a channel with a separate connection."""
     return grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)])
 
 
 @dataclass(frozen=True)
 class Failure:
-    """How a call failed, as its client sees it.
+    """The failure of a call, as seen by its client.
 
     Attributes:
         code: The status code.
@@ -202,13 +205,13 @@ class Failure:
 
     @property
     def violations(self) -> list[tuple[str, str]]:
-        """The fields of the BadRequest with what is wrong with them."""
+        """The fields of the BadRequest with their problems."""
         bad_requests = [detail for detail in self.details if isinstance(detail, BadRequest)]
         return [(each.field, each.description) for bad in bad_requests for each in bad.field_violations]
 
 
 def failure(call: Callable[[], object], *kinds: type[Message]) -> Failure:
-    """Makes a call that has to fail; `kinds` are the details that it may carry, besides ErrorInfo and BadRequest."""
+    """Makes a call that must fail. `kinds` are the allowed details besides ErrorInfo and BadRequest."""
     with pytest.raises(grpc.RpcError) as caught:
         call()
     error = caught.value

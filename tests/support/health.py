@@ -12,7 +12,7 @@ NOT_SERVING = HealthCheckResponse.NOT_SERVING
 
 
 class Watch(Protocol):
-    """A watch under way: each answer is waited for."""
+    """A running watch. Each response is awaited."""
 
     def __iter__(self) -> Iterator[HealthCheckResponse]: ...
 
@@ -22,7 +22,7 @@ class Watch(Protocol):
 
 
 def check_health(channel: grpc.Channel, service: str = "") -> int:
-    """Asks once for the health of a service."""
+    """Checks the health of a service once."""
     check: grpc.UnaryUnaryMultiCallable[HealthCheckRequest, HealthCheckResponse] = channel.unary_unary(
         "/grpc.health.v1.Health/Check", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
     )
@@ -30,7 +30,7 @@ def check_health(channel: grpc.Channel, service: str = "") -> int:
 
 
 def watch_health(channel: grpc.Channel, service: str = "") -> Watch:
-    """Begins to watch the health of a service."""
+    """Starts a watch of the health of a service."""
     watch: grpc.UnaryStreamMultiCallable[HealthCheckRequest, HealthCheckResponse] = channel.unary_stream(
         "/grpc.health.v1.Health/Watch", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
     )
@@ -38,6 +38,6 @@ def watch_health(channel: grpc.Channel, service: str = "") -> Watch:
 
 
 def wait_for(watch: Watch, status: int) -> None:
-    """Reads on until the watch tells a status."""
+    """Reads until the watch reports a status."""
     while next(watch).status != status:
         pass

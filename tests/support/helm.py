@@ -1,4 +1,4 @@
-"""Helm, which is built once for a machine from its Go module."""
+"""Helm, which is built once per machine from its Go module."""
 
 import fcntl
 import os
@@ -10,13 +10,13 @@ from tests.clients.toolchains import need, run
 
 HELM = "v4.3.1"
 
-#: In the least CPU time, rather than to be fast: without optimization, debugging information and C.
+#: Options that minimize the CPU time of the build: no optimization, no debugging information, no C.
 _BUILD = ["-gcflags=all=-N -l -dwarf=false", "-ldflags=-s -w"]
 _ENVIRONMENT = {"CGO_ENABLED": "0"}
 
 
 def helm() -> Path:
-    """The program: the machine's own, else one that is built here, in three minutes of CPU time without any cache."""
+    """Returns the machine's Helm, or else builds one, which takes three minutes of CPU time without a cache."""
     if found := shutil.which("helm"):
         return Path(found)
     root = user_cache_path("tokend-tests") / f"helm-{HELM}"

@@ -1,4 +1,4 @@
-"""Programs in Java that tests run, each built once for a machine from its Maven project."""
+"""Programs in Java that tests run, each built once per machine from its Maven project."""
 
 import fcntl
 import hashlib
@@ -14,12 +14,12 @@ DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.9.0"
 
 
 def java_program(project: Path, main_class: str, what: str) -> list[str]:
-    """The command that runs a program.
+    """Returns the command that runs a program.
 
     Args:
         project: The directory of its Maven project.
         main_class: The full name of its main class.
-        what: What is left out on a machine without Java or Maven.
+        what: The name of the tests that are skipped without Java or Maven.
     """
     need("javac", what)
     maven = need("mvn", what)
@@ -42,7 +42,7 @@ def _build(maven: str, project: Path, root: Path) -> None:
 
 
 def _is_built(root: Path) -> bool:
-    """Whether all is there that the program is made of: the dependencies lie in Maven's own repository."""
+    """Returns whether all files of the program exist, including the dependencies in Maven's repository."""
     return (root / "dependencies").exists() and all(Path(part).exists() for part in _class_path(root).split(":"))
 
 

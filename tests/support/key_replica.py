@@ -1,4 +1,4 @@
-"""The signing keys of one server, with its clock in the test's hands, on a store that others share."""
+"""The signing keys of one server, with a clock set by the test, on a store that several servers share."""
 
 import json
 
@@ -25,11 +25,11 @@ ES256 = SigningAlgorithm.ES256
 
 
 class Locked(StoredKeys):
-    """Opens only the keys that it may; all, where none are named.
+    """Opens only the allowed keys; all keys, if none are set.
 
     Attributes:
-        may_open: Those, by `kid`.
-        opened: What it has opened, in order.
+        may_open: The `kid`s of the allowed keys.
+        opened: The opened keys, in order.
     """
 
     def __init__(self) -> None:
@@ -44,19 +44,19 @@ class Locked(StoredKeys):
 
 
 class KeyReplica:
-    """What a server does about keys.
+    """The key management of one server.
 
     Args:
         store: The store.
         clock: Its clock.
         times: The times of keys.
-        algorithms: What its pools sign with.
-        manager: Makes and opens keys.
-        name: Its name for itself.
+        algorithms: The algorithms of its pools.
+        manager: Creates and opens keys.
+        name: Its name.
 
     Attributes:
-        failures: The steps that have failed, in order.
-        watch_failures: What has failed about verifiers, in order.
+        failures: The failed steps, in order.
+        watch_failures: The failures concerning verifiers, in order.
     """
 
     def __init__(  # noqa: PLR0913 - what differs between servers
@@ -96,43 +96,43 @@ class KeyReplica:
 
     @property
     def published(self) -> list[str]:
-        """The keys that it publishes."""
+        """Returns the published keys."""
         return [key["kid"] for key in json.loads(self.signer.key_set().jwks)["keys"]]
 
     @property
     def max_age(self) -> float:
-        """For how long verifiers may keep them."""
+        """Returns how long verifiers may cache the keys."""
         return self.signer.key_set().max_age.total_seconds()
 
     def fetched_by(self, user_agent: str, address: str = "192.0.2.1") -> frozenset[str]:
-        """A verifier fetches the keys; their ids."""
+        """Fetches the keys as a verifier does, and returns their ids."""
         key_set = self.signer.key_set()
         self.fetches.note(key_set, address, user_agent.encode())
         return key_set.key_ids
 
     def sign(self, life: float = 900, algorithm: SigningAlgorithm = ES256) -> Secret:
-        """A token."""
+        """Returns a token."""
         return self.signed(life, algorithm).token
 
     def signs_with(self, life: float = 900, algorithm: SigningAlgorithm = ES256) -> str:
-        """The key that signs."""
+        """Returns the key that signs."""
         return self.signed(life, algorithm).key_id
 
     def signed(self, life: float = 900, algorithm: SigningAlgorithm = ES256) -> SignedToken:
-        """A token and the key that signs it."""
+        """Returns a token and its signing key."""
         claims = {"exp": int(self.clock.now() + life)}
         return self.signer.sign(claims, algorithm, TokenType.JWS, Deadline(self.clock))
 
     def pass_time(self, seconds: float) -> None:
-        """So much time passes, at whose end it does what it does every few seconds."""
+        """Advances the clock, and then runs the periodic step."""
         self.clock.advance(seconds)
         self.task.act()
 
     def lose_store(self, failure: Exception) -> None:
-        """Its store fails from now on."""
+        """Makes its store fail."""
         self.store.failure = self.store.refusal = failure
 
     def find_store(self) -> None:
-        """Its store works again."""
+        """Makes its store work again."""
         self.store.failure = self.store.refusal = None
         self.task.act()

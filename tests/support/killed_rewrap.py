@@ -1,4 +1,4 @@
-"""`tokend keys rewrap` that is killed at a moment: `before N`, `in N` or `after N`, of the change of its N-th key."""
+"""A `tokend keys rewrap` that is killed `before N`, `in N` or `after N`: around the change of its N-th key."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Keys in KMS, as tests have them."""
+"""Keys in KMS for tests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ REGION = "eu-west-1"
 
 @contextmanager
 def kms(directory: Path) -> Iterator[KmsUpstream]:
-    """KMS, with credentials for it in the environment, and nothing else of AWS's."""
+    """A KMS, with credentials for it in the environment, and no other AWS settings."""
     with pytest.MonkeyPatch.context() as environment, moto() as url, KmsUpstream(url, REGION) as upstream:
         without_aws_settings(environment, directory)
         give_credentials(environment, ACCESS_KEY)
@@ -33,7 +33,7 @@ def kms(directory: Path) -> Iterator[KmsUpstream]:
 
 
 def config_of(upstream: KmsUpstream, **settings: object) -> Config:
-    """A configuration in which keys are made in KMS."""
+    """Returns a configuration with keys in KMS."""
     return Config.model_validate({"keys": {"kms": {"region": REGION, "endpoint_url": upstream.url, **settings}}})
 
 
@@ -41,20 +41,20 @@ def config_of(upstream: KmsUpstream, **settings: object) -> Config:
 def kms_keys(
     upstream: KmsUpstream, clock: Clock | None = None, metrics: Metrics | None = None, **settings: object
 ) -> Iterator[KmsKeys]:
-    """The key manager as a process has it."""
+    """Returns the key manager of a process."""
     metrics = metrics or Metrics(CollectorRegistry())
     with open_kms_keys(config_of(upstream, **settings), metrics, clock or SystemClock()) as keys:
         yield keys
 
 
 def new_wrapping_key(upstream: KmsUpstream) -> str:
-    """The ARN of a new key that encrypts."""
+    """Returns the ARN of a new encryption key."""
     arn: str = boto3_client(upstream).create_key()["KeyMetadata"]["Arn"]
     return arn
 
 
 def encrypted_by(upstream: KmsUpstream, kms_key_id: str, *previous: str, **settings: object) -> Config:
-    """A configuration in which keys are in the store, encrypted by a KMS key."""
+    """Returns a configuration with keys in the store, encrypted with a KMS key."""
     kms = {"region": REGION, "endpoint_url": upstream.url, **settings}
     encryption = {"method": "aws-kms", "kms_key_id": kms_key_id, "previous_kms_key_ids": list(previous)}
     return Config.model_validate({"keys": {"kms": kms, "encryption": encryption}})
@@ -62,13 +62,13 @@ def encrypted_by(upstream: KmsUpstream, kms_key_id: str, *previous: str, **setti
 
 @contextmanager
 def kms_wrapping(config: Config, metrics: Metrics | None = None) -> Iterator[KmsWrapping]:
-    """What encrypts keys by KMS, as a process has it."""
+    """Returns the KMS key encryption of a process."""
     with open_kms_wrapping(config, metrics or Metrics(CollectorRegistry()), SystemClock()) as wrapping:
         yield wrapping
 
 
 def boto3_client(upstream: KmsUpstream) -> Any:  # noqa: ANN401 - it has no types
-    """KMS as an operator has it."""
+    """Returns a KMS client for operators."""
     key = ACCESS_KEY
     return boto3.client(
         "kms",

@@ -1,4 +1,4 @@
-"""A local engine on a SQLite file of its own, with the clock and the identity ids in the test's hands."""
+"""A local engine on a separate SQLite file, with a clock and identity ids set by the test."""
 
 import itertools
 import json
@@ -38,7 +38,7 @@ NOW = 1_800_000_000
 
 
 class LocalEngineUnderTest:
-    """The engine, and short words for what tests do with it."""
+    """The engine, with shortcuts for tests."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class LocalEngineUnderTest:
         identity_id: str | None = None,
         **options: Any,  # noqa: ANN401
     ) -> IssuedToken:
-        """A token for these logins, or for one developer user."""
+        """Returns a token for these logins, or for one developer user."""
         given = {DEVELOPER: logins} if isinstance(logins, str) else logins
         request = TokenRequest(
             self.pool.identity_pool_id, {name: Secret(value) for name, value in given.items()}, identity_id, **options
@@ -132,7 +132,7 @@ class LocalEngineUnderTest:
         return self.administration.describe(identity_id)
 
     def claims(self, issued: IssuedToken) -> dict[str, Any]:
-        """The claims of a token, verified with the published keys by another library than the one that signed."""
+        """Returns the claims of a token, verified with the published keys by another library than the signer's."""
         keys = jwt.PyJWKSet.from_json(self.signer.key_set().jwks.decode())
         key = keys[jwt.get_unverified_header(issued.token.reveal())["kid"]]
         claims: dict[str, Any] = jwt.decode(
@@ -147,7 +147,7 @@ class LocalEngineUnderTest:
 
 
 def parts_of(token: Secret) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The header and the claims of a token as they are written, members in their order."""
+    """Returns the header and the claims of a token, with members in their original order."""
     header, payload, _signature = token.reveal().split(".")
     return _decoded(header), _decoded(payload)
 

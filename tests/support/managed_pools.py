@@ -1,6 +1,6 @@
-"""A configuration whose pools are made by callers of Cognito's own API."""
+"""A configuration whose pools are created through Cognito's own API."""
 
-#: More of a configuration, with the directory of the file `aws.key`.
+#: An addition to a configuration; `directory` contains the file `aws.key`.
 MANAGED_POOLS = """
 [aws]
 listen = "127.0.0.1:0"

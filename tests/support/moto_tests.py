@@ -1,4 +1,4 @@
-"""moto's own tests, from its source distribution, which its wheel has not: it is unpacked into a cache."""
+"""moto's own tests, which only its source distribution contains: it is unpacked into a cache."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ from tests.clients.toolchains import need, run
 
 
 def moto_tests() -> Path:
-    """The directory that has the package `tests` of the moto that is installed; it is fetched once for a machine."""
+    """Returns the directory with the package `tests` of the installed moto; it is fetched once per machine."""
     release = f"moto-{version('moto')}"
     root = user_cache_path("tokend-tests") / f"{release}-tests"
     root.mkdir(parents=True, exist_ok=True)

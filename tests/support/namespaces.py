@@ -1,4 +1,4 @@
-"""Namespaces of Linux, as containers have them."""
+"""Linux namespaces, as in containers."""
 
 import subprocess
 
@@ -6,7 +6,7 @@ from tests.clients.toolchains import leave_out, need
 
 
 def first_process() -> list[str]:
-    """What runs a command as the first process of a namespace, as the entry of a container is."""
+    """Returns the prefix that runs a command as the first process of a namespace, like a container's entrypoint."""
     unshare = [need("unshare", "the first process of a container"), "--user", "--map-root-user", "--pid", "--fork"]
     if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
         leave_out("the system gives no namespaces, so that the first process of a container is left out")

@@ -1,4 +1,4 @@
-"""tokend, whose descriptors a test may count that does not run as root: its memory is not kept private."""
+"""A tokend with a non-private memory, so that tests without root can count its descriptors."""
 
 import runpy
 

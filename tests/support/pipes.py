@@ -1,4 +1,4 @@
-"""Pipes that tests write into and read from, or leave unread."""
+"""Pipes that tests write and read, or leave unread."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ class Pipe(NamedTuple):
     writer: int
 
     def drain(self) -> bytes:
-        """All that is in the pipe now."""
+        """Returns the current content of the pipe."""
         os.set_blocking(self.reader, False)
         chunks = []
         try:
@@ -23,7 +23,7 @@ class Pipe(NamedTuple):
         return b"".join(chunks)
 
     def read(self, size: int) -> bytes:
-        """So many bytes, as they come."""
+        """Reads this many bytes as they arrive."""
         data = b""
         while len(data) < size:
             data += os.read(self.reader, 65536)

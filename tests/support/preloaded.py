@@ -1,8 +1,8 @@
-"""A process that has loaded tokend and forks: what it starts is spared the CPU time that loading takes.
+"""A process that has loaded tokend and forks others, which saves the CPU time of loading.
 
-A forked process has the arguments, the environment, the directory and the standard streams that it would have by
-`python -m MODULE`, and ends as that would. It shares its seed of hashes with the others, and modules that read the
-environment when they are loaded have read this one's.
+A forked process has the arguments, the environment, the directory, the standard streams and the exit behavior of
+`python -m MODULE`. It shares its hash seed with the others, and modules that read the environment on import have read
+that of the preloaded process.
 """
 
 import atexit
@@ -22,7 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-#: All that a server may need, also what only some load.
+#: All modules that a server may need, also those that only some servers load.
 _LOADED = (
     "tokend_server.cli.quickstart",
     "tokend_server.cli.serve",
@@ -42,7 +42,7 @@ _MOST_BYTES = 1 << 20
 
 
 class ForkedProcess:
-    """A process of `fork`, with what is used of `subprocess.Popen`."""
+    """A process of `fork`, with the used parts of `subprocess.Popen`."""
 
     def __init__(self, status: int) -> None:
         self._status = os.fdopen(status, encoding="ascii")
@@ -52,11 +52,11 @@ class ForkedProcess:
         self._end.start()
 
     def poll(self) -> int | None:
-        """How it has ended; None while it runs."""
+        """The exit code; None while it runs."""
         return self._code
 
     def wait(self, timeout: float) -> int:
-        """Waits for its end."""
+        """Waits until it ends."""
         self._end.join(timeout)
         if self._code is None:
             raise subprocess.TimeoutExpired(str(self.pid), timeout)
@@ -82,15 +82,15 @@ def fork(  # noqa: PLR0913, PLR0917 - what a process has
     stderr: int = 2,
     stdout: int = 1,
 ) -> ForkedProcess:
-    """Starts a process, which has the standard input of this one.
+    """Starts a process with the standard input of this one.
 
     Args:
-        module: What it runs as its main module.
-        arguments: Those of its command line.
-        environment: All of its variables.
-        directory: Where it runs.
+        module: Its main module.
+        arguments: Its command-line arguments.
+        environment: All its environment variables.
+        directory: Its working directory.
         stderr: The descriptor of its standard error.
-        stdout: That of its standard output.
+        stdout: The descriptor of its standard output.
     """
     process = {
         "module": module,
@@ -108,13 +108,13 @@ def fork(  # noqa: PLR0913, PLR0917 - what a process has
 
 @cache
 def _forking() -> socket.socket:
-    """Where requests go; the process behind it ends with this one."""
+    """Returns the socket for requests. The process behind it ends with this one."""
     requests, taken = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with taken:
         process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(taken.fileno())],
             stdin=subprocess.DEVNULL,
-            env=os.environ | {"GRPC_VERBOSITY": "NONE"},  # as tokend sets it before it loads gRPC
+            env=os.environ | {"GRPC_VERBOSITY": "NONE"},  # as tokend does before it loads gRPC
             cwd=Path(__file__).parents[2],
             pass_fds=[taken.fileno()],
         )
@@ -128,7 +128,7 @@ def _forking() -> socket.socket:
 
 
 def _serve(requests: socket.socket) -> None:
-    """Forks a process for each request, beside one that waits for its end."""
+    """Forks a process for each request, and another one that waits for its end."""
     signal.signal(signal.SIGCHLD, _reap)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the tests and for servers
     while True:
@@ -144,7 +144,7 @@ def _serve(requests: socket.socket) -> None:
 
 
 def _reap(*_: object) -> None:
-    """Takes leave of those that wait no longer; what all have used is then counted as used by the tests."""
+    """Reaps the waiting processes that have ended, so that their CPU time counts as the tests'."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -158,7 +158,7 @@ def _start(process: Mapping[str, Any], stdin: int, stdout: int, stderr: int, sta
         for number, descriptor in enumerate((stdin, stdout, stderr)):
             os.dup2(descriptor, number)
             os.close(descriptor)
-        # What this one has made of its output knows of the file behind it, such as whether it can be sought.
+        # The inherited stream objects have cached properties of the original file, such as whether it is seekable.
         sys.stdout = open(1, "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115 - a descriptor
         _become(**process)
     else:
@@ -183,7 +183,7 @@ def _load() -> None:
     for module in _LOADED:
         import_module(module)
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a process with threads cannot fork"
-    gc.freeze()  # else a collection would write to all that is shared
+    gc.freeze()  # otherwise a garbage collection would write to all shared pages
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The programs of Prometheus, from Debian's package: it is unpacked into a cache, and nothing is installed."""
+"""The programs of Prometheus, from Debian's package: it is unpacked into a cache, and not installed."""
 
 import fcntl
 import shutil
@@ -7,14 +7,14 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from tests.clients.toolchains import ended, need, run
 
-#: Part of the folder's name: another way to make it needs another folder.
+#: Part of the folder's name, to change when the way to create it changes.
 _LAYOUT = "prometheus-deb"
 
 
 def program(name: str) -> Path:
-    """`prometheus` or `promtool`: the machine's own, else Debian's, which is fetched once for a machine.
+    """Returns `prometheus` or `promtool`: the machine's own, or else Debian's, which is fetched once per machine.
 
-    Building them from the Go module takes five minutes of CPU time, this three seconds.
+    Building them from the Go module takes five minutes of CPU time, this takes three seconds.
     """
     if found := shutil.which(name):
         return Path(found)

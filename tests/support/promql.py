@@ -1,4 +1,4 @@
-"""What rules of alerts need of Prometheus: parsed by its grammar, and evaluated as far as the pages' rules go."""
+"""The part of PromQL that the pages' alert rules use: parsed by Prometheus's grammar, and evaluated."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
@@ -9,17 +9,17 @@ from prometheus_client import CollectorRegistry
 #: The labels of a series.
 Labels: TypeAlias = frozenset[tuple[str, str]]
 
-#: The series that an expression has, and the value of each; a number has one series without labels.
+#: The series of an expression with their values; a number has one series without labels.
 Vector: TypeAlias = Mapping[Labels, float]
 
 _NO_LABELS: Labels = frozenset()
 
 
 class Scrape(NamedTuple):
-    """What a server has told.
+    """A scrape of a server.
 
     Attributes:
-        at: When, in seconds since the Unix epoch.
+        at: Its time, in seconds since the Unix epoch.
         samples: Its values, by name and labels.
     """
 
@@ -28,14 +28,14 @@ class Scrape(NamedTuple):
 
 
 def scrape(registry: CollectorRegistry, at: float) -> Scrape:
-    """What a registry tells now."""
+    """Returns a scrape of a registry."""
     families = registry.collect()
     samples = [sample for family in families for sample in family.samples]
     return Scrape(at, {(each.name, frozenset(each.labels.items())): each.value for each in samples})
 
 
 def evaluate(expression: str, scrapes: Sequence[Scrape]) -> Vector:
-    """The value of an expression at the last of some scrapes; a comparison keeps the series for which it holds."""
+    """Returns the value of an expression at the last scrape. A comparison keeps the series for which it is true."""
     return _value(promql.parse(expression), scrapes)
 
 
@@ -67,7 +67,7 @@ def _increase(selector: promql.Expr, scrapes: Sequence[Scrape]) -> Vector:
 
 
 def _combined(symbol: str, left: Vector, right: Vector) -> Vector:
-    """Pairs each series with that of the same labels, or with a number."""
+    """Pairs each series with the one of the same labels, or with a number."""
     combined = {}
     for labels in left.keys() | right.keys():
         a, b = (each.get(labels, each.get(_NO_LABELS)) for each in (left, right))

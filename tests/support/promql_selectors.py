@@ -1,4 +1,4 @@
-"""What expressions of PromQL select, and what there is to be selected."""
+"""The selectors of PromQL expressions, and the series that exist."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -8,21 +8,21 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 
 from tokend_server.metrics import Metrics
 
-#: Labels that Prometheus puts on every series that it scrapes; `namespace` and `pod` in Kubernetes.
+#: Labels that Prometheus adds to every scraped series; `namespace` and `pod` in Kubernetes.
 TARGET_LABELS = frozenset({"namespace", "job", "instance", "pod"})
 
 _HISTOGRAM_SERIES = {"_bucket": {"le"}, "_count": set[str](), "_sum": set[str]()}
 
 
 class Selected(NamedTuple):
-    """A selector: the metric, and the labels that it asks for with the values that fit, separated by `|`."""
+    """A selector: the metric, and the required labels with their allowed values, separated by `|`."""
 
     metric: str
     labels: Mapping[str, str]
 
 
 def known_series() -> dict[str, frozenset[str]]:
-    """The labels of each series of a tokend that Prometheus scrapes, by its name."""
+    """Returns the labels of each series that Prometheus scrapes from tokend, by the metric's name."""
     metrics = Metrics(CollectorRegistry())
     series = {"up": TARGET_LABELS}
     for collector in vars(metrics).values():
@@ -42,10 +42,10 @@ def known_series() -> dict[str, frozenset[str]]:
 
 
 def selected(expression: str) -> list[Selected]:
-    """All selectors of an expression.
+    """Returns all selectors of an expression.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not an expression.
     """
     return [
         Selected(node.name or "", {each.name: each.value for each in node.matchers.matchers})
@@ -55,7 +55,7 @@ def selected(expression: str) -> list[Selected]:
 
 
 def grouped(expression: str) -> list[str]:
-    """The labels by which an expression sums up."""
+    """Returns the labels by which an expression aggregates."""
     nodes = [node for node in _nodes(promql.parse(expression)) if isinstance(node, promql.AggregateExpr)]
     return [label for node in nodes if node.modifier for label in node.modifier.labels]
 

@@ -1,4 +1,4 @@
-"""A gRPC call by a client that speaks no more HTTP/2 than it must, and never acknowledges the server's SETTINGS.
+"""A gRPC call by a minimal HTTP/2 client, which never acknowledges the server's SETTINGS.
 
 Frames are those of RFC 9113, header blocks those of RFC 7541 with literal fields only.
 """
@@ -17,26 +17,26 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0x0, 0x1, 0x3, 0x4, 0x7, 0x8, 0x9
 _END_STREAM, _END_HEADERS = 0x1, 0x4
 
-#: The largest frame that every server takes (RFC 9113, section 6.5.2).
+#: The largest frame that every server must accept (RFC 9113, section 6.5.2).
 _MAX_FRAME = 16_384
 
-#: gRPC's own setting: the client takes binary metadata as it is, not in base64.
+#: gRPC's own setting: the client accepts raw binary metadata, not in base64.
 _ALLOW_TRUE_BINARY_METADATA = struct.pack(">HI", 0xFE03, 1)
 
-#: A parameter of SETTINGS: no octet of a message may come before a WINDOW_UPDATE (RFC 9113, section 6.9.2).
+#: A parameter of SETTINGS: no octet of a message may be sent before a WINDOW_UPDATE (RFC 9113, section 6.9.2).
 _CLOSED_WINDOW = struct.pack(">HI", 0x4, 0)
 
-#: A parameter of SETTINGS: the streams that the peer may have open.
+#: A parameter of SETTINGS: the number of streams that the peer may have open.
 MAX_CONCURRENT_STREAMS = 0x3
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a call ended.
+    """The end of a call.
 
     Attributes:
-        fields: The response's header and trailer fields with literal names; status is in `grpc-status`.
-        reset: Whether the server reset the stream or the connection instead of answering.
+        fields: The response's header and trailer fields with literal names; the status is in `grpc-status`.
+        reset: Whether the server reset the stream or the connection instead of responding.
     """
 
     fields: dict[bytes, bytes]
@@ -53,7 +53,7 @@ def settings(address: str) -> dict[int, int]:
 
 
 def call(address: str, path: str, message: bytes, metadata: Sequence[tuple[str, str]]) -> Ending:
-    """Makes a unary call with these header fields besides those that gRPC demands."""
+    """Makes a unary call with these header fields in addition to gRPC's required ones."""
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), PATIENCE) as connection:
         return call_on(connection, address, path, message, metadata)
@@ -72,7 +72,7 @@ def call_on(
 
 
 class StalledStream:
-    """A streaming call, the first on its connection, that takes no response until its window is opened."""
+    """A streaming call, the first on its connection, which accepts no response until its window is opened."""
 
     def __init__(
         self, connection: socket.socket, address: str, path: str, message: bytes, metadata: Sequence[tuple[str, str]]
@@ -85,15 +85,15 @@ class StalledStream:
         connection.sendall(_frame(_DATA, 0, 1, struct.pack(">BI", 0, len(message)) + message))
 
     def until_response(self) -> None:
-        """Waits for the headers of the response, whose message follows as soon as it may."""
+        """Waits for the headers of the response, whose message is sent as soon as the window allows."""
         self._until(_HEADERS)
 
     def until_goaway(self) -> None:
-        """Waits for the server's wish to end the connection."""
+        """Waits for the server's GOAWAY."""
         self._until(_GOAWAY)
 
     def open_window(self) -> Ending:
-        """Takes what comes, to the end of the call."""
+        """Reads all frames to the end of the call."""
         self._connection.sendall(_frame(_WINDOW_UPDATE, 0, 1, struct.pack(">I", 1 << 20)))
         frames = chain(self._read, self._received)
         return _ending(each for each in frames if each[0] != _GOAWAY or _error_code(each[2]))
@@ -130,7 +130,7 @@ def _ending(frames: Iterable[tuple[int, int, bytes]]) -> Ending:
 
 
 def _frames(connection: socket.socket) -> Iterator[tuple[int, int, bytes]]:
-    """The server's frames, as type, flags and payload, until it closes the connection."""
+    """Yields the server's frames, as type, flags and payload, until it closes the connection."""
     with connection.makefile("rb") as stream:
         while len(header := stream.read(9)) == 9:
             kind, flags = header[3:5]
@@ -138,7 +138,7 @@ def _frames(connection: socket.socket) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _error_code(goaway: bytes) -> int:
-    """What is wrong with the connection that a GOAWAY is to end; 0 where nothing is (RFC 9113, section 6.8)."""
+    """Returns the error code of a GOAWAY; 0 without an error (RFC 9113, section 6.8)."""
     return int.from_bytes(goaway[4:8])
 
 
@@ -154,12 +154,12 @@ def _header_frames(block: bytes) -> Iterator[bytes]:
 
 
 def _literal(name: str, value: str) -> bytes:
-    """A field without indexing, with a new name."""
+    """Encodes a field without indexing, with a new name."""
     return b"\x00" + _string(name.encode("ascii")) + _string(value.encode("ascii"))
 
 
 def _string(octets: bytes) -> bytes:
-    """A string without Huffman coding: its length with a prefix of 7 bits, then itself."""
+    """Encodes a string without Huffman coding: its length with a prefix of 7 bits, then the string."""
     length = len(octets)
     if length < 0x7F:
         return bytes([length]) + octets
@@ -171,13 +171,13 @@ def _string(octets: bytes) -> bytes:
 
 
 def _fields(block: bytes) -> dict[bytes, bytes]:
-    """The fields of a block that have literal names; gRPC's servers use no Huffman coding for them."""
+    """Returns the fields of a block with literal names; gRPC's servers use no Huffman coding for them."""
     fields, at = {}, 0
     while at < len(block):
         first = block[at]
         prefix = 7 if first & 0x80 else 6 if first & 0x40 else 5 if first & 0x20 else 4
         index, at = _integer(block, at, prefix)
-        if first & 0x80 or prefix == 5:  # an indexed field, or a new size of the table
+        if first & 0x80 or prefix == 5:  # an indexed field, or a table size update
             continue
         name, at = _read_string(block, at) if index == 0 else (b"", at)
         value, at = _read_string(block, at)
@@ -192,7 +192,7 @@ def _read_string(block: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _integer(block: bytes, at: int, prefix: int) -> tuple[int, int]:
-    """An integer whose first octet has `prefix` bits of it, and where it ends (RFC 7541, section 5.1)."""
+    """Returns an integer with `prefix` bits in its first octet, and its end (RFC 7541, section 5.1)."""
     most = (1 << prefix) - 1
     value, at = block[at] & most, at + 1
     if value < most:

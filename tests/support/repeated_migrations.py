@@ -1,4 +1,4 @@
-"""Empty SQLite files that get their schema as the first one in this process got it."""
+"""Empty SQLite files that get a copy of the schema of the first one in this process."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -12,12 +12,13 @@ Upgrade = Callable[[Connection], list[str]]
 
 
 class RepeatedMigrations:
-    """An `Upgrade` that has Alembic migrate the first empty SQLite file, and gives the next ones what came of it.
+    """An `Upgrade` that migrates the first empty SQLite file with Alembic, and copies the result to later ones.
 
-    Alembic takes 35 ms of CPU for each, and thousands of tests begin with one. All else it migrates as before.
+    Alembic takes 35 ms of CPU for each, and thousands of tests begin with one. All other databases are migrated with
+    Alembic.
 
     Args:
-        upgrade: What does the work.
+        upgrade: The real migration.
     """
 
     def __init__(self, upgrade: Upgrade) -> None:
@@ -40,7 +41,7 @@ class RepeatedMigrations:
 
 
 def _schema(driver: sqlite3.Connection) -> Iterator[str]:
-    """The statements that make what a database has, which stand in a transaction."""
+    """Returns the statements that create a copy of a database, within a transaction."""
     begin, *statements, commit = driver.iterdump()
     assert (begin, commit) == ("BEGIN TRANSACTION;", "COMMIT;")
     yield from statements

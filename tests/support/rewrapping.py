@@ -7,11 +7,11 @@ from tests.support.tokend import done
 
 
 def rewrapped_where_they_are(config: Path, directory: Path) -> None:
-    """Encrypts the keys of a configuration's store and puts them back to clear, and looks at what has changed.
+    """Encrypts the keys of a configuration's store, decrypts them again, and checks the changes.
 
     Args:
-        config: The configuration; its last table is of its own.
-        directory: Where the wrapping key is put.
+        config: The configuration; another table may follow it.
+        directory: The directory for the wrapping key.
     """
     key_file, encrypted, back = (directory / name for name in ("wrapping.key", "encrypted.toml", "back.toml"))
     key_file.write_bytes(os.urandom(32))

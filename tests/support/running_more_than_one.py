@@ -1,4 +1,4 @@
-"""server/running-more-than-one.md, read for those who follow it to the letter."""
+"""Runs the commands of server/running-more-than-one.md literally."""
 
 import re
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ _KNOWN = "known"
 
 
 def blocks(section: str, language: str) -> list[str]:
-    """The code of a section, its subsections included."""
+    """Returns the code of a section, including its subsections."""
     text = re.split(rf"^## {re.escape(section)}$", _PAGE, flags=re.MULTILINE)[1].split("\n## ")[0]
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def registered_on(database: Path) -> str:
-    """The id of a user who is registered with the database that was used before."""
+    """Returns the id of a user who is registered in the previous database."""
     with closing(open_migrated_store(Config(store=Store(url=f"sqlite:///{database}")))) as store:
         login = Login("login.example.internal", Secret(_KNOWN))
         before = Identity("eu-west-1:0000abcd-0000-4000-8000-000000000000", POOL, 1, 1, frozenset({login}))
@@ -49,7 +49,7 @@ def copied(database: Path, config: Path) -> None:
 
 
 def ids_by_two_servers(config: Path) -> tuple[Sequence[str], Sequence[str]]:
-    """Follows "The servers": the ids that each of two gives to a new user, and to the one of `registered_on`."""
+    """Follows "The servers"; returns the ids from two servers, for a new user and for that of `registered_on`."""
     assert blocks("The servers", "sh") == ["tokend check-config\ntokend serve\n"]
     with ExitStack() as running:
         servers = [running.enter_context(ServerProcess(config, _FREE)) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""A `tokend serve` of its own process, as operators run it."""
+"""A `tokend serve` in a separate process, as operators run it."""
 
 import atexit
 import json
@@ -23,9 +23,10 @@ DEVELOPER_PROVIDER = "login.example.test"
 
 
 def write_config(directory: Path, extra: str = "", grpc: str = "", *, algorithm: str = "ES256") -> Path:
-    """A configuration on free ports with one pool; `extra` is more TOML, `grpc` more of its [grpc] table.
+    """Returns a configuration on free ports with one pool; `extra` is additional TOML, `grpc` additions to its [grpc]
+    table.
 
-    The pool has the algorithm whose keys cost a start nothing: to make an RSA key takes 0.05 s.
+    The pool's default algorithm has keys that are fast to generate: an RSA key takes 0.05 s.
     """
     path = directory / "tokend.toml"
     path.write_text(
@@ -55,18 +56,18 @@ class ServerProcess:
 
     Args:
         config: Its configuration.
-        environment: Variables that it has beside those of this process.
-        directory: Where it runs.
+        environment: Its variables in addition to those of this process.
+        directory: Its working directory.
         under: A command that runs it.
-        module: What is run instead of tokend itself.
-        afresh: Whether it loads its modules itself, rather than being forked from a process that has.
+        module: The module to run instead of tokend itself.
+        afresh: Whether it loads its modules itself, rather than being forked from a preloaded process.
 
     Attributes:
-        endpoint: Where it takes calls.
+        endpoint: Its gRPC endpoint.
         issuer: The issuer of its tokens.
         ops: The URL of its metrics and probes.
-        aws: The URL of Cognito's own API, where it is served.
-        log: What it has logged so far, a record a line.
+        aws: The URL of Cognito's own API, if it is served.
+        log: The records of its log.
     """
 
     def __init__(  # noqa: PLR0913 - what the servers of tests differ in
@@ -122,11 +123,11 @@ class ServerProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """How it has ended; None while it runs."""
+        """The exit code; None while it runs."""
         return self._process.poll()
 
     def terminate(self) -> None:
-        """Asks it to drain and end, without waiting."""
+        """Sends the signal to drain and end, without waiting."""
         self._process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:
@@ -142,7 +143,7 @@ class ServerProcess:
         return self.wait()
 
     def kill(self) -> None:
-        """Ends it as a crash would."""
+        """Kills it, like a crash."""
         self._process.kill()
         self.wait()
 
@@ -159,9 +160,9 @@ class ServerProcess:
 
 @cache
 def _temporary_directory() -> str:
-    """Where servers have their temporary files, which those that are killed leave behind, until the tests end.
+    """Returns the directory for the servers' temporary files, which killed servers leave behind, until the tests end.
 
-    The name is short, as those of UNIX sockets have to be.
+    The name is short, because paths of UNIX sockets must be.
     """
     directory = tempfile.mkdtemp(prefix="tests-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)

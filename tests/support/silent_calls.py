@@ -1,4 +1,4 @@
-"""Calls whose headers come, and whose messages stay away."""
+"""Calls with headers, but without messages."""
 
 import socket
 from collections.abc import Iterator, Sequence
@@ -11,13 +11,13 @@ from tokend_server.rpc.server import SERVICE_NAME
 
 
 class SilentCalls:
-    """A connection on which calls of one method are begun.
+    """A connection for calls of one method.
 
     Args:
         address: The server.
         method: The name of the method, or its path.
-        settings: Parameters of HTTP/2 that the client sets.
-        metadata: What each call carries.
+        settings: The client's HTTP/2 settings.
+        metadata: The metadata of each call.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class SilentCalls:
         self._connection.sendall(http2.PREFACE + http2.settings(*settings) + http2.settings_ack())
 
     def begin(self, count: int = 1) -> Sequence[int]:
-        """Begins calls, and returns their streams."""
+        """Starts calls, and returns their streams."""
         streams = [next(self._streams) for _ in range(count)]
         self._open.update(streams)
         block = http2.request_block(self._path, self._metadata)
@@ -42,15 +42,15 @@ class SilentCalls:
         return streams
 
     def send(self, stream: int, serialized: bytes) -> None:
-        """Sends the message of a call after all."""
+        """Sends the message of a call."""
         self._connection.sendall(http2.data_frames(stream, http2.message(serialized)))
 
     def cancel(self, stream: int) -> None:
-        """Takes a call back."""
+        """Cancels a call."""
         self._connection.sendall(http2.reset(stream))
 
     def next_ended(self) -> int:
-        """Waits for the next end of a call, by trailers or by a reset, and returns its stream."""
+        """Waits until a call ends, by trailers or by a reset, and returns its stream."""
         while not self._ended:
             octets = self._connection.recv(65_536)
             if not octets:
@@ -70,6 +70,6 @@ class SilentCalls:
     def _ended_by(self, octets: bytes) -> Iterator[int]:
         for kind, flags, stream, _payload in self._frames.feed(octets):
             is_end = kind == http2.RST_STREAM or (kind == http2.HEADERS and flags & http2.END_STREAM)
-            if is_end and stream in self._open:  # trailers may be followed by a reset
+            if is_end and stream in self._open:  # a reset may follow trailers
                 self._open.discard(stream)
                 yield stream

@@ -1,4 +1,4 @@
-"""Statements of SQL that tests count."""
+"""SQL statements, counted by tests."""
 
 import threading
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from sqlalchemy import Engine, event
 
 @contextmanager
 def executed_statements() -> Iterator[list[str]]:
-    """Collects the statements that this thread executes by SQLAlchemy.
+    """Collects the statements that this thread executes with SQLAlchemy.
 
-    Servers of other tests may still run in this process, and execute theirs in threads of their own.
+    Servers of other tests may still run in other threads of this process.
     """
     statements: list[str] = []
     here = threading.get_ident()

@@ -1,4 +1,4 @@
-"""An STS that knows nothing of tokend: SeaweedFS's, built from its Go module, in a process of its own."""
+"""An independent STS: SeaweedFS's, built from its Go module, in a separate process."""
 
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -20,17 +20,16 @@ _SOURCE = ROOT / "tests" / "sts"
 
 @contextmanager
 def independent_sts(directory: Path, issuer: str, audience: str, options: Sequence[str] = ()) -> Iterator[str]:
-    """Serves `AssumeRoleWithWebIdentity` for `ROLE`, and gives the URL.
+    """Serves `AssumeRoleWithWebIdentity` for `ROLE`, and yields the URL.
 
-    It fetches the issuer's discovery document and keys, keys again after a second, and verifies signature, issuer,
-    audience and dates. Without Go the test is left out. Built for the first time on a machine, it takes a minute of
-    CPU.
+    It fetches the issuer's discovery document and keys, the keys again after a second, and verifies signature, issuer,
+    audience and dates. Without Go, the test is skipped. The first build on a machine takes a minute of CPU.
 
     Args:
-        directory: Where the program is put.
+        directory: The directory of the program.
         issuer: The URL of the issuer.
-        audience: What tokens have to be for: the identity pool.
-        options: More options of the program, such as `-ca-file`.
+        audience: The required audience of tokens: the identity pool.
+        options: Additional options of the program, such as `-ca-file`.
     """
     program = go_program(directory / "sts", _SOURCE, "the independent STS")
     command = [str(program), "-issuer", issuer, "-audience", audience, "-role", ROLE.rpartition("/")[2], *options]
@@ -43,10 +42,10 @@ def independent_sts(directory: Path, issuer: str, audience: str, options: Sequen
 
 
 def assume_role(sts: str, token: str, role: str = ROLE) -> dict[str, Any]:
-    """What STS answers to a token.
+    """Returns STS's response to a token.
 
     Raises:
-        botocore.exceptions.ClientError: It refuses the token.
+        botocore.exceptions.ClientError: STS rejects the token.
     """
     client = botocore.session.get_session().create_client(
         "sts", endpoint_url=sts, region_name="us-east-1", config=Config(signature_version=botocore.UNSIGNED)

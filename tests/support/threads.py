@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_threads_left() -> Iterator[None]:
-    """Fails if a thread that began in the block outlives it; threads of other tests may end meanwhile."""
+    """Fails if a thread that was started in the block outlives it. Threads of other tests may end meanwhile."""
     before = set(threading.enumerate())
     yield
     assert set(threading.enumerate()) - before == set()

@@ -1,4 +1,4 @@
-"""A proxy that ends TLS before a server of this machine, as one stands before an issuer on the internet."""
+"""A proxy that terminates TLS in front of a server on this machine, as in front of an issuer on the internet."""
 
 import socket
 import ssl
@@ -12,18 +12,18 @@ from tests.support.authority import Authority
 
 
 class TlsTerminator:
-    """Runs while it is entered as a context manager, and passes on one request a connection.
+    """Forwards one request per connection. Use it as a context manager.
 
     Args:
         port: The server's port on the loopback.
-        directory: Where it keeps its certificate and key.
-        host: The address that its certificate names, although it listens on the loopback.
+        directory: The directory for its certificate and key.
+        host: The address in its certificate; it listens on the loopback in any case.
 
     Attributes:
-        port: The server's.
-        url: Where it is reached, by https.
+        port: The server's port.
+        url: Its https URL.
         ca_file: PEM of the authority of its certificate.
-        requests: Those that came.
+        requests: The received requests.
     """
 
     def __init__(self, port: int, directory: Path, host: str = "127.0.0.1") -> None:

@@ -1,4 +1,4 @@
-"""The commands of `tokend`, in the process of the test, which saves the second of loading them, or in their own."""
+"""The commands of `tokend`, in the process of the test, which saves a second of loading, or in a separate one."""
 
 import io
 import json
@@ -20,24 +20,24 @@ Ended = subprocess.CompletedProcess[str]
 
 _TIMEOUT = 120
 
-#: Commands that set the signals and the log of their process, and so have one of their own.
+#: Commands that need a separate process, since they set signals and the log of their process.
 _OF_A_PROCESS = frozenset({"quickstart", "serve"})
 
 
 class _Output(io.StringIO):
-    """Text that can still be read when a command has closed it."""
+    """A text stream that is readable after a command has closed it."""
 
     def close(self) -> None:
         pass
 
 
 def run(*words: str, **environment: str) -> Ended:
-    """Runs a command to its end, with the given variables over those of the process."""
+    """Runs a command to its end, with the given variables in addition to those of the process."""
     return run_in(os.environ | environment, *words)
 
 
 def run_in(environment: Mapping[str, str], *words: str) -> Ended:
-    """Runs a command to its end, with these variables and no others."""
+    """Runs a command to its end, with only these variables."""
     if not _OF_A_PROCESS.isdisjoint(words):
         return _run_forked(environment, words)
     stdout, stderr = _Output(), _Output()
@@ -56,7 +56,7 @@ def run_in(environment: Mapping[str, str], *words: str) -> Ended:
 
 
 def start(*words: str, under: Sequence[str] = (), **environment: str) -> subprocess.Popen[str]:
-    """Starts a command in a process of its own, under another command if one is given."""
+    """Starts a command in a separate process, under another command if one is given."""
     return _started(os.environ | environment, words, under)
 
 
@@ -85,7 +85,7 @@ def _run_forked(environment: Mapping[str, str], words: Sequence[str]) -> Ended:
 
 
 def end(process: subprocess.Popen[str]) -> Ended:
-    """Waits for the end of a process."""
+    """Waits until a process ends."""
     try:
         out, err = process.communicate(timeout=_TIMEOUT)
     finally:
@@ -94,25 +94,25 @@ def end(process: subprocess.Popen[str]) -> Ended:
 
 
 def printed(ended: Ended) -> Any:  # noqa: ANN401 - whatever JSON it is
-    """What a command that is done prints."""
+    """Returns the output of a finished command."""
     assert (ended.stderr, ended.returncode) == ("", 0)
     return json.loads(ended.stdout)
 
 
 def refused(ended: Ended) -> str:
-    """What a command that is refused says."""
+    """Returns the error output of a failed command."""
     assert (ended.stdout, ended.returncode) == ("", 1)
     assert "Traceback" not in ended.stderr
     return ended.stderr
 
 
 def done(*words: str) -> Any:  # noqa: ANN401 - whatever JSON it prints
-    """What a command prints that has to succeed."""
+    """Runs a command that must succeed, and returns its output."""
     return printed(run(*words))
 
 
 def failed(*words: str, **environment: str) -> str:
-    """What a command says that has to fail."""
+    """Runs a command that must fail, and returns its error output."""
     return refused(run(*words, **environment))
 
 

@@ -18,7 +18,7 @@ class Ended:
 
 
 def run_tokendctl(words: Sequence[str], environment: Mapping[str, str] | None = None) -> Ended:
-    """Runs a command line to its end, with the given variables over those of the process."""
+    """Runs a command line to its end, with the given variables in addition to those of the process."""
     stdout = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")  # its encoding must not matter
     stderr = io.StringIO()
     with mock.patch.dict(os.environ, environment or {}), redirect_stdout(stdout), redirect_stderr(stderr):

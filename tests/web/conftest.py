@@ -50,5 +50,5 @@ def get_token() -> Iterator[GetToken]:
 
 @pytest.fixture(params=["at the root", "below a path"])
 def issuer(request: pytest.FixtureRequest, service: Service, tokend: ServerProcess) -> str:
-    """The issuer's URL: of the server with none set, and of the one with a path in it."""
+    """The issuer's URL: of the server without a setting, and of one with a path."""
     return tokend.issuer if request.param == "at the root" else service.issuer

@@ -10,7 +10,7 @@ from tokend_client.testing import FakeTokendServer
 
 
 class Draws:
-    """Randomness in the test's hands."""
+    """Random numbers set by the test."""
 
     def __init__(self) -> None:
         self.next = 0.0
@@ -63,7 +63,7 @@ def source(server: FakeTokendServer, clock: FakeClock, alice: TokenRequest) -> I
 
 @pytest.fixture
 def aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """No settings of this machine, and a region."""
+    """An environment without AWS settings of this machine, but with a region."""
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")

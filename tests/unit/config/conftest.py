@@ -27,7 +27,7 @@ def load(tmp_path: Path) -> Load:
 
 @pytest.fixture
 def problems(load: Load) -> Callable[[str], list[str]]:
-    """What is wrong with a file of the given text."""
+    """Returns the problems of a file with the given text."""
 
     def problems_of(text: str) -> list[str]:
         with pytest.raises(ConfigError) as raised:

@@ -22,7 +22,7 @@ from tokend_client.shared import Shared
 from tokend_client.telemetry import Telemetry
 from tokend_client.testing import FakeTokendServer
 
-#: Seconds that tokens of these tests are valid.
+#: The lifetime of tokens in these tests, in seconds.
 LIFE = 900
 
 
@@ -38,7 +38,7 @@ MakeKeeper = Callable[..., Keeper]
 
 @pytest.fixture
 def make_keeper(server: FakeTokendServer, clock: FakeClock, directory: Path) -> Iterator[MakeKeeper]:
-    """Makes keepers of the file `token`, whose steps the test takes; jitter is none."""
+    """Creates keepers of the file `token`, without jitter. The test runs their steps."""
     with ExitStack() as stack:
         client = stack.enter_context(Client(server.endpoint, plaintext=True, options=OPTIONS, timeout=60))
 
@@ -62,7 +62,7 @@ def make_keeper(server: FakeTokendServer, clock: FakeClock, directory: Path) -> 
 
 @dataclass(frozen=True)
 class Ended:
-    """A command line that has run to its end."""
+    """A finished command line."""
 
     returncode: int
     stdout: str
@@ -74,7 +74,7 @@ Command = Callable[..., Ended]
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command line of tokend-agent in this process; not `run`, which is one of signals and threads."""
+    """Runs a command line of tokend-agent in this process; not for `run`, which uses signals and threads."""
 
     def run_line(*arguments: str | Path) -> Ended:
         capsys.readouterr()
