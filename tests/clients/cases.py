@@ -1,4 +1,4 @@
-"""The conformance cases of clients: what the files in tests/conformance/cases may say, read and checked."""
+"""The conformance cases of clients: the format of the files in tests/conformance/cases, parsed and checked."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +19,7 @@ SERVERS = ("served", "scripted", "replicas")
 
 _MAX_USERS = 10_000
 
-#: So long that no case depends on how busy the machine is; players of other languages have the same.
+#: Long enough for a busy machine; players of other languages use the same.
 _REFRESH_TIMEOUT_SECONDS = 60
 
 Json: TypeAlias = Any
@@ -27,17 +27,17 @@ Json: TypeAlias = Any
 
 @dataclass(frozen=True)
 class ExpectedError:
-    """What the typed error of a client has to show; None, except for `reason`, asks nothing.
+    """The expected typed error of a client; None means any value, except for `reason`.
 
     Attributes:
         code: The name of the status code.
-        reason: The reason; None: it has none.
+        reason: The reason; None for none.
         aws_error_code: The Cognito exception.
-        aws_request_id: Whether it carries the id of a request to Cognito.
-        retry_delay: Whether it says when to retry.
+        aws_request_id: Whether it has the id of a request to Cognito.
+        retry_delay: Whether it has a retry delay.
         violations: The fields of the BadRequest, as a set.
         resource_type: The type of the ResourceInfo.
-        downstream: The code with which an attacher fails the service's own call.
+        downstream: The code with which an interceptor fails the service's own call.
     """
 
     code: str
@@ -52,7 +52,7 @@ class ExpectedError:
 
 @dataclass(frozen=True)
 class Call:
-    """A single call: `response` is what its message in protobuf's JSON must contain, unless it is to fail."""
+    """A single call: `response` is a part of the expected message in protobuf's JSON, unless it must fail."""
 
     operation: str
     request: Mapping[str, Json]
@@ -64,14 +64,14 @@ class Call:
 
 @dataclass(frozen=True)
 class AskToken:
-    """Asks a token source, from `parallel` threads at once.
+    """Requests a token from a source, from `parallel` threads at once.
 
     Attributes:
-        source: Its name; the first time it comes with `request`.
-        token: The name of the token that has to come: the first time any token, which then has the name.
-        other_than: The name of a token that must not come; what comes gets the name `remember`.
-        error: What has to go wrong instead.
-        close: Whether everything is closed as soon as the call of the refresh is under way.
+        source: Its name; its first use also has `request`.
+        token: The name of the expected token; the first use of a name assigns it to any token.
+        other_than: The name of an unexpected token; the received one gets the name `remember`.
+        error: The expected error instead.
+        close: Whether to close everything as soon as the call of the refresh is in flight.
     """
 
     source: str
@@ -87,12 +87,12 @@ class AskToken:
 
 @dataclass(frozen=True)
 class Stampede:
-    """Asks the cache for the tokens of so many users at once; all have to come.
+    """Requests the tokens of this many users from the cache at once; all must arrive.
 
     Attributes:
-        request: What to ask for; `${number}` in it is another number for each user.
-        users: How many.
-        most_at_once: How many calls may be under way at a time.
+        request: The request; `${number}` in it is a different number for each user.
+        users: The number of users.
+        most_at_once: The maximum number of concurrent calls.
     """
 
     request: Mapping[str, Json]
@@ -102,7 +102,7 @@ class Stampede:
 
 @dataclass(frozen=True)
 class Invalidate:
-    """Tells a source that a token, known by its name, was rejected."""
+    """Invalidates a token, given by its name, in a source."""
 
     token: str
     source: str
@@ -110,17 +110,17 @@ class Invalidate:
 
 @dataclass(frozen=True)
 class MoveWallClock:
-    """Moves the client's wall clock, but not its monotonic one, by so many seconds."""
+    """Moves the client's wall clock, but not its monotonic clock, by this many seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Advance:
-    """Moves both of the client's clocks: to a time of a source's snapshot plus `seconds`, or by them.
+    """Moves both of the client's clocks: to a time of a source's snapshot plus `seconds`, or by `seconds`.
 
-    A time of a snapshot is reached when the snapshot's age is that time less its `issue_time`: a runner notes the
-    reading of the clock at which it first sees a snapshot.
+    A time of a snapshot is reached when the snapshot's age is that time minus its `issue_time`: a runner records the
+    clock's reading when it first sees a snapshot.
     """
 
     seconds: float
@@ -146,13 +146,13 @@ class Verify:
 
 @dataclass(frozen=True)
 class Judge:
-    """Gives the client's verifier a token of the issuer `${login_issuer}`.
+    """Passes a token of the issuer `${login_issuer}` to the client's verifier.
 
     Attributes:
-        token: How it differs from a good one, for the conductor's /sign.
-        identity_pool_ids: The pools that the verifier is for.
-        identity: What the verifier has to make of it, as `identityId`, `identityPoolId` and `principalTags`; None: it
-            has to be rejected.
+        token: Its differences from a valid one, for the conductor's /sign.
+        identity_pool_ids: The verifier's pools.
+        identity: The expected identity, as `identityId`, `identityPoolId` and `principalTags`; None if the token must
+            be rejected.
     """
 
     token: Mapping[str, Json]
@@ -167,7 +167,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class CountCalls:
-    """How many token calls were made since a mark."""
+    """The expected number of token calls since a mark."""
 
     since: str
     at_most: int | None = None
@@ -192,12 +192,12 @@ Step: TypeAlias = (
 
 @dataclass(frozen=True)
 class Case:
-    """A case; its texts, and those of its steps, hold variables as `${name}`.
+    """A case. Its texts, and those of its steps, may contain variables as `${name}`.
 
     Attributes:
-        server: Which server it meets: the one that the conductor stops and starts, the scripted one, or both replicas.
-        max_users: How many users its cache holds.
-        refresh_timeout_seconds: The deadline of its refreshes; 0: the one that the client has by itself.
+        server: Its server: the one that the conductor stops and starts, the scripted one, or both replicas.
+        max_users: The maximum number of users in its cache.
+        refresh_timeout_seconds: The deadline of its refreshes; 0 for the client's default.
     """
 
     name: str
@@ -210,10 +210,10 @@ class Case:
 
 
 def load_cases(directory: Path = CASES) -> list[Case]:
-    """The cases, in order of their names.
+    """Returns the cases, in order of their names.
 
     Raises:
-        ValueError: A file says what no case can.
+        ValueError: A file is not a valid case.
     """
     return [_case(path) for path in sorted(directory.glob("*.json"))]
 

@@ -1,9 +1,9 @@
-"""What stands around a run of the conformance cases: the server, its upstreams, and the conductor that moves them.
+"""The environment of a run of the conformance cases: the server, its upstreams, and the conductor that controls them.
 
-The conductor takes POST requests on the loopback interface, one at a time, and answers when what they ask for is done:
-/stop ends the server, /start serves again, /rotate has it sign with new keys, /release lets go of a call that hangs as
-soon as there is one, /hang stops one of the two replicas in its tracks, /reset makes everything normal. /sign answers
-with a token of the login provider, which looks like one of tokend's but for what the request's body says.
+The conductor accepts POST requests on the loopback interface, one at a time, and responds when the action is done:
+/stop stops the server, /start starts it again, /rotate makes it sign with new keys, /release waits for a hanging call
+and releases it, /hang suspends one of the two replicas, /reset restores the normal state. /sign returns a token of the
+login provider in tokend's format, with the changes in the request's body.
 """
 
 import json
@@ -33,7 +33,7 @@ from tests.fakes.oidc_provider import OidcProvider, rsa_key, sign
 
 from tokend_server.clock import SystemClock
 
-#: A public provider that answers, and two that do not.
+#: A public provider that responds, and two that do not.
 LOGIN_PROVIDER = "id.example.test"
 LOGIN_PROVIDERS_DOWN = ("down.example.test", "also-down.example.test")
 
@@ -42,16 +42,16 @@ _TOKEN_LIFE = 3600
 
 @dataclass(frozen=True)
 class Harness:
-    """What a runner of the cases gets.
+    """The environment of a runner of the cases.
 
     Attributes:
         endpoint: HOST:PORT of the server, without TLS.
-        scripted: The same of the scripted server.
-        replicas: The same of both replicas.
+        scripted: The same for the scripted server.
+        replicas: The same for both replicas.
         conductor: The conductor's URL.
         cases: The directory of the cases.
         issuer: The issuer of the server's tokens.
-        variables: What the cases' texts may name.
+        variables: The variables of the cases' texts.
     """
 
     endpoint: str
@@ -69,7 +69,7 @@ class Harness:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables of a runner's process: those of this one, and what it gets."""
+        """Returns the variables of a runner's process: those of this one, and its environment."""
         outside = {name: value for name, value in os.environ.items() if not name.startswith("TOKEND_")}
         return outside | {
             "TOKEND_ENDPOINT": self.endpoint,
@@ -85,7 +85,7 @@ class Harness:
 
 
 class Conductor:
-    """Conducts while it is entered as a context manager."""
+    """Serves while the context manager is active."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -171,10 +171,10 @@ def _id_token(issuer: str, subject: str, seconds: int) -> str:
 
 
 def _signed(issuer: str, body: bytes) -> str:
-    """A token that any verifier accepts, but for what the body says, by the members of a step `judge`.
+    """Returns a valid token with the changes in the body, which has the members of a step `judge`.
 
-    `claims` and `header` replace members or add them, `from_now` sets claims to so many seconds from now, and `without`
-    leaves claims and members of the header out.
+    `claims` and `header` replace or add members, `from_now` sets claims to this many seconds from now, and
+    `without` removes claims and members of the header.
     """
     changes = json.loads(body)
     now = int(time.time())
@@ -191,7 +191,7 @@ def _signed(issuer: str, body: bytes) -> str:
     header = {"alg": "RS256", "kid": "1", "typ": "JWS", **changes.get("header", {})}
     without = changes.get("without", [])
     header, claims = ({name: part[name] for name in part.keys() - set(without)} for part in (header, claims))
-    # By hand: libraries refuse to sign headers that break the rules.
+    # By hand: libraries do not sign invalid headers.
     signed = ".".join(base64url_encode(json.dumps(part).encode()).decode() for part in (header, claims))
     algorithm = jwt.get_algorithm_by_name(header["alg"])
     return f"{signed}.{base64url_encode(algorithm.sign(signed.encode(), _private_key(algorithm))).decode()}"
@@ -199,12 +199,12 @@ def _signed(issuer: str, body: bytes) -> str:
 
 @cache
 def _private_key(algorithm: jwt.algorithms.Algorithm) -> Any:  # noqa: ANN401 - as PyJWT has it
-    """Read once for an algorithm: OpenSSL looks through a key of RSA for a tenth of a second."""
+    """Loads the key once per algorithm: OpenSSL checks an RSA key for a tenth of a second."""
     return algorithm.prepare_key(rsa_key("1").as_pem(private=True))
 
 
 def _closed_port() -> socket.socket:
-    """A port that is taken and refuses connections."""
+    """A reserved port that refuses connections."""
     taken = socket.socket()
     taken.bind(("127.0.0.1", 0))
     return taken
@@ -259,4 +259,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is the base class's
-        """Says nothing."""
+        """Logs nothing."""

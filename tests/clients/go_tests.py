@@ -1,4 +1,4 @@
-"""Runs of `go test -json`, read."""
+"""Runs of `go test -json`."""
 
 import json
 from collections import defaultdict
@@ -9,7 +9,7 @@ from tests.clients.toolchains import ended, fail
 
 
 def passed_go_tests(command: list[str], directory: Path, environment: Mapping[str, str]) -> set[str]:
-    """Runs `go test -json`, fails with what the tests that failed have printed, and returns those that passed."""
+    """Runs `go test -json`, fails with the output of failed tests, and returns the passed ones."""
     process = ended(command, directory, environment)
     passed: set[str] = set()
     failed: list[str] = []

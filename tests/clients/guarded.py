@@ -1,4 +1,4 @@
-"""A server that demands to know who calls, and what callers need to show it."""
+"""A server that requires authentication, and the credentials of its callers."""
 
 import json
 import secrets
@@ -23,19 +23,19 @@ _MUTUAL, _BEARER = "127.0.0.1", "127.0.0.2"
 
 @dataclass(frozen=True)
 class Guarded:
-    """What a client knows of the server; all of it is text, for runners in other languages.
+    """The server's properties for clients, as strings, for runners in other languages.
 
     Attributes:
-        mutual_tls: HOST:PORT where callers show a certificate.
-        bearer: HOST:PORT where callers show a key, over TLS.
+        mutual_tls: HOST:PORT for callers with a certificate.
+        bearer: HOST:PORT for callers with a key, over TLS.
         ca_file: The authority of the server's certificates.
         certificate_file: The certificate of a caller.
         private_key_file: Its key.
         key_file: The bearer key of a caller.
-        unknown_key_file: A bearer key that the server does not know.
-        key_of_a_limited_caller_file: The bearer key of a caller who has one call in half a second.
+        unknown_key_file: An unknown bearer key.
+        key_of_a_limited_caller_file: The bearer key of a caller with a limit of one call in half a second.
         identity_pool_id: The pool that all these callers may use.
-        other_identity_pool_id: One that they may not.
+        other_identity_pool_id: A pool that they may not use.
         developer_provider_name: The developer provider of both.
     """
 
@@ -53,13 +53,13 @@ class Guarded:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variable that tells a runner's process of it."""
+        """Returns the environment variable with the properties for a runner's process."""
         return {"TOKEND_GUARDED": json.dumps(asdict(self))}
 
 
 @contextmanager
 def guarded_server(directory: Path, health: str = "anyone") -> Iterator[Guarded]:
-    """Serves until the block ends; `health` tells who may ask for its health."""
+    """Serves until the block ends; `health` is who may check its health."""
     servers, clients = Authority("servers"), Authority("clients")
     server, client = servers.server(_MUTUAL, _BEARER), clients.client(uris=[CALLER])
     keys = {name: new_key(secrets.token_bytes) for name in ("checkout", "limited", "unknown")}

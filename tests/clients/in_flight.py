@@ -1,11 +1,11 @@
-"""Calls that a server works on, by its metrics."""
+"""The calls in flight of a server, by its metrics."""
 
 import httpx
 from tests.support.metric_samples import total
 
 
 def calls_in_flight(ops: str, method: str) -> int:
-    """How many calls of a method have begun and not ended.
+    """Returns how many calls of a method have started and not ended.
 
     Args:
         ops: The URL of the metrics' listener.

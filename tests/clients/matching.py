@@ -1,4 +1,4 @@
-"""Variables in the texts of a case, and what counts as a match."""
+"""Variables in the texts of a case, and the rules of matching."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 def expanded(value: Any, variables: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
-    """JSON with the variables put in, and `{"repeat": text, "times": n}` written out.
+    """Returns JSON with the variables replaced, and `{"repeat": text, "times": n}` expanded.
 
     Raises:
         KeyError: There is no such variable.
@@ -25,9 +25,9 @@ def expanded(value: Any, variables: Mapping[str, str]) -> Any:  # noqa: ANN401 -
 
 
 def mismatch(expected: Any, actual: Any, path: str = "") -> str | None:  # noqa: ANN401 - JSON
-    """Where a JSON value is not what was expected of it; None where it is.
+    """Returns where a JSON value does not match the expected one; None if it matches.
 
-    Objects may have more members, lists are sets, `"*"` is any text but the empty one, `{"absent": true}` is nothing.
+    Objects may have more members, lists are sets, `"*"` is any non-empty string, `{"absent": true}` is no value.
     """
     if expected == {"absent": True}:
         return f"{path} is there" if actual else None

@@ -1,4 +1,4 @@
-"""The pools that conformance cases meet, by the names under which the cases know them."""
+"""The pools of conformance cases, by their names in the cases."""
 
 import threading
 from collections import Counter
@@ -17,7 +17,7 @@ from tokend_server.model import DeveloperIdentity, IssuedToken, LookupRequest, M
 
 PROVIDER = "login.example.test"
 
-#: Pools of the local engine with the algorithms of their tokens. ES256 never makes the same signature twice.
+#: Pools of the local engine with the algorithms of their tokens. ES256 signatures are never equal.
 LOCAL_POOLS: Mapping[str, str] = {
     "pool": "ES256",
     "pool_rs512": "RS512",
@@ -25,7 +25,7 @@ LOCAL_POOLS: Mapping[str, str] = {
     "pool_es256": "ES256",
 }
 
-#: Pools on Cognito that fail with an answer of AWS's.
+#: Pools on Cognito that fail with an AWS error.
 FAILING_POOLS: Mapping[str, AwsFailure] = {
     "pool_throttled": AWS_FAILURES["TooManyRequestsException"],
     "pool_outage": AWS_FAILURES["InternalErrorException"],
@@ -40,7 +40,7 @@ FAILING_POOLS: Mapping[str, AwsFailure] = {
     "pool_unsupported": AwsFailure("UnknownOperationException"),
 }
 
-#: On Cognito: answers; never answers; answers a user once, and then no more. What hangs is answered after /reset.
+#: On Cognito: responds; never responds; responds to a user once. Hanging requests get a response after /reset.
 COGNITO_POOLS = ("pool_cognito", "pool_hanging", "pool_hanging_later", *FAILING_POOLS)
 
 POOL_IDS: Mapping[str, str] = {
@@ -50,7 +50,7 @@ POOL_IDS: Mapping[str, str] = {
 
 
 class Gate:
-    """Holds whoever comes until it lets them go."""
+    """Blocks calls until they are released."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -66,29 +66,29 @@ class Gate:
             self._waiting -= 1
 
     def wait_for_arrival(self) -> None:
-        """Returns when a call waits.
+        """Waits until a call is blocked.
 
         Raises:
-            TimeoutError: No call has come.
+            TimeoutError: No call has arrived.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._waiting > 0, PATIENCE):
                 raise TimeoutError("no call has come to the gate")
 
     def release(self) -> None:
-        """Lets go of all that wait now; those who come later wait again."""
+        """Releases all blocked calls. Later calls are blocked again."""
         with self._changed:
             self._openings += 1
             self._changed.notify_all()
 
 
 class HangingEngine:
-    """An engine that answers a user's first calls, and holds the next ones at a gate.
+    """An engine that handles a user's first calls, and blocks the next ones at a gate.
 
     Args:
-        engine: What answers.
+        engine: The real engine.
         gate: The gate.
-        first_calls: How many calls of each user it answers at once.
+        first_calls: How many calls of each user are not blocked.
     """
 
     def __init__(self, engine: Engine, gate: Gate, first_calls: int) -> None:
@@ -118,7 +118,7 @@ class HangingEngine:
 
 
 def upstream_engines(clock: Clock, gate: Gate) -> Mapping[str, Engine]:
-    """What stands behind the pools on Cognito, by their ids."""
+    """Returns the engines of the pools on Cognito, by their ids."""
     answering = CognitoLikeEngine(clock)
     engines: dict[str, Engine] = {
         name: FailingEngine(AwsError(failure.code, failure.message, failure.status))

@@ -10,7 +10,7 @@ BROUGHT_BY_EXTRAS = {"botocore", "httpx", "jmespath", "jwt", "prometheus_client"
 
 
 def imported() -> set[str]:
-    """Which of the extras' modules have been imported."""
+    """Returns which modules of the extras have been imported."""
     return BROUGHT_BY_EXTRAS & {name.partition(".")[0] for name in sys.modules}
 
 
@@ -32,7 +32,7 @@ from tokend_client.verifier import IssuerKeys, TokenRejected, TokenVerifier  # n
 
 
 def attached_by_httpx(source: TokenSource) -> str:
-    """The authorization that a service gets."""
+    """Returns the authorization that a service receives."""
     answer = httpx.MockTransport(lambda request: httpx.Response(200, text=request.headers["authorization"]))
     with httpx.Client(transport=answer, auth=HttpxTokenAuth(source)) as http:
         return http.get("https://orders.example.test").text
@@ -45,7 +45,7 @@ def attached_by_requests(source: TokenSource) -> str:
 
 
 def refusal(client: Client, request: TokenRequest) -> str | None:
-    """Why there is no token."""
+    """Returns why there is no token."""
     try:
         client.get_token(request)
     except TokendError as error:
@@ -54,7 +54,7 @@ def refusal(client: Client, request: TokenRequest) -> str | None:
 
 
 class OneKey(IssuerKeys):
-    """The one key of an issuer."""
+    """The only key of an issuer."""
 
     def __init__(self) -> None:
         super().__init__("https://issuer.example.test")
@@ -68,7 +68,7 @@ class OneKey(IssuerKeys):
 
 
 def odd_claims_that_are_not_rejected() -> list[str]:
-    """Claims of an issuer's tokens, as JSON, that the verifier takes; at other errors than its own this fails."""
+    """Returns the claims that the verifier accepts, as JSON. Fails at errors that are not the verifier's own."""
     keys, found = OneKey(), []
     verifier = TokenVerifier("https://issuer.example.test", ["pool"], keys=keys)
     for odd in ('"exp": 1e999', '"iat": []', '"nbf": null', '"iss": {}', '"aud": {}', f'"x": {"[" * 5000}{"]" * 5000}'):
@@ -81,7 +81,7 @@ def odd_claims_that_are_not_rejected() -> list[str]:
 
 
 def main() -> None:
-    """Uses everything once."""
+    """Uses each feature once."""
     assert odd_claims_that_are_not_rejected() == []
     with FakeTokendServer() as server, Client(server.endpoint, plaintext=True) as client:
         alice = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "alice"})

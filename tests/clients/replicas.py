@@ -1,4 +1,4 @@
-"""Two servers on one database, of which one can be made to hang."""
+"""Two servers with one database. One of them can be suspended."""
 
 import os
 import signal
@@ -14,10 +14,10 @@ from tests.support.server_process import ServerProcess
 
 
 class Replicas:
-    """Serve one pool while they are entered as a context manager.
+    """Two servers for one pool. Use it as a context manager.
 
     Args:
-        directory: Where their configuration and their database are.
+        directory: The directory of their configuration and their database.
 
     Attributes:
         endpoints: HOST:PORT of each, without TLS.
@@ -61,19 +61,19 @@ signing_algorithm = "ES256"
         self._undo.close()
 
     def hang(self) -> None:
-        """Stops the first of them: its connections stay open, and nothing is answered."""
+        """Suspends the first one: its connections stay open without responses."""
         os.kill(self._pids[0], signal.SIGSTOP)
-        # A thread of it that is about to answer may go on until it has the signal.
+        # A thread that is about to respond may continue until it receives the signal.
         while any(state != "T" for state in _states(self._pids[0])):
-            time.sleep(0.001)  # who is not its parent has no event to await
+            time.sleep(0.001)  # there is no event to await for a process that is not a child
 
     def resume(self) -> None:
-        """Has both work."""
+        """Resumes the suspended server."""
         for pid in self._pids:
             os.kill(pid, signal.SIGCONT)
 
 
 def _states(pid: int) -> list[str]:
-    """The states of the threads of a process (proc_pid_stat(5), field 3)."""
+    """Returns the states of the threads of a process (proc_pid_stat(5), field 3)."""
     stats = [task.read_text() for task in Path("/proc").glob(f"{pid}/task/*/stat")]
     return [stat.rpartition(")")[2].split()[0] for stat in stats]

@@ -1,6 +1,6 @@
-"""A server whose answers break the contract, or strain it, in a way that the request's pool names.
+"""A server whose responses break the contract, or reach its limits, as selected by the request's pool.
 
-No real server gives these answers; clients have to withstand them.
+No real server sends these responses, but clients must handle them.
 """
 
 import time
@@ -29,7 +29,7 @@ _LIFE = 900
 _UNTIL_REFRESH = 300
 _DAY = 86_400
 
-#: Refusals with the delay that they ask for.
+#: Errors with their retry delays.
 DELAYS: Mapping[str, Duration] = {
     "delay_of_zero": Duration(),
     "delay_of_a_day": Duration(seconds=_DAY),
@@ -38,7 +38,7 @@ DELAYS: Mapping[str, Duration] = {
     "delay_of_odd_nanoseconds": Duration(seconds=1, nanos=2_000_000_000),
 }
 
-#: Answers, made at a time that is given in whole seconds.
+#: Responses, created at a time in whole seconds.
 ANSWERS: Mapping[str, Callable[[int], Mapping[str, Timestamp]]] = {
     "answers": lambda now: _times(now, now + _UNTIL_REFRESH, now + _LIFE),
     "without_issue_time": lambda now: _times(None, now + _UNTIL_REFRESH, now + _LIFE),
@@ -56,10 +56,10 @@ _NAMES = {pool_id: name for name, pool_id in POOL_IDS.items()}
 
 
 class ScriptedServer:
-    """Gives tokens, and has no other operation, while it is entered as a context manager.
+    """Issues tokens while the context manager is active; other operations are not implemented.
 
     Attributes:
-        endpoint: HOST:PORT where it takes calls, without TLS.
+        endpoint: Its HOST:PORT, without TLS.
     """
 
     def __init__(self) -> None:

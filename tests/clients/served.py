@@ -1,4 +1,4 @@
-"""The one server that conformance cases are run against: stopped, started again and given new keys at will."""
+"""The server of the conformance cases, which can be stopped, restarted and given new keys."""
 
 import json
 import time
@@ -21,27 +21,27 @@ from tokend_server.engines.local.keys.rotation import KeyRotation
 from tokend_server.engines.local.keys.stored_keys import StoredKeys
 from tokend_server.engines.local.stores.opening import open_migrated_store
 
-#: Seconds that a client has to come back to a server that was started again. One that was gone never does.
+#: Seconds for a client to reconnect to a restarted server. A client that has ended never does.
 RETURN_TIMEOUT = 30
 
 _HTTP_TIMEOUT = 30
 
 _LOOK_AGAIN = 0.02
 
-#: Twice as many as any case calls at once, so that all their writes may wait behind one that a slow disk holds up.
+#: Twice the maximum number of concurrent calls of a case, so that all their writes may wait for one on a slow disk.
 _THREADS = 64
 
 
 class Served:
-    """A `tokend serve` on ports that stay the same.
+    """A `tokend serve` on fixed ports.
 
     Args:
-        directory: Where its configuration and its database are.
-        cognito_url: Where Cognito is.
+        directory: The directory of its configuration and its database.
+        cognito_url: The URL of Cognito.
         login_providers: The issuers of the pools' public providers by name; their client id is `portal`.
 
     Attributes:
-        endpoint: Where it takes calls.
+        endpoint: Its gRPC endpoint.
         issuer: The issuer of its tokens.
     """
 
@@ -76,14 +76,14 @@ max_attempts = 1
         self._has_client = False
 
     def start(self) -> None:
-        """Serves."""
+        """Starts serving."""
         if self._server is None:
             self._server = ServerProcess(self._config, self._environment)
 
     def start_again(self) -> None:
-        """Serves, and waits until the client is back, if it has one: until its health is watched.
+        """Starts serving, and waits until the client, if there is one, has reconnected and watches its health.
 
-        Only the client sees when it has read that it is healthy: who plays the case waits for that.
+        Only the client sees when it has received the health status: the player of the case waits for that.
         """
         self.start()
         deadline = time.monotonic() + RETURN_TIMEOUT
@@ -91,14 +91,14 @@ max_attempts = 1
             time.sleep(_LOOK_AGAIN)
 
     def stop(self) -> None:
-        """Ends the process in good order."""
+        """Stops the process gracefully."""
         if self._server is not None:
             self._has_client = self._watches() > 0
             self._server.stop()
             self._server = None
 
     def rotate(self) -> None:
-        """Has it sign with new keys, and publish them, from now on."""
+        """Makes it sign with new keys and publish them."""
         with closing(open_migrated_store(load_config(self._config))) as store:
             rotation = KeyRotation(store, StoredKeys(), SystemClock(), KeyTimes())
             for algorithm in SigningAlgorithm:
@@ -118,7 +118,7 @@ max_attempts = 1
 
 
 def aws_environment(directory: Path) -> dict[str, str]:
-    """The credentials that the upstream knows, and nothing else of AWS's; proxies are not used."""
+    """Returns an environment with the upstream's credentials, without other AWS settings and proxies."""
     return {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY.aws_access_key_id,
         "AWS_SECRET_ACCESS_KEY": ACCESS_KEY.aws_secret_access_key,

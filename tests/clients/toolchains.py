@@ -1,4 +1,4 @@
-"""Toolchains of other languages, which a machine may lack, and runs of their tools."""
+"""Toolchains of other languages, which may not be installed, and runs of their tools."""
 
 import os
 import shutil
@@ -11,17 +11,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-#: Seconds for a build and its tests on a machine that has to fetch everything first.
+#: Seconds for a build and its tests on a machine that must fetch all dependencies first.
 BUILD_TIMEOUT = 1500
 
-#: A Java process that lives for seconds costs half as much without the second compiler.
+#: A short-lived Java process takes half the CPU time without the second compiler.
 SHORT_LIVED_JVM = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 
 _SHOWN_LINES = 150
 
 
 def need(tool: str, what: str) -> str:
-    """The path of a tool; without it `what` is left out, which in CI (CI=true) is a failure."""
+    """Returns the path of a tool. Without it, `what` is skipped, which is a failure in CI (CI=true)."""
     path = shutil.which(tool)
     if path is None:
         leave_out(f"{tool} is not installed, so {what} is left out")
@@ -29,7 +29,7 @@ def need(tool: str, what: str) -> str:
 
 
 def leave_out(reason: str) -> NoReturn:
-    """Skips the test loudly, and fails it in CI, where nothing may be left out."""
+    """Skips the test with a report; in CI, where no test may be skipped, fails it."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason}; in CI nothing may be", pytrace=False)
     pytest.skip(reason)
@@ -60,7 +60,7 @@ def run(command: list[str], directory: Path, environment: Mapping[str, str] | No
 
 
 def fail(command: list[str], text: str) -> NoReturn:
-    """Fails the test with the end of what a command has printed."""
+    """Fails the test with the end of a command's output."""
     lines = text.splitlines()
     before = [f"... {len(lines) - _SHOWN_LINES} lines before"] if len(lines) > _SHOWN_LINES else []
     pytest.fail("\n".join([f"`{' '.join(command)}` failed:", *before, *lines[-_SHOWN_LINES:]]), pytrace=False)

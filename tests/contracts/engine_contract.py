@@ -1,7 +1,7 @@
-"""What every engine must do: a suite that each of them runs, with fixtures of its own.
+"""The contract of engines: a test suite that runs for each engine, with the engine's fixtures.
 
-An engine that cannot do something names the test in `gaps`, with the reason; the test is run all the same, and has to
-fail, so that a gap that is closed does not stay declared.
+An engine that lacks a feature lists the test in `gaps`, with the reason. The test still runs and must fail, so that
+closed gaps are removed from the list.
 """
 
 from abc import ABC, abstractmethod
@@ -33,7 +33,7 @@ SPENT = Deadline(_CLOCK, _CLOCK.monotonic())
 
 
 class Subject(ABC):
-    """An engine under test, with what the suite must know of its pool."""
+    """An engine under test, with the properties of its pool that the suite needs."""
 
     engine: Engine
     identity_pool_id: str
@@ -42,13 +42,13 @@ class Subject(ABC):
 
     @abstractmethod
     def create_guest(self) -> str:
-        """Makes an unauthenticated identity by other means than the engine, and returns its id."""
+        """Creates an unauthenticated identity without the engine, and returns its id."""
 
 
 class EngineContract:
     """The suite. A subclass provides the fixture `subject`."""
 
-    #: Names of tests that the engine cannot pass, with the reasons.
+    #: The names of tests that the engine cannot pass, with the reasons.
     gaps: ClassVar[Mapping[str, str]] = {}
 
     @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What every key manager must do: a suite that each of them runs."""
+"""The contract of key managers: a test suite that runs for each of them."""
 
 import base64
 import hashlib
@@ -19,17 +19,17 @@ from tokend_server.engines.local.keys.manager import KeyManager, PrivateKey, new
 from tokend_server.errors import DeadlineExceeded, EngineMisconfigured
 from tokend_server.model import Secret
 
-#: The longest token that a call may ask for is a few KB; KMS takes 4,096 bytes of a message that is not hashed.
+#: The longest possible token has a few KB; KMS accepts 4,096 bytes of a message that is not hashed.
 LENGTHS = (1, 64, 4096, 4097, 50_000)
 
-#: The members of a public key of which its thumbprint is made (RFC 7638, section 3.2).
+#: The members of a public key in its thumbprint (RFC 7638, section 3.2).
 MEMBERS: Mapping[SigningAlgorithm, tuple[str, ...]] = {
     SigningAlgorithm.RS512: ("e", "kty", "n"),
     SigningAlgorithm.RS256: ("e", "kty", "n"),
     SigningAlgorithm.ES256: ("crv", "kty", "x", "y"),
 }
 
-#: Octets of a signature, as JWS has it.
+#: The length of a JWS signature in octets.
 OCTETS: Mapping[SigningAlgorithm, int] = {
     SigningAlgorithm.RS512: 256,
     SigningAlgorithm.RS256: 256,
@@ -40,9 +40,9 @@ every_algorithm = pytest.mark.parametrize("algorithm", SigningAlgorithm)
 
 
 class KeyManagerContract:
-    """A manager's own test has a fixture for two instances of it, as two processes have them."""
+    """The suite. The test of a manager provides a fixture with two instances, like those of two processes."""
 
-    #: Whether another process signs, for which a caller may have no time left.
+    #: Whether another process signs, so that the caller's deadline may end first.
     signs_elsewhere: ClassVar[bool] = False
 
     @pytest.fixture(scope="class")
@@ -61,7 +61,7 @@ class KeyManagerContract:
     @pytest.fixture(scope="class")
     @classmethod
     def records(cls, managers: tuple[KeyManager, KeyManager]) -> Mapping[SigningAlgorithm, SigningKey]:
-        """A key of each algorithm, made by the first instance."""
+        """A key of each algorithm, created by the first instance."""
         return {each: new_signing_key(managers[0], each, generation=3, created=5) for each in SigningAlgorithm}
 
     @pytest.fixture(scope="class")
@@ -204,6 +204,6 @@ class KeyManagerContract:
 
 
 def verifies(key: PrivateKey, algorithm: SigningAlgorithm, data: bytes, signature: bytes) -> bool:
-    """What PyJWT says of a signature in the form of JWS."""
+    """Returns whether PyJWT accepts a JWS signature."""
     checker: Any = jwt.get_algorithm_by_name(algorithm.value)
     return bool(checker.verify(data, checker.from_jwk(key.public_key.as_dict()), signature))

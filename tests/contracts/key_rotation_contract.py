@@ -1,4 +1,4 @@
-"""What servers that share a store do about keys, whatever kind it is: a suite that each of them runs."""
+"""The contract of key rotation with a shared store: a test suite that runs for each kind of store."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +15,7 @@ NOW, HOUR, DAY = 1_800_000_000, 3600, 86_400
 
 
 class KeyRotationContract(StoreUnderTest):
-    """Rotation by two servers, whose clocks are apart."""
+    """Rotation by two servers with different clocks."""
 
     @pytest.fixture
     def replicas(self, store: Store, other: Store) -> tuple[KeyReplica, KeyReplica]:
@@ -53,7 +53,7 @@ class KeyRotationContract(StoreUnderTest):
 
 
 def act_at_once(replicas: tuple[KeyReplica, KeyReplica]) -> None:
-    """Both act, until each has seen what the other has done."""
+    """Runs the steps of both servers until each has seen the other's changes."""
     for _ in range(2):
         with ThreadPoolExecutor(len(replicas)) as threads:
             list(threads.map(lambda each: each.task.act(), replicas))

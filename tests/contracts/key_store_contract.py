@@ -1,4 +1,4 @@
-"""What every kind of store must do with signing keys: a suite that each of them runs."""
+"""The contract of stores for signing keys: a test suite that runs for each kind of store."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ ES256, RS256 = SigningAlgorithm.ES256, SigningAlgorithm.RS256
 
 
 class KeyStoreContract(StoreUnderTest):
-    """Signing keys, and who fetches them."""
+    """Signing keys, and records of their fetches."""
 
     def test_a_store_without_keys_has_none(self, store: Store) -> None:
         assert store.signing_keys() == ()

@@ -1,4 +1,4 @@
-"""What every kind of store must do: a suite that each of them runs, with the URL of a store of its own."""
+"""The contract of stores: a test suite that runs for each kind, with the URL of such a store."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +27,7 @@ _CLOCK = FakeClock()
 NO_DEADLINE = Deadline(_CLOCK)
 SPENT = Deadline(_CLOCK, _CLOCK.monotonic())
 
-#: Opens the store once more, as another process would.
+#: Opens the store again, like another process.
 Opened: TypeAlias = Callable[[], Store]
 
 
@@ -36,7 +36,7 @@ class Refused(Exception):
 
 
 class StoreUnderTest(ABC):
-    """The fixtures of the suites. A subclass provides the fixture `url`, of a store that is empty."""
+    """The fixtures of the suites. A subclass provides the fixture `url`, of an empty store."""
 
     @pytest.fixture
     @abstractmethod
@@ -54,13 +54,13 @@ class StoreUnderTest(ABC):
 
     @pytest.fixture
     def other(self, store: Store, opened: Opened) -> Store:
-        """The same store, as another process has opened it."""
+        """The same store, opened as by another process."""
         assert store
         return opened()
 
 
 class StoreContract(StoreUnderTest):
-    """Identities, the logins linked to them, developer providers, and the life of the store itself."""
+    """Identities, their linked logins, developer providers, and the lifecycle of the store itself."""
 
     def test_a_schema_is_made_once(self, url: str) -> None:
         configured = config.Config(store=config.Store.model_validate({"url": url}))

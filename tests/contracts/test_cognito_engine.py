@@ -1,4 +1,4 @@
-"""The Cognito engine through real boto3 and real HTTP: before our own engine in Cognito's protocol, and before moto."""
+"""The Cognito engine with real boto3 and real HTTP: in front of our own engine with Cognito's protocol, and of moto."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,7 +61,7 @@ class TestBeforeLocalEngine(EngineContract):
         behind.close()
 
 
-#: What moto 5.2.5 cannot do, by the tests that show it.
+#: The features that moto 5.2.5 lacks, by the tests that need them.
 NO_JWT = "moto's token is REGION:UUID and no JWT, so nothing can be read from it"
 NO_LOOKUP = "moto has no LookupDeveloperIdentity"
 NO_MERGE = "moto has no MergeDeveloperIdentities"

@@ -1,4 +1,4 @@
-"""Servers of two releases share a store: the older one on a schema that has grown, the newer one on what was there."""
+"""Servers of two releases share a store: the older one with a newer schema, the newer one with an older schema."""
 
 import sqlite3
 from contextlib import closing
@@ -18,7 +18,7 @@ from tokend_server.engines.local.stores.sql.store import SqlStore
 from tokend_server.errors import ConfigError
 from tokend_server.model import Identity, Secret
 
-#: What a later release could do to the schema without a word to this one.
+#: Changes of the schema by a later release that are compatible with this one.
 _GROWTH = (
     "ALTER TABLE identities ADD COLUMN note VARCHAR(20)",
     "ALTER TABLE linked_logins ADD COLUMN linked_date BIGINT NOT NULL DEFAULT 0",
@@ -26,7 +26,7 @@ _GROWTH = (
     "UPDATE alembic_version SET version_num = 'a later one'",
 )
 
-#: And if it had taken something away that this one needs.
+#: The same, and a removal of something that this release needs.
 _LOSS = "UPDATE schema_compatibility SET oldest_migration = 'a later one'"
 
 
@@ -35,7 +35,7 @@ def configured(url: str) -> Config:
 
 
 def changed(url: str, *statements: str) -> str:
-    """The URL of a store whose schema was made by this release, and changed since."""
+    """The URL of a store whose schema was created by this release and changed later."""
 
     def change(connection: Connection) -> None:
         for statement in statements:
@@ -48,7 +48,7 @@ def changed(url: str, *statements: str) -> str:
 
 
 class OnTheSchemaOfALaterRelease(StoreContract, KeyStoreContract):
-    """All that the port promises; `empty` is the URL of a store that is empty."""
+    """Checks the whole port; `empty` is the URL of an empty store."""
 
     @pytest.fixture
     def url(self, empty: str) -> str:

@@ -1,4 +1,4 @@
-"""A kind of store that is named can be opened, and passes the contract."""
+"""Every listed kind of store can be opened, and passes the contract."""
 
 from importlib import import_module
 from pathlib import Path

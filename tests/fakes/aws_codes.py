@@ -1,6 +1,6 @@
-"""Codes of AWS's answers that all of its services share, sorted by what is wrong: what tests expect of each table."""
+"""AWS error codes that all its services share, by cause: the expected contents of each table."""
 
-#: The service's own credentials are refused.
+#: The service's own credentials are rejected.
 CREDENTIALS_REJECTED = (
     "AccessDenied",
     "AccessDeniedException",
@@ -24,7 +24,7 @@ CREDENTIALS_REJECTED = (
     "UnrecognizedClientException",
 )
 
-#: There were too many requests.
+#: Too many requests.
 THROTTLED = (
     "BandwidthLimitExceeded",
     "RequestLimitExceeded",
@@ -36,7 +36,7 @@ THROTTLED = (
     "ThrottlingException",
 )
 
-#: The service, or what is on the way to it, has a fault.
+#: The service, or a component in front of it, has a fault.
 OUTAGE = (
     "InternalFailure",
     "InternalServerError",

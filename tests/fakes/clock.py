@@ -1,4 +1,4 @@
-"""A clock that only moves when a test moves it."""
+"""A clock that moves only when a test moves it."""
 
 
 class FakeClock:
@@ -17,5 +17,5 @@ class FakeClock:
         self._monotonic += seconds
 
     def move_wall_clock(self, seconds: float) -> None:
-        """Sets the wall clock forward, or back, as an administrator does."""
+        """Sets the wall clock forward or back, like an administrator."""
         self._now += seconds

@@ -1,4 +1,4 @@
-"""An Engine that answers as Cognito would if it knew every user, and keeps nothing."""
+"""An Engine that responds like a Cognito that knows every user, and stores nothing."""
 
 import base64
 import itertools
@@ -30,12 +30,12 @@ KEY_ID = "us-east-1-9"
 
 
 def identity_id_of(identity_pool_id: str, user: str) -> str:
-    """The identity that a user of the pool has in every run."""
+    """Returns the identity of a user of the pool, the same in every run."""
     return f"{identity_pool_id.partition(':')[0]}:{uuid.uuid5(uuid.NAMESPACE_OID, f'{identity_pool_id} {user}')}"
 
 
 def unsigned_jwt(identity_id: str, identity_pool_id: str, iat: NumericDate, exp: NumericDate, serial: int) -> str:
-    """A token in Cognito's form, with a random signature of the right length; the serial number is in it."""
+    """Returns a token in Cognito's format with a serial number, and a random signature of the right length."""
     header = {"kid": KEY_ID, "typ": "JWS", "alg": "RS512"}
     claims = {"sub": identity_id, "aud": identity_pool_id, "amr": ["authenticated"], "iss": ISSUER}
     parts = (json.dumps(header).encode(), json.dumps(claims | {"exp": exp, "iat": iat}).encode(), serial.to_bytes(256))
@@ -43,7 +43,7 @@ def unsigned_jwt(identity_id: str, identity_pool_id: str, iat: NumericDate, exp:
 
 
 class CognitoLikeEngine:
-    """Every user has an identity, the same at every call; every token is another one, by the given clock."""
+    """Every user has a fixed identity. Every token is different, with times by the given clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -69,11 +69,11 @@ class CognitoLikeEngine:
         return identity_id_of(request.identity_pool_id, request.destination_user_identifier.reveal())
 
     def unlink_developer_identity(self, request: UnlinkRequest, _deadline: Deadline) -> None:
-        """Does nothing: no caller is remembered."""
+        """Does nothing, since it keeps no state of callers."""
 
 
 class FailingEngine:
-    """Answers every operation with one AWS error."""
+    """Fails every operation with one AWS error."""
 
     def __init__(self, error: AwsError) -> None:
         self._error = error
@@ -88,7 +88,7 @@ class FailingEngine:
 
 
 class EveryPool(Mapping[str, Engine]):
-    """One engine for whatever pool is asked for."""
+    """One engine for all pools."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

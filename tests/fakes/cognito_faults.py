@@ -1,4 +1,4 @@
-"""Errors of Cognito identity pools, faults of servers and proxies, and answers that no Cognito gives, by name."""
+"""Errors of Cognito identity pools, faults of servers and proxies, and responses that Cognito never sends, by name."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ def _json(**members: Any) -> Body:  # noqa: ANN401 - JSON
 
 THROTTLED = AwsFailure("TooManyRequestsException", "Rate exceeded")
 
-#: Every error of Cognito identity pools, and those that AWS has before any service.
+#: Every error of Cognito identity pools, and AWS's common errors.
 AWS_FAILURES: Mapping[str, AwsFailure] = {
     failure.code: failure
     for failure in (
@@ -43,7 +43,7 @@ AWS_FAILURES: Mapping[str, AwsFailure] = {
 
 _HTML = b"<html><body><h1>Bad Gateway</h1></body></html>"
 
-#: Faults of servers and of proxies before them, without and with a body in AWS's form.
+#: Faults of servers and of proxies in front of them, without and with a body in AWS's format.
 SERVER_FAULTS: Mapping[str, Answer] = {
     **{f"{status} without a body": Body(b"", status) for status in (500, 502, 503)},
     **{f"{status} with HTML": Body(_HTML, status, "text/html") for status in (500, 502, 503)},
@@ -52,7 +52,7 @@ SERVER_FAULTS: Mapping[str, Answer] = {
     },
 }
 
-#: Answers that no Cognito gives.
+#: Responses that Cognito never sends.
 GARBAGE: Mapping[str, Step] = {
     "no HTTP": NoHttp(),
     "no JSON": Body(_HTML),

@@ -1,4 +1,4 @@
-"""A pool in Cognito as its lists have it, over HTTP on the loopback."""
+"""A pool in Cognito with its listing operations, over HTTP on the loopback."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ _REQUEST_ID = "11111111-2222-4333-8444-555555555555"
 
 @dataclass
 class Listed:
-    """An identity: its developer users, and the names that ListIdentities has for its logins."""
+    """An identity: its developer users, and the names of its logins in ListIdentities."""
 
     users: list[str] = field(default_factory=list)
     provider_names: list[str] = field(default_factory=list)
@@ -26,14 +26,14 @@ class Listed:
 
 
 class CognitoPool(ScriptedUpstream):
-    """Answers DescribeIdentityPool, ListIdentities and LookupDeveloperIdentity.
+    """Serves DescribeIdentityPool, ListIdentities and LookupDeveloperIdentity.
 
-    Its pages hold what a request asks for, as Cognito's do.
+    Its pages have the requested size, like Cognito's.
 
     Args:
         identity_pool_id: The pool.
         provider: Its developer provider.
-        page: The most users of an identity on a page, whatever is asked for.
+        page: The maximum number of users of an identity on a page, regardless of the request.
     """
 
     def __init__(self, identity_pool_id: str, provider: str, *, page: int = 60) -> None:

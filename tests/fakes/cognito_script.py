@@ -1,4 +1,4 @@
-"""What a CognitoUpstream can do with a request: steps, each with everything that can be said of it."""
+"""The steps of a CognitoUpstream: how it handles a request."""
 
 import socket
 import struct
@@ -18,11 +18,11 @@ from tokend_server.engine import Engine
 
 @dataclass
 class Exchange:
-    """A connection on which a request has come, or comes.
+    """A connection with a request, or before one.
 
     Attributes:
-        answer: Answers the request as the service would; with engines, as if these were behind it.
-        hold: Waits until the upstream lets go, or for some seconds; tells whether it let go.
+        answer: Returns the service's response to the request; with engines, their response.
+        hold: Waits until the upstream releases it, or for some seconds; returns whether it was released.
         open: Whether the connection can carry another request.
     """
 
@@ -35,17 +35,17 @@ class Exchange:
         self.connection.sendall(data)
 
     def close(self) -> None:
-        """Ends the connection in good order."""
+        """Closes the connection normally."""
         self.open = False
 
     def reset(self) -> None:
-        """Ends the connection with an RST."""
+        """Resets the connection (RST)."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.open = False
 
 
 class Step(ABC):
-    """One thing to do; `reads_request` says whether the request is read before it is done."""
+    """One step; `reads_request` is whether the request is read first."""
 
     reads_request: ClassVar[bool] = True
 
@@ -54,7 +54,7 @@ class Step(ABC):
 
 
 class Answer(Step):
-    """A step that is an answer over HTTP."""
+    """A step that sends an HTTP response."""
 
     @abstractmethod
     def response(self, exchange: Exchange) -> AwsResponse: ...
@@ -66,7 +66,7 @@ class Answer(Step):
 
 @dataclass(frozen=True)
 class Success(Answer):
-    """What the service answers by itself: success, or the refusal that the request deserves."""
+    """The service's own response: success, or the error for the request."""
 
     def response(self, exchange: Exchange) -> AwsResponse:
         return exchange.answer(None)
@@ -74,7 +74,7 @@ class Success(Answer):
 
 @dataclass(frozen=True)
 class AwsFailure(Answer):
-    """An AWS error, for a request that is in order."""
+    """An AWS error, for a valid request."""
 
     code: str
     message: str = "What went wrong."
@@ -86,7 +86,7 @@ class AwsFailure(Answer):
 
 @dataclass(frozen=True)
 class Body(Answer):
-    """An answer of any body and status, whatever the request."""
+    """A response with any body and status, for any request."""
 
     content: bytes = b""
     status: int = 200
@@ -98,7 +98,7 @@ class Body(Answer):
 
 @dataclass(frozen=True)
 class NoHttp(Step):
-    """Bytes that are no HTTP."""
+    """Bytes that are not HTTP."""
 
     data: bytes = b"\x15\x03\x01\x00\x02\x02\x46\r\n\r\n"
 
@@ -108,7 +108,7 @@ class NoHttp(Step):
 
 
 class Sent(Enum):
-    """How much of an answer is sent."""
+    """How much of a response is sent."""
 
     NOTHING = auto()
     HALF_OF_HEAD = auto()
@@ -125,7 +125,7 @@ class Sent(Enum):
 
 @dataclass(frozen=True)
 class Reset(Step):
-    """The connection is reset (RST) when so much of the answer is sent."""
+    """Resets the connection (RST) after this much of the response."""
 
     after: Sent = Sent.NOTHING
     answer: Answer = field(default_factory=Success)
@@ -137,7 +137,7 @@ class Reset(Step):
 
 @dataclass(frozen=True)
 class Close(Step):
-    """The connection is closed in good order when so much of the answer is sent."""
+    """Closes the connection normally after this much of the response."""
 
     after: Sent = Sent.NOTHING
     answer: Answer = field(default_factory=Success)
@@ -149,7 +149,7 @@ class Close(Step):
 
 @dataclass(frozen=True)
 class Hang(Step):
-    """Nothing, until the upstream lets go; then another step."""
+    """Hangs until the upstream releases it; then another step."""
 
     then: Step = field(default_factory=Close)
 
@@ -160,7 +160,7 @@ class Hang(Step):
 
 @dataclass(frozen=True)
 class HangBeforeReading(Step):
-    """Nothing, and the request stays unread; when the upstream lets go the connection is reset."""
+    """Hangs without reading the request; resets the connection when the upstream releases it."""
 
     reads_request: ClassVar[bool] = False
 
@@ -171,9 +171,9 @@ class HangBeforeReading(Step):
 
 @dataclass(frozen=True)
 class Drip(Step):
-    """An answer byte by byte with `interval` seconds before each, from the end of `at_once` on.
+    """A response byte by byte with `interval` seconds before each, after the part `at_once`.
 
-    When the upstream lets go the connection is closed where it stands.
+    When the upstream releases it, the connection is closed at once.
     """
 
     interval: float
@@ -192,7 +192,7 @@ class Drip(Step):
 
 
 def head(response: AwsResponse) -> bytes:
-    """The status line and the headers, with the length of the body."""
+    """Returns the status line and the headers, with the length of the body."""
     headers = {**response.headers, "content-length": str(len(response.body))}
     lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]

@@ -1,4 +1,4 @@
-"""Amazon Cognito on the loopback: real HTTP, real signatures, and the answers and faults that a test scripts."""
+"""Amazon Cognito on the loopback: real HTTP, real signatures, and responses and faults scripted by a test."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from tokend_server.rpc.developer_identity import DeveloperIdentityService
 
 
 class AccessKey(NamedTuple):
-    """Credentials, by the names of boto3's parameters."""
+    """Returns credentials, by the names of boto3's parameters."""
 
     aws_access_key_id: str
     aws_secret_access_key: str
@@ -35,10 +35,10 @@ class CognitoUpstream(ScriptedUpstream):
     """Cognito as a scripted upstream.
 
     Args:
-        clock: What tokens are dated by.
-        engines: The engines behind it; none: every user of every pool has an identity.
-        access_key: The one access key that it knows.
-        signature_clock: What the dates of signatures are compared with.
+        clock: The clock for the times of tokens.
+        engines: The engines behind it; without engines, every user of every pool has an identity.
+        access_key: The only valid access key.
+        signature_clock: The clock for checks of signature dates.
     """
 
     def __init__(

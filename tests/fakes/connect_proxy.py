@@ -1,4 +1,4 @@
-"""An HTTP proxy that knows CONNECT (RFC 9110, section 9.3.6), and leads every request to this machine."""
+"""An HTTP proxy that supports CONNECT (RFC 9110, section 9.3.6), and connects every request to this machine."""
 
 import socket
 import threading
@@ -9,21 +9,21 @@ from typing import Self
 
 from tests.fakes.http_connections import HttpRequest, Listener, read_request
 
-#: What a proxy does with a request: the status line that it answers, or None to hang.
+#: How a proxy handles a request: returns the status line, or None to hang.
 Answer = Callable[[HttpRequest], str | None]
 
 CONNECTED = "200 Connection established"
 
 
 class ConnectProxy:
-    """Runs while it is entered as a context manager.
+    """Serves while the context manager is active.
 
     Args:
-        answer: Decides on each request.
+        answer: Handles each request.
 
     Attributes:
-        requests: Those that came.
-        hanging: Set once one hangs.
+        requests: The received requests.
+        hanging: Set once a request hangs.
     """
 
     def __init__(self, answer: Answer = lambda _request: CONNECTED) -> None:

@@ -1,4 +1,4 @@
-"""A DeveloperIdentityService over real gRPC that records what it is asked and answers as a test has set it."""
+"""A DeveloperIdentityService over real gRPC that records requests and returns responses set by a test."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,12 +31,12 @@ _Response = TypeVar("_Response", bound=Message)
 
 
 class FakeDeveloperIdentityService(DeveloperIdentityServiceServicer):
-    """Answers every call with one set answer, a response of the method's type or a failure.
+    """Responds to every call with one response of the method's type, or with a failure.
 
     Attributes:
-        endpoint: Where it listens.
-        requests: What it was asked, in order.
-        times_remaining: The seconds that each caller was willing to wait, in order.
+        endpoint: Its address.
+        requests: The received requests, in order.
+        times_remaining: The remaining seconds of each call's deadline, in order.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class FakeDeveloperIdentityService(DeveloperIdentityServiceServicer):
         self._answer = response
 
     def fail(self, code: grpc.StatusCode, text: str, *details: Message) -> None:
-        """Fails with a rich status, as the contract has it; without details, with the bare status."""
+        """Fails with a rich status, as in the contract; without details, with a bare status."""
         status = Status(code=code.value[0], message=text, details=[_pack(detail) for detail in details])
         metadata = rpc_status.to_status(status).trailing_metadata if details else ()
         self._failure = (code, text, metadata)
@@ -105,7 +105,7 @@ def served(
     address: str = "127.0.0.1:0",
     credentials: grpc.ServerCredentials | None = None,
 ) -> Iterator[None]:
-    """As `serving`, for a fake that is at hand."""
+    """As `serving`, for an existing fake."""
     server = grpc.server(ThreadPoolExecutor(max_workers=2))
     add_DeveloperIdentityServiceServicer_to_server(service, server)
     port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)

@@ -1,4 +1,4 @@
-"""What stands between a store and a double of DynamoDB: it counts what passes, and fails as a test scripts."""
+"""A proxy between a store and a double of DynamoDB: it counts requests, and fails as scripted by a test."""
 
 import http.client
 import json
@@ -20,16 +20,16 @@ _HEADERS = ("content-type", "x-amzn-requestid", "x-amz-crc32")
 
 
 def failure(code: str, status: int = 400, **members: object) -> Body:
-    """An error of DynamoDB's; nothing of the request is done."""
+    """A DynamoDB error; the request has no effect."""
     body = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "What went wrong.", **members}
     return Body(json.dumps(body).encode(), status, _CONTENT_TYPE)
 
 
 def units(operation: str, asked: Mapping[str, Any]) -> int:
-    """The request units of a request whose items have up to 1 KB each and whose reads are consistent.
+    """Returns the request units of a request with items of up to 1 KB each and consistent reads.
 
-    Source: "Read and write request units" and "Capacity management for transactions" of DynamoDB's developer guide. A
-    query costs by all that it reads, 4 KB a unit, and one at least.
+    Source: "Read and write request units" and "Capacity management for transactions" in DynamoDB's developer guide. A
+        query costs one unit per 4 KB read, at least one.
     """
     match operation:
         case "GetItem" | "PutItem" | "Query":
@@ -48,7 +48,7 @@ def _told_units(content: bytes) -> float:
 
 
 def cancelled(*reasons: str) -> Body:
-    """A transaction that is cancelled for reasons, one for each of its actions."""
+    """A cancelled transaction, with a reason for each of its actions."""
     return failure("TransactionCanceledException", CancellationReasons=[{"Code": reason} for reason in reasons])
 
 
@@ -57,13 +57,13 @@ class DynamoDbUpstream(ScriptedUpstream):
 
     Args:
         endpoint_url: The double.
-        remembers_tokens: Answers a transaction that has been done as before, by its token, in place of a double that
-            knows none (API reference of TransactWriteItems, ClientRequestToken).
-        asks_units: Takes the request units as the double counts them, rather than by the rules.
+        remembers_tokens: Whether to repeat the response of a finished transaction by its token, for a double without
+            idempotency tokens (API reference of TransactWriteItems, ClientRequestToken).
+        asks_units: Whether to use the double's count of request units, rather than the rules.
 
     Attributes:
         endpoint_url: The double.
-        units: The request units of what has passed, by operation.
+        units: The request units so far, by operation.
     """
 
     def __init__(self, endpoint_url: str, *, remembers_tokens: bool = False, asks_units: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on plain sockets, with a thread for each connection: what a test needs to send what no server would."""
+"""HTTP/1.1 on plain sockets, with a thread for each connection, for responses that no server library would send."""
 
 import selectors
 import socket
@@ -24,7 +24,7 @@ def read_request(connection: socket.socket) -> HttpRequest:
     """Reads a request whose body has a `content-length`.
 
     Raises:
-        ConnectionError: The connection ends before it does.
+        ConnectionError: The connection ends before the request.
     """
     data = b""
     while b"\r\n\r\n" not in data:
@@ -46,10 +46,11 @@ def _receive(connection: socket.socket) -> bytes:
 
 
 class Listener:
-    """A port of the loopback interface that can be closed, left unattended, and opened again.
+    """A port of the loopback interface that can be closed, left without accepting, and opened again.
 
     Args:
-        serve: Is called in a thread of its own for each connection, with its number from 1; it is closed afterwards.
+        serve: Called in a separate thread for each connection, with its number from 1; the connection is closed
+            afterwards.
 
     Attributes:
         port: The port, which never changes.
@@ -68,12 +69,12 @@ class Listener:
         self._acceptor = _Acceptor(self._socket, self._accepted)
 
     def stop(self) -> None:
-        """Refuses connections, and ends those that there are; whatever serves them has to return then."""
+        """Refuses connections, and ends existing ones; their handlers must then return."""
         self._stop_acceptor()
         self._unplug()
         self._socket.close()
         for connection, _thread in self._served:
-            with suppress(OSError):  # ended by then
+            with suppress(OSError):  # already ended
                 connection.shutdown(socket.SHUT_RDWR)
         for _connection, thread in self._served:
             thread.join()
@@ -84,10 +85,10 @@ class Listener:
         self.start()
 
     def stop_accepting(self) -> None:
-        """Lets the kernel drop attempts to connect, as it does when a server is too busy to accept any."""
+        """Makes the kernel drop connection attempts, as if the server was too busy to accept them."""
         self._stop_acceptor()
         self._socket.listen(0)
-        self._plug = socket.create_connection(("127.0.0.1", self.port))  # takes the only place in the queue
+        self._plug = socket.create_connection(("127.0.0.1", self.port))  # occupies the only place in the backlog
 
     def accept_again(self) -> None:
         self._unplug()
@@ -135,7 +136,7 @@ class _Acceptor:
             selector.register(self._listening, selectors.EVENT_READ)
             selector.register(self._stopped, selectors.EVENT_READ)
             while self._stopped not in {key.fileobj for key, _events in selector.select()}:
-                with suppress(BlockingIOError, ConnectionError):  # it has left before it was accepted
+                with suppress(BlockingIOError, ConnectionError):  # it disconnected before it was accepted
                     connection, _address = self._listening.accept()
                     connection.settimeout(None)
                     self._accepted(connection)

@@ -1,4 +1,4 @@
-"""What stands between tokend and moto's KMS: it does what moto lacks, and fails as a test scripts."""
+"""A proxy between tokend and moto's KMS: it adds features that moto lacks, and fails as scripted by a test."""
 
 import base64
 import http.client
@@ -22,10 +22,10 @@ from tokend_server.engine import Engine
 
 _CONTENT_TYPE = "application/x-amz-json-1.1"
 
-#: The most of a message that Sign takes (API reference of Sign).
+#: The maximum size of a message for Sign (API reference of Sign).
 _LONGEST_MESSAGE = 4096
 
-#: What Sign says in each state of a key but Enabled ("Key states of AWS KMS keys", KMS developer guide).
+#: The error of Sign in each state of a key except Enabled ("Key states of AWS KMS keys", KMS developer guide).
 _STATES = {"Disabled": "DisabledException", "PendingDeletion": "KMSInvalidStateException"}
 
 _HASHES: Mapping[str, HashAlgorithm] = {
@@ -41,12 +41,12 @@ class _Refused(NamedTuple):
 
 
 def failure(code: str, status: int = 400, message: str = "What went wrong.") -> Body:
-    """An error of KMS's; nothing of the request is done."""
+    """A KMS error; the request has no effect."""
     return Body(json.dumps({"__type": code, "message": message}).encode(), status, _CONTENT_TYPE)
 
 
 class KmsUpstream(ScriptedUpstream):
-    """moto's KMS behind a script, with digests, dry runs, limits and states of keys as the API reference has them.
+    """moto's KMS behind a script, with digests, dry runs, limits and key states as in the API reference.
 
     Args:
         endpoint_url: moto.
@@ -64,7 +64,7 @@ class KmsUpstream(ScriptedUpstream):
         return [request.operation for request in self.requests]
 
     def keys(self) -> Mapping[str, Key]:
-        """The keys that moto has, by their ARNs."""
+        """The keys in moto, by their ARNs."""
         return {key.arn: key for key in kms_backends[DEFAULT_ACCOUNT_ID][self._region].keys.values()}
 
     def _answer(self, request: HttpRequest, engines: Mapping[str, Engine] | None) -> AwsResponse:
@@ -73,7 +73,7 @@ class KmsUpstream(ScriptedUpstream):
         operation = headers["x-amz-target"].rpartition(".")[2]
         asked = json.loads(request.body)
         if "KeyId" in asked and ":key/" in asked["KeyId"]:
-            asked["KeyId"] = asked["KeyId"].rpartition("/")[2]  # moto does not take ARNs everywhere
+            asked["KeyId"] = asked["KeyId"].rpartition("/")[2]  # moto does not accept ARNs everywhere
         key = kms_backends[DEFAULT_ACCOUNT_ID][self._region].keys.get(asked.get("KeyId") or "")
         if operation == "Sign" and key:
             return _signed(key, asked)
@@ -82,7 +82,7 @@ class KmsUpstream(ScriptedUpstream):
         if operation in {"Decrypt", "GenerateDataKey"} and key and key.key_state != "Enabled":
             return _refusal(_Refused(_STATES[key.key_state]))
         answer = self._passed_on(request, headers, json.dumps(asked).encode())
-        if operation == "Decrypt" and b"AccessDeniedException" in answer.body:  # moto's word for another key
+        if operation == "Decrypt" and b"AccessDeniedException" in answer.body:  # moto's error for another key
             return _refusal(_Refused("IncorrectKeyException"))
         return answer
 

@@ -1,4 +1,4 @@
-"""A public provider whose login tokens are the plain words `user <subject> <claim>=<value> …`."""
+"""A public provider whose login tokens are plain text: `user <subject> <claim>=<value> …`."""
 
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.providers import ProviderUser
@@ -7,7 +7,7 @@ from tokend_server.model import Secret
 
 
 class FakeLoginProvider:
-    """A `LoginProvider` that needs no keys; `available` says whether it answers."""
+    """A `LoginProvider` without keys; `available` is whether it responds."""
 
     def __init__(self) -> None:
         self.available = True

@@ -1,4 +1,4 @@
-"""An OpenID Connect provider on the loopback interface: discovery, keys and ID tokens, with faults to order."""
+"""An OpenID Connect provider on the loopback interface: discovery, keys and ID tokens, with configurable faults."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ _REGISTRY = jws.JWSRegistry(
 
 
 class Fault(Enum):
-    """What is wrong with the JWK Set's answer, or with the discovery document's where the name says so."""
+    """Faults of the JWK Set's response, or of the discovery document's if the name says so."""
 
     NONE = auto()
     STATUS_500 = auto()
@@ -40,7 +40,7 @@ class Fault(Enum):
 
 @cache
 def rsa_key(_name: str) -> RSAKey:
-    """A key of 2048 bits, the same for the same name."""
+    """Returns a key of 2048 bits, the same for the same name."""
     return RSAKey.generate_key(2048)
 
 
@@ -50,7 +50,7 @@ def ec_key(curve: str) -> ECKey:
 
 
 def jwk(key: RSAKey | ECKey, **parameters: str) -> dict[str, Any]:
-    """The public JWK of a key with parameters such as `kid`, `alg` and `use`."""
+    """Returns the public JWK of a key with parameters such as `kid`, `alg` and `use`."""
     return {**key.as_dict(private=False), **parameters}
 
 
@@ -61,16 +61,16 @@ def sign(header: Mapping[str, Any], claims: Mapping[str, Any] | bytes, key: RSAK
 
 @dataclass
 class OidcProvider:
-    """A provider that listens while it is entered as a context manager.
+    """A provider that serves while the context manager is active.
 
     Attributes:
-        jwks: The JWKs that it publishes now; replace the list to rotate keys.
-        fault: What it does wrong now.
-        fetches: Counts requests by path.
-        jwks_uri: What its discovery names instead of its own keys.
-        provisional: What it sends before each answer proper.
+        jwks: The published JWKs; replace the list to rotate keys.
+        fault: The current fault.
+        fetches: The number of requests by path.
+        jwks_uri: Replaces its own URL of the keys in the discovery document.
+        provisional: The informational responses that precede each response.
         hanging: Set once a request hangs.
-        released: Set it to let hanging requests go.
+        released: Set it to release hanging requests.
     """
 
     jwks: list[Any] = field(default_factory=lambda: [jwk(rsa_key("1"), kid="1", alg="RS256", use="sig")])
@@ -94,7 +94,7 @@ class OidcProvider:
         self.stop()
 
     def stop(self) -> None:
-        """Refuses connections from now on."""
+        """Stops listening, so that connections are refused."""
         self.released.set()
         self._server.shutdown()
         self._thread.join()
@@ -153,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(body)
         except ConnectionError:
-            self.close_connection = True  # whoever asked has given up
+            self.close_connection = True  # the client has disconnected
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is the base class's
-        """Says nothing."""
+        """Logs nothing."""

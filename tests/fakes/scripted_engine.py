@@ -1,4 +1,4 @@
-"""An Engine that records what it is asked, and answers, fails or waits as a test has set it."""
+"""An Engine that records requests, and returns, fails or waits as set by a test."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +37,7 @@ Request: TypeAlias = TokenRequest | LookupRequest | MergeRequest | UnlinkRequest
 
 @dataclass(frozen=True)
 class Asked:
-    """One call: its request, and the seconds that its caller had left when it arrived."""
+    """One call: its request, and the remaining seconds of its deadline on arrival."""
 
     request: Request
     remaining: float
@@ -45,11 +45,11 @@ class Asked:
 
 @dataclass
 class Hold:
-    """A gate in which calls wait.
+    """A gate at which calls wait.
 
     Attributes:
-        entered: Is set when a call waits in it.
-        release: Lets calls through when it is set.
+        entered: Set when a call waits.
+        release: Set it to release calls.
     """
 
     entered: threading.Event = field(default_factory=threading.Event)
@@ -57,14 +57,14 @@ class Hold:
 
 
 class ScriptedEngine:
-    """Answers every call alike until a test changes that.
+    """Handles every call alike until a test changes that.
 
     Attributes:
-        asked: The calls that reached it, in order.
-        failure: What every call raises, if anything.
-        act: What every call does first, if anything.
-        problem: What `check` raises, if anything.
-        answers: What the operations return: an IssuedToken, a DeveloperIdentity and an identity id, or else.
+        asked: The received calls, in order.
+        failure: The exception of every call, if any.
+        act: The first action of every call, if any.
+        problem: The exception of `check`, if any.
+        answers: The results of the operations: an IssuedToken, a DeveloperIdentity, an identity id, or others.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class ScriptedEngine:
 
     @contextmanager
     def holding(self) -> Iterator[Hold]:
-        """Lets calls wait until the gate is opened, at the latest when the block ends."""
+        """Makes calls wait until the gate is released, at the latest when the block ends."""
         self._hold = hold = Hold()
         try:
             yield hold
@@ -108,7 +108,7 @@ class ScriptedEngine:
         self._take(request, deadline)
 
     def check(self) -> Sequence[str]:
-        """What a `Backend` of this engine alone would say."""
+        """Returns the result of a `Backend` with only this engine."""
         if self.problem is not None:
             raise self.problem
         return ()

@@ -1,4 +1,4 @@
-"""An HTTP server on the loopback that does with each request what a test scripts."""
+"""An HTTP server on the loopback that handles each request as scripted by a test."""
 
 import json
 import socket
@@ -18,19 +18,19 @@ from tests.fakes.http_connections import HttpRequest, Listener, read_request
 from tokend_server.aws_json.wire import AwsResponse, folded
 from tokend_server.engine import Engine
 
-#: How long a test waits for what has to come.
+#: How long a test waits for an expected event.
 PATIENCE = 30
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """A request that has been read.
+    """A received request.
 
     Attributes:
         operation: The name in `X-Amz-Target`, without the service.
-        body: The members of the JSON object; none if it is no such thing.
-        headers: By name in lower case.
-        connection: Numbers the connections from 1.
+        body: The members of the JSON object; empty if it is not one.
+        headers: The headers, by name in lower case.
+        connection: The number of the connection, from 1.
     """
 
     operation: str
@@ -40,10 +40,10 @@ class Arrived:
 
 
 class ScriptedUpstream(ABC):
-    """Serves while it is entered as a context manager; leaving it ends every connection and thread.
+    """Serves while the context manager is active; its exit ends all connections and threads.
 
     Attributes:
-        url: Where it is.
+        url: Its URL.
     """
 
     def __init__(self) -> None:
@@ -68,56 +68,56 @@ class ScriptedUpstream(ABC):
 
     @property
     def requests(self) -> list[Arrived]:
-        """The requests that have been read so far."""
+        """The requests received so far."""
         with self._changed:
             return list(self._requests)
 
     def script(self, steps: Iterable[Step]) -> None:
-        """Does these steps with the next requests, one each, and then what it always does."""
+        """Sets the steps of the next requests, one each. Later requests have the default step."""
         with self._changed:
             self._script = deque(steps)
 
     def always(self, step: Step) -> None:
-        """Does this step with every request that no script is left for."""
+        """Sets the default step, for requests without a script."""
         with self._changed:
             self._script.clear()
             self._default = step
 
     def wait_for_requests(self, count: int) -> list[Arrived]:
-        """Returns the requests as soon as there are so many."""
+        """Waits for this many requests, and returns all."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._requests) >= count, PATIENCE):
                 raise TimeoutError(f"{len(self._requests)} of {count} requests have come")
             return list(self._requests)
 
     def wait_for_held(self, count: int) -> None:
-        """Returns as soon as so many connections hang or drip."""
+        """Waits until this many connections hang or drip."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._held >= count, PATIENCE):
                 raise TimeoutError(f"{self._held} of {count} connections are held")
 
     def release(self) -> None:
-        """Lets go of every connection that hangs or drips now."""
+        """Releases all connections that currently hang or drip."""
         with self._changed:
             self._releases += 1
             self._changed.notify_all()
 
     def stop_listening(self) -> None:
-        """Refuses connections, and ends those that there are."""
+        """Refuses connections, and ends existing ones."""
         self._set_ending(ending=True)
         self._listener.stop()
 
     def listen_again(self) -> None:
-        """Takes connections on the same port."""
+        """Accepts connections on the same port again."""
         self._set_ending(ending=False)
         self._listener.start_again()
 
     def stop_accepting(self) -> None:
-        """Leaves attempts to connect unanswered; the connections that there are stay."""
+        """Leaves connection attempts unanswered. Existing connections stay."""
         self._listener.stop_accepting()
 
     def accept_again(self) -> None:
-        """Takes connections again."""
+        """Accepts connections again."""
         self._listener.accept_again()
 
     def _set_ending(self, *, ending: bool) -> None:
@@ -126,7 +126,7 @@ class ScriptedUpstream(ABC):
             self._changed.notify_all()
 
     def _serve(self, connection: socket.socket, number: int) -> None:
-        with suppress(ConnectionError):  # the client has left
+        with suppress(ConnectionError):  # the client has disconnected
             while connection.recv(1, socket.MSG_PEEK):
                 step, releases = self._next_step()
                 request = None
@@ -151,7 +151,7 @@ class ScriptedUpstream(ABC):
 
     @abstractmethod
     def _answer(self, request: HttpRequest, engines: Mapping[str, Engine] | None) -> AwsResponse:
-        """What the service says to a request; with engines, as if these were behind it."""
+        """Returns the service's response to a request; with engines, their response."""
 
     def _answer_read(self, request: HttpRequest | None, engines: Mapping[str, Engine] | None) -> AwsResponse:
         if request is None:

@@ -1,4 +1,4 @@
-"""AWS STS on the loopback, as far as roles are assumed: the Query protocol over real HTTP."""
+"""The AssumeRole operations of AWS STS on the loopback: the Query protocol over real HTTP."""
 
 import datetime as dt
 import socket
@@ -17,7 +17,7 @@ _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 @dataclass(frozen=True)
 class Assumed:
-    """Credentials of a role that expire so many seconds from now."""
+    """Returns credentials of a role that expire after this many seconds."""
 
     key: AccessKey
     life: float = 3600.0
@@ -53,7 +53,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Answered:
-    """What something else answers."""
+    """A response that is not from STS."""
 
     status: int
     body: str
@@ -63,11 +63,11 @@ class Answered:
 
 
 class StsDouble:
-    """Serves while it is entered as a context manager.
+    """Serves while the context manager is active.
 
     Attributes:
-        url: Where it is.
-        answer: What it answers from now on; None leaves requests without an answer until it ends.
+        url: Its URL.
+        answer: The response to requests; None leaves them without a response until the end.
     """
 
     def __init__(self, answer: Assumed | Refused | Answered | None) -> None:
@@ -87,7 +87,7 @@ class StsDouble:
         self._listener.stop()
 
     def end(self) -> None:
-        """Closes the connections of the requests that have had no answer, now and from now on."""
+        """Closes the connections of requests without a response, also of later ones."""
         self._ended.set()
 
     @property

@@ -1,4 +1,4 @@
-"""Asking both clients, over real gRPC, for tokens that the caching policy of clients/README.md keeps."""
+"""Requests tokens from both clients, over real gRPC, for tests of the caching policy in clients/README.md."""
 
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ UNTIL_REFRESH = 300
 
 
 def warm(facade: Facade, request: TokenRequest, clock: FakeClock, seconds: float) -> Token:
-    """A token that is then so many seconds old."""
+    """Returns a token that is then this many seconds old."""
     token = facade.ask(request)
     clock.advance(seconds)
     return token

@@ -1,4 +1,4 @@
-"""A gRPC service of a user's own that tells who called it."""
+"""A user's gRPC service that records its callers."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +12,11 @@ METHOD = "/example.Orders/List"
 
 
 class BearerServer:
-    """A service that records the `authorization` of each call, None where there is none.
+    """A service that records the `authorization` of each call, None if there is none.
 
     Attributes:
-        address: Where it listens.
-        seen: What came, in order.
+        address: Its address.
+        seen: The recorded values, in order.
     """
 
     def __init__(self) -> None:
@@ -57,6 +57,6 @@ def call(channel: grpc.Channel) -> bytes:
 
 
 def begin(channel: grpc.Channel) -> Any:  # noqa: ANN401 - a future and the status of its call in one
-    """Begins a call of the service."""
+    """Starts a call of the service."""
     send: Any = channel.unary_unary(METHOD)
     return send.future(b"", timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""The synchronous and the asyncio client behind one face, so that one test serves both."""
+"""The synchronous and the asyncio client behind one interface, so that one test covers both."""
 
 import asyncio
 import threading
@@ -23,21 +23,21 @@ from tokend_client import (
 )
 from tokend_client.verifier import TokenVerifier, VerifiedIdentity
 
-#: Seconds that a test waits for what has to come.
+#: Seconds that a test waits for an expected event.
 PATIENCE = 30
 
-#: A connection of the client's own, whatever other clients have.
+#: Makes gRPC use a separate connection for the client.
 OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
 
 _Result = TypeVar("_Result")
 
 
 class Calls:
-    """The attempts of a client's calls, as an interceptor sees them.
+    """The attempts of a client's calls, as seen by an interceptor.
 
     Attributes:
         methods: Their methods, in order.
-        most_at_once: How many were under way at a time.
+        most_at_once: The maximum number of concurrent attempts.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Calls:
             self._under_way -= 1
 
     def wait_for(self, count: int) -> None:
-        """Waits until so many have begun since it was made."""
+        """Waits until this many attempts have started since its creation."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.methods) >= count, PATIENCE)
 
@@ -110,7 +110,7 @@ class SyncFacade:
         grpc.channel_ready_future(self.client._channel).result(PATIENCE)  # noqa: SLF001 - no caller needs it
 
     def ask_briefly(self, request: TokenRequest) -> None:
-        """Asks, and does not wait for what there is not."""
+        """Requests a token without waiting."""
         with suppress(TokendError):
             self.ask(request, 0.01)
 
@@ -125,7 +125,7 @@ class SyncFacade:
 
 
 class AsyncFacade:
-    """As `SyncFacade`, with an event loop on a thread of its own."""
+    """As `SyncFacade`, with an event loop on a separate thread."""
 
     def __init__(self, target: str, policy: CachingPolicy | None = None, **settings: Any) -> None:  # noqa: ANN401
         self.calls = Calls()
@@ -134,7 +134,7 @@ class AsyncFacade:
         self._thread.start()
         max_users = settings.pop("max_users", 10_000)
         options = {"options": OPTIONS, "interceptors": [_AsyncCounter(self.calls)], **_transport(settings), **settings}
-        with ExitStack() as undo:  # a client that refuses its settings must not leave the loop running
+        with ExitStack() as undo:  # a client that rejects its settings must not leave the loop running
             undo.callback(self._end_loop)
             self.client = self.on_loop(lambda: AsyncClient(target, **options))
             self.cache = AsyncTokenCache(self.client, policy=policy, max_users=max_users)
@@ -231,7 +231,7 @@ class _AsyncCounter(grpc.aio.UnaryUnaryClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request: object,
     ) -> Any:  # noqa: ANN401 - what goes on
-        method: Any = client_call_details.method  # bytes, whatever its type says
+        method: Any = client_call_details.method  # bytes, despite its type
         self._calls.begin(method.decode().rpartition("/")[2])
         call = await continuation(client_call_details, request)
         call.add_done_callback(self._calls.end)

@@ -1,4 +1,4 @@
-"""An HTTP service of a user's own that notes who called it, and answers as it is set to."""
+"""A user's HTTP service that records its callers, and returns configured responses."""
 
 import ssl
 import threading
@@ -12,7 +12,7 @@ from tests.support.certificates import Certificate
 
 @dataclass(frozen=True)
 class Seen:
-    """A request: its path, its `Authorization` (None where there is none) and its body."""
+    """A request: its path, its `Authorization` (None if there is none) and its body."""
 
     path: str
     authorization: str | None
@@ -24,10 +24,10 @@ class OrdersOverHttp:
     """The service.
 
     Attributes:
-        url: Where it listens, without a slash at the end.
-        seen: What came, in order.
-        status: The status for a request.
-        location: Where redirects lead.
+        url: Its URL, without a final slash.
+        seen: The received requests, in order.
+        status: Returns the status for a request.
+        location: The target of redirects.
     """
 
     url: str = ""
@@ -38,7 +38,7 @@ class OrdersOverHttp:
 
 @contextmanager
 def orders_over_http(certificate: Certificate | None = None) -> Iterator[OrdersOverHttp]:
-    """Serves it, over TLS if there is a certificate."""
+    """Runs the service, over TLS if there is a certificate."""
     service = OrdersOverHttp()
 
     class Handler(BaseHTTPRequestHandler):
@@ -67,7 +67,7 @@ def orders_over_http(certificate: Certificate | None = None) -> Iterator[OrdersO
             self.wfile.write(b"ok")
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is the base class's
-            """Says nothing."""
+            """Logs nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     if certificate:

@@ -36,7 +36,7 @@ from tokend_client.verifier import TokenRejected, TokenVerifier
 GET_TOKEN = "GetOpenIdTokenForDeveloperIdentity"
 ALGORITHMS = ["ES256", "RS256", "RS512"]
 
-#: Arguments of a client's method without a default; those of the others are all fields of their requests.
+#: The required arguments of a client's method. The arguments of other methods are all fields of their requests.
 _REQUIRED: Mapping[type[Message], Mapping[str, Any]] = {
     pb.GetOpenIdTokenForDeveloperIdentityRequest: {"identity_pool_id": "", "logins": {}},
     pb.LookupDeveloperIdentityRequest: {"identity_pool_id": ""},
@@ -44,12 +44,12 @@ _REQUIRED: Mapping[type[Message], Mapping[str, Any]] = {
 
 
 class Player:
-    """Plays the steps of one case, on a clock that the case moves.
+    """Plays the steps of one case, with a clock that the case moves.
 
     Args:
         case: The case.
-        harness: The server that it runs against.
-        facade: Which client plays.
+        harness: The server.
+        facade: The client.
     """
 
     def __init__(self, case: Case, harness: Harness, facade: type[Facade]) -> None:
@@ -254,7 +254,7 @@ def _fields(message: Message) -> dict[str, Any]:
     fields = {descriptor.name: value for descriptor, value in message.ListFields()}
     if "token_duration" in fields:
         fields["token_duration"] = fields["token_duration"].ToTimedelta()
-    # What a client's method requires can be left out in a case: the service then says what it lacks.
+    # A case may omit required arguments: the service then reports the missing fields.
     required = _REQUIRED.get(type(message), dict.fromkeys(message.DESCRIPTOR.fields_by_name, ""))
     return {**required, **fields}
 

@@ -1,4 +1,4 @@
-"""A TCP proxy that falls silent: connections stay open, and nothing comes through any more."""
+"""A TCP proxy that can become silent: connections stay open, but no data passes."""
 
 import socket
 import threading
@@ -8,11 +8,11 @@ from typing import Self
 
 
 class SilentProxy:
-    """Passes bytes on to an address while it is entered as a context manager, until it falls silent.
+    """Forwards bytes to an address while the context manager is active, until it becomes silent.
 
     Attributes:
-        endpoint: HOST:PORT where it listens.
-        closed: Is set when a client has closed a connection.
+        endpoint: Its HOST:PORT.
+        closed: Set when a client has closed a connection.
     """
 
     def __init__(self, target: str) -> None:
@@ -32,7 +32,7 @@ class SilentProxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The listener first: clients whose connection fell silent come back.
+        # The listener first: clients with a silent connection reconnect.
         self._end(self._listener)
         self._threads[0].join()
         for each in self._sockets:

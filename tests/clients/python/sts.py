@@ -1,4 +1,4 @@
-"""AWS STS on the loopback, as far as AssumeRoleWithWebIdentity goes: the Query protocol over HTTP."""
+"""AssumeRoleWithWebIdentity of AWS STS on the loopback: the Query protocol over HTTP."""
 
 import datetime as dt
 import threading
@@ -32,13 +32,13 @@ _ERROR = """
 
 
 class WebIdentitySts:
-    """Serves while it is entered as a context manager.
+    """Serves while the context manager is active.
 
     Attributes:
         requests: The parameters of each request, in order.
-        life: Seconds that the credentials it gives out are valid.
-        rejected: With which error code it rejects a token.
-        url: Where it is.
+        life: The lifetime of its credentials, in seconds.
+        rejected: The error code for rejected tokens.
+        url: Its URL.
     """
 
     def __init__(self, life: float = 3600.0) -> None:
@@ -88,4 +88,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """Says nothing."""
+        """Logs nothing."""

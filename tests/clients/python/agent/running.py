@@ -1,4 +1,4 @@
-"""An installed tokend-agent, as it runs on machines."""
+"""An installed tokend-agent in a separate process."""
 
 import os
 import signal
@@ -11,18 +11,18 @@ from typing import Self
 
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "tokend-agent")
 
-#: Seconds after which a test gives up, on the busiest machine.
+#: Seconds after which a test fails, also on a busy machine.
 PATIENCE = 240
 
 
 class RunningAgent:
-    """One that runs when `__init__` returns, and is ended with the `with` block.
+    """An agent that runs when `__init__` returns, and is stopped at the end of the `with` block.
 
     Args:
         config: Its configuration.
         under: A command that runs it.
-        environment: Variables beside those of this process.
-        program: What is run rather than the installed one.
+        environment: Variables in addition to those of this process.
+        program: The program to run instead of the installed one.
 
     Attributes:
         log: The lines of its log so far.
@@ -59,7 +59,7 @@ class RunningAgent:
         self._reader.join()
 
     def wait_for(self, text: str, *, after: int = 0) -> int:
-        """Waits for a line that has a text, among those after so many; returns how many there are up to it."""
+        """Waits for a line with a text, after the first `after` lines; returns the number of lines up to it."""
 
         def found() -> int:
             return next((at for at, line in enumerate(self.log[after:], after + 1) if text in line), 0)

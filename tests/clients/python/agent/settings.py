@@ -5,12 +5,12 @@ from typing import Any
 
 from tokend_client.testing import FakeTokendServer
 
-#: Whom the tokens are for: a login, which must be seen nowhere.
+#: The user of the tokens: a login, which must not appear anywhere.
 USER = "alice-who-is-never-shown"
 
 
 def document(server: FakeTokendServer, directory: Path, **changes: object) -> dict[str, Any]:
-    """One with the token `orders` in the file `token` of a directory; `changes` are of that token."""
+    """Returns a configuration with the token `orders` in `directory/token`; `changes` apply to that token."""
     return {
         "tokend": {"endpoint": server.endpoint, "plaintext": True},
         "health": {"listen": "127.0.0.1:0"},
@@ -19,7 +19,7 @@ def document(server: FakeTokendServer, directory: Path, **changes: object) -> di
 
 
 def token(server: FakeTokendServer, file: Path, **changes: object) -> dict[str, Any]:
-    """A table of `[[tokens]]`."""
+    """Returns a table of `[[tokens]]`."""
     return {
         "name": "orders",
         "file": str(file),

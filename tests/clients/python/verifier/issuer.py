@@ -1,4 +1,4 @@
-"""An issuer of tokens that look like tokend's, and that can be wrong in any part."""
+"""An issuer of tokens in tokend's format, with any part wrong on request."""
 
 import time
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ HEADER: dict[str, object] = {"kid": "1", "typ": "JWS", "alg": "RS256"}
 
 
 def claims(issuer: str, **changes: object) -> dict[str, Any]:
-    """tokend's claims; a change to None leaves the claim out."""
+    """Returns tokend's claims; a change to None removes the claim."""
     now = int(time.time())
     full = {
         "sub": IDENTITY_ID,
@@ -27,11 +27,11 @@ def claims(issuer: str, **changes: object) -> dict[str, Any]:
 
 
 def token(issuer: OidcProvider, **changes: object) -> str:
-    """A token that verifies, but for the changes to its claims."""
+    """Returns a valid token, with changes to its claims."""
     return sign(HEADER, claims(issuer.issuer, **changes), rsa_key("1"))
 
 
 def token_with(issuer: OidcProvider, header: Mapping[str, object], *, key: str = "1", **changes: object) -> str:
-    """A token with changes to its header, too, or another key."""
+    """Returns a token with changes to its header, or another key."""
     complete = {name: value for name, value in {**HEADER, **header}.items() if value is not None}
     return sign(complete, claims(issuer.issuer, **changes), rsa_key(key))
