@@ -60,6 +60,22 @@ def test_check_config_names_what_no_connection_could_be_opened_by(
     assert failed("check-config", "--config", str(config), **store) == f"configuration: {problem}\n"
 
 
+@pytest.mark.parametrize(
+    ("left", "problem"),
+    [
+        ("tokend.db", "holds the signing keys and everybody may open it: chmod o= "),
+        ("tokend.db-wal", "is gone or empty, and its log "),
+    ],
+)
+def test_check_config_names_what_no_start_would_open(left: str, problem: str, config: Path) -> None:
+    (file := config.parent / left).write_bytes(b"1")
+    file.chmod(0o604)
+    checked = failed("check-config", "--config", str(config))
+    assert checked.startswith(f"configuration: store.url: {config.parent}/tokend.db {problem}")
+    serving = run("serve", "--config", str(config))
+    assert (serving.returncode, serving.stderr.splitlines(keepends=True)[-1]) == (1, checked)
+
+
 #: Configurations with a client of AWS, and what is said of one that cannot be had.
 WITH_AWS = {
     "cognito": ({}, 'engine = "cognito"', "cognito"),

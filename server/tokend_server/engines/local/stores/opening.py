@@ -6,7 +6,7 @@ from importlib import import_module
 from types import ModuleType
 
 from tokend_server.config import Config
-from tokend_server.config.stores import SQLITE, StoreKind, kind_of
+from tokend_server.config.stores import StoreKind, kind_of
 from tokend_server.engines.local.store import Store
 from tokend_server.errors import ConfigError
 
@@ -25,8 +25,6 @@ def open_store(config: Config) -> Store:
 
 def store_problems(config: Config) -> Sequence[str]:
     """Returns the problems of the store's settings, whether or not the store answers."""
-    if config.store_url.startswith(SQLITE):  # it needs only its file
-        return ()
     try:
         _module_of(kind_of(config.store_url)).check_settings(config)
     except ConfigError as error:

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,23 @@ def open_configured(config: Config) -> SqliteStore:
         readers=threads + _OTHER_READERS,
         patient_writers=max(1, threads // 2),
     )
+
+
+def check_settings(config: Config) -> None:
+    """Checks that an existing database file may be opened, without opening it.
+
+    Raises:
+        ConfigError: It may not.
+    """
+    path = config.store_file
+    try:
+        check_log_has_its_file(path)
+        with suppress(FileNotFoundError):
+            check_mode(path)
+    except FileRefused as refused:
+        raise ConfigError([f"{config.store_setting}: {refused}"]) from refused
+    except OSError as error:
+        raise ConfigError([f"{config.store_setting}: {path}: {error.strerror}"]) from error
 
 
 def open_store(
