@@ -245,7 +245,7 @@ def test_without_a_collector_calls_go_on_and_the_server_stops(
         told = [
             record["message"] for record in traced.server.log if record["logger"] == "tokend_server.tracing.provider"
         ]
-    assert told == ["the collector does not take the last spans"]
+    assert told == ["the collector does not accept the last spans"]
 
 
 @pytest.fixture

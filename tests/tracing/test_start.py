@@ -81,7 +81,7 @@ def test_without_being_asked_nothing_is_traced(environment: Mapping[str, str], m
         ({"OTEL_TRACES_EXPORTER": "otlp,pigeon"}, "OTEL_TRACES_EXPORTER: no exporter 'pigeon' is installed"),
         (
             {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
-            "OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' is none of ['grpc', 'http/protobuf']",
+            "OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' is not one of ['grpc', 'http/protobuf']",
         ),
         (
             {
@@ -89,7 +89,7 @@ def test_without_being_asked_nothing_is_traced(environment: Mapping[str, str], m
                 "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
                 "OTEL_TRACES_EXPORTER": "otlp",
             },
-            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: 'thrift' is none of ['grpc', 'http/protobuf']",
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: 'thrift' is not one of ['grpc', 'http/protobuf']",
         ),
         (
             {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_TIMEOUT": "soon"},

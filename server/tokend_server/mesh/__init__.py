@@ -1,1 +1,1 @@
-"""Tokens for services without an SDK, in the terms of the proxy beside them: Envoy's own services."""
+"""Tokens for services without an SDK, through their sidecar proxies: Envoy's own services."""

@@ -1,4 +1,4 @@
-"""Calls of grpcio's asyncio server: counted, timed, and ended with the statuses of the contract."""
+"""Calls of grpcio's asyncio server: metrics, timing, and the statuses of the contract."""
 
 import asyncio
 import math
@@ -16,24 +16,24 @@ from tokend_server.rpc.interceptors.layers import Method
 from tokend_server.rpc.interceptors.metrics import Recorder
 from tokend_server.rpc.status import internal_status, to_status
 
-#: What answers a call: takes the request, or what yields requests, and the context, as grpcio calls it.
+#: Answers a call: takes the request, or an iterator of requests, and the context, as grpcio calls it.
 AsyncBehavior: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
 
-#: Puts what all calls of a method have around its behavior.
+#: Wraps the behavior of a method in the layers that all its calls have.
 Around: TypeAlias = Callable[[Method, AsyncBehavior], AsyncBehavior]
 
 
 async def only_message(context: Any, seconds: float) -> bytes:  # noqa: ANN401 - grpcio's own class is private
-    """The message of a call that has one, whose behavior is called at its headers.
+    """Returns the message of a unary call, whose behavior is called at its headers.
 
-    grpcio would wait for it before all else, without end, and nothing would know of the call.
+    grpcio itself would wait for it first, without a timeout, and the call would not be visible until then.
 
     Args:
         context: The call.
-        seconds: How long the message may take.
+        seconds: The timeout of the message.
 
     Raises:
-        ValidationFailed: There is none, or none in time.
+        ValidationFailed: There is no message, or none in time.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
@@ -44,12 +44,12 @@ async def only_message(context: Any, seconds: float) -> bytes:  # noqa: ANN401 -
 
 
 def around_calls(recorder: Callable[[Method], Recorder], clock: Clock, new_id: Callable[[], str]) -> Around:
-    """What counts and times calls, and gives what goes wrong its status.
+    """Returns a wrapper that counts and times calls, and converts errors to statuses.
 
     Args:
-        recorder: The series of a method.
+        recorder: Returns the series of a method.
         clock: The time.
-        new_id: Makes the id of a defect: the log has it, and the caller gets it.
+        new_id: Generates the id of a defect for the log and the caller.
     """
 
     def around(method: Method, serve: AsyncBehavior) -> AsyncBehavior:
@@ -67,7 +67,7 @@ def around_calls(recorder: Callable[[Method], Recorder], clock: Clock, new_id: C
                 code = status.code
             finally:
                 records.finish(code or _ended_by(context), clock.monotonic() - began)
-            # The call is counted by now: whoever has an answer finds it there.
+            # The call has been counted: a client that has the response finds it in the metrics.
             if status:
                 await context.abort(status.code, status.details, status.trailing_metadata)
             return response

@@ -1,4 +1,4 @@
-"""Envoy's external authorization: the token for a request is the answer to whether it may go on."""
+"""Envoy's external authorization: allows requests, and adds tokens to them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,23 +21,23 @@ from tokend_server.rpc.guest_service import GuestService
 
 SERVICE_NAME = "envoy.service.auth.v3.Authorization"
 
-#: What the route calls its mapping, among the context extensions that Envoy sends along.
+#: The key of the route's mapping in the context extensions of Envoy's request.
 MAPPING_KEY = "tokend.mapping"
 
 
 class Authorization:
-    """Answers with a token for the request's user, and denies what it has no mapping for.
+    """Adds a token for the request's user, and denies requests without a mapping.
 
     Args:
         protos: Envoy's messages.
-        mappings: By their names.
-        defaults: Patterns of callers, and the mapping of their requests whose routes name none; the first counts.
-        tokens: Where tokens are from.
-        count: Called for each request with the name of its mapping, empty for none, and what became of it.
-        most_prepared: How many answers are kept, for requests whose tokens are given out again.
+        mappings: The mappings by name.
+        defaults: Patterns of callers with the mapping of requests whose routes name none; the first match applies.
+        tokens: The source of tokens.
+        count: Called for each request with the name of its mapping, empty for none, and its verdict.
+        most_prepared: The maximum number of cached responses with reused tokens.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what answers are made of
+    def __init__(  # noqa: PLR0913, PLR0917 - all its parts
         self,
         protos: EnvoyProtos,
         mappings: Mapping[str, TokenMapping],
@@ -60,11 +60,11 @@ class Authorization:
         return GuestService(self._service, {"Check": Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY}, self._add_to)
 
     def check(self, request: Any, _context: grpc.ServicerContext | None = None) -> bytes:  # noqa: ANN401 - a message
-        """What becomes of a request, a serialized CheckResponse; the current call learns why it failed."""
+        """Returns the serialized CheckResponse to a request; records a failure in the current call."""
         call = current_call()
         mapping = self._mapping(request.attributes.context_extensions.get(MAPPING_KEY), call.caller)
         if mapping is None:
-            call.failure = CallerNotAllowed("The request's route names no mapping that there is.")
+            call.failure = CallerNotAllowed("The request's route names no existing mapping.")
             self._count("", Verdict.DENIED)
             return self._answers.refusal(Verdict.DENIED)
         call.mapping = mapping.name

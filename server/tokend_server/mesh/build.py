@@ -1,4 +1,4 @@
-"""Builds what Envoy asks from the configuration."""
+"""Builds the services for Envoy from the configuration."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,12 +19,12 @@ _EXT_AUTHZ = "ext_authz"
 
 
 class Mesh:
-    """What Envoy asks, as far as the configuration asks for it.
+    """The services for Envoy that are configured.
 
     Args:
         config: The configuration.
-        is_published: Whether verifiers can still have a key of a pool.
-        metrics: Where tokens and requests are counted.
+        is_published: Returns whether a key of a pool is still published.
+        metrics: The metrics of tokens and requests.
         clock: The time.
     """
 
@@ -39,15 +39,15 @@ class Mesh:
             metrics.watch_mesh_tokens(_EXT_AUTHZ, self._reused.count)
 
     def forget(self, identity_pool_id: str) -> None:
-        """Gives out no token of a pool again: a user of it may have become another identity's, or none's."""
+        """Discards the reusable tokens of a pool, one of whose users may have moved to another identity or to none."""
         if self._reused:
             self._reused.forget(identity_pool_id)
 
     def services(self, operations: DeveloperIdentityService) -> Sequence[GuestService]:
-        """The services that gRPC listeners serve for it, by these operations.
+        """Returns the services for the gRPC listeners, which use these operations.
 
         Raises:
-            ConfigError: They need what is not installed.
+            ConfigError: They need an extra that is not installed.
         """
         if not self._config.ext_authz.mappings:
             return ()

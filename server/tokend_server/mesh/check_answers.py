@@ -1,4 +1,4 @@
-"""The answers that Envoy's external authorization filter understands: envoy.service.auth.v3.CheckResponse."""
+"""The responses to Envoy's external authorization filter: envoy.service.auth.v3.CheckResponse."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -11,7 +11,7 @@ from tokend_server.errors import RetryableError, TokendError
 from tokend_server.mesh.protos import EnvoyProtos
 from tokend_server.mesh.verdict import Verdict
 
-#: The HTTP status of each refusal, with the gRPC status beside it, which Envoy tells apart from OK alone.
+#: The HTTP status and the gRPC status of each refusal; Envoy only checks whether the latter is OK.
 _REFUSALS: Mapping[Verdict, tuple[int, grpc.StatusCode]] = MappingProxyType(
     {
         Verdict.UNAUTHENTICATED: (401, grpc.StatusCode.UNAUTHENTICATED),
@@ -22,7 +22,7 @@ _REFUSALS: Mapping[Verdict, tuple[int, grpc.StatusCode]] = MappingProxyType(
 
 
 class CheckAnswers:
-    """Makes the answers, serialized. None of them says why: Envoy hands on to the client what it gets."""
+    """Makes serialized responses. They contain no reasons, because Envoy forwards their contents to the client."""
 
     def __init__(self, protos: EnvoyProtos) -> None:
         self._response = protos.message("envoy.service.auth.v3.CheckResponse")
@@ -30,19 +30,19 @@ class CheckAnswers:
         self._overwrite = header.HeaderAppendAction.Value("OVERWRITE_IF_EXISTS_OR_ADD")
 
     def with_header(self, name: str, value: str) -> bytes:
-        """The request goes on with the header, whatever it had of that name before."""
+        """Returns the response that forwards the request with the header, replacing earlier values."""
         answer = self._response()
         self._add(answer.ok_response.headers, name, value)
         return self._serialized(answer)
 
     def without_header(self, name: str) -> bytes:
-        """The request goes on without the header."""
+        """Returns the response that forwards the request without the header."""
         answer = self._response()
         answer.ok_response.headers_to_remove.append(name)
         return self._serialized(answer)
 
     def refusal(self, verdict: Verdict, error: TokendError | None = None) -> bytes:
-        """The request ends here."""
+        """Returns the response that denies the request."""
         answer = self._response()
         http_status, code = _REFUSALS[verdict]
         answer.status.code = code.value[0]

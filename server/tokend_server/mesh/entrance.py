@@ -1,4 +1,4 @@
-"""Where calls come in: their callers are named in fair turns, and what guards connections hears of it."""
+"""Admits calls: identifies callers in fair turns, and informs the connection guard."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,26 +17,26 @@ from tokend_server.rpc.connection_guard import ConnectionGuard, is_guarded
 from tokend_server.rpc.interceptors.layers import Method
 from tokend_server.rpc.policy import Rule
 
-#: Has something done that blocks, beside the loop.
+#: Runs blocking work in a thread outside the event loop.
 Run: TypeAlias = Callable[[Callable[[], Call]], Awaitable[Call]]
 
 
 class Entrance:
-    """The entrance of one listener.
+    """Admits the calls of one listener.
 
     Args:
         listener: The listener.
         rules: What a caller needs for each method.
-        access: What names callers.
-        certificates: Reads those that clients show.
-        guard: Watches connections.
-        places: For calls whose callers are being named.
-        run: Has something done beside the loop.
-        most_metadata_bytes: Of a call.
+        access: Identifies callers.
+        certificates: Reads clients' certificates.
+        guard: Guards connections.
+        places: Limits the calls whose callers are being identified.
+        run: Runs blocking work outside the loop.
+        most_metadata_bytes: The maximum size of a call's metadata in bytes.
         clock: The time.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what a call passes
+    def __init__(  # noqa: PLR0913, PLR0917 - all its parts
         self,
         listener: Listener,
         rules: Mapping[Method, Rule],
@@ -61,22 +61,22 @@ class Entrance:
         }
 
     def arrive(self, shown: Shown) -> str:
-        """Takes note of a call before anything is done for it, and tells the line that it waits in."""
+        """Records a call before any work on it, and returns its line."""
         if self._guard is None:
             return shown.source
         line_of = self._guard.line_of if self._identifies else self._guard.line_of_anonymous
         return line_of(shown.source, len(shown.metadata))
 
     async def named(self, method: Method, shown: Shown) -> Call:
-        """Names the caller of a call that arrives.
+        """Identifies the caller of a new call.
 
         Raises:
-            TokendError: It may not go on, or too many wait to be named.
+            TokendError: The call is refused, or too many calls wait to be identified.
         """
         identify, _ = self._identify[method]
         line = self.arrive(shown)
         if self._rules[method] is Rule.NOTHING:
-            return identify(shown)  # nothing of it blocks, and it has to be answered when nothing else is
+            return identify(shown)  # it does not block, and must be answered even under overload
         with self._places.taken_by(line):
             try:
                 return await self._run(partial(identify, shown))
@@ -86,7 +86,7 @@ class Entrance:
                 raise
 
     async def check(self, method: Method, shown: Shown) -> Call:
-        """Makes sure that the caller is still who it was; raises `TokendError` if not."""
+        """Checks that the caller is still the same; raises `TokendError` if not."""
         _, identify = self._identify[method]
         return await self._run(partial(identify, shown))
 

@@ -1,4 +1,4 @@
-"""Whether the extra `envoy` is there, where the configuration asks for what it brings."""
+"""Checks that the extra `envoy` is installed if the configuration needs it."""
 
 from importlib.util import find_spec
 
@@ -6,7 +6,7 @@ from tokend_server.config import Config
 
 
 def extra_problems(config: Config) -> list[str]:
-    """What the configuration asks for that is not installed."""
+    """Returns the sections of the configuration that need the extra if it is not installed."""
     if find_spec("tokend_envoy_proto"):
         return []
     asked_for = {"ext_authz": config.ext_authz.mappings, "sds": config.sds.listen}

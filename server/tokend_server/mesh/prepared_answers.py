@@ -1,4 +1,4 @@
-"""Answers with a token that is given out again: all but the decision to do so is there already."""
+"""Prepared responses with reusable tokens, so that only the decision to reuse them remains."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ from tokend_server.mesh.tokens import Reusable
 
 @dataclass(frozen=True, slots=True)
 class PreparedAnswer:
-    """An answer that was given.
+    """A response that was sent.
 
     Attributes:
-        reusable: The token in it.
+        reusable: Its token.
         response: The serialized message, with the token in clear.
     """
 
@@ -24,14 +24,14 @@ class PreparedAnswer:
 
 
 def answer_key(caller: str, mapping: str, values: MappedValues) -> bytes:
-    """A key that two requests share only if they are of one caller and one mapping, and have the same values.
+    """Returns a key that two requests share only if they have the same caller, mapping and values.
 
     Returns:
-        A BLAKE2b digest: short, nothing of a user can be read from it, and half the cost of SHA-256 by OpenSSL. JSON
-        tells texts, and where they end.
+        A BLAKE2b digest: it is short, discloses nothing about the user, and costs half as much as SHA-256 by OpenSSL.
+        The JSON encoding separates the texts unambiguously.
     """
     return hashlib.blake2b(orjson.dumps((caller, mapping, values.user, values.tags)), digest_size=32).digest()
 
 
-#: Answers by their keys.
+#: Responses by key.
 PreparedAnswers = Latest[PreparedAnswer]

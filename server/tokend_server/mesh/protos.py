@@ -1,7 +1,7 @@
-"""Envoy's messages and services, in a pool of their own.
+"""Envoy's messages and services, in a separate descriptor pool.
 
-The process has other files of the same names, as `google/rpc/status.proto`, and protobuf's default pool takes each
-name once.
+The process has other files with the same names, such as `google/rpc/status.proto`, and protobuf's default pool accepts
+each name only once.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from tokend_envoy_proto import file_descriptors
 
 
 class EnvoyProtos:
-    """The messages and services that tokend serves of Envoy's."""
+    """Envoy's messages and services that tokend serves."""
 
     def __init__(self) -> None:
         self._pool = DescriptorPool()
@@ -22,9 +22,9 @@ class EnvoyProtos:
             self._pool.Add(file)
 
     def message(self, name: str) -> Any:  # noqa: ANN401 - a class that is made when it is asked for
-        """The class of a message, by its full name."""
+        """Returns the class of a message, by its full name."""
         return GetMessageClass(self._pool.FindMessageTypeByName(name))
 
     def service(self, name: str) -> ServiceDescriptor:
-        """A service, by its full name."""
+        """Returns a service, by its full name."""
         return self._pool.FindServiceByName(name)

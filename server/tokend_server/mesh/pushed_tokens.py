@@ -1,4 +1,4 @@
-"""The tokens that streams wait for: one for each caller and name, replaced in time for as long as a stream wants it."""
+"""The tokens for streams: one for each caller and name, renewed in time while a stream subscribes to it."""
 
 import asyncio
 import heapq
@@ -15,18 +15,18 @@ from tokend_server.mesh.xds import Missing, Resource
 from tokend_server.model import IssuedToken
 from tokend_server.rpc.call import Call
 
-#: Says to a stream that there is news; it returns at once.
+#: Notifies a stream of a change; returns at once.
 Wake: TypeAlias = Callable[[], None]
 
-#: Issues the token of a name to the caller of a call; it blocks, and fails as the operation does.
+#: Issues the token with a name to the caller of a call; it blocks, and fails as the operation.
 IssueTo: TypeAlias = Callable[[Call, str, WantedToken], IssuedToken]
 
-#: Has something done that blocks.
+#: Runs blocking work.
 Run: TypeAlias = Callable[[Callable[[], IssuedToken]], Awaitable[IssuedToken]]
 
 _Key: TypeAlias = tuple[str, str]
 
-#: Seconds over which tokens are replaced whose key has gone.
+#: Seconds over which tokens are replaced after the removal of their key.
 _REPLACING = 5.0
 
 
@@ -35,8 +35,8 @@ class TokenSecret:
     """A secret that is a token.
 
     Attributes:
-        wanted_by: Which token it is for a caller.
-        contents: The message that has a token, serialized.
+        wanted_by: Returns the token that a caller gets.
+        contents: Returns the serialized message with a token.
     """
 
     wanted_by: Callable[[str], WantedToken]
@@ -45,7 +45,7 @@ class TokenSecret:
 
 @dataclass(slots=True)
 class _Pushed:
-    """A token, or why there is none."""
+    """A token, or the error for which there is none."""
 
     call: Call
     watchers: set[Wake] = field(default_factory=set)
@@ -59,21 +59,21 @@ class _Pushed:
 class PushedTokens:
     """Tokens by caller and name.
 
-    Streams of a caller share what they ask for. A token that no stream wants any more is kept until it would be
-    replaced: a stream that comes back meanwhile has it at once. Everything but `late` is called in one event loop.
+    Streams of a caller share tokens. A token to which no stream subscribes any more is kept until its renewal is due,
+    so that a stream that reconnects gets it at once. All methods except `late` are called in one event loop.
 
     Args:
-        secrets: The secrets, by their names.
+        secrets: The secrets by name.
         issue: Issues a token.
-        run: Has that done beside the loop.
-        is_published: Whether verifiers can still have the key of a pool that signed a token.
-        most: How many tokens are kept for streams that may come back, beside those that are wanted.
+        run: Runs this outside the loop.
+        is_published: Returns whether the key of a pool that signed a token is still published.
+        most: The maximum number of tokens without subscribers that are kept for streams that may reconnect.
         clock: The time.
-        random: A number from 0 to 1.
-        on_renewal: Called for each token that was asked for, with whether there is one.
+        random: Returns a number from 0 to 1.
+        on_renewal: Called for each attempt to issue a token, with its success.
     """
 
-    def __init__(  # noqa: PLR0913 - what renewals are made of
+    def __init__(  # noqa: PLR0913 - all its parts
         self,
         secrets: Mapping[str, TokenSecret],
         *,
@@ -105,15 +105,15 @@ class PushedTokens:
         return len(self._pushed)
 
     def look(self, caller: str, name: str) -> Resource | Missing:
-        """What there is for a caller that watches the name."""
+        """Returns the current resource for a caller that watches the name."""
         return self._pushed[caller, name].resource
 
     def error(self, caller: str, name: str) -> Exception | None:
-        """What the last attempt at a token failed with; None where it succeeded, or is yet to come."""
+        """Returns the error of the last attempt to issue a token; None if it succeeded or has not ended yet."""
         return self._pushed[caller, name].error
 
     def watch(self, call: Call, name: str, wake: Wake) -> None:
-        """Has a token issued and replaced for a caller until `unwatch`, and `wake` called when it changes."""
+        """Issues and renews a token for a caller until `unwatch`, and calls `wake` when it changes."""
         key = (call.caller, name)
         pushed = self._pushed.get(key)
         if pushed is None:
@@ -124,16 +124,16 @@ class PushedTokens:
         pushed.watchers.add(wake)
 
     def unwatch(self, caller: str, name: str, wake: Wake) -> None:
-        """Ends what `watch` began."""
+        """Ends a `watch`."""
         self._pushed[caller, name].watchers.discard(wake)
 
     def tick(self) -> None:
-        """Replaces what is due, and forgets what no stream wants; to be called again and again."""
+        """Renews due tokens, and forgets those without subscribers; to be called at intervals."""
         passed = self._passed.seconds()
         while self._schedule and self._schedule[0][0] <= passed:
             due, _, key = heapq.heappop(self._schedule)
             pushed = self._pushed.get(key)
-            if pushed is None or pushed.due != due:  # it was put off, or replaced already
+            if pushed is None or pushed.due != due:  # it was postponed, or already renewed
                 continue
             if pushed.watchers:
                 self._begin(key, pushed)
@@ -143,14 +143,14 @@ class PushedTokens:
         self.late = sum(1 for key in self._failing if _is_late(self._pushed[key], now))
 
     def replace_unpublished(self) -> None:
-        """Replaces, within seconds, the tokens whose keys verifiers cannot have any more."""
+        """Replaces, within seconds, the tokens whose keys are no longer published."""
         for key, pushed in self._pushed.items():
             issued, pool = pushed.issued, self._wanted(key).identity_pool_id
             if issued and pushed.due is not None and not self._is_published(pool, issued.key_id):
                 self._put_off(key, pushed, self._random() * _REPLACING)
 
     async def stop(self) -> None:
-        """Ends what is under way without waiting for its answer."""
+        """Cancels the renewals in progress."""
         under_way = tuple(self._tasks)
         for task in under_way:
             task.cancel()
@@ -209,7 +209,7 @@ class PushedTokens:
 
 
 def _is_late(pushed: _Pushed, now: float) -> bool:
-    """Whether there should be another token; one that the caller may not have is not late."""
+    """Returns whether a renewal is overdue; a token that the caller is refused is not."""
     if not pushed.watchers or pushed.resource is Missing.ABSENT:
         return False
     return pushed.issued is None or pushed.issued.refresh_time <= now

@@ -1,26 +1,26 @@
-"""When a token that was pushed is replaced, and when a failure is tried again: at times that are spread out."""
+"""Schedules renewals of pushed tokens and retries after failures, with jitter."""
 
 from tokend_server.clock import Clock
 from tokend_server.errors import DeadlineExceeded, LastingError, RetryableError, TokendError
 
-#: The part of the time to a token's `refresh_time` within which it is replaced. What is left is for the answer.
+#: The shares of the time to a token's `refresh_time` between which it is renewed; the rest is for the response.
 _EARLIEST, _LATEST = 0.6, 0.95
 
-#: Seconds that are between two tokens at least: an engine may give out one again that is about to be replaced.
+#: The minimum number of seconds between two renewals: an engine may reuse a token that is due for renewal.
 _LEAST = 1.0
 
-#: Seconds until the first retry, which double with each failure, and the most.
+#: Seconds until the first retry, which double with each failure, and their maximum.
 _FIRST_RETRY, _LONGEST_RETRY = 1.0, 60.0
 
-#: Seconds until a caller that was refused a token is asked for once more: it is an operator who has to act.
+#: Seconds until the retry after a refusal, which an operator must resolve.
 _AFTER_REFUSAL = 300.0
 
 
 class PassedTime:
-    """Seconds that have passed, by whichever clock has gone further.
+    """The elapsed seconds, by the clock that shows more.
 
-    A wall clock that is set forward ends tokens early. One that is set back makes none younger, and nothing that failed
-    has to wait until it is again where it was.
+    If the wall clock is set forward, tokens are renewed early. If it is set back, tokens are not renewed late, and
+    retries are not delayed.
 
     Args:
         clock: The time.
@@ -32,7 +32,7 @@ class PassedTime:
         self._seen = clock.now(), clock.monotonic()
 
     def seconds(self) -> float:
-        """How many there are since this was made."""
+        """Returns the elapsed seconds since the object was created."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
         self._passed += max(now - self._seen[0], monotonic - self._seen[1])
         self._seen = now, monotonic
@@ -40,28 +40,28 @@ class PassedTime:
 
 
 def renewal_delay(left: float, share: float) -> float:
-    """Seconds until a token that was just issued is replaced.
+    """Returns the seconds until a new token is renewed.
 
     Args:
         left: Seconds to its `refresh_time`.
-        share: From 0 to 1, at random, so that tokens that were issued at once are not replaced at once.
+        share: A random number from 0 to 1, so that tokens that were issued together are not renewed together.
     """
     part = _EARLIEST + (_LATEST - _EARLIEST) * share
     return max(_LEAST, left * part)
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether a failure says that there is no such token for the caller, rather than none now."""
+    """Returns whether an error means that the caller cannot have the token, rather than not now."""
     passing = (DeadlineExceeded, LastingError, RetryableError)
     return isinstance(error, TokendError) and not isinstance(error, passing)
 
 
 def retry_delay(failures: int, error: Exception, share: float) -> float:
-    """Seconds until a token is asked for once more.
+    """Returns the seconds until the next attempt to issue a token.
 
     Args:
-        failures: How often it has failed in a row, at least once.
-        error: What it failed with the last time.
+        failures: The number of consecutive failures, at least one.
+        error: The error of the last attempt.
         share: As in `renewal_delay`.
     """
     backoff = min(_FIRST_RETRY * 2.0 ** min(failures - 1, 10), _LONGEST_RETRY)

@@ -1,4 +1,4 @@
-"""Tokens that are given out again: one page of a user's asks a hundred times for the same one."""
+"""Reuse of tokens: a single web page of a user may cause a hundred requests for the same token."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,7 +15,7 @@ from tokend_server.single_flight import OutOfTime, SingleFlight, Terms
 
 
 class TokenSource(StrEnum):
-    """Where a token came from; the value is the metric label."""
+    """The source of a token; its value is the metric label."""
 
     ISSUED = "issued"
     SHARED = "shared"
@@ -25,40 +25,40 @@ class TokenSource(StrEnum):
 #: Issues a new token.
 Issue: TypeAlias = Callable[[TokenRequest, Deadline], IssuedToken]
 
-#: Tells which token would be given out again now for a request that was made before; None: a new one is due.
+#: Returns the token that can be reused now for an earlier request; None if a new one is due.
 Again: TypeAlias = Callable[[], IssuedToken | None]
 
 
 class GivenOut(NamedTuple):
-    """A token, where it came from, and what tells whether it may be given out again."""
+    """A token, its source, and a function that returns whether it can be reused."""
 
     issued: IssuedToken
     source: TokenSource
     again: Again
 
 
-#: Gives out a token for a request, by issuing one if need be.
+#: Returns a token for a request, and issues one if necessary.
 GiveOut: TypeAlias = Callable[[TokenRequest, Deadline, Issue], GivenOut]
 
 
 def issuing_each(request: TokenRequest, deadline: Deadline, issue: Issue) -> GivenOut:
-    """A `GiveOut` that keeps no token."""
+    """A `GiveOut` that reuses no tokens."""
     return GivenOut(issue(request, deadline), TokenSource.ISSUED, _never)
 
 
 def _never() -> None:
-    """No token is given out again."""
+    """Returns None: no token is reused."""
 
 
 class ReusedTokens:
-    """Gives out a token again until its `refresh_time`, to requests that are the same in every field.
+    """Reuses a token until its `refresh_time`, for requests that are equal in every field.
 
-    That the caller may have it is checked before, each time. Of requests at once that are the same, one is made, and
-    the others wait for it until their deadlines; what it fails with, they fail with, and it is not kept.
+    The caller's authorization is checked before, each time. Of concurrent equal requests only one is made, and the
+    others wait for it until their deadlines; if it fails, all of them fail, and nothing is cached.
 
     Args:
-        most: How many tokens are kept, at least one; the least recently used makes room.
-        is_published: Whether verifiers can still have the key of a pool that signed a token.
+        most: The maximum number of cached tokens, at least one; the least recently used one is evicted.
+        is_published: Returns whether the key of a pool that signed a token is still published.
         clock: The time.
     """
 
@@ -71,7 +71,7 @@ class ReusedTokens:
         self._epochs: dict[str, int] = {}
 
     def count(self) -> int:
-        """How many tokens are kept."""
+        """The number of cached tokens."""
         return len(self._kept)
 
     def give_out(self, request: TokenRequest, deadline: Deadline, issue: Issue) -> GivenOut:
@@ -79,7 +79,7 @@ class ReusedTokens:
 
         Raises:
             DeadlineExceeded: The deadline passed before there was a token.
-            TokendError: What `issue` raised.
+            TokendError: The error of `issue`.
         """
         pool = request.identity_pool_id
         epoch = self._epochs.get(pool, 0)
@@ -90,7 +90,7 @@ class ReusedTokens:
             return kept if kept and self._is_published(pool, kept.key_id) else None
 
         def make() -> tuple[IssuedToken, TokenSource]:
-            if kept := again():  # by a flight that landed a moment ago
+            if kept := again():  # from a request that has just completed
                 return kept, TokenSource.REUSED
             try:
                 issued = issue(request, deadline)
@@ -108,10 +108,10 @@ class ReusedTokens:
         return GivenOut(_found(issued), TokenSource.SHARED, again) if is_shared else GivenOut(issued, source, again)
 
     def forget(self, identity_pool_id: str) -> None:
-        """Gives out no token of a pool that was asked for before now: who its users are has changed."""
+        """Discards all tokens of a pool, whose users have changed."""
         self._epochs[identity_pool_id] = next(self._numbers)
 
 
 def _found(issued: IssuedToken) -> IssuedToken:
-    """What a token is to those who did not have it issued: nothing was created for them."""
+    """Returns a token for callers that reuse it, for whom no identity was created."""
     return issued if issued.outcome is None else issued._replace(outcome=IdentityOutcome.RETRIEVED)

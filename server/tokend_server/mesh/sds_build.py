@@ -38,25 +38,25 @@ class Keys(Protocol):
 
     @property
     def key_set(self) -> Callable[[], KeySet]:
-        """The keys, as of now."""
+        """Returns the current keys."""
         ...
 
 
 class Published(Protocol):
-    """What verifiers can have of engines."""
+    """The published keys of engines."""
 
     @property
     def local_keys(self) -> Keys | None:
-        """The keys of local pools; None when there are none."""
+        """The keys of local pools; None if there are no local pools."""
         ...
 
     @property
     def is_published(self) -> Callable[[str, str | None], bool]:
-        """Whether verifiers can have the key of a pool."""
+        """Returns whether a key of a pool is published."""
         ...
 
 
-def build_sds(  # noqa: PLR0913, PLR0917 - everything that secrets are made of
+def build_sds(  # noqa: PLR0913, PLR0917 - all their parts
     config: Config,
     operations: DeveloperIdentityService,
     access: AccessControl,
@@ -66,20 +66,20 @@ def build_sds(  # noqa: PLR0913, PLR0917 - everything that secrets are made of
     clock: Clock,
     tick: float = TICK,
 ) -> Sequence[SdsServer]:
-    """Builds the listeners, which do not serve yet; none where no address is configured.
+    """Builds the listeners without starting them; none if no address is configured.
 
     Args:
         config: The configuration.
-        operations: What issues tokens.
-        access: What stands before it.
-        guard: Watches the connections of gRPC listeners.
+        operations: Issues tokens.
+        access: Access control.
+        guard: Guards the connections of gRPC listeners.
         published: The keys of local pools.
-        metrics: Where streams and tokens are counted.
+        metrics: The metrics of streams and tokens.
         clock: The time.
-        tick: Seconds between two looks at what is due.
+        tick: Seconds between two checks for due work.
 
     Raises:
-        ConfigError: It needs what is not installed, or an address cannot be listened on.
+        ConfigError: It needs an extra that is not installed, or a listener cannot listen on its address.
     """
     settings = config.sds
     if not settings.listen:

@@ -1,4 +1,4 @@
-"""grpc.health.v1 on the listeners of secrets, in one event loop."""
+"""The health service, grpc.health.v1, on the SDS listeners, in one event loop."""
 
 import asyncio
 from functools import partial
@@ -24,12 +24,12 @@ _STATUS = health_pb2.HealthCheckResponse
 
 
 class SdsHealth:
-    """Answers for the listeners as a whole and for their service; from within the loop alone.
+    """Reports the status of the listeners as a whole and of their service; only used within the loop.
 
     Args:
-        places: For watches.
-        around: What all calls have around them.
-        message_timeout: Seconds that the message of a call may take.
+        places: Limits the number of watches.
+        around: Wraps all calls.
+        message_timeout: The timeout of a call's message in seconds.
     """
 
     methods = (CHECK, LIST, WATCH)
@@ -44,7 +44,7 @@ class SdsHealth:
         self._news: set[asyncio.Event] = set()
 
     def handlers(self, entrance: Entrance) -> grpc.GenericRpcHandler:
-        """The handlers for one listener."""
+        """Returns the handlers for one listener."""
         check, list_all, watch = (
             self._around(method, partial(behavior, entrance))
             for method, behavior in ((CHECK, self._check), (LIST, self._list), (WATCH, self._watch))
@@ -57,17 +57,17 @@ class SdsHealth:
         return grpc.method_handlers_generic_handler(health.SERVICE_NAME, made)
 
     def tell(self, *, serving: bool) -> None:
-        """Says whether calls are welcome, to watches too if that is news."""
+        """Sets the status, and sends it to watches if it has changed."""
         if not self._is_final:
             self._tell(_STATUS.SERVING if serving else _STATUS.NOT_SERVING)
 
     def enter_graceful_shutdown(self) -> None:
-        """Says that calls are not welcome any more, for good."""
+        """Sets the status to NOT_SERVING permanently."""
         self._is_final = True
         self._tell(_STATUS.NOT_SERVING)
 
     def end_watches(self) -> None:
-        """Ends all watches when they have sent their news."""
+        """Ends all watches after they have sent the last change."""
         self._ends = True
         self._wake()
 

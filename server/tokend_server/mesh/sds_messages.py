@@ -1,4 +1,4 @@
-"""The messages of Envoy's secret discovery service, and the secrets in them."""
+"""Parses and serializes the messages of Envoy's secret discovery service."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,15 +16,15 @@ _DISCOVERY = "envoy.service.discovery.v3."
 _SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - the name of a message
 _TYPE_URL = f"type.googleapis.com/{_SECRET}"
 
-#: The longest name in a request.
+#: The maximum length of a name in a request.
 _LONGEST_NAME = 1024
 
 
 class SdsMessages:
-    """Reads and writes messages.
+    """Parses and serializes messages.
 
     Args:
-        protos: Their classes.
+        protos: The classes of the messages.
     """
 
     def __init__(self, protos: EnvoyProtos) -> None:
@@ -35,18 +35,18 @@ class SdsMessages:
         self._secret = protos.message(_SECRET)
 
     def token_secret(self, name: str, issued: IssuedToken) -> bytes:
-        """A token as a generic secret."""
+        """Returns a token as a generic secret."""
         return self._generic_secret(name, {"inline_string": issued.token.reveal()})
 
     def key_set_secret(self, name: str, jwks: bytes) -> bytes:
-        """A key set as a generic secret."""
+        """Returns a key set as a generic secret."""
         return self._generic_secret(name, {"inline_string": jwks.decode()})
 
     def read_world_request(self, serialized: bytes) -> WorldRequest:
-        """A DiscoveryRequest.
+        """Parses a DiscoveryRequest.
 
         Raises:
-            ValidationFailed: It is none, asks for something else than secrets, or for too many.
+            ValidationFailed: It is malformed, or requests too many secrets or other resources.
         """
         message = _read(self._world_request, serialized)
         names = tuple(message.resource_names)
@@ -54,7 +54,7 @@ class SdsMessages:
         return WorldRequest(names, message.response_nonce, message.HasField("error_detail"))
 
     def read_delta_request(self, serialized: bytes) -> DeltaRequest:
-        """A DeltaDiscoveryRequest; raises as `read_world_request`."""
+        """Parses a DeltaDiscoveryRequest; raises as `read_world_request`."""
         message = _read(self._delta_request, serialized)
         names = {
             "resource_names_subscribe": tuple(message.resource_names_subscribe),
@@ -67,7 +67,7 @@ class SdsMessages:
         return DeltaRequest(subscribe, unsubscribe, held, message.response_nonce, message.HasField("error_detail"))
 
     def write_world_response(self, response: WorldResponse) -> bytes:
-        """A DiscoveryResponse."""
+        """Serializes a DiscoveryResponse."""
         message = self._world_response(
             version_info=response.version_info,
             resources=[_packed(each) for each in response.resources],
@@ -77,7 +77,7 @@ class SdsMessages:
         return _written(message)
 
     def write_delta_response(self, response: DeltaResponse) -> bytes:
-        """A DeltaDiscoveryResponse."""
+        """Serializes a DeltaDiscoveryResponse."""
         resources = [
             {"name": each.name, "version": each.version, "resource": _packed(each)} for each in response.resources
         ]
@@ -94,7 +94,7 @@ class SdsMessages:
 
 
 def _packed(resource: Resource) -> dict[str, Any]:
-    """A google.protobuf.Any."""
+    """Returns the members of a google.protobuf.Any."""
     return {"type_url": _TYPE_URL, "value": resource.contents}
 
 

@@ -1,4 +1,4 @@
-"""The listeners of secret discovery: an event loop in a thread of its own, and the threads that do what blocks."""
+"""The SDS listeners: an event loop in its own thread, and threads for blocking work."""
 
 import asyncio
 import logging
@@ -33,21 +33,21 @@ _log = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
 
-#: Streams on one connection: an Envoy has one for each of its secrets.
+#: The maximum number of streams on a connection: Envoy opens one for each secret.
 _STREAMS_OF_CONNECTION = 1000
 
-#: Callers that are being named at once: beyond that, newcomers are refused to those who have their share.
+#: The number of callers being identified, from which on parties that use their share are refused.
 _MOST_UNNAMED = 1000
 
-#: Seconds between two looks at what is due.
+#: Seconds between two checks for due work.
 TICK = 0.5
 
 
 class EventLoop:
-    """An event loop in a thread of its own, and threads that do what blocks.
+    """An event loop in its own thread, and threads for blocking work.
 
     Args:
-        threads: How many.
+        threads: The number of threads.
     """
 
     def __init__(self, threads: int) -> None:
@@ -59,30 +59,30 @@ class EventLoop:
         self._thread.start()
 
     def call(self, work: Coroutine[Any, Any, _Result]) -> _Result:
-        """Has a coroutine run, and returns its result; from any other thread."""
+        """Runs a coroutine, and returns its result; called from other threads."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def tell(self, act: Callable[[], object]) -> None:
-        """Has something done that does not wait, and does not wait for it."""
+        """Schedules a non-blocking function, and returns at once."""
         self._loop.call_soon_threadsafe(act)
 
     async def run(self, work: Callable[[], _Result]) -> _Result:
-        """Has a thread do what blocks; from within the loop."""
+        """Runs blocking work in a thread; called within the loop."""
         return await self._loop.run_in_executor(self._workers, work)
 
     def wake_later(self, seconds: float, act: Callable[[], object]) -> None:
-        """Has something done later that does not wait; from within the loop."""
+        """Schedules a non-blocking function for later; called within the loop."""
         self._loop.call_later(seconds, act)
 
     def stop(self) -> None:
-        """Ends it, and its threads."""
+        """Stops the loop and its threads."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._workers.shutdown(wait=False, cancel_futures=True)
         self._loop.close()
 
     def _begin_all(self, threads: int) -> None:
-        """Begins all threads now, so that none is missing later: a pool begins them when there is work."""
+        """Starts all threads now, so that they are available later: a pool starts them only when there is work."""
         barrier = threading.Barrier(threads + 1)
         for _ in range(threads):
             self._workers.submit(barrier.wait)
@@ -90,27 +90,27 @@ class EventLoop:
 
 
 class SdsServer:
-    """The listeners.
+    """The SDS listeners.
 
     Args:
         config: Addresses and limits.
-        grpc_config: What connections are held to on every gRPC listener.
-        loop: Where all of it runs.
-        service: What it serves.
-        health: Says whether calls are welcome.
-        secrets: What falls due.
-        access: What stands before it.
-        guard: Watches its connections once the server is made.
-        metrics: Where the state of TLS files is shown, and what is refused counted.
-        count_unknown: Called for each call of a method that does not exist.
+        grpc_config: The limits of connections on all gRPC listeners.
+        loop: The event loop.
+        service: The secret discovery service.
+        health: The health service.
+        secrets: The secrets, whose renewals become due.
+        access: Access control.
+        guard: Guards its connections.
+        metrics: The metrics of TLS files and refusals.
+        count_unknown: Called for each call to an unknown method.
         clock: The time.
-        tick: Seconds between two looks at what is due.
+        tick: Seconds between two checks for due work.
 
     Raises:
-        ConfigError: An address cannot be listened on, or its files cannot be used.
+        ConfigError: A listener cannot listen on its address, or its files cannot be used.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - everything that a stream meets
+    def __init__(  # noqa: PLR0913, PLR0917 - all its parts
         self,
         config: Sds,
         grpc_config: Grpc,
@@ -149,28 +149,28 @@ class SdsServer:
             undo.pop_all()
 
     def start(self) -> None:
-        """Begins to serve."""
+        """Starts to serve."""
         self._loop.call(self._start())
 
-    def set_serving(self, serving: bool, /) -> None:  # noqa: FBT001 - as readiness tells it
-        """Says by grpc.health.v1 whether calls are welcome."""
+    def set_serving(self, serving: bool, /) -> None:  # noqa: FBT001 - as Readiness calls it
+        """Sets the status that grpc.health.v1 reports."""
         self._loop.tell(lambda: self._health.tell(serving=serving))
 
     def look_at_files(self) -> None:
-        """Takes up TLS files that have changed, as new connections do."""
+        """Reloads TLS files that have changed; new connections do so too."""
         self._ports.look_at_files()
 
     def announce_shutdown(self) -> None:
-        """Says by grpc.health.v1 that calls are not welcome any more, for good."""
+        """Sets the status that grpc.health.v1 reports to NOT_SERVING permanently."""
         self._loop.tell(self._health.enter_graceful_shutdown)
 
     def reaches(self) -> Sequence[Reach]:
-        """How long the loop has not come to do its work, for each address."""
+        """Returns for each address how long the loop has made no progress."""
         silent = max(0.0, SystemClock.monotonic() - self._ticked - self._tick)
         return [Reach(address, silent, silent, "sds") for address in self.addresses]
 
     def stop(self, grace: float) -> None:
-        """Ends all streams in good order, and returns when they are over, at the latest after `grace` seconds."""
+        """Ends all streams gracefully, and returns when they have ended, at the latest after `grace` seconds."""
         if not self._is_stopped:
             self._is_stopped = True
             self._loop.call(self._stop(grace))

@@ -20,7 +20,7 @@ from tokend_server.mesh.xds import Missing, Receipt, StateOfTheWorld
 from tokend_server.model import ANONYMOUS
 from tokend_server.rpc.interceptors.layers import Method
 
-#: Seconds that a single request waits for what is on its way.
+#: Seconds that a single request waits for secrets that are being issued.
 _FETCH_PATIENCE = 10.0
 
 FETCH = Method(SERVICE, "FetchSecrets", "unary")
@@ -30,17 +30,17 @@ class SdsService:
     """The service, for the listeners of one event loop.
 
     Args:
-        variants: Of the protocol.
-        messages: Reads and writes single requests.
-        secrets: What there is.
-        places: How many streams there may be.
-        around: What all calls have around them.
-        on_receipt: Called with what each request says of the response before it.
-        message_timeout: Seconds that the message of a single request may take.
+        variants: The variants of the protocol.
+        messages: Parses and serializes single requests and responses.
+        secrets: The secrets.
+        places: Limits the number of streams.
+        around: Wraps all calls.
+        on_receipt: Called with each request's receipt of the previous response.
+        message_timeout: The timeout of a single request's message in seconds.
         clock: The time.
     """
 
-    def __init__(  # noqa: PLR0913 - what streams meet
+    def __init__(  # noqa: PLR0913 - all its parts
         self,
         variants: tuple[Variant, ...],
         messages: SdsMessages,
@@ -65,16 +65,16 @@ class SdsService:
 
     @property
     def streams(self) -> int:
-        """How many streams there are."""
+        """The number of streams."""
         return self._places.taken
 
     @property
     def methods(self) -> tuple[Method, ...]:
-        """What it serves."""
+        """The methods of the service."""
         return (*(Method(SERVICE, variant.method, "bidi_stream") for variant in self._variants), FETCH)
 
     def handlers(self, entrance: Entrance) -> grpc.GenericRpcHandler:
-        """The handlers for one listener."""
+        """Returns the handlers for one listener."""
         made: dict[str, Any] = {}
         for variant in self._variants:
             method = Method(SERVICE, variant.method, "bidi_stream")
@@ -84,7 +84,7 @@ class SdsService:
         return grpc.method_handlers_generic_handler(SERVICE, made)
 
     def end_streams(self) -> None:
-        """Ends all streams in good order, and each one that is opened from now on."""
+        """Ends all streams gracefully, and each new one from now on."""
         self._is_ending = True
         for stream in tuple(self._streams):
             stream.end()
@@ -100,7 +100,7 @@ class SdsService:
         shown = shown_by(context)
         call = await entrance.named(method, shown)
         with self._places.taken_by(call.source if call.caller == ANONYMOUS else call.caller):
-            # By themselves: gRPC cannot end a stream, and resets it, while its first response is sent along with them.
+            # Sent separately: while headers are sent with the first response, gRPC cannot end a stream but resets it.
             await context.send_initial_metadata(())
             stream = SecretStream(
                 variant,
@@ -140,10 +140,10 @@ class SdsService:
         return self._messages.write_world_response(response)
 
     def _is_complete(self, caller: str, names: frozenset[str]) -> bool:
-        """Whether all is known.
+        """Returns whether all secrets are known.
 
         Raises:
-            TokendError: What there should be cannot be had.
+            TokendError: A secret cannot be issued.
         """
         found = {name: self._secrets.look(caller, name) for name in names}
         for name, each in found.items():

@@ -1,4 +1,4 @@
-"""A stream of secrets: it receives what its client says, and sends what is news, in one event loop."""
+"""A stream of secrets: receives its client's requests, and sends changes, in one event loop."""
 
 import asyncio
 import logging
@@ -18,24 +18,24 @@ from tokend_server.rpc.call import Call
 
 _log = logging.getLogger(__name__)
 
-#: Seconds for which a caller is taken for who it was, without another look.
+#: Seconds after which a caller is identified again.
 _TRUSTED_FOR = 10.0
 
 
 class State(Protocol):
-    """What a stream has and wants."""
+    """The state of a stream: its subscriptions, and the resources that it has."""
 
     @property
     def names(self) -> frozenset[str]:
-        """What it wants to know of."""
+        """The names to which it subscribes."""
         ...
 
-    def receive(self, request: Any, /) -> Receipt:  # noqa: ANN401 - of its variant
-        """Takes a request."""
+    def receive(self, request: Any, /) -> Receipt:  # noqa: ANN401 - a message of its variant
+        """Applies a request."""
         ...
 
     def respond(self, look: Look, /) -> Any:  # noqa: ANN401 - as above
-        """The next response, if there is news."""
+        """Returns the next response; None if nothing has changed."""
         ...
 
 
@@ -45,9 +45,9 @@ class Variant:
 
     Attributes:
         method: The name of its method.
-        state: Makes the state of a stream; takes what a wildcard stands for.
-        read: Reads a request.
-        write: Writes a response.
+        state: Makes the state of a stream from the names that a wildcard means.
+        read: Parses a request.
+        write: Serializes a response.
     """
 
     method: str
@@ -57,7 +57,7 @@ class Variant:
 
 
 def variants(messages: SdsMessages) -> tuple[Variant, ...]:
-    """Both variants."""
+    """Returns both variants."""
     return (
         Variant("StreamSecrets", StateOfTheWorld, messages.read_world_request, messages.write_world_response),
         Variant("DeltaSecrets", Delta, messages.read_delta_request, messages.write_delta_response),
@@ -65,19 +65,19 @@ def variants(messages: SdsMessages) -> tuple[Variant, ...]:
 
 
 class SecretStream:
-    """A stream whose caller is known.
+    """A stream of an identified caller.
 
     Args:
-        variant: Of the protocol.
-        context: What grpcio has of it.
-        call: Who has opened it.
-        secrets: What there is.
-        check: Makes sure that the caller is still who it was; raises `TokendError` if not.
-        on_receipt: Called with what each request says of the response before it.
+        variant: The variant of the protocol.
+        context: The context of grpcio.
+        call: The call that has opened it.
+        secrets: The secrets.
+        check: Checks that the caller is still the same; raises `TokendError` if not.
+        on_receipt: Called with each request's receipt of the previous response.
         clock: The time.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what a stream is made of
+    def __init__(  # noqa: PLR0913, PLR0917 - all its parts
         self,
         variant: Variant,
         context: Any,  # noqa: ANN401 - grpcio's own class is private
@@ -102,10 +102,10 @@ class SecretStream:
         self._failure: TokendError | None = None
 
     async def serve(self) -> None:
-        """Serves it until its client ends it, or `end` is called.
+        """Serves the stream until its client ends it, or `end` is called.
 
         Raises:
-            TokendError: What a request, or the caller, lacks.
+            TokendError: A request is invalid, or the caller is refused.
         """
         try:
             while (serialized := await self._context.read()) is not grpc.aio.EOF:
@@ -121,13 +121,13 @@ class SecretStream:
                 self._sending.cancel()
 
     def end(self, failure: TokendError | None = None) -> None:
-        """Ends it, in good order unless there is a failure."""
+        """Ends the stream, gracefully unless there is a failure."""
         self._failure = failure
         if self._reading:
             self._reading.cancel()
 
     def wake(self) -> None:
-        """Has what is news sent."""
+        """Schedules the sending of changes."""
         if self._sending is None:
             self._sending = asyncio.get_running_loop().create_task(self._send())
 
@@ -158,6 +158,6 @@ class SecretStream:
         except TokendError as error:
             self.end(error)
         except (asyncio.InvalidStateError, grpc.aio.BaseError):
-            self.end()  # the client has gone
+            self.end()  # the client has disconnected
         finally:
             self._sending = None

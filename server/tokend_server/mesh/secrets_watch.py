@@ -1,4 +1,4 @@
-"""All secrets as streams see them: tokens, each caller's own, and the key set, which is everybody's."""
+"""The secrets for streams: the tokens of each caller, and the key set, which is shared."""
 
 from collections.abc import Callable, Iterable
 
@@ -6,21 +6,21 @@ from tokend_server.mesh.pushed_tokens import PushedTokens, Wake
 from tokend_server.mesh.xds import Missing, Resource
 from tokend_server.rpc.call import Call
 
-#: Wakes a stream after so many seconds.
+#: Wakes a stream after a number of seconds.
 WakeLater = Callable[[float, Wake], object]
 
-#: Seconds over which streams are sent a new key set: it is published long before a key of it signs.
+#: Seconds over which a new key set is sent to streams; it is published long before its new key signs.
 _SPREAD = 5.0
 
 
 class KeySetSecret:
-    """The key set under a name.
+    """The key set as a secret.
 
     Args:
         name: Its name.
-        contents: The message that has a JWK Set, serialized.
+        contents: Returns the serialized message with a JWK Set.
         wake_later: Wakes a stream.
-        random: A number from 0 to 1.
+        random: Returns a number from 0 to 1.
     """
 
     def __init__(
@@ -34,27 +34,27 @@ class KeySetSecret:
         self._watchers: set[Wake] = set()
 
     def watch(self, wake: Wake) -> None:
-        """Has `wake` called when the keys change."""
+        """Calls `wake` when the keys change, until `unwatch`."""
         self._watchers.add(wake)
 
     def unwatch(self, wake: Wake) -> None:
-        """Ends that."""
+        """Ends a `watch`."""
         self._watchers.discard(wake)
 
     def take(self, jwks: bytes) -> None:
-        """Takes up other keys."""
+        """Sets the current keys."""
         self.resource = Resource.of(self.name, self._contents(jwks))
         for wake in self._watchers:
             self._wake_later(self._random() * _SPREAD, wake)
 
 
 class Secrets:
-    """What streams look at, and watch.
+    """All secrets that streams read and watch.
 
     Args:
         tokens: The tokens.
         key_set: The key set, if it is served.
-        jwks: The keys at this moment.
+        jwks: Returns the current keys.
     """
 
     def __init__(self, tokens: PushedTokens, key_set: KeySetSecret | None, jwks: Callable[[], bytes]) -> None:
@@ -65,17 +65,17 @@ class Secrets:
         self.names = frozenset(tokens.secrets) | ({key_set.name} if key_set else frozenset())
 
     def look(self, caller: str, name: str) -> Resource | Missing:
-        """What a caller that watches a name is to have."""
+        """Returns the current resource for a caller that watches a name."""
         if self._key_set and name == self._key_set.name:
             return self._key_set.resource
         return self.tokens.look(caller, name) if name in self.tokens.secrets else Missing.ABSENT
 
     def error(self, caller: str, name: str) -> Exception | None:
-        """Why there is nothing for a caller that watches a name, where there should be."""
+        """Returns the error for which a caller that watches a name has no resource."""
         return self.tokens.error(caller, name) if name in self.tokens.secrets else None
 
     def watch(self, call: Call, names: Iterable[str], wake: Wake) -> None:
-        """Has a stream woken when something changes that it looks at."""
+        """Wakes a stream when its resources change, until `unwatch`."""
         for name in names:
             if self._key_set and name == self._key_set.name:
                 self._key_set.watch(wake)
@@ -83,7 +83,7 @@ class Secrets:
                 self.tokens.watch(call, name, wake)
 
     def unwatch(self, caller: str, names: Iterable[str], wake: Wake) -> None:
-        """Ends that."""
+        """Ends a `watch`."""
         for name in names:
             if self._key_set and name == self._key_set.name:
                 self._key_set.unwatch(wake)
@@ -91,7 +91,7 @@ class Secrets:
                 self.tokens.unwatch(caller, name, wake)
 
     def tick(self) -> None:
-        """Does what is due; to be called again and again."""
+        """Does the due work; to be called at intervals."""
         jwks = self._jwks()
         if jwks != self._taken:
             self._taken = jwks

@@ -1,4 +1,4 @@
-"""The calls of streams: their callers are named, held to their limits and recorded as those of other calls are."""
+"""The calls of streams, whose callers are identified, limited and recorded like those of other calls."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, check
 from tokend_server.rpc.interceptors.rate_limits import limiting
 from tokend_server.rpc.policy import Rule
 
-#: Seconds that a stream may take to be told who it is from, and that a token may take to be issued.
+#: The timeout in seconds for identifying the caller of a stream, and for issuing a token.
 _PATIENCE = 10.0
 
 _ISSUING = Method("tokend.v1.DeveloperIdentityService", Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY, "unary")
@@ -31,40 +31,40 @@ _ISSUING = Method("tokend.v1.DeveloperIdentityService", Operation.GET_OPEN_ID_TO
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a stream shows of itself, as a context of grpcio tells it; it can be asked in any thread."""
+    """The properties of a stream from a context of grpcio, for use in any thread."""
 
     source: str
     metadata: Sequence[tuple[str, str | bytes]] = field(repr=False)
     properties: Mapping[str, Any] = field(repr=False)
 
     def peer(self) -> str:
-        """Where it comes from."""
+        """Returns its peer."""
         return self.source
 
     def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]]:
-        """Its metadata."""
+        """Returns its metadata."""
         return self.metadata
 
     def auth_context(self) -> Mapping[str, Any]:
-        """What TLS tells."""
+        """Returns the properties of its TLS connection."""
         return self.properties
 
     def time_remaining(self) -> float:
-        """A stream has no deadline, but does not wait for long to be known."""
+        """Returns a timeout for identifying the caller: a stream has no deadline."""
         return _PATIENCE
 
 
 def shown_by(context: Any) -> Shown:  # noqa: ANN401 - grpcio's own class is private
-    """What a context of grpcio shows."""
+    """Returns the properties of a stream from a context of grpcio."""
     metadata = tuple((key, value) for key, value in context.invocation_metadata())
     return Shown(context.peer(), metadata, context.auth_context())
 
 
-#: Names the caller of a stream; raises `TokendError` where it may not go on.
+#: Identifies the caller of a stream; raises `TokendError` if the stream is refused.
 Identify: TypeAlias = Callable[[Shown], Call]
 
 
-def identifying_streams(  # noqa: PLR0913, PLR0917 - what a stream meets
+def identifying_streams(  # noqa: PLR0913, PLR0917 - all their parts
     method: Method,
     rule: Rule,
     listener: Listener,
@@ -74,10 +74,10 @@ def identifying_streams(  # noqa: PLR0913, PLR0917 - what a stream meets
     most_metadata_bytes: int,
     clock: Clock,
 ) -> tuple[Identify, Identify]:
-    """What names the callers of a method's streams, and what makes sure later that one is still the caller.
+    """Returns functions that identify the caller of a method's stream, and that check later that it is still the same.
 
-    Both block where the rule asks for an identity. The former counts as a call of the caller's. `learn` takes each call
-    whose caller is named.
+    Both block if the rule requires an identity. The first counts as a call of the caller. `learn` is called with each
+    call whose caller is identified.
     """
     rules = {method.path: rule}
     named: list[Layer] = [
@@ -102,7 +102,7 @@ def identifying_streams(  # noqa: PLR0913, PLR0917 - what a stream meets
 def issuing_to(
     access: AccessControl, tokens: MeshTokens, clock: Clock
 ) -> Callable[[Call, str, WantedToken], IssuedToken]:
-    """What issues the token of a secret's name to the caller of a stream, as a call of its own."""
+    """Returns a function that issues a secret's token to the caller of a stream, as a separate call."""
     new_id = UniqueIds(os.urandom)
     layers = [auditing(access.auditor, clock, {_ISSUING.path: Rule.GRANT}), limiting(access.limits)]
     behavior = layered(_ISSUING, lambda wanted, _context: tokens.token_for(wanted)[0], layers)
@@ -132,7 +132,7 @@ def issuing_to(
 
 
 def _alone(behavior: Behavior, request: object, shown: Shown) -> Call:
-    """Does it, and leaves nothing of the call with the thread."""
+    """Runs a behavior in a separate context, so that the thread keeps nothing of the call."""
     try:
         call: Call = behavior(request, shown)
     finally:

@@ -1,4 +1,4 @@
-"""How many streams there are, and whose: none keeps the others out."""
+"""Limits the number of streams fairly between parties."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -6,19 +6,19 @@ from contextlib import contextmanager
 
 from tokend_server.errors import TooManyRequests
 
-#: Seconds after which a stream that was refused may be tried again.
+#: Seconds after which a refused stream may be retried.
 _RETRY_AFTER = 5.0
 
 
 class StreamPlaces:
     """Places for streams.
 
-    When all are taken, further streams are refused to parties that have their share of them, and to no other: so there
-    may be one more for each party that has fewer.
+    When all places are taken, further streams are refused only to parties that use their share. Each other party may
+    get one more.
 
     Args:
-        most: How many there are.
-        most_of_party: How many a party may have.
+        most: The number of places.
+        most_of_party: The maximum number of places of a party.
         on_refusal: Called for each refusal.
     """
 
@@ -31,10 +31,10 @@ class StreamPlaces:
 
     @contextmanager
     def taken_by(self, party: str) -> Iterator[None]:
-        """A block that has a place.
+        """Returns a context manager that holds a place.
 
         Raises:
-            TooManyRequests: There is none for the party.
+            TooManyRequests: There is no place for the party.
         """
         self.take(party)
         try:
@@ -52,7 +52,7 @@ class StreamPlaces:
         self.taken += 1
 
     def give_back(self, party: str) -> None:
-        """Gives one back."""
+        """Gives a place back."""
         self.taken -= 1
         self._of[party] -= 1
         if not self._of[party]:

@@ -1,4 +1,4 @@
-"""From what Envoy says of a request to the token that it is to have."""
+"""Maps Envoy's description of a request to the token for it."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,7 +11,7 @@ from tokend_server.model import Secret
 
 
 class NoUser(Exception):
-    """Raised when a request has no user that the mesh has verified."""
+    """Raised when a request has no verified user."""
 
 
 class NoTag(Exception):
@@ -24,7 +24,7 @@ class MappedTag(NamedTuple):
     Attributes:
         key: Its key.
         value: Reads its value.
-        optional: A request may lack it.
+        optional: Whether a request may lack it.
     """
 
     key: str
@@ -33,7 +33,7 @@ class MappedTag(NamedTuple):
 
 
 class MappedValues(NamedTuple):
-    """All that a request has of what its token depends on.
+    """The values in a request on which its token depends.
 
     Attributes:
         user: The user.
@@ -44,24 +44,24 @@ class MappedValues(NamedTuple):
     tags: tuple[str | None, ...]
 
     def __repr__(self) -> str:
-        """Without the values: the user is a login."""
+        """Returns a text without the values, because the user is a login."""
         return f"{type(self).__name__}(***)"
 
 
 @dataclass(frozen=True, slots=True)
 class TokenMapping:
-    """What becomes of the requests of a route.
+    """The token for requests of a route.
 
     Attributes:
-        name: What the configuration calls it.
+        name: Its name in the configuration.
         identity_pool_id: The pool.
-        developer_provider_name: The pool's.
-        token_duration: How long tokens are to be valid, if it is said.
+        developer_provider_name: The developer provider of the pool.
+        token_duration: The duration of tokens, if it is configured.
         user: Reads the user.
         principal_tags: The principal tags.
-        header: The header that the token goes into.
-        scheme: What stands before the token; empty for nothing.
-        is_open: Requests go on without the header while tokend fails.
+        header: The header for the token.
+        scheme: The prefix of the token; may be empty.
+        is_open: Whether requests are forwarded without the header while tokend fails.
     """
 
     name: str
@@ -75,7 +75,7 @@ class TokenMapping:
     is_open: bool
 
     def values(self, attributes: Any) -> MappedValues:  # noqa: ANN401 - envoy.service.auth.v3.AttributeContext
-        """What a request has.
+        """Reads the values from a request.
 
         Raises:
             NoUser: It has no user.
@@ -93,7 +93,7 @@ class TokenMapping:
         return MappedValues(user, tuple(tags))
 
     def wanted(self, values: MappedValues) -> WantedToken:
-        """The token for a request that has these."""
+        """Returns the token for a request with these values."""
         read = zip((tag.key for tag in self.principal_tags), values.tags, strict=True)
         tags = {key: value for key, value in read if value is not None}
         return WantedToken(
@@ -101,12 +101,12 @@ class TokenMapping:
         )
 
     def header_value(self, token: Secret) -> str:
-        """What the header has with a token."""
+        """Returns the header's value for a token."""
         return f"{self.scheme} {token.reveal()}" if self.scheme else token.reveal()
 
 
 def token_mapping(config: Config, name: str, settings: ExtAuthzMapping) -> TokenMapping:
-    """The mapping of these settings."""
+    """Returns the mapping for its settings."""
     seconds = settings.token_duration_seconds
     namespace = config.ext_authz.metadata_namespace
     return TokenMapping(

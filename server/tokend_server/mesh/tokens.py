@@ -1,4 +1,4 @@
-"""The operation of the contract, made for the current call of a proxy."""
+"""Calls the contract's operation for the current call of a proxy."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,15 +16,15 @@ _OPERATION = OPERATIONS[Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY]
 
 
 class Reusable(NamedTuple):
-    """A token that may be given out again, and what a call is to tell of it.
+    """A reusable token, with the data for the audit log.
 
     Attributes:
-        token: It.
-        again: Tells which token would be given out again now.
+        token: The token.
+        again: Returns the token that can be reused now.
         identity_pool_id: Its pool.
-        row: The row of the policy that let its request through.
-        asked: What the audit log has of that request.
-        found: What it has of the token for those who get it again.
+        row: The policy row that allowed its request.
+        asked: The request in the audit entry.
+        found: The result in the audit entries of calls that reuse the token.
     """
 
     token: Secret
@@ -36,12 +36,12 @@ class Reusable(NamedTuple):
 
 
 class MeshTokens:
-    """Answers for wanted tokens what a call of GetOpenIdTokenForDeveloperIdentity by the same caller would be answered.
+    """Issues tokens with the results of GetOpenIdTokenForDeveloperIdentity called by the same caller.
 
     Args:
         service: The operations: policy, limits of fields, engines.
-        give_out: Gives out tokens.
-        count: Called for each token that is given out, with where it came from.
+        give_out: Issues or reuses tokens.
+        count: Called for each token with its source.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class MeshTokens:
         self._count = count
 
     def token_for(self, wanted: WantedToken) -> tuple[IssuedToken, Reusable | None]:
-        """The token, within the deadline of the current call, which gets what the audit log tells of it.
+        """Returns a token within the current call's deadline, and sets the call's data for the audit log.
 
         Returns:
-            The token, and what gives it out again, if it may be.
+            The token, and its reusable form if it can be reused.
 
         Raises:
             TokendError: As the operation.
@@ -74,10 +74,10 @@ class MeshTokens:
         return issued, Reusable(kept.token, again, wanted.identity_pool_id, admitted.row, asked, found)
 
     def gives_again(self, reusable: Reusable, call: Call) -> bool:
-        """Gives a token out to a call by the same caller that wants the same one, unless another one is due.
+        """Reuses a token for an equal request by the same caller; returns False if a new one is due.
 
-        What the policy, the limits of fields and the engine said of the first call holds for this one, as long as the
-        same row lets it through.
+        The results of the policy, the limits of fields and the engine for the first call apply to this one too, as long
+        as the same row allows it.
         """
         if not self._service.still_admits(reusable.row, call, reusable.identity_pool_id):
             return False

@@ -1,4 +1,4 @@
-"""What becomes of a request that Envoy asks about."""
+"""The verdicts on Envoy's requests."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,10 +9,10 @@ from tokend_server.errors import TokendError
 
 
 class Verdict(StrEnum):
-    """What becomes of a request; the value is the metric label."""
+    """The verdict on a request; its value is the metric label."""
 
     TOKEN = "token"  # noqa: S105
-    """It goes on with a token."""
+    """It is forwarded with a token."""
 
     UNAUTHENTICATED = "unauthenticated"
     """It has no user: 401."""
@@ -24,10 +24,10 @@ class Verdict(StrEnum):
     """tokend has failed: 503."""
 
     LET_THROUGH = "let_through"
-    """tokend has failed, and it goes on without a token."""
+    """tokend has failed, and it is forwarded without a token."""
 
 
-#: What each error of the operation means to a request: that it may not have a token, or that tokend has failed.
+#: The verdict for each error of the operation: the request is denied, or tokend has failed.
 VERDICTS: Mapping[type[TokendError], Verdict] = MappingProxyType(
     {
         errors.ValidationFailed: Verdict.DENIED,

@@ -1,4 +1,4 @@
-"""Which token is wanted, and the request of the contract that asks for it."""
+"""The parameters of a token, and the request of the contract for it."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,14 +12,14 @@ from tokend_server.model import Secret
 
 
 class WantedToken(NamedTuple):
-    """A token that a proxy is to have for a request, or a workload for itself.
+    """The parameters of a token for a proxied request, or for a workload itself.
 
     Attributes:
         identity_pool_id: REGION:GUID.
-        developer_provider_name: The pool's.
+        developer_provider_name: The developer provider of the pool.
         user: The developer user identifier.
         principal_tags: Session tags for the token.
-        token_duration: How long it is to be valid; None for as long as the policy allows, at most the default.
+        token_duration: Its duration; None for the policy's maximum, but at most the default.
     """
 
     identity_pool_id: str
@@ -29,7 +29,7 @@ class WantedToken(NamedTuple):
     token_duration: timedelta | None = None
 
     def to_request(self) -> pb.GetOpenIdTokenForDeveloperIdentityRequest:
-        """The request that a caller with an SDK would send for it."""
+        """Returns the request that a caller with an SDK would send for it."""
         duration = None if self.token_duration is None else Duration(seconds=int(self.token_duration.total_seconds()))
         return pb.GetOpenIdTokenForDeveloperIdentityRequest(
             identity_pool_id=self.identity_pool_id,

@@ -1,8 +1,9 @@
-"""What a stream of xDS has subscribed to, has, and is to be sent next: both variants of the protocol, without I/O.
+"""The state of an xDS stream, and its next response: both variants of the protocol, without I/O.
 
-The protocol: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol. A version stands for the contents of a
-resource, so that servers agree on it. A client of deltas that comes back with versions is not sent what it has. One of
-the state of the world is sent all, since its version may be that of resources which it has dropped.
+The protocol: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol. A version is a digest of a resource's
+contents, so that servers agree on it. A client of the delta variant that reconnects with versions does not get the
+resources that it has. A client of the state-of-the-world variant gets all, because it may have dropped resources of its
+version.
 """
 
 import hashlib
@@ -15,10 +16,10 @@ from typing import NamedTuple, TypeAlias
 
 from tokend_server.errors import FieldViolation, ValidationFailed
 
-#: The most names that a stream may subscribe to, far beyond what one Envoy asks for.
+#: The maximum number of names in a stream's subscription, far more than an Envoy requests.
 MOST_NAMES = 1000
 
-#: A subscription to all that there is.
+#: A subscription to all resources.
 WILDCARD = "*"
 
 _DIGITS = 16
@@ -26,12 +27,12 @@ _DIGITS = 16
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource as it is now.
+    """The current state of a resource.
 
     Attributes:
-        name: What it is asked for by.
-        version: Another one for other contents.
-        contents: The message that it is, serialized.
+        name: Its name.
+        version: Its version, which differs for different contents.
+        contents: Its serialized message.
     """
 
     name: str
@@ -40,36 +41,36 @@ class Resource:
 
     @classmethod
     def of(cls, name: str, contents: bytes) -> "Resource":
-        """A resource whose version is a digest of its contents."""
+        """Returns a resource whose version is a digest of its contents."""
         return cls(name, hashlib.sha256(contents).hexdigest()[:_DIGITS], contents)
 
 
 class Missing(Enum):
-    """Why there is no resource of a name."""
+    """The reason for which there is no resource with a name."""
 
     ABSENT = auto()
-    """It does not exist, as far as the client is concerned."""
+    """It does not exist for the client."""
 
     PENDING = auto()
-    """It is not known yet, and nothing is said of it."""
+    """It is not known yet, and is not reported."""
 
 
-#: Finds what there is under a name.
+#: Returns the resource with a name.
 Look: TypeAlias = Callable[[str], Resource | Missing]
 
 
 class Receipt(StrEnum):
-    """What a request says of the response before it."""
+    """A request's receipt of the previous response."""
 
     NOTHING = "nothing"
     ACKNOWLEDGED = "acknowledged"
     REJECTED = "rejected"
     STALE = "stale"
-    """It was sent before the client had the last response."""
+    """The request was sent before the client received the last response."""
 
 
 class WorldRequest(NamedTuple):
-    """What counts of a DiscoveryRequest; `rejects` where it has an `error_detail`."""
+    """The relevant members of a DiscoveryRequest; `rejects` if it has an `error_detail`."""
 
     resource_names: tuple[str, ...] = ()
     response_nonce: str = ""
@@ -85,10 +86,10 @@ class WorldResponse(NamedTuple):
 
 
 class StateOfTheWorld:
-    """A stream whose responses have all that it has subscribed to.
+    """A stream whose responses contain all subscribed resources.
 
     Args:
-        all_names: What a wildcard stands for.
+        all_names: The names that a wildcard means.
     """
 
     def __init__(self, all_names: AbstractSet[str]) -> None:
@@ -101,14 +102,14 @@ class StateOfTheWorld:
 
     @property
     def names(self) -> frozenset[str]:
-        """What the stream wants to know of."""
+        """The names to which the stream subscribes."""
         asked_for = self._asked_for or frozenset()
         return asked_for - {WILDCARD} | self._all_names if WILDCARD in asked_for else asked_for
 
     def receive(self, request: WorldRequest) -> Receipt:
-        """Takes a request; of a stale one nothing counts, since another one follows it.
+        """Applies a request; a stale one is ignored, because another one follows.
 
-        One that only subscribes to something else has the nonce of the response that the client has answered before.
+        A request that only changes the subscription has the nonce of the response that the client has acknowledged.
         """
         if self._responses and request.response_nonce != str(self._responses):
             return Receipt.STALE
@@ -119,7 +120,7 @@ class StateOfTheWorld:
         return Receipt.REJECTED if request.rejects else Receipt.ACKNOWLEDGED
 
     def respond(self, look: Look) -> WorldResponse | None:
-        """The next response, if there is news; what it has counts as sent, also where the client rejects it."""
+        """Returns the next response; None if nothing has changed. Its contents count as sent, even if rejected."""
         found = _found(self.names, look)
         versions = {resource.name: resource.version for resource in found}
         if all(self._sent.get(name) == version for name, version in versions.items()):
@@ -130,14 +131,14 @@ class StateOfTheWorld:
         return WorldResponse(found, _version_of(found), str(self._responses))
 
     def _subscribe(self, names: tuple[str, ...]) -> None:
-        # A stream that has never named anything wants everything; one that has, and now names nothing, wants nothing.
+        # A stream that has never named resources subscribes to all; one that now names none subscribes to none.
         self._has_named |= bool(names)
         self._asked_for = frozenset(names if self._has_named else {WILDCARD})
         self._sent = {name: version for name, version in self._sent.items() if name in self.names}
 
 
 class DeltaRequest(NamedTuple):
-    """A DeltaDiscoveryRequest; `rejects` where it has an `error_detail`."""
+    """The relevant members of a DeltaDiscoveryRequest; `rejects` if it has an `error_detail`."""
 
     subscribe: tuple[str, ...] = ()
     unsubscribe: tuple[str, ...] = ()
@@ -155,36 +156,36 @@ class DeltaResponse(NamedTuple):
 
 
 class Delta:
-    """A stream whose responses have what is other than before.
+    """A stream whose responses contain only changes.
 
     Args:
-        all_names: What a wildcard stands for.
+        all_names: The names that a wildcard means.
     """
 
     def __init__(self, all_names: AbstractSet[str]) -> None:
         self._all_names = all_names
         self._names: set[str] = set()
         self._is_wildcard: bool | None = None
-        # The version that the client has of each resource; None where it knows that there is none.
+        # The client's version of each resource; None if it knows that there is none.
         self._has: dict[str, str | None] = {}
         self._responses = 0
         self._awaits_receipt = False
 
     @property
     def names(self) -> frozenset[str]:
-        """What the stream wants to know of."""
+        """The names to which the stream subscribes."""
         return frozenset(self._names | self._all_names if self._is_wildcard else self._names)
 
     def receive(self, request: DeltaRequest) -> Receipt:
-        """Takes a request; its subscriptions count whichever response it is about.
+        """Applies a request; its subscriptions apply whichever response it acknowledges.
 
         Raises:
-            ValidationFailed: The stream would subscribe to too much.
+            ValidationFailed: The stream would subscribe to too many resources.
         """
         if self._is_wildcard is None:
             self._is_wildcard = not request.subscribe
             self._has = dict(request.initial_resource_versions)
-        else:  # what is subscribed to once more is sent once more
+        else:  # a repeated subscription is answered again
             self._forget(request.subscribe)
         self._unsubscribe(request.unsubscribe)
         self._is_wildcard |= WILDCARD in request.subscribe
@@ -196,7 +197,7 @@ class Delta:
         return self._receipt(request)
 
     def respond(self, look: Look) -> DeltaResponse | None:
-        """The next response, if there is news; what it has counts as sent, also where the client rejects it."""
+        """Returns the next response; None if nothing has changed. Its contents count as sent, even if rejected."""
         found = tuple(each for each in _found(self.names, look) if self._has.get(each.name) != each.version)
         removed = tuple(name for name in sorted({*self.names, *self._has}) if self._is_news_that_absent(name, look))
         if not found and not removed:
@@ -215,7 +216,7 @@ class Delta:
         if WILDCARD in names:
             self._is_wildcard = False
         self._names -= set(names)
-        self._forget(names)  # what a wildcard still asks for is sent, so that the client knows that it has it
+        self._forget(names)  # resources of a wildcard are sent again, so that the client knows of them
 
     def _forget(self, names: Iterable[str]) -> None:
         for name in names:

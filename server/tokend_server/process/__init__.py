@@ -1,1 +1,1 @@
-"""What the process has of its machine: sockets to listen on, descriptors, standard streams, threads of its own."""
+"""The resources of the process: listening sockets, descriptors, standard streams, background threads."""

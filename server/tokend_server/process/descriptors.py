@@ -1,20 +1,20 @@
-"""How many files and connections the process may have open (getrlimit(2), RLIMIT_NOFILE)."""
+"""The limit of open files and connections of the process (getrlimit(2), RLIMIT_NOFILE)."""
 
 import resource
 from contextlib import suppress
 
 from tokend_server.config import Config
 
-#: Connections of the two HTTP listeners, and what else is open: the store, TLS files, the log, libraries.
+#: The connections of the two HTTP listeners, and further descriptors: the store, TLS files, the log, libraries.
 _HTTP_CONNECTIONS = 2 * 256
 _RESERVE = 200
 
-#: Connections to the store of each thread, with the files of each.
+#: The connections of each thread to the store, and their files.
 _OF_A_THREAD = 4
 
 
 def raise_limit() -> int:
-    """Raises the soft limit to the hard one, and returns what holds now."""
+    """Raises the soft limit to the hard one, and returns the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):  # the system may have a lower limit of its own
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -22,12 +22,12 @@ def raise_limit() -> int:
 
 
 def hard_limit() -> int:
-    """The most that `raise_limit` can come to."""
+    """Returns the maximum that `raise_limit` can reach."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def needed(config: Config) -> int:
-    """How many descriptors a configuration can come to need."""
+    """Returns the maximum number of descriptors that a configuration needs."""
     calls, streams = config.grpc, config.sds
     connections = calls.max_connections * len(calls.guarded) + streams.max_connections * len(streams.guarded)
     if config.aws.listen:
@@ -38,13 +38,13 @@ def needed(config: Config) -> int:
 
 
 def warning(config: Config, limit: int) -> str | None:
-    """What may go wrong with so many descriptors; None if they suffice."""
+    """Returns the warning for a limit of descriptors; None if it suffices."""
     if limit == resource.RLIM_INFINITY or limit >= (most := needed(config)):
         return None
     sections = ["grpc", *(["sds"] if config.sds.listen else []), *(["aws"] if config.aws.listen else [])]
     settings = " and ".join(f"{section}.max_connections" for section in sections)
     listeners = len(config.grpc.guarded) + len(config.sds.guarded) + bool(config.aws.listen)
     return (
-        f"{settings}: with {listeners} listeners up to {most} descriptors can be needed, and "
-        f"the process may have {limit}: raise its limit (`ulimit -Hn`, `LimitNOFILE=`) or lower max_connections"
+        f"{settings}: with {listeners} listeners up to {most} descriptors may be needed, but the limit of the process "
+        f"is {limit}: raise it (`ulimit -Hn`, `LimitNOFILE=`) or lower max_connections"
     )

@@ -1,4 +1,4 @@
-"""Lines of a log, written so that none is a part of another."""
+"""Writes the lines of a log so that they are not joined."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,11 @@ _END = b"\n"
 
 
 class LineWriter:
-    """Writes lines so that each begins on a line of its own, even after one that was cut off.
+    """Writes lines so that each starts on a new line, even after a truncated one.
 
     Args:
-        write: Writes the beginning of some bytes, and returns how many.
-        cut_off: Whether what was written before the first line lacks its end.
+        write: Writes the beginning of some bytes, and returns the number of written ones.
+        cut_off: Whether the destination ends in a truncated line.
     """
 
     def __init__(self, write: Callable[[bytes], int], *, cut_off: bool = False) -> None:
@@ -18,10 +18,10 @@ class LineWriter:
         self._cut_off = cut_off
 
     def write(self, line: bytes) -> None:
-        """Writes a whole line, in one piece if the operating system takes it so.
+        """Writes a whole line, in one piece if the operating system allows it.
 
         Raises:
-            OSError: Not all of it was written.
+            OSError: It was not written completely.
         """
         rest = (_END if self._cut_off else b"") + line + _END
         while (count := self._write(rest)) < len(rest):

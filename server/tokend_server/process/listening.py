@@ -1,4 +1,4 @@
-"""Sockets on the configured addresses, the same for every listener, and why there are none."""
+"""Opens sockets on the configured addresses, in the same way for every listener, and reports errors."""
 
 import errno
 import os
@@ -12,17 +12,17 @@ from tokend_server.config import host_and_port
 from tokend_server.config.addresses import is_wildcard
 from tokend_server.errors import ConfigError
 
-#: What an operator can do about an address that cannot be had.
+#: Advice for operators about an address that is not available.
 _ADVICE: Mapping[int, str] = {
     errno.EADDRINUSE: "is another server using it?",
     errno.EADDRNOTAVAIL: "this machine has no such address",
     errno.EACCES: "a port below 1024 needs the capability CAP_NET_BIND_SERVICE",
 }
 
-#: A name may stand for addresses of a kind that this machine lacks, such as localhost for ::1.
+#: Errors of address families that this machine lacks; a name may have such addresses, such as localhost ::1.
 _LACKING = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
-#: Connections that the kernel keeps until they are accepted.
+#: The number of connections in the kernel's accept queue.
 _BACKLOG = 512
 
 
@@ -41,22 +41,22 @@ class Endpoint(NamedTuple):
         """Listens on it; `::` listens on all addresses, IPv4 and IPv6.
 
         Raises:
-            OSError: It cannot be listened on.
+            OSError: The process cannot listen on it.
         """
         return socket.create_server(
             (self.host, port), family=self.family, backlog=_BACKLOG, dualstack_ipv6=self.host == "::"
         )
 
     def with_port(self, port: int) -> str:
-        """HOST:PORT."""
+        """Returns HOST:PORT."""
         return f"[{self.host}]:{port}" if self.family is socket.AF_INET6 else f"{self.host}:{port}"
 
 
 def endpoints(host: str) -> Sequence[Endpoint]:
-    """The addresses that a host of a setting stands for.
+    """Returns the addresses of a host in a setting.
 
     Raises:
-        OSError: The name leads to no address.
+        OSError: The name has no address.
     """
     if is_wildcard(host):
         ipv6 = socket.has_dualstack_ipv6()  # one socket for IPv4 and IPv6
@@ -64,31 +64,31 @@ def endpoints(host: str) -> Sequence[Endpoint]:
     if host == "localhost":  # RFC 6761, section 6.3
         return [Endpoint(socket.AF_INET, "127.0.0.1"), Endpoint(socket.AF_INET6, "::1")]
     if ":" in host:
-        return [Endpoint(socket.AF_INET6, host)]  # with its zone, which getaddrinfo takes off
+        return [Endpoint(socket.AF_INET6, host)]  # with its zone, which getaddrinfo removes
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(Endpoint(family, str(address[0])) for family, _, _, _, address in found))
 
 
 def with_port(address: str, port: int) -> str:
-    """An address with the port that was taken for it."""
+    """Returns an address with its actual port."""
     return f"{address.rpartition(':')[0]}:{port}"
 
 
 def open_sockets(setting: str, address: str) -> list[socket.socket]:
-    """Listens on `HOST:PORT`: on all addresses that the host stands for, with one port.
+    """Listens on `HOST:PORT`: on all addresses of the host, with one port.
 
     Args:
-        setting: The setting that it comes from, for the error.
-        address: HOST:PORT; port 0 takes a free one.
+        setting: The setting with the address, for the error.
+        address: HOST:PORT; port 0 selects a free port.
 
     Raises:
-        ConfigError: The address cannot be listened on; the text has the system's reason.
+        ConfigError: The process cannot listen on the address; the text has the system's reason.
     """
     return list(_open(setting, address).values())
 
 
 def usable_endpoints(setting: str, address: str) -> list[str]:
-    """Each address that `HOST:PORT` stands for and that can be listened on now, as HOST:PORT with an IP address.
+    """Returns the available addresses of `HOST:PORT`, as HOST:PORT with an IP address.
 
     Raises:
         ConfigError: As `open_sockets`.
@@ -101,16 +101,16 @@ def usable_endpoints(setting: str, address: str) -> list[str]:
 
 
 def from_here(endpoint: str) -> str:
-    """Where this machine itself reaches an IP address with a port: all interfaces are no address to connect to."""
+    """Returns the address at which this machine reaches an endpoint: a wildcard is not an address to connect to."""
     host, port = host_and_port(endpoint)
     return _loopback().with_port(port) if is_wildcard(host) else endpoint
 
 
 def make_room_for_socket(setting: str, path: str) -> None:
-    """Makes sure that a unix socket can be made: removes what a server that has ended left behind.
+    """Checks that a unix socket can be created, and removes the socket of a server that has ended.
 
     Raises:
-        ConfigError: It cannot, or another server is using it; the text has the system's reason.
+        ConfigError: It cannot be created, or another server is using it; the text has the system's reason.
     """
     try:
         if _is_served(path):
@@ -125,7 +125,7 @@ def make_room_for_socket(setting: str, path: str) -> None:
 
 
 def _loopback() -> Endpoint:
-    """The machine's own address by IPv4, or by IPv6 where it has no other."""
+    """Returns the IPv4 loopback address, or the IPv6 one if there is no other."""
     first, second = endpoints("localhost")
     try:
         first.open(0).close()
@@ -170,10 +170,10 @@ def _problem(setting: str, address: str, error: OSError) -> str:
 
 
 def _is_served(path: str) -> bool:
-    """Tells whether a process listens on a unix socket, which gRPC would remove without an error.
+    """Returns whether a process listens on a unix socket, which gRPC would remove without an error.
 
     Raises:
-        OSError: That cannot be found out, or there is a file of another kind.
+        OSError: The check failed, or there is a file of another kind.
     """
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116

@@ -1,4 +1,4 @@
-"""Writes the log by a thread of its own, so that nothing waits for whoever should read it."""
+"""Writes the log in a separate thread, so that no other thread waits for the reader of the log."""
 
 import logging
 import os
@@ -12,21 +12,21 @@ from tokend_server.process.lines import LineWriter
 
 _log = logging.getLogger(__name__)
 
-#: Octets that may wait to be written; a line beyond them is dropped.
+#: The maximum number of octets that wait to be written; further lines are dropped.
 MOST_WAITING = 4 * 1024 * 1024
 
-#: Seconds that the end of the process waits for the last lines.
+#: Seconds that the process waits for the last lines at its end.
 _CLOSING_PATIENCE = 0.5
 
-_NOTICE = "log records were dropped, since nothing took them"
+_NOTICE = "log records were dropped, because they could not be written"
 
 
 class LogWriter(logging.Handler):
-    """A handler that never waits and never raises: a record that cannot be written is dropped and counted.
+    """A handler that never blocks and never raises: records that cannot be written are dropped and counted.
 
     Args:
-        descriptor: Where to; it stays its owner's.
-        most_waiting: Octets that may wait.
+        descriptor: The destination, which its owner closes.
+        most_waiting: The maximum number of octets that wait.
     """
 
     def __init__(self, descriptor: int, *, most_waiting: int = MOST_WAITING) -> None:
@@ -47,10 +47,10 @@ class LogWriter(logging.Handler):
         self._thread.start()
 
     def tell_dropped(self, on_drop: Callable[[int], None]) -> None:
-        """Has each drop counted, those before too.
+        """Sets the counter of dropped records, and counts earlier ones.
 
         Args:
-            on_drop: Called with how many records were dropped.
+            on_drop: Called with the number of dropped records.
         """
         with self._changed:
             self._on_drop = on_drop
@@ -71,16 +71,16 @@ class LogWriter(logging.Handler):
         self._drop()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the library's name
-        """Counts it; the library would print a traceback."""
+        """Counts the record; logging's default prints a traceback."""
         self._drop()
 
     def flush(self) -> None:
-        """Waits until all lines are written, half a second at most."""
+        """Waits until all lines are written, for at most half a second."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting, _CLOSING_PATIENCE)
 
     def close(self) -> None:
-        """Takes no more records, and waits for the last lines, half a second at most."""
+        """Accepts no more records, and waits for the last lines, for at most half a second."""
         with self._changed:
             already, self._is_closed = self._is_closed, True
             self._changed.notify_all()
@@ -107,7 +107,7 @@ class LogWriter(logging.Handler):
             with self._changed:
                 self._waiting -= len(line)
                 self._changed.notify_all()
-            if is_written:  # a report where nothing can be written would be one more to report
+            if is_written:  # otherwise the notice itself could not be written
                 self._report()
 
     def _write(self, line: bytes) -> bool:
@@ -124,7 +124,7 @@ class LogWriter(logging.Handler):
             return self._lines.popleft() if self._lines else None
 
     def _report(self) -> None:
-        """Logs how many were dropped, when the last line that waited is written."""
+        """Logs the number of dropped records after the last waiting line is written."""
         with self._changed:
             number = 0 if self._waiting else self._unreported
             self._unreported -= number
@@ -135,6 +135,6 @@ class LogWriter(logging.Handler):
     def _write_some(self, data: bytes) -> int:
         while True:
             self._ready.poll()
-            with suppress(BlockingIOError):  # another writer has filled it meanwhile
-                # In pieces that pipes take whole (POSIX), so that they do not mix with what others write there.
+            with suppress(BlockingIOError):  # another writer has filled the pipe
+                # In pieces that pipes write atomically (POSIX), so that they do not mix with other writers' data.
                 return os.write(self._descriptor, data[: select.PIPE_BUF])

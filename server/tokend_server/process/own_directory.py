@@ -1,4 +1,4 @@
-"""Temporary directories that do not outlive their processes for long, however these end."""
+"""Temporary directories that are removed even if their processes are killed."""
 
 import fcntl
 import os
@@ -9,36 +9,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-#: The file that a process holds locked (flock(2)) for as long as the directory is its own.
+#: The file that a process keeps locked (flock(2)) while it uses the directory.
 _LOCK = "lock"
 
 
 @contextmanager
 def own_directory(prefix: str, parent: str | None = None) -> Iterator[Path]:
-    """A temporary directory of this process, readable by its user alone, which is removed at the end.
+    """Returns a context manager with a private temporary directory, which is removed at its end.
 
-    Those that earlier processes have left with the same prefix are removed first: the ones whose lock has no holder.
+    Directories with the same prefix that earlier processes have left, whose files are not locked, are removed first.
 
     Args:
-        prefix: What its name begins with.
-        parent: Where it is; by default where the system has temporary files.
+        prefix: The prefix of its name.
+        parent: Its parent directory; by default the system's directory for temporary files.
 
     Raises:
-        OSError: There can be none.
+        OSError: It cannot be created.
     """
     _remove_abandoned(prefix, parent or tempfile.gettempdir())
     with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as name:
         directory = Path(name)
         with (directory / f"{_LOCK}.new").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            # The name appears with the lock, so that nothing under it is ever without one.
+            # The lock file appears with its lock, so that it is never unlocked.
             Path(lock.name).rename(directory / _LOCK)
             yield directory
 
 
 def _remove_abandoned(prefix: str, parent: str) -> None:
     for directory in Path(parent).glob(f"{prefix}*"):
-        with suppress(OSError):  # it is another user's, in use, or has gone meanwhile
+        with suppress(OSError):  # it is another user's, in use, or already removed
             if _is_own(directory):
                 _remove_unless_locked(directory)
 

@@ -1,4 +1,4 @@
-"""Keeps what is in the process's memory, private keys among it, to the process."""
+"""Protects the process's memory, which contains private keys, from other processes."""
 
 import ctypes
 import os
@@ -10,11 +10,11 @@ _SET_DUMPABLE = 4
 
 
 def keep_memory_private() -> None:
-    """Has the system write no core of this process, and show its memory to no other process of its user.
+    """Disables core dumps of this process, and access to its memory by other processes of its user.
 
-    On Linux neither `ptrace`, on which debuggers and py-spy are built, nor `/proc/PID/mem`, `environ`, `maps` or `fd`
-    is then for others than root (CAP_SYS_PTRACE). A program that handles cores gets none either, which the limit alone
-    does not prevent (core(5)). Processes that are forked have the same; what is executed begins as any other program.
+    On Linux, only root (CAP_SYS_PTRACE) can then use `ptrace`, which debuggers and py-spy need, and `/proc/PID/mem`,
+    `environ`, `maps` and `fd`. A program that handles core dumps gets none either, which the limit alone does not
+    prevent (core(5)). Forked processes inherit this; executed programs do not.
 
     Raises:
         OSError: The system refuses.

@@ -1,11 +1,11 @@
-"""A thread that does one thing again and again."""
+"""A thread that calls a function at regular intervals."""
 
 import threading
 from collections.abc import Callable
 
 
 class Repeating:
-    """Calls a function every interval, in a thread of its own.
+    """Calls a function at every interval, in its own thread.
 
     Args:
         act: The function.
@@ -21,15 +21,15 @@ class Repeating:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether it was stopped."""
+        """Whether it has been stopped."""
         return self._stopped.is_set()
 
     def start(self) -> None:
-        """Begins; the first call is due after an interval."""
+        """Starts the thread; the first call is after an interval."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread, if it has begun, after the call that it is in."""
+        """Stops the thread, if it was started, after its current call."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()

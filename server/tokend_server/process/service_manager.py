@@ -1,4 +1,4 @@
-"""What the process says to the service manager that started it (sd_notify(3)), which need not be systemd."""
+"""Notifies the service manager that has started the process (sd_notify(3)), which need not be systemd."""
 
 import logging
 import os
@@ -9,27 +9,27 @@ from tokend_server.process.repeating import Repeating
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that a manager has to take a message.
+#: The timeout of a message to the manager in seconds.
 _PATIENCE = 1.0
 
-#: The service is up, and what depends on it may start.
+#: The service is ready, and units that depend on it may start.
 READY = "READY=1"
 
-#: It ends in good order.
+#: The service is stopping.
 STOPPING = "STOPPING=1"
 
-#: It does its work.
+#: The service makes progress.
 WATCHDOG = "WATCHDOG=1"
 
 
 def tell_service_manager(state: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Says how the process is, if `NOTIFY_SOCKET` names who wants to know.
+    """Sends the state of the process to `NOTIFY_SOCKET`, if it is set.
 
-    A manager that cannot be reached is logged: what it makes of a service that says nothing is its own affair.
+    If the manager cannot be reached, this is only logged.
 
     Args:
         state: One of the assignments of sd_notify(3).
-        environment: Where the address of the socket is: a path, or `@` and a name in the abstract namespace.
+        environment: Contains the address of the socket: a path, or `@` and a name in the abstract namespace.
     """
     address = environment.get("NOTIFY_SOCKET", "")
     if not address:
@@ -46,11 +46,11 @@ def tell_service_manager(state: str, environment: Mapping[str, str] = os.environ
 
 
 def watchdog_seconds(environment: Mapping[str, str] = os.environ, process_id: int | None = None) -> float | None:
-    """Seconds within which the manager has to hear of this process again (sd_watchdog_enabled(3)); None: it need not.
+    """Returns the watchdog timeout of this process in seconds (sd_watchdog_enabled(3)); None if there is none.
 
     Args:
-        environment: `WATCHDOG_USEC` has them in microseconds, and `WATCHDOG_PID` says of which process they are.
-        process_id: That of this process.
+        environment: Contains `WATCHDOG_USEC`, the timeout in microseconds, and `WATCHDOG_PID`, the process id.
+        process_id: The id of this process.
     """
     of_process = environment.get("WATCHDOG_PID", "")
     microseconds = environment.get("WATCHDOG_USEC", "")
@@ -62,11 +62,11 @@ def watchdog_seconds(environment: Mapping[str, str] = os.environ, process_id: in
 
 
 def tell_alive(problems: Sequence[str], environment: Mapping[str, str] = os.environ) -> None:
-    """Says that the process does its work; a manager that does not hear it ends the process, and begins another.
+    """Sends the watchdog's keep-alive; without it, the manager restarts the process.
 
     Args:
-        problems: Why it does not, which is logged instead; none: it does.
-        environment: As `tell_service_manager` takes it.
+        problems: The problems for which the process makes no progress, which are logged instead; empty if it does.
+        environment: As for `tell_service_manager`.
     """
     if problems:
         _log.error("not alive: WATCHDOG=1 is not sent to the service manager", extra={"problems": list(problems)})
@@ -77,14 +77,14 @@ def tell_alive(problems: Sequence[str], environment: Mapping[str, str] = os.envi
 def keep_watchdog(
     problems: Callable[[], Sequence[str]], environment: Mapping[str, str] = os.environ
 ) -> Repeating | None:
-    """Tells the manager again and again, if it waits for that.
+    """Sends keep-alives at intervals, if the watchdog is enabled.
 
     Args:
-        problems: Finds out what `tell_alive` has to know.
-        environment: As `watchdog_seconds` and `tell_service_manager` take it.
+        problems: Returns the problems for `tell_alive`.
+        environment: As for `watchdog_seconds` and `tell_service_manager`.
 
     Returns:
-        What tells it, in a thread that has begun; None where the manager does not wait.
+        The started thread; None if the watchdog is not enabled.
     """
     seconds = watchdog_seconds(environment)
     if seconds is None:

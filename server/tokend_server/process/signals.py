@@ -1,4 +1,4 @@
-"""Signals that end the process, also where it is the first one of a container."""
+"""Signals that end the process, even if it is PID 1 of a container."""
 
 import os
 import signal
@@ -14,10 +14,10 @@ _INTERVAL = 0.1
 
 
 def end_by(number: int) -> None:
-    """Has a signal end the process at once, as it does by default.
+    """Makes a signal end the process at once, as it does by default.
 
-    The first process of a container gets no signal that it has no handler for (pid_namespaces(7)): it would go on, and
-    be killed when the time of its stop is over.
+    PID 1 of a container gets no signals for which it has no handler (pid_namespaces(7)): it would continue, and be
+    killed after its grace period.
     """
     signal.signal(number, _end if os.getpid() == 1 else signal.SIG_DFL)
 

@@ -1,4 +1,4 @@
-"""Standard output and standard error that keep no thread waiting for whoever should read them."""
+"""Makes writes to standard output and standard error non-blocking."""
 
 import os
 import stat
@@ -9,22 +9,22 @@ _ALL = (0, OUTPUT, ERROR)
 
 
 def occupy() -> None:
-    """Puts /dev/null where a standard stream is closed.
+    """Opens /dev/null in place of closed standard streams.
 
-    Else the next file to be opened would take its number, the database for one, and be written to as a log.
+    Otherwise the next opened file, such as the database, would get its number, and the log would be written to it.
     """
     for descriptor in _ALL:
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest free number is taken (open(2)), which is this one.
+            # open(2) uses the lowest free number, which is this one.
             os.open(os.devnull, os.O_RDWR)
 
 
 def never_wait(descriptor: int) -> None:
-    """Lets writes fail that a full pipe, socket or terminal would hold up; gRPC's own core writes there too.
+    """Makes writes fail that a full pipe, socket or terminal would block; gRPC's core writes there too.
 
-    Files are left alone, since this has no effect on them.
+    Files are not changed, because this has no effect on them.
     """
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISSOCK(mode):
@@ -34,10 +34,10 @@ def never_wait(descriptor: int) -> None:
 
 
 def _reopen(descriptor: int, *, is_terminal: bool) -> None:
-    # An opening of its own: the shell that shares a terminal must go on waiting.
+    # A separate open file description: the shell that shares a terminal must stay blocking.
     try:
         own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY)
-    except OSError:  # no /proc, or a pipe that another user has made
+    except OSError:  # no /proc, or a pipe of another user
         if not is_terminal:
             os.set_blocking(descriptor, False)
         return

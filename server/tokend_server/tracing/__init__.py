@@ -1,1 +1,1 @@
-"""OpenTelemetry traces of calls, where the environment and the `otel` extra ask for them."""
+"""OpenTelemetry traces of calls, if the `otel` extra is installed and the environment enables them."""

@@ -1,4 +1,4 @@
-"""What of a span may leave the process."""
+"""Removes secrets from spans before their export."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Status
 
-#: The attributes that are exported. Each has few values, or is an address or an id; none is a text of the caller's.
+#: The attributes that are exported. Each has few values, or is an address or an id; none is a text from the caller.
 EXPORTED_ATTRIBUTES = frozenset(
     {
         "aws.request_id",
@@ -27,13 +27,13 @@ EXPORTED_ATTRIBUTES = frozenset(
 
 
 class RedactingExporter(SpanExporter):
-    """Exports spans without what may hold a secret.
+    """Exports spans without data that may contain secrets.
 
-    Instrumentations record exceptions with their texts and tracebacks, and describe a failed call by its error's text.
-    These may repeat what a caller sent, so that only the kinds of failures are exported.
+    Instrumentations record exceptions with their texts and tracebacks, and a failed call with its error's text. These
+    may contain data from callers, so only the types of failures are exported.
 
     Args:
-        exporter: What exports the rest.
+        exporter: Exports the rest.
     """
 
     def __init__(self, exporter: SpanExporter) -> None:

@@ -1,7 +1,7 @@
-"""What is used of OpenTelemetry's instrumentation of gRPC beyond its interface: that it wraps a handler for all calls.
+"""The private interfaces of OpenTelemetry's gRPC instrumentation that tokend uses: one wrapper for all calls.
 
-It comes as an interceptor, which would wrap handlers for every call and lose what they say of their threads. Of the
-details of a call it reads the name of the method alone, so that one wrapping serves all calls of the method.
+The instrumentation is an interceptor, which would wrap handlers at every call and lose their thread pools. It reads
+only the name of the method from a call's details, so one wrapper can serve all calls of a method.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,13 @@ from tokend_server.library_parts import require
 
 
 class _CallDetails(NamedTuple):
-    """What the instrumentation reads of `grpc.HandlerCallDetails`."""
+    """The members of `grpc.HandlerCallDetails` that the instrumentation reads."""
 
     method: str
 
 
 def tracer_of_behaviors(provider: TracerProvider) -> Callable[[str, Callable[..., Any]], Callable[..., Any]]:
-    """Makes a function that wraps the behavior of a unary method, given with its SERVICE/METHOD, in spans."""
+    """Returns a function that wraps the behavior of a unary method, by its SERVICE/METHOD, in spans."""
     interceptor = server_interceptor(provider)  # type: ignore[no-untyped-call] # it has no types
 
     def traced(name: str, behavior: Callable[..., Any]) -> Callable[..., Any]:

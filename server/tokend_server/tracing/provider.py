@@ -1,4 +1,4 @@
-"""OpenTelemetry's SDK as the standard's environment variables ask for it."""
+"""Configures OpenTelemetry's SDK by its standard environment variables."""
 
 import logging
 import threading
@@ -16,24 +16,24 @@ from tokend_server.tracing.spans import current_trace_id, spans_of, tracing_call
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that a stopping service waits for a collector.
+#: Seconds that the service waits for a collector when it stops.
 _LONGEST_FLUSH = 5.0
 
-#: What chooses the protocol of `otlp`, the first that is set: for traces alone, for all signals.
+#: The variables with the protocol of `otlp`, in order: for traces, for all signals.
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
 _EXPORTERS_BY_PROTOCOL = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
 
 
 def start_tracing(environment: Mapping[str, str], *, aws: bool) -> Tracing:
-    """Begins to trace; sampler, limits, batches and the exporters' own settings are read by the SDK.
+    """Starts tracing; the SDK reads sampler, limits, batches and the exporters' own settings.
 
     Args:
-        environment: Where exporters are chosen.
+        environment: The environment with the names of exporters.
         aws: Whether the calls to AWS are traced too.
 
     Raises:
-        ConfigError: An exporter, or a limit, cannot be had.
+        ConfigError: An exporter or a limit cannot be used.
     """
     exporters = [_exporter(name) for name in _exporter_names(environment)]
     try:
@@ -50,7 +50,7 @@ def start_tracing(environment: Mapping[str, str], *, aws: bool) -> Tracing:
 
 
 def _exporter_names(environment: Mapping[str, str]) -> Iterator[str]:
-    """The names under which exporters are registered."""
+    """Yields the names under which exporters are registered."""
     for name in (environment.get("OTEL_TRACES_EXPORTER") or "otlp").split(","):
         if name.strip() != "otlp":
             yield name.strip()
@@ -58,7 +58,7 @@ def _exporter_names(environment: Mapping[str, str]) -> Iterator[str]:
         variable = next(filter(environment.get, _PROTOCOLS), _PROTOCOLS[-1])
         protocol = (environment.get(variable) or "grpc").strip()
         if protocol not in _EXPORTERS_BY_PROTOCOL:
-            raise ConfigError([f"{variable}: {protocol!r} is none of {[*_EXPORTERS_BY_PROTOCOL]}"])
+            raise ConfigError([f"{variable}: {protocol!r} is not one of {[*_EXPORTERS_BY_PROTOCOL]}"])
         yield _EXPORTERS_BY_PROTOCOL[protocol]
 
 
@@ -74,12 +74,12 @@ def _exporter(name: str) -> SpanExporter:
 
 
 def _provider(exporters: Iterable[SpanExporter]) -> TracerProvider:
-    """The SDK with these exporters.
+    """Returns the SDK's provider with these exporters.
 
     Raises:
-        ValueError: A variable that it reads asks for what cannot be.
+        ValueError: A variable has an invalid value.
     """
-    # At the interpreter's exit it would wait for a collector without a limit of ours.
+    # At the interpreter's exit it would wait for a collector without a timeout of tokend.
     provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
     for exporter in exporters:
         provider.add_span_processor(BatchSpanProcessor(RedactingExporter(exporter)))
@@ -88,13 +88,13 @@ def _provider(exporters: Iterable[SpanExporter]) -> TracerProvider:
 
 def _resource() -> Resource:
     given = Resource({SERVICE_VERSION: version("tokend-server")}).merge(Resource.create())
-    # What the SDK puts where neither OTEL_SERVICE_NAME nor OTEL_RESOURCE_ATTRIBUTES names the service.
+    # The SDK's default if neither OTEL_SERVICE_NAME nor OTEL_RESOURCE_ATTRIBUTES has a service name.
     nameless = str(given.attributes[SERVICE_NAME]).startswith("unknown_service")
     return given.merge(Resource({SERVICE_NAME: "tokend"})) if nameless else given
 
 
 def _trace_aws(provider: TracerProvider) -> Callable[[], None]:
-    """Traces boto3's calls, and returns what ends that."""
+    """Traces boto3's calls, and returns a function that stops this."""
     from opentelemetry.instrumentation.botocore import BotocoreInstrumentor  # noqa: PLC0415 - only what is configured
 
     instrumentor = BotocoreInstrumentor()  # type: ignore[no-untyped-call] # it has no types
@@ -104,9 +104,9 @@ def _trace_aws(provider: TracerProvider) -> Callable[[], None]:
 
 
 def _shut_down(provider: TracerProvider) -> None:
-    """Exports what is left, but does not wait long for a collector that does not answer."""
+    """Exports the remaining spans, and waits only for a short time for a collector that does not answer."""
     ending = threading.Thread(target=provider.shutdown, name="tracing-stop", daemon=True)
     ending.start()
     ending.join(_LONGEST_FLUSH)
     if ending.is_alive():
-        _log.warning("the collector does not take the last spans", extra={"waited_seconds": _LONGEST_FLUSH})
+        _log.warning("the collector does not accept the last spans", extra={"waited_seconds": _LONGEST_FLUSH})

@@ -13,12 +13,12 @@ from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 from tokend_server.rpc.tracing import Span
 from tokend_server.tracing.opentelemetry_internals import tracer_of_behaviors
 
-#: Health and reflection: there is nothing to learn from their spans, and many to pay for.
+#: Health and reflection: their spans are many and of no use.
 _UNTRACED = "grpc."
 
 
 def tracing_calls(provider: TracerProvider) -> Layer:
-    """A layer that makes a span of each call of a unary method."""
+    """Returns a layer that makes a span for each call of a unary method."""
     traced = tracer_of_behaviors(provider)
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
@@ -30,7 +30,7 @@ def tracing_calls(provider: TracerProvider) -> Layer:
 
 
 def spans_of(provider: TracerProvider) -> Span:
-    """What makes spans of calls that are none of gRPC's, with the attributes of OpenTelemetry's conventions for RPC."""
+    """Returns a function that makes spans of calls without gRPC, by OpenTelemetry's semantic conventions for RPC."""
     tracer = provider.get_tracer(__name__)
 
     @contextmanager
@@ -44,13 +44,13 @@ def spans_of(provider: TracerProvider) -> Span:
 
 
 def current_trace_id() -> str | None:
-    """The trace that the current span belongs to, as 32 hexadecimal digits."""
+    """Returns the id of the current span's trace, as 32 hexadecimal digits."""
     context = get_current_span().get_span_context()
     return format_trace_id(context.trace_id) if context.is_valid else None
 
 
 def _telling_code(behavior: Behavior) -> Behavior:
-    """Says the code of a failed call once more, since the instrumentation does not look into `abort_with_status`."""
+    """Sets the code of a failed call again, because the instrumentation ignores `abort_with_status`."""
 
     @wraps(behavior)
     def telling(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it

@@ -1,4 +1,4 @@
-"""Whether calls are traced: that is up to the `otel` extra and to OpenTelemetry's own environment variables."""
+"""Starts tracing, depending on the `otel` extra and on OpenTelemetry's own environment variables."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -8,19 +8,19 @@ from tokend_server.rpc.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 
-#: Any of them asks for traces where `OTEL_TRACES_EXPORTER` does not say.
+#: Any of them enables traces if `OTEL_TRACES_EXPORTER` is not set.
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
 def start(environment: Mapping[str, str], *, aws: bool) -> Tracing:
-    """Begins to trace, if the environment asks for it and the extra is installed.
+    """Starts tracing, if the environment enables it and the extra is installed.
 
     Args:
-        environment: The environment of the process, where the SDK looks up the rest.
+        environment: The environment of the process, from which the SDK reads the rest.
         aws: Whether the calls to AWS are traced too.
 
     Raises:
-        ConfigError: A variable asks for what cannot be had.
+        ConfigError: A variable has a value that cannot be used.
     """
     if not _is_wanted(environment):
         return Tracing()
@@ -29,15 +29,15 @@ def start(environment: Mapping[str, str], *, aws: bool) -> Tracing:
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("opentelemetry"):
             raise
-        _log.warning("the environment asks for traces, but tokend-server was installed without its extra `otel`")
+        _log.warning("the environment enables traces, but tokend-server was installed without its extra `otel`")
         return Tracing()
-    except ValueError as error:  # a propagator is looked for when it is loaded
+    except ValueError as error:  # a propagator is looked up at import
         raise ConfigError([f"OpenTelemetry: {error}"]) from error
     return start_tracing(environment, aws=aws)
 
 
 def tracing_problems(environment: Mapping[str, str]) -> Sequence[str]:
-    """What the environment asks for of traces and cannot be had, for which a service would not start."""
+    """Returns the problems of the environment's settings of traces, with which the service would not start."""
     try:
         start(environment, aws=False).stop()
     except ConfigError as error:

@@ -1,1 +1,1 @@
-"""HTTP/1.1 listeners: the issuer's documents, metrics and probes, within bounds that hold whatever clients do."""
+"""HTTP/1.1 listeners for the issuer's documents, metrics and probes, with limits that no client can exceed."""

@@ -1,4 +1,4 @@
-"""Takes the connections of a listening socket, also when there are no descriptors left."""
+"""Accepts the connections of a listening socket, even if there are no free descriptors."""
 
 import asyncio
 import errno
@@ -12,41 +12,41 @@ from typing import TypedDict
 
 from tokend_server.web.tls import FollowingContext
 
-#: What says that the process, or the machine, can open nothing more (accept(2)).
+#: Errors that mean that the process or the machine has no free descriptors or memory (accept(2)).
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
-#: Seconds until connections are taken again, and between two warnings.
+#: Seconds until connections are accepted again, and between two warnings.
 _PAUSE, _WARNING_SECONDS = 1.0, 60.0
 
 _log = logging.getLogger(__name__)
 
 
 class _Handshake(TypedDict, total=False):
-    """What asyncio has to know of a handshake."""
+    """The parameters of a handshake for asyncio."""
 
     ssl: ssl.SSLContext
     ssl_handshake_timeout: float
 
 
 class Acceptor:
-    """Takes connections in turns of a few, so that those accepted earlier are read from.
+    """Accepts connections in small batches, so that earlier connections are read in between.
 
-    asyncio's own server logs a traceback for each connection that it cannot have, thousands a second. This one keeps
-    a descriptor in hand: without any other, one connection at a time is still answered, such as a probe's.
+    asyncio's own server logs a traceback for each connection that it cannot accept, thousands a second. This one keeps
+    a spare descriptor: if there is no other, one connection at a time is still answered, such as a probe's.
 
-    A connection with TLS has its protocol after the handshake. Of those that shake hands there are not too many either:
-    a newcomer takes the place of the first of them.
+    A connection with TLS gets its protocol after the handshake. The number of handshakes is limited too: a new one
+    replaces the oldest.
 
     Args:
-        listening: The socket, which stays its owner's.
+        listening: The socket, which its owner closes.
         protocol: Makes the protocol of a connection.
-        at_once: How many connections are taken in a turn.
-        tls: TLS, if there is any.
-        most_handshakes: How many handshakes there may be at once.
-        handshake_timeout: Seconds that each may take.
+        at_once: The number of connections in a batch.
+        tls: The TLS context, if TLS is used.
+        most_handshakes: The maximum number of concurrent handshakes.
+        handshake_timeout: The timeout of a handshake in seconds.
     """
 
-    def __init__(  # noqa: PLR0913 - its bounds
+    def __init__(  # noqa: PLR0913 - its limits
         self,
         listening: socket.socket,
         protocol: Callable[[], asyncio.Protocol],
@@ -69,13 +69,13 @@ class Acceptor:
         self._retry: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begins to take connections."""
+        """Starts to accept connections."""
         self._listening.settimeout(0)
         self._keep_spare()
         self._loop.add_reader(self._listening, self._take)
 
     def stop(self) -> None:
-        """Takes no more."""
+        """Stops accepting connections."""
         self._loop.remove_reader(self._listening)
         if self._retry:
             self._retry.cancel()
@@ -109,14 +109,14 @@ class Acceptor:
 
     def _end_first_handshake(self) -> None:
         connection = self._beginning.pop(next(iter(self._beginning)))
-        with suppress(OSError):  # the client has gone meanwhile
-            connection.shutdown(socket.SHUT_RDWR)  # to cancel its task could leave the connection open
+        with suppress(OSError):  # the client has disconnected
+            connection.shutdown(socket.SHUT_RDWR)  # cancelling its task could leave the connection open
 
     def _has_begun(self, task: asyncio.Task[object]) -> None:
         self._beginning.pop(task, None)
         error = None if task.cancelled() else task.exception()
-        if error and not isinstance(error, OSError):  # which ends one connection, as failed handshakes do
-            _log.error("a connection could not begin", exc_info=error)
+        if error and not isinstance(error, OSError):  # OSErrors, such as failed handshakes, end only one connection
+            _log.error("a connection could not be started", exc_info=error)
 
     def _cannot(self, error: OSError) -> None:
         if self._loop.time() >= self._warn_at:

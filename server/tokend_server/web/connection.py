@@ -1,7 +1,7 @@
-"""One connection of an HTTP listener, and the bound on all of them.
+"""The connections of an HTTP listener, and their limits.
 
-There is one request at a time: while its answer is made or waits to be taken, nothing more is read. What is written
-here is what a client may make the server hold: one request, one answer, and the time that both may take.
+A connection handles one request at a time: while its response is created or sent, nothing more is read. This module
+defines what a client may make the server hold: one request, one response, and the time for both.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from typing import cast
 from tokend_server.web.message import Application, Request, Response
 from tokend_server.web.request_parser import RequestParser
 
-#: The most bytes that a client whose connection ends may still send before it is cut off.
+#: The maximum number of bytes that a client may send while its connection is being closed.
 _MAX_LATE_BYTES = 65_536
 
-#: Bytes that a connection with TLS may have to send before nothing more is read: tickets and the end of a record, while
-#: asyncio reads and writes for TLS in one and would do neither.
+#: The bytes in the write buffer above which a connection with TLS is not read: session tickets and the end of a record
+#: must fit, because asyncio couples reads and writes of TLS and would otherwise do neither.
 _TLS_BUFFER = 16_384
 
-#: Wait for nothing: reset (socket(7), SO_LINGER).
+#: Reset the connection instead of waiting (socket(7), SO_LINGER).
 _NO_LINGERING = struct.pack("ii", 1, 0)
 
 _END = b"\r\n"
@@ -35,17 +35,17 @@ _log = logging.getLogger(__name__)
 
 
 class Connections:
-    """All connections of a listener, the one that has got nothing for longest first.
+    """The connections of a listener, ordered by the time since their last response.
 
-    A client that floods the listener cannot fill it: a newcomer takes the place of the first in line. One that has
-    just come, or has just been answered, is the last in line. Where all bodies together are too large, the connection
-    with the largest is dropped.
+    A client that floods the listener cannot fill it: a new connection replaces the first one. A connection that is new,
+    or has just been answered, is the last. If all bodies together are too large, the connection with the largest body
+    is dropped.
 
     Args:
-        most: How many there may be.
-        most_body_bytes: How many bytes of bodies there may be, of requests that are not answered yet.
-        patience: Seconds that each has, from its beginning or its last answer, to take that and send a whole request.
-            What it waits for the next answer is not the client's time.
+        most: The maximum number of connections.
+        most_body_bytes: The maximum size in bytes of all bodies of unanswered requests.
+        patience: Seconds from the start of a connection, or from its last response, within which the client must read
+            that response and send a whole request. The time until the next response does not count.
     """
 
     def __init__(self, most: int, most_body_bytes: int, patience: float) -> None:
@@ -59,7 +59,7 @@ class Connections:
         self._no_more.set()
 
     def admit(self, connection: "Connection") -> None:
-        """Takes in a newcomer."""
+        """Adds a new connection."""
         self.served(connection)
         if len(self._since) > self._most:
             self._drop(next(iter(self._since)))
@@ -77,14 +77,14 @@ class Connections:
         self._waiting.add(connection)
 
     def hold(self, connection: "Connection", body_bytes: int) -> None:
-        """Takes note of how much has come of a connection's body."""
+        """Records the number of bytes received of a connection's body."""
         self._body_bytes[connection] = body_bytes
         while sum(self._body_bytes.values()) > self._most_body_bytes:
             largest = max(self._body_bytes, key=self._body_bytes.__getitem__)
             self._drop(largest)
 
     def forget(self, connection: "Connection") -> None:
-        """Strikes out one that has ended."""
+        """Removes a connection that has ended."""
         self._waiting.discard(connection)
         self._body_bytes.pop(connection, None)
         self._since.pop(connection, None)
@@ -92,17 +92,17 @@ class Connections:
             self._no_more.set()
 
     async def drop_overdue(self) -> None:
-        """Drops each connection when its time is up; it is to be cancelled."""
+        """Drops each connection when its time has passed; runs until it is cancelled."""
         time = asyncio.get_running_loop().time
         while True:
             while (first := self._first_whose_time_runs()) and self._since[first] + self._patience <= time():
                 self._drop(first)
-            # Whoever comes or is served during the sleep is not overdue before its end.
+            # Connections that are added or served during the sleep are not overdue before its end.
             since = self._since[first] if first else time()
             await asyncio.sleep(since + self._patience - time())
 
     async def finish(self, seconds: float) -> None:
-        """Ends all connections, those that wait for an answer after it, and all of them when the seconds are over."""
+        """Closes all connections, those that wait for a response after it, but all of them after some seconds."""
         for connection in list(self._since):
             connection.finish()
         with suppress(TimeoutError):
@@ -120,12 +120,12 @@ class Connections:
 
 
 class Connection(asyncio.Protocol):
-    """Has an application answer the requests of a client.
+    """Handles the requests of a client with an application.
 
     Args:
-        application: What answers.
-        connections: Where to be counted.
-        date: The `date` header at this moment, with the end of its line.
+        application: Answers requests.
+        connections: The connections of the listener.
+        date: Returns the current `date` header with its line end.
     """
 
     def __init__(self, application: Application, connections: Connections, date: Callable[[], bytes]) -> None:
@@ -141,12 +141,12 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._parser.peer = _address(transport.get_extra_info("peername"))
-        # To know of any answer that is not taken at once, but not of what TLS has left to send of its handshake.
+        # To detect any response that is not sent at once, but not the rest of a TLS handshake.
         has_tls = transport.get_extra_info("ssl_object") is not None
         self._transport.set_write_buffer_limits(high=_TLS_BUFFER if has_tls else 0, low=0)
         self._connections.admit(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - all endings are alike
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason does not matter
         self._connections.forget(self)
 
     def pause_writing(self) -> None:
@@ -177,13 +177,13 @@ class Connection(asyncio.Protocol):
             self._transport.write(_CONTINUE)
 
     def finish(self) -> None:
-        """Ends the connection, after the answer if there is one to come."""
+        """Closes the connection, after the response if one is pending."""
         self._parser.is_last = True
         if not self._answering:
             self._transport.close()
 
     def drop(self) -> None:
-        """Ends the connection at once, and frees what the kernel has of an answer that is not taken."""
+        """Closes the connection at once, and frees the kernel's buffer of a response that is not read."""
         self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
         self._transport.abort()
 
@@ -219,11 +219,11 @@ class Connection(asyncio.Protocol):
         self._transport.write(head if self._parser.method == "HEAD" else head + response.body)
         self._connections.served(self)
         if self._parser.is_last:
-            # To close with unread data would reset the connection, and take the answer from the client.
+            # Closing with unread data would reset the connection, and the client would lose the response.
             self._ending = True
             try:
                 self._end_writing()
-            except OSError:  # the client has gone meanwhile
+            except OSError:  # the client has disconnected
                 self.drop()
                 return
         self._parser.start()
@@ -232,7 +232,7 @@ class Connection(asyncio.Protocol):
     def _end_writing(self) -> None:
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        else:  # TLS, which ends both ways at once, and waits for the client's word on it
+        else:  # TLS closes both directions at once, and waits for the client's confirmation
             self._transport.close()
 
     def _read_on(self) -> None:
@@ -241,5 +241,5 @@ class Connection(asyncio.Protocol):
 
 
 def _address(peer: tuple[str, int, *tuple[int, ...]] | None) -> str:
-    """The address of a peer, as `getpeername` gives it for IPv4 and IPv6; empty for one that has gone already."""
+    """Returns the address of a peer from `getpeername` for IPv4 and IPv6; empty if it has disconnected."""
     return peer[0].removeprefix("::ffff:") if peer else ""

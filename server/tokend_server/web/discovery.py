@@ -11,19 +11,19 @@ from tokend_server.model import KeySet, NoteFetch
 from tokend_server.web.message import Page, Request, Response
 from tokend_server.web.site import CORS_HEADERS
 
-#: Where the keys are: the customary path, and Cognito's own.
+#: The path of the keys: the usual one, which is also Cognito's.
 JWKS_PATH = "/.well-known/jwks.json"
 COGNITO_JWKS_PATH = "/.well-known/jwks_uri"
 DISCOVERY_PATH = "/.well-known/openid-configuration"
 
-#: Verifiers in browsers may read the keys too, and nothing may guess another type.
+#: Verifiers in browsers may read the keys too, and must not guess another type.
 _COMMON_HEADERS = {**CORS_HEADERS, "x-content-type-options": "nosniff"}
 
 _CLAIMS = ("sub", "aud", "amr", "iss", "exp", "iat")
 
 
 def discovery_document(issuer: str, algorithms: Sequence[str]) -> bytes:
-    """The provider metadata (OpenID Connect Discovery 1.0, section 3) of an issuer that has no login page.
+    """Returns the provider metadata (OpenID Connect Discovery 1.0, section 3) of an issuer without a login page.
 
     Args:
         issuer: The `iss` of its tokens.
@@ -47,29 +47,29 @@ def _unnoted(_keys: KeySet, _address: str, _user_agent: bytes) -> None:
 def issuer_pages(
     issuer: str, algorithms: Sequence[str], key_set: Callable[[], KeySet], note_fetch: NoteFetch = _unnoted
 ) -> dict[str, Page]:
-    """What the issuer listener shows, by path, below the path of the issuer's URL.
+    """Returns the pages of the issuer listener by path, below the path of the issuer's URL.
 
     Args:
         issuer: The `iss` of its tokens.
         algorithms: What it signs with.
-        key_set: The keys to publish at this moment.
-        note_fetch: Called for each client that is given the keys, or shows that it has them, with its address and
-            its user agent as it was sent. No header is trusted to name another address.
+        key_set: Returns the current keys.
+        note_fetch: Called for each client that gets the keys, or proves that it has them, with its address and its user
+            agent as sent. No header with another address is trusted.
     """
     document = discovery_document(issuer, algorithms)
     discovery = _Published(key_set, lambda _keys: document)
     jwks = _Published(key_set, lambda keys: keys.jwks, note_fetch)
-    base = unquote(urlsplit(issuer).path)  # as the path of a request is
+    base = unquote(urlsplit(issuer).path)  # like the path of a request
     return {base + DISCOVERY_PATH: discovery, base + JWKS_PATH: jwks, base + COGNITO_JWKS_PATH: jwks}
 
 
 class _Published:
-    """A document that is kept by those who read it for as long as the keys say, rendered once for all keys.
+    """A document that clients may cache as long as the keys allow, rendered once for each key set.
 
     Args:
-        key_set: The keys at this moment: the same object until they change.
-        document_of: The document that goes with the keys.
-        note_fetch: As of `issuer_pages`.
+        key_set: Returns the current keys: the same object until they change.
+        document_of: Returns the document for the keys.
+        note_fetch: As in `issuer_pages`.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class _Published:
         if keys is not self._keys:
             self._render(keys)
         held = _entity_tags(request.headers.get(b"if-none-match", b""))
-        if b"*" in held:  # which says nothing of what the client has
+        if b"*" in held:  # it does not show which keys the client has
             return self._not_modified
         if request.method == "GET":
             self._note_fetch(keys, request.peer, request.headers.get(b"user-agent", b""))
@@ -109,10 +109,10 @@ class _Published:
 
 
 def _entity_tag(document: bytes) -> str:
-    """A strong entity tag (RFC 9110, section 8.8.3)."""
+    """Returns a strong entity tag (RFC 9110, section 8.8.3)."""
     return f'"{base64.urlsafe_b64encode(hashlib.sha256(document).digest()[:18]).decode()}"'
 
 
 def _entity_tags(held: bytes) -> list[bytes]:
-    """The tags of an `if-none-match`, to be compared weakly (RFC 9110, section 13.1.2)."""
+    """Returns the tags in an `if-none-match`, for weak comparison (RFC 9110, section 13.1.2)."""
     return [tag.strip().removeprefix(b"W/") for tag in held.split(b",")] if held else []

@@ -1,4 +1,4 @@
-"""HTTP/1.1 listeners, each in a thread of its own; server/decisions/http-stack.md says why they are tokend's own."""
+"""HTTP/1.1 listeners, each in its own thread; server/decisions/http-stack.md explains why they are tokend's own."""
 
 import asyncio
 import socket
@@ -14,26 +14,26 @@ from tokend_server.web.connection import Connection, Connections
 from tokend_server.web.message import Application
 from tokend_server.web.tls import FollowingContext
 
-#: Connections that the kernel keeps until they are accepted.
+#: The number of connections in the kernel's accept queue.
 _BACKLOG = 1024
 
-#: Connections that are accepted before those accepted earlier are read from. A newcomer is read from within three
-#: such turns, so that many have to be fewer than there may be connections.
+#: The number of connections that are accepted before earlier ones are read. A new connection is read within three such
+#: batches, which together must be less than the maximum number of connections.
 _ACCEPTED_AT_ONCE = 32
 
-#: Seconds that requests in flight have to finish when the listener stops.
+#: Seconds for requests in flight to finish when the listener stops.
 _SHUTDOWN_TIMEOUT = 5.0
 
 
 class BoundAddress:
-    """An address that is taken before anything is served on it, so that its port is known.
+    """An address that is bound before it is served, so that its port is known.
 
     Args:
-        setting: The setting that it comes from, for the error.
-        address: HOST:PORT; port 0 takes a free one.
+        setting: The setting with the address, for the error.
+        address: HOST:PORT; port 0 selects a free port.
 
     Raises:
-        ConfigError: The address cannot be listened on.
+        ConfigError: The process cannot listen on the address.
     """
 
     def __init__(self, setting: str, address: str) -> None:
@@ -41,27 +41,27 @@ class BoundAddress:
         self.address = with_port(address, self.sockets[0].getsockname()[1])
 
     def close(self) -> None:
-        """Gives the address up."""
+        """Releases the address."""
         for each in self.sockets:
             each.close()
 
 
 class HttpListener:
-    """Serves an application on a bound address until it is stopped, in a thread of its own.
+    """Serves an application on a bound address, in its own thread, until it is stopped.
 
     Args:
-        bound: Where.
-        application: What answers.
-        clock: What dates the answers.
-        patience: Seconds that a client has, from connecting or from its last answer, to take that and send a whole
-            request. It is the timeout of headers, of slow reading and of idle connections at once.
-        most_connections: How many there may be; one more takes the place of the one that has got nothing for longest.
-        most_body_bytes: How many bytes of bodies there may be, of all requests together; beyond it the connection with
-            the largest is dropped.
-        tls: TLS, if there is any.
+        bound: The address.
+        application: Answers requests.
+        clock: Dates responses.
+        patience: Seconds from the start of a connection, or from its last response, within which the client must read
+            that response and send a whole request. It is the timeout of headers, of slow reads and of idle connections.
+        most_connections: The maximum number of connections; a further one replaces the longest idle one.
+        most_body_bytes: The maximum size in bytes of all requests' bodies; above it the connection with the largest
+            body is dropped.
+        tls: The TLS context, if TLS is used.
     """
 
-    def __init__(  # noqa: PLR0913 - its bounds
+    def __init__(  # noqa: PLR0913 - its limits
         self,
         bound: BoundAddress,
         application: Application,
@@ -84,12 +84,12 @@ class HttpListener:
         self._thread = threading.Thread(target=self._run, name=f"http {bound.address}", daemon=True)
 
     def start(self) -> Self:
-        """Begins to serve; the socket already accepts connections."""
+        """Starts to serve; the kernel already accepts connections."""
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Finishes the requests in flight and ends the thread."""
+        """Finishes the requests in flight and stops the thread."""
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
 
@@ -123,7 +123,7 @@ class HttpListener:
 
 
 def _date_header(clock: Clock) -> Callable[[], bytes]:
-    """Renders the `date` header (RFC 9110, section 6.6.1), once a second at most."""
+    """Returns a function that renders the `date` header (RFC 9110, section 6.6.1), at most once a second."""
     rendered = (0, b"")
 
     def date() -> bytes:

@@ -1,11 +1,11 @@
-"""What HTTP listeners are asked and what they answer."""
+"""The requests and responses of HTTP listeners."""
 
 from asyncio import Future
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple, Protocol, TypeAlias
 
-#: The statuses whose answers have no body, nor a length of one (RFC 9110, section 8.6).
+#: The statuses whose responses have no body and no content length (RFC 9110, section 8.6).
 _BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
@@ -15,10 +15,10 @@ class Request(NamedTuple):
     Attributes:
         path: The path, percent-decoded.
         headers: The values by name in lower case; those of a repeated name are joined by commas.
-        method: As it was sent; names of methods are case-sensitive.
-        target: The path with its query, as they were sent, without a host before them.
-        body: Empty where there is none.
-        peer: The address that it came from, without the port.
+        method: The method as sent; names of methods are case-sensitive.
+        target: The path and the query as sent, without a host.
+        body: The body; empty if there is none.
+        peer: The address of the client, without the port.
     """
 
     path: str
@@ -30,11 +30,11 @@ class Request(NamedTuple):
 
 
 class Response:
-    """An answer, which is rendered once however often it is sent.
+    """A response, which is rendered once and can be sent several times.
 
     Attributes:
-        head: The status line and the headers, each with the end of its line; more headers may follow.
-        body: What follows the headers, unless the request was HEAD.
+        head: The status line and the headers, each with its line end; more headers may follow.
+        body: The body, which is not sent for HEAD.
     """
 
     __slots__ = ("body", "head")
@@ -47,16 +47,16 @@ class Response:
         self.body = body
 
 
-#: Answers at once, or later if that takes long; it is called on the listener's own thread, and must not block it.
+#: Returns a response, or a future if that takes long; it is called in the listener's thread and must not block.
 Page: TypeAlias = Callable[[Request], Response | Future[Response]]
 
 
 class Application(Protocol):
-    """What a listener serves.
+    """The application of a listener.
 
     Attributes:
-        methods: The methods that are answered; None answers all.
-        max_body_bytes: The size of the largest body that is read; 0 refuses every body.
+        methods: The allowed methods; None for all.
+        max_body_bytes: The maximum size of a body; 0 refuses all bodies.
         respond: Answers a request.
     """
 
@@ -67,16 +67,16 @@ class Application(Protocol):
     def respond(self) -> Page: ...
 
     def refuse(self, status: HTTPStatus, request: Request) -> Response:
-        """The answer to what is no request, to one that may not be made, or to one whose answer failed.
+        """Returns the response to a malformed or refused request, or to one whose response failed.
 
         Args:
-            status: Why.
-            request: As much as came of it, for the form of the answer; its body may be missing.
+            status: The reason.
+            request: The received part of the request, for the format of the response; its body may be missing.
         """
 
 
 def plain_text(text: str, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Response:
-    """An answer for people to read."""
+    """Returns a plain text response."""
     return Response(
         status, {"content-type": "text/plain; charset=utf-8", **headers}, text.encode(errors="backslashreplace")
     )

@@ -1,4 +1,4 @@
-"""Metrics and probes for those who operate the service."""
+"""The pages for metrics and probes."""
 
 from asyncio import Future
 from collections.abc import Callable
@@ -13,17 +13,17 @@ from tokend_server.web.shared_answer import SharedAnswer
 
 _OPENMETRICS = "application/openmetrics-text"
 
-#: Tells whether a probe passes, and what is wrong.
+#: Returns whether a probe passes, and the problems.
 _Probe: TypeAlias = Callable[[], tuple[bool, list[str]]]
 
 
 def ops_pages(registry: CollectorRegistry, ready: _Probe, alive: _Probe) -> dict[str, Page]:
-    """What the ops listener shows, by path.
+    """Returns the pages of the ops listener, by path.
 
     Args:
-        registry: The metrics to show.
-        ready: Finds out whether the service could serve a call now, and what keeps it from serving some or all.
-        alive: Tells at once whether the process does its work, and if not why.
+        registry: The metrics.
+        ready: Checks whether the service can serve calls now; returns the problems of some or all calls.
+        alive: Returns at once whether the process makes progress, and the problems if not.
     """
     return {
         "/metrics": _metrics(registry),
@@ -32,14 +32,14 @@ def ops_pages(registry: CollectorRegistry, ready: _Probe, alive: _Probe) -> dict
     }
 
 
-def _answer(passed: bool, problems: list[str]) -> Response:  # noqa: FBT001 - the two parts of a probe's outcome
+def _answer(passed: bool, problems: list[str]) -> Response:  # noqa: FBT001 - the two parts of a probe's result
     lines = ["ok", *problems] if passed else problems
     status = HTTPStatus.OK if passed else HTTPStatus.SERVICE_UNAVAILABLE
     return plain_text("".join(f"{line}\n" for line in lines), status)
 
 
 def _metrics(registry: CollectorRegistry) -> Page:
-    # Clients may name a version of their own in `accept`; only these two are made, so that all clients share them.
+    # Clients may request any version in `accept`; only these two are rendered, so that all clients share them.
     openmetrics = _encoded(registry, f"{_OPENMETRICS}; version=1.0.0")
     text = _encoded(registry, "text/plain")
 

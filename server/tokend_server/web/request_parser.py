@@ -1,4 +1,4 @@
-"""Reads the requests of a connection, within bounds: of a request there is never more in memory than they allow."""
+"""Parses the requests of a connection, with limits of the memory that a request may use."""
 
 import re
 from http import HTTPStatus
@@ -9,25 +9,25 @@ import httptools
 
 from tokend_server.web.message import Application, Request
 
-#: The most bytes of a request line with its headers.
+#: The maximum size of a request line with its headers, in bytes.
 MAX_HEAD_BYTES = 16_384
 
-#: What a Host header may hold (RFC 9110, section 7.2; RFC 3986, section 3.2.2); it need not name this server.
+#: The contents of a Host header (RFC 9110, section 7.2; RFC 3986, section 3.2.2); it need not be this server's host.
 _HOST = re.compile(rb"[\w.~%!$&'()*+,;=:\[\]-]*", re.ASCII)
 
-#: What stands before the path where a client takes the server for a proxy (RFC 9112, section 3.2.2).
+#: The part before the path if a client sends a request as to a proxy (RFC 9112, section 3.2.2).
 _AUTHORITY = re.compile(rb"\A[a-z][a-z0-9+.-]*://[^/?#]*/?", re.IGNORECASE)
 
-#: A whole request, the status of a refusal, or None where more has to come.
+#: A whole request, the status of a refusal, or None if the request is incomplete.
 Outcome: TypeAlias = Request | HTTPStatus | None
 
 
 class _SecondRequestError(Exception):
-    """A request has begun before the last one was answered."""
+    """Raised when a request starts before the previous one was answered."""
 
 
 class _Body:
-    """Takes what httptools calls for a body alone."""
+    """Receives httptools' callbacks for a body."""
 
     def __init__(self, request: "RequestParser") -> None:
         self.on_message_begin = request.on_body_begin
@@ -39,12 +39,12 @@ class RequestParser:
     """Parses with httptools; one request at a time.
 
     Args:
-        application: Says which methods and bodies there may be.
+        application: Defines the allowed methods and bodies.
 
     Attributes:
-        method: The method of the request, once its target is there.
-        is_last: Whether the connection has to end after the answer.
-        body: What has come of the body.
+        method: The method of the request, once its target has been received.
+        is_last: Whether the connection must be closed after the response.
+        body: The received part of the body.
         peer: The address of the client, once it is known.
     """
 
@@ -57,7 +57,7 @@ class RequestParser:
         self.start()
 
     def start(self) -> None:
-        """Begins with the next request."""
+        """Starts the next request."""
         self.method = ""
         self.body = bytearray()
         self._received = 0
@@ -70,7 +70,7 @@ class RequestParser:
         self._continued = False
 
     def feed(self, data: bytes) -> Outcome:
-        """Takes what has come of the request."""
+        """Parses received data of the request."""
         room = len(data) if self._has_head else MAX_HEAD_BYTES - self._received
         self._received += len(data)
         parsed = self._parse(data[:room])
@@ -83,15 +83,15 @@ class RequestParser:
         if self._refusal:
             return self._refusal
         if self._is_whole:
-            return self._request()  # whatever follows it
+            return self._request()  # data after it are ignored
         if not parsed:
             return HTTPStatus.BAD_REQUEST
-        # A body in chunks may come with much that is no body.
+        # A chunked body may have much data besides the body.
         too_large = self._received > MAX_HEAD_BYTES + self._max_body_bytes
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else None
 
     def has_to_continue(self) -> bool:
-        """Whether the client waits for leave to send the body (RFC 9110, section 10.1.1); true once for a request."""
+        """Returns whether the client expects a 100 response (RFC 9110, section 10.1.1); true once for a request."""
         if not self._has_head or self._continued:
             return False
         self._continued = True
@@ -99,10 +99,10 @@ class RequestParser:
 
     @property
     def head(self) -> Request:
-        """What has come of the request, but for its body; the path is empty where the target is none."""
+        """Returns the received part of the request without its body; the path is empty if the target is invalid."""
         return self._made(self._path() or b"", b"")
 
-    # What httptools calls.
+    # Callbacks of httptools.
 
     def on_message_begin(self) -> None:
         if self._has_head:
@@ -119,7 +119,7 @@ class RequestParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._has_head:
             return  # a trailer (RFC 9110, section 6.5.1)
-        name, value = name.lower(), value.strip(b" \t")  # llhttp leaves what follows a value (RFC 9110, section 5.5)
+        name, value = name.lower(), value.strip(b" \t")  # llhttp keeps trailing white space (RFC 9110, section 5.5)
         if name == b"host":
             self._hosts.append(value)
         self._headers[name] = b",".join((self._headers[name], value)) if name in self._headers else value
@@ -140,10 +140,10 @@ class RequestParser:
     def on_message_complete(self) -> None:
         self._is_whole = True
 
-    # What is made of it.
+    # Evaluation.
 
     def _parse(self, data: bytes) -> bool:
-        """Whether it could be parsed; after what cannot, the connection has no other request."""
+        """Returns whether the data could be parsed; if not, the connection has no further request."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as offered:
@@ -155,9 +155,9 @@ class RequestParser:
         return True
 
     def _parse_body(self, data: bytes) -> bool:
-        """Goes on where the client offers another protocol, which is passed over (RFC 9110, section 7.8).
+        """Continues after an offer of another protocol, which is ignored (RFC 9110, section 7.8).
 
-        httptools takes what follows the headers for that protocol, though a body of this one comes first.
+        httptools treats the data after the headers as that protocol's, although an HTTP/1.1 body comes first.
         """
         framing = next((name for name in (b"transfer-encoding", b"content-length") if name in self._headers), None)
         if framing is None or self.method == "CONNECT":
@@ -178,7 +178,7 @@ class RequestParser:
         return None if coding is None or coding.lower() == b"chunked" else HTTPStatus.NOT_IMPLEMENTED
 
     def _is_addressed(self) -> bool:
-        """Whether there is a Host header as there has to be (RFC 9112, section 3.2)."""
+        """Returns whether there is a valid Host header (RFC 9112, section 3.2)."""
         fewest = 0 if self._parser.get_http_version() == "1.0" else 1
         return fewest <= len(self._hosts) <= 1 and all(_HOST.fullmatch(host) for host in self._hosts)
 
@@ -187,7 +187,7 @@ class RequestParser:
         return HTTPStatus.BAD_REQUEST if path is None else self._made(path, bytes(self.body) if self.body else b"")
 
     def _path(self) -> bytes | None:
-        """The path of the target; None where the target is none."""
+        """Returns the path of the target; None if the target is invalid."""
         try:
             return httptools.parse_url(self._target).path or b""
         except httptools.HttpParserInvalidURLError:

@@ -1,4 +1,4 @@
-"""Answers that take a while to make, made for many at once."""
+"""Expensive responses that are shared between concurrent requests."""
 
 import asyncio
 import time
@@ -6,19 +6,19 @@ from collections.abc import Awaitable, Callable
 
 from tokend_server.web.message import Request, Response
 
-#: How long to rest after an answer, as a multiple of the CPU time that it took: a tenth of the interpreter is the most
-#: that a flood of requests can take from the calls.
+#: The pause after a response, as a multiple of its CPU time: a flood of requests can take at most a tenth of the
+#: interpreter from the calls.
 _REST = 9
 
 
 class SharedAnswer:
-    """A page whose answer is made in a thread, one at a time, for all who ask before it begins to be made.
+    """A page whose response is created in a thread, one at a time, for all requests that arrived before.
 
-    No answer is older than the question: whoever comes while one is made gets the next.
+    No response is older than its request: a request during the creation of a response gets the next one.
 
     Args:
-        make: Makes an answer; it may block.
-        sleep: Waits for so many seconds.
+        make: Creates a response; it may block.
+        sleep: Waits for a number of seconds.
     """
 
     def __init__(self, make: Callable[[], Response], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
@@ -28,7 +28,7 @@ class SharedAnswer:
         self._making: asyncio.Task[None] | None = None
 
     def __call__(self, _request: Request) -> asyncio.Future[Response]:
-        """The answer, when it is made."""
+        """Returns a future of the response."""
         if self._asked is None:
             self._asked = asyncio.get_running_loop().create_future()
         if self._making is None:
@@ -43,7 +43,7 @@ class SharedAnswer:
         self._making = None
 
     def _tell(self, asked: asyncio.Future[Response]) -> float:
-        """Makes the answer and gives it to those who asked; returns the seconds of CPU time that it took."""
+        """Creates a response and sets it as the result of the future; returns its CPU time in seconds."""
         tell = asked.get_loop().call_soon_threadsafe
         begin = time.thread_time()
         try:

@@ -1,4 +1,4 @@
-"""Pages that are only read, and what is answered where there is none."""
+"""Read-only pages, and the responses for unknown paths and methods."""
 
 from asyncio import Future
 from collections.abc import Mapping
@@ -6,12 +6,12 @@ from http import HTTPStatus
 
 from tokend_server.web.message import Page, Request, Response, plain_text
 
-#: What lets scripts of any web site read (Fetch Standard, section 3.3).
+#: The header that lets scripts of any web site read a response (Fetch Standard, section 3.3).
 CORS_HEADERS = {"access-control-allow-origin": "*"}
 
 _ALLOW = {"allow": "GET, HEAD"}
 
-#: For a day, any script may read with whatever headers it likes.
+#: For a day, scripts may read with any headers.
 _PREFLIGHT_HEADERS = {
     **CORS_HEADERS,
     **_ALLOW,
@@ -32,11 +32,11 @@ _REFUSALS: Mapping[HTTPStatus, Mapping[str, str]] = {
 
 
 class Site:
-    """An application that answers GET and HEAD, and OPTIONS where it is public.
+    """An application that answers GET and HEAD, and OPTIONS if it is public.
 
     Args:
-        pages: What is at which path.
-        public: Whether scripts of any web site may read the answers, refusals included.
+        pages: The pages by path.
+        public: Whether scripts of any web site may read the responses, including refusals.
     """
 
     max_body_bytes = 0
@@ -52,7 +52,7 @@ class Site:
         self._preflight = Response(HTTPStatus.NO_CONTENT, _PREFLIGHT_HEADERS)
 
     def respond(self, request: Request) -> Response | Future[Response]:
-        """The page at the path. OPTIONS is answered whatever the path, so that a script learns of a wrong one itself.
+        """Returns the page at the path. OPTIONS is answered for any path, so that a script can see a 404 itself.
 
         See the Fetch Standard, section 3.3.2.
         """

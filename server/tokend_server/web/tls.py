@@ -1,4 +1,4 @@
-"""TLS of HTTP listeners, by files that are followed."""
+"""TLS of HTTP listeners, with files that are reloaded."""
 
 import ssl
 from functools import partial
@@ -6,17 +6,17 @@ from typing import TypeAlias
 
 from tokend_server.tls_files import FollowedFiles, TlsFiles, TlsGauges, TlsMaterial
 
-#: What connections are made with; those that exist keep the certificate that they were shown.
+#: The context of new connections; existing ones keep their certificate.
 FollowingContext: TypeAlias = FollowedFiles[ssl.SSLContext]
 
 
 def following_context(files: TlsFiles, address: str, gauges: TlsGauges) -> FollowingContext:
-    """TLS 1.2 or later, with the files of a listener.
+    """Returns a context with TLS 1.2 or later and the files of a listener.
 
     Args:
         files: The files.
         address: The listener, for the log.
-        gauges: Where the state of the files is reported.
+        gauges: The metrics of the files.
 
     Raises:
         ValueError: The files cannot be used.
@@ -25,16 +25,16 @@ def following_context(files: TlsFiles, address: str, gauges: TlsGauges) -> Follo
 
 
 def _context(files: TlsFiles, material: TlsMaterial) -> ssl.SSLContext:
-    """What serves with the files.
+    """Returns a context with the files.
 
     Raises:
-        ValueError: They have changed since they were read, or OpenSSL does not take them.
+        ValueError: They have changed since they were read, or OpenSSL rejects them.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     try:
-        # OpenSSL takes a key from a file alone; it would ask the terminal for the password of an encrypted one.
+        # OpenSSL reads a key only from a file, and would ask the terminal for the password of an encrypted one.
         context.load_cert_chain(files.certificate, files.private_key, password="")
     except OSError as error:
         raise ValueError(f"{files.certificate}, {files.private_key}: {error.strerror or error}") from None
