@@ -12,7 +12,7 @@ from tokend.v1.error_reason_pb2 import ErrorReason
 
 CASES = load_cases()
 
-#: Reasons without a case, and why.
+#: Reasons without a case, with explanations.
 UNSENT = {
     "UNSPECIFIED": "is never sent",
     "CALLER_UNAUTHENTICATED": "belongs to the contract; this release does not send it",

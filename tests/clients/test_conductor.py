@@ -1,4 +1,4 @@
-"""The conductor does what the runners of the cases rely on."""
+"""The conductor's guarantees for the runners of the cases."""
 
 import json
 import urllib.error
@@ -24,7 +24,7 @@ Ask = Callable[..., Message]
 
 @pytest.fixture
 def ask(harness: Harness) -> Ask:
-    """Asks for a token of a pool, by a connection of its own."""
+    """Requests a token of a pool on a separate connection."""
     conduct(harness, "/reset")
 
     def ask_once(pool: str = "pool", user: str = "alice", timeout: float = PATIENCE) -> Message:

@@ -1,7 +1,7 @@
-"""The examples that need tokens all the time, while the replicas of tokend hang, die and are replaced.
+"""The examples that continually need tokens, while the replicas of tokend hang, die and are replaced.
 
-A caller may fail only where no valid token could be had: some seconds after the last replica has gone, when the tokens
-at hand have expired, and until two seconds after one is back.
+A caller may fail only if no valid token is available: some seconds after the end of the last replica, when the
+cached tokens have expired, until two seconds after a replica is back.
 """
 
 import json
@@ -27,8 +27,8 @@ from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProc
 CALLERS = 64
 TOKEN_SECONDS = 5
 OUTAGE_SECONDS = 8
-#: How long all tokens last without tokend: they are refreshed at a third of their life, within half a second, and
-#: handed out until a tenth of it is left.
+#: How long all tokens last without tokend: they are refreshed at a third of their lifetime, within half a second, and
+#: returned until a tenth of it is left.
 TOKENS_LAST = TOKEN_SECONDS * 0.9 - TOKEN_SECONDS / 3 - 0.5
 RECOVERY_SECONDS = 2
 
@@ -49,14 +49,14 @@ def go(directory: Path) -> Command:
 def java(directory: Path) -> Command:
     classpath = directory / "classpath"
     goals = ["test-compile", "dependency:build-classpath", f"-Dmdep.outputFile={classpath}"]
-    # Else all is compiled again that was packaged before: what it was compiled with lay elsewhere.
+    # Otherwise packaged code is compiled again, because the paths of its dependencies have changed.
     goals.append("-Dmaven.compiler.useIncrementalCompilation=false")
     run(["mvn", "-B", "-q", "-pl", "examples", "-am", *goals], CLIENTS / "java")
     classes = CLIENTS / "java" / "examples" / "target" / "test-classes"
     return ["java", *SHORT_LIVED_JVM, "-cp", f"{classes}:{classpath.read_text(encoding='utf-8')}", "example.Consumer"]
 
 
-#: How each example is built, and the tool without which it is left out.
+#: How each example is built, and its required tool.
 PROGRAMS: dict[str, tuple[str, Callable[[Path], Command]]] = {
     "python": ("python3", python),
     "go": ("go", go),
@@ -68,7 +68,7 @@ pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
 @dataclass(frozen=True)
 class Outage:
-    """When there was no replica, in seconds since the Unix epoch."""
+    """The time without a replica, in seconds since the Unix epoch."""
 
     begin: float
     end: float
@@ -78,7 +78,7 @@ class Outage:
 
 
 class Replicas:
-    """Two servers on one database, each always at its own address."""
+    """Two servers with one database, each with a fixed address."""
 
     def __init__(self, directory: Path) -> None:
         self._ports = free_ports(2)
@@ -116,7 +116,7 @@ signing_algorithm = "ES256"
         self._servers[number] = ServerProcess(self._configs[number])
 
     def replace(self, number: int) -> None:
-        """Ends it as a deployment does, and starts its successor."""
+        """Stops a server as in a deployment, and starts its successor."""
         self._servers[number].stop()
         self.start(number)
 
@@ -129,7 +129,7 @@ signing_algorithm = "ES256"
 
 @contextmanager
 def consuming(command: Command, replicas: Replicas) -> Iterator[Report]:
-    """Runs a consumer meanwhile; afterwards it is its report."""
+    """Runs a consumer during the block, and then contains its report."""
     arguments = [replicas.addresses, POOL_ID, DEVELOPER_PROVIDER, str(CALLERS), str(TOKEN_SECONDS)]
     report: Report = {}
     with subprocess.Popen([*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -144,7 +144,7 @@ def consuming(command: Command, replicas: Replicas) -> Iterator[Report]:
 
 
 def out_of_service(replicas: Replicas) -> list[Outage]:
-    """All that happens to the replicas; where both are gone, it is an outage."""
+    """Runs all events of the replicas, and returns the outages: the times when both were down."""
     wait = threading.Event().wait
     outages = []
 
@@ -181,7 +181,7 @@ def out_of_service(replicas: Replicas) -> list[Outage]:
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Report], list[Outage]]:
-    """The reports of all consumers, which run at once, and the outages that they had."""
+    """The reports of all consumers, which run concurrently, and the outages."""
     directory = tmp_path_factory.mktemp("consumers")
     commands = {name: build(directory) for name, (tool, build) in PROGRAMS.items() if shutil.which(tool)}
     with ExitStack() as undo:

@@ -10,7 +10,7 @@ from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, need, run
 
 CLIENT = ROOT / "clients" / "go"
 
-#: The client's module and those of programs that use it.
+#: The client's module and the modules of programs that use it.
 MODULES = sorted(path.parent for top in ("clients", "tests") for path in (ROOT / top).rglob("go.mod"))
 
 each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
@@ -25,7 +25,7 @@ def go() -> str:
 
 @each_module
 def test_vet(go: str, module: Path) -> None:
-    """Nothing newer than the Go that the module names is used, among others."""
+    """Checks, among others, that nothing newer than the module's Go version is used."""
     run([go, "vet", "./..."], module)
 
 

@@ -1,4 +1,4 @@
-"""clients/go/README.md: an empty module takes the client in each of the ways that the page tells, and gets a token."""
+"""clients/go/README.md: an empty module installs the client in each of the page's ways, and gets a token."""
 
 import hashlib
 import json
@@ -38,12 +38,12 @@ pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
 @dataclass(frozen=True)
 class Consumer:
-    """An empty module beside a checkout of this repository.
+    """An empty module next to a checkout of this repository.
 
     Attributes:
-        directory: Where it is.
-        environment: What its commands run with.
-        version: The version that it takes; the page's, where a version of that name may come into the cache of modules.
+        directory: Its directory.
+        environment: The environment of its commands.
+        version: The version that it installs; the page's version, if it may be put into the module cache.
     """
 
     directory: Path
@@ -66,7 +66,7 @@ class Consumer:
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where a tokend takes calls that has the pool of the page."""
+    """The endpoint of a tokend with the page's pool."""
     with ServerProcess(write_config(tmp_path_factory.mktemp("served"), POOL)) as server:
         yield server.endpoint
 
@@ -98,7 +98,7 @@ def test_the_module_for_aws_is_published_beside_the_client(consumer: Consumer) -
     (consumer.directory / "main.go").write_text(
         'package main\n\nimport _ "tokend.internal/go/tokendaws"\n', encoding="utf-8"
     )
-    known = f"file://{_go_env('GOMODCACHE')}/cache/download"  # what others serve is there already
+    known = f"file://{_go_env('GOMODCACHE')}/cache/download"  # other modules are already there
     environment = {"GOPROXY": known, "GOSUMDB": "off", **_own_cache(consumer)}
     aside = Consumer(consumer.directory, {**consumer.environment, **environment})
     consumer.follow(PUBLISHING)
@@ -145,11 +145,11 @@ def test_from_the_repository(consumer: Consumer, tmp_path: Path) -> None:
 
 @contextmanager
 def own_version(consumer: Consumer) -> Iterator[Consumer]:
-    """The consumer with a version that no other content has, which does not stay in the machine's cache of modules."""
+    """The consumer with a unique version, which does not stay in the machine's module cache."""
     digest = hashlib.sha256()
     for path in sorted(CLIENT.rglob("*.go")):
         digest.update(path.read_bytes())
-    # The letter: a number that begins with 0 is no part of a version (Semantic Versioning 2.0.0, section 9).
+    # The letter: a version has no numbers with a leading zero (Semantic Versioning 2.0.0, section 9).
     version = f"{VERSION}-test.x{digest.hexdigest()[:12]}"
     try:
         yield Consumer(consumer.directory, {**consumer.environment, **_removable()}, version)
@@ -177,7 +177,7 @@ def git_daemon(directory: Path) -> Iterator[str]:
 
 @contextmanager
 def vanity_host(repository: str) -> Iterator[str]:
-    """A proxy that answers for every host with the page's tags, but for the repository, each at the page's place."""
+    """A proxy that serves the page's tags for every host, each at the page's path in the repository."""
     client, for_aws = (re.sub(r"https://\S+", repository, tag) for tag in TAGS)
 
     class Host(BaseHTTPRequestHandler):
@@ -188,7 +188,7 @@ def vanity_host(repository: str) -> Iterator[str]:
             self.wfile.write(f"<html><head>{tag}</head></html>".encode())
 
         def log_message(self, *_: object) -> None:
-            """Says nothing."""
+            """Logs nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Host) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -197,12 +197,12 @@ def vanity_host(repository: str) -> Iterator[str]:
 
 
 def _downloading(commands: str) -> str:
-    """The commands without what the module itself needs, which others serve."""
+    """Returns the commands without those for the module's dependencies, which are already available."""
     return commands.replace("go get", "go mod download")
 
 
 def _own_cache(consumer: Consumer) -> dict[str, str]:
-    """A cache of modules that ends with the test: a version of the page's may not come into the machine's."""
+    """A temporary module cache: the page's version must not be put into the machine's cache."""
     return {"GOMODCACHE": str(consumer.directory.parent / "cache"), **_removable()}
 
 

@@ -1,6 +1,6 @@
 """The Java client in its own toolchain, its tests, conformance cases and verifiers against the real server.
 
-What is published is taken from the same build, and used by a project that knows nothing but the steps of the README.
+The published artifacts are from the same build, and are used by a project that follows only the README.
 """
 
 import os
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
 @pytest.fixture(scope="module")
 def repository(harness: Harness, guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the README's step of publishing brings into a repository, after all tests have passed."""
+    """The repository after the README's publishing step, when all tests have passed."""
     need("javac", "the Java client")
     need("mvn", "the Java client")
     for report in _reports():
@@ -42,7 +42,7 @@ def repository(harness: Harness, guarded: Guarded, tmp_path_factory: pytest.Temp
     (publish,) = [step for step in blocks("sh") if "altDeploymentRepository" in step]
     words = shlex.split(publish.replace("\\\n", " ").replace(REPOSITORY_URL, directory.as_uri()))
     words.remove("-DskipTests")
-    # What were installed could be found without the repository.
+    # Installed artifacts would be found without the repository.
     run([*words, "-Dmaven.install.skip=true"], ROOT, harness.environment | guarded.environment)
     return directory / "tokend"
 
@@ -117,7 +117,7 @@ def assert_gets_a_token(arguments: list[str], project: Path) -> None:
 
 
 def as_a_module(program: str, jars: str, project: Path) -> list[str]:
-    """Compiles the program in a module that requires what the page says, and returns how Java runs it."""
+    """Compiles the program in a module with the page's requirements, and returns the command that runs it."""
     (needed,) = re.findall(r"requires\s`([a-z.]+)`\sbeside\s`tokend.client`", README)
     source = project / "module" / "first"
     source.mkdir(parents=True)
@@ -134,7 +134,7 @@ def blocks(language: str) -> list[str]:
 
 
 def managed(repository: Path) -> list[str]:
-    """The artifacts whose versions the BOM has."""
+    """Returns the artifacts in the BOM."""
     bom = ET.parse(file(repository, "tokend-bom", ".pom"))
     return [found.text or "" for found in bom.iterfind(f".//{POM}dependency/{POM}artifactId")]
 
@@ -175,7 +175,7 @@ def project_of(repository: Path) -> str:
 
 
 def first_token(harness: Harness) -> str:
-    """The README's first program, with the server, the pool and the provider of this test."""
+    """Returns the README's first program, with the server, the pool and the provider of this test."""
     (program,) = [block for block in blocks("java") if "class FirstToken" in block]
     for written, meant in {
         "127.0.0.1:50051": harness.endpoint,
@@ -188,7 +188,7 @@ def first_token(harness: Harness) -> str:
 
 
 def local_repository(directory: Path) -> Path:
-    """This machine's local repository but for what is tokend's, so that not everything has to be fetched again."""
+    """Returns a copy of this machine's local repository without tokend's artifacts, to reuse dependencies."""
     local = directory / "local"
     local.mkdir()
     for group in LOCAL_REPOSITORY.iterdir() if LOCAL_REPOSITORY.is_dir() else ():
@@ -202,7 +202,7 @@ def _reports() -> list[Path]:
 
 
 def _told(report: Path) -> str:
-    """The names of the tests in a Surefire report, but for those left out, and what the tests have printed."""
+    """Returns the names of the tests in a Surefire report, except skipped ones, and the output of the tests."""
     suite = ET.parse(report).getroot()
     names = [test.attrib["name"] for test in suite.iter("testcase") if test.find("skipped") is None]
     return " ".join(names + [printed.text or "" for printed in suite.iter("system-out")])

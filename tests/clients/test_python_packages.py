@@ -1,4 +1,4 @@
-"""The Python packages as teams get them: installed by README's commands, and with the oldest dependencies."""
+"""The Python packages for users: installed with README's commands, and with the oldest dependencies."""
 
 import os
 import re
@@ -22,7 +22,7 @@ SMOKE = Path(__file__).with_name("python_smoke.py")
 
 DISTRIBUTIONS = ("tokend_client", "tokend_proto", "tokend_server")
 
-#: What a service has by `tokend-client` alone. A team notices more than this.
+#: The distributions that `tokend-client` alone installs. More would burden its users.
 DEPENDENCIES = {
     *("googleapis-common-protos", "grpcio", "opentelemetry-api", "protobuf", "tokend-client", "tokend-proto"),
     "typing-extensions",
@@ -38,14 +38,14 @@ def run_block(number: int, dist: Path, directory: Path, environment: dict[str, s
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
-    """This process's, where nothing points to its own virtual environment."""
+    """Returns the environment of this process without references to its virtual environment."""
     need("uv", "the installation of the Python packages")
     return {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
 
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Path:
-    """The directory with what README builds."""
+    """The directory with the packages that README builds."""
     directory = tmp_path_factory.mktemp("packages") / "dist"
     run_block(0, directory, ROOT, environment)
     return directory

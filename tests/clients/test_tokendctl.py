@@ -1,4 +1,4 @@
-"""The installed tokendctl before a server that demands to know who calls."""
+"""The installed tokendctl with a server that requires authentication."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What is left out is reported: skipped with a reason, and failed in CI."""
+"""Tests without a toolchain are skipped with a reason, and fail in CI."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The clients declare the names that `clients/README.md` gives for their language."""
+"""The clients declare the names of their language in `clients/README.md`."""
 
 import ast
 import re

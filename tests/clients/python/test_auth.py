@@ -1,4 +1,4 @@
-"""The token on calls of other services: over real TLS, within this machine, and never in plaintext."""
+"""The token on calls to other services: over real TLS, within this machine, and never in plaintext."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ from tokend_client.testing import Failure, FakeTokendServer
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
-    """PEM of a key and of its certificate."""
+    """PEM of a key and its certificate."""
     files = write_certificate(tmp_path_factory.mktemp("tls"))
     return files.private_key_file.read_bytes(), files.certificate_file.read_bytes()
 
@@ -211,7 +211,7 @@ def intercepted(
 
 
 class Picky(BearerServer):
-    """Rejects the tokens that it has been given before."""
+    """Rejects tokens that it has received before."""
 
     def __call__(self, _request: bytes, context: grpc.ServicerContext) -> bytes:
         super().__call__(_request, context)

@@ -18,7 +18,7 @@ ROLE = "arn:aws:iam::123456789012:role/reader"
 
 @pytest.fixture
 def sts(aws_settings: pytest.MonkeyPatch) -> Iterator[WebIdentitySts]:
-    with WebIdentitySts(life=60) as running:  # so short that botocore comes back each time
+    with WebIdentitySts(life=60) as running:  # so short that botocore renews them each time
         aws_settings.setenv("AWS_ENDPOINT_URL_STS", running.url)
         yield running
 

@@ -1,4 +1,4 @@
-"""The client's own bearer token: sent as it is found at each call, never in plaintext elsewhere, and never shown."""
+"""The client's own bearer token: read again for each call, never sent elsewhere in plaintext, and never shown."""
 
 import traceback
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from tokend_client.testing import FakeTokendServer
 
 TOKEN = "a.b-c_d~e+f/g=="
 
-#: No token for its blank.
+#: Not a token, because of its space.
 MALFORMED = "s3cr3t t0k3n"
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "token"
-    path.write_text(f"{TOKEN}\r\n", encoding="utf-8-sig")  # as some editors write it
+    path.write_text(f"{TOKEN}\r\n", encoding="utf-8-sig")  # with a byte-order mark, as some editors write
     return path
 
 

@@ -1,4 +1,4 @@
-"""Which users a cache that is full keeps."""
+"""Evictions of a full cache."""
 
 from dataclasses import replace
 

@@ -91,7 +91,7 @@ def test_a_client_speaks_tls_and_trusts_the_certificates_of_the_system(
     with tls_server(certificate) as server, facade_type(server.address, plaintext=False) as facade:
         with pytest.raises(TokendError) as caught:
             facade.call("get_token", request=alice)
-        assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED  # it was reached: it is another service
+        assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED  # it was reached: the error is from another service
 
 
 def test_tls_that_meets_plaintext_says_so(
@@ -173,7 +173,7 @@ def test_a_caller_does_not_wait_for_interceptors_longer_than_it_wants(server: Fa
 
 
 class WaitsForTheCode(grpc.UnaryUnaryClientInterceptor):
-    """An interceptor as services have it, to count calls by their status."""
+    """An interceptor that counts calls by their status, like those of services."""
 
     def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: object

@@ -1,4 +1,4 @@
-"""Single calls: what a user of the client meets, with both clients."""
+"""Single calls with both clients, as seen by a user of the client."""
 
 import copy
 import math
@@ -44,7 +44,7 @@ LOGIN = "s3cret-login"
 
 CLIENTS_README = Path(__file__).parents[3] / "clients" / "README.md"
 
-#: The table of what a failure becomes downstream, and its rows that name reasons.
+#: The table of downstream codes, and its rows with reasons.
 TABLE = (
     CLIENTS_README.read_text(encoding="utf-8").split("## What a failure becomes downstream", 1)[1].split("\n## ", 1)[0]
 )
@@ -54,7 +54,7 @@ DOWNSTREAM = {
     for name in re.findall(r"`(\w+)`", names)
 }
 
-#: The fields of calls that need no users.
+#: The fields of calls that require no users.
 MERGE = {
     "identity_pool_id": "r:0",
     "developer_provider_name": "p",
@@ -87,7 +87,7 @@ def test_reasons_are_those_of_the_contract() -> None:
 
 
 def test_the_fake_knows_each_reason_as_the_service_does() -> None:
-    of_devices = {server_errors.InvalidIdentityPoolConfiguration}  # of an operation that the contract does not have
+    of_devices = {server_errors.InvalidIdentityPoolConfiguration}  # of an operation that is not in the contract
     called = {error: row for error, row in STATUS.items() if error.reason and error not in of_devices}
     service = {error.reason: (row.code, error.aws_error_code) for error, row in called.items()}
     internal = {"INTERNAL": (grpc.StatusCode.INTERNAL, None)}
@@ -168,7 +168,7 @@ def test_a_call_has_the_clients_deadline_if_its_caller_sets_none(
         with facade_type(scripted.endpoint, **settings) as facade:
             facade.call("unlink_developer_identity", **UNLINK)
             facade.call("merge_developer_identities", **MERGE)
-    # gRPC sends a deadline with two or three digits, rounded up. What may be made twice has half of it at first.
+    # gRPC sends a deadline with two or three digits, rounded up. Calls with a second attempt use half of it first.
     expected = [pytest.approx(3, abs=0.5), pytest.approx(1.5, abs=0.5), pytest.approx(50, abs=2)]
     assert scripted.times_remaining == [*expected, pytest.approx(25, abs=2)]
 
@@ -206,7 +206,7 @@ def test_of_many_calls_none_meets_a_hung_replica_only(
 ) -> None:
     users = [replace(alice, logins={server.developer_provider_name: f"u{number}"}) for number in range(40)]
     policy = CachingPolicy(refresh_timeout=10)
-    # So that nothing else leaves the hung replica.
+    # So that nothing else moves calls away from the hung replica.
     options = (*OPTIONS, ("grpc.http2.ping_timeout_ms", 60_000), ("grpc.keepalive_timeout_ms", 60_000))
     with (
         SilentProxy(server.endpoint) as hung,
@@ -286,7 +286,7 @@ def test_the_table_of_codes_downstream_has_no_other_reasons() -> None:
 
 
 def downstream_without_a_reason(code: grpc.StatusCode) -> str:
-    """What the rows of the table say; CANCELLED is the row of a caller that gives up its own call, not of a refresh."""
+    """The rows of the table; CANCELLED is the row of a caller that cancels its own call, not of a refresh."""
     for codes, becomes in re.findall(r"^\| without a reason: ([^|;]+).*? \| (.+?) \|$", TABLE, re.MULTILINE):
         if f"`{code.name}`" in codes:
             return code.name if becomes == "the same" else str(becomes).strip("`")

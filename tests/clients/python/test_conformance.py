@@ -13,7 +13,7 @@ from tests.clients.python.play import Player
 
 @pytest.fixture(scope="module")
 def served(request: pytest.FixtureRequest) -> Harness:
-    """The server that the environment names, or one of the module's own."""
+    """The server in the environment, or one for the module."""
     if "TOKEND_CASES" not in os.environ:
         harness: Harness = request.getfixturevalue("harness")
         return harness

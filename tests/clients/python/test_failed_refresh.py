@@ -12,7 +12,7 @@ from tests.fakes.clock import FakeClock
 from tokend_client import CachingPolicy, ErrorReason, TokenRequest
 from tokend_client.testing import Failure, FakeTokendServer
 
-#: Seconds; when the clocks of machines that are apart begin.
+#: The start of both clocks, in seconds, for machines whose clocks differ.
 EPOCH = 1_800_000_000.0
 
 
@@ -21,7 +21,7 @@ def test_a_failed_refresh_keeps_the_token_and_backs_off(
 ) -> None:
     old = warm(facade, alice, clock, UNTIL_REFRESH)
     server.fail(Failure(ErrorReason.INTERNAL))
-    # Each from the upper half of 1, 2, 4, 8 s.
+    # Each is from the upper half of 1, 2, 4, 8 s.
     for calls, (draw, delay) in enumerate([(0.0, 0.5), (0.5, 1.5), (0.0, 2.0), (0.999, 7.996)], 2):
         draws.next = draw
         assert facade.ask(alice) is old

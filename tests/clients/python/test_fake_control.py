@@ -1,4 +1,4 @@
-"""What a test asks of the fake alone: to fail, to wait, to count, and keys and times of its own."""
+"""The controls of the fake: failures, pauses, counts, keys and times."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

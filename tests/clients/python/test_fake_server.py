@@ -1,4 +1,4 @@
-"""The fake is a tokend in small: what is shown here of it is shown of the real one, too."""
+"""The fake behaves like tokend: these tests also run against the real server."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,12 +35,12 @@ class Tokend:
     """A service under test.
 
     Attributes:
-        client: A client of it.
+        client: A client of the service.
         pool: Its pool.
         provider: The pool's developer provider.
         issuer: The `iss` of its tokens.
         jwks: Its JWK Set as JSON.
-        algorithm: What signs its tokens.
+        algorithm: The signature algorithm of its tokens.
     """
 
     client: Client
@@ -107,7 +107,7 @@ def tokend(request: pytest.FixtureRequest) -> Tokend:
 
 
 def full_identities(error: TokendError) -> list[str]:
-    """Whose quota is spent, which the client leaves to those who look at the status."""
+    """Returns the subject of the quota violation, which is only in the status: the client does not expose it."""
     status = rpc_status.from_call(cast("grpc.Call", error.__cause__))
     quota = QuotaFailure()
     assert [detail for detail in status.details if detail.Unpack(quota)]

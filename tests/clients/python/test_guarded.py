@@ -1,4 +1,4 @@
-"""A server that demands to know who calls, and clients that tell it by a certificate or by a bearer token."""
+"""A server that requires authentication, and clients with a certificate or a bearer token."""
 
 import time
 from collections.abc import Iterator

@@ -15,7 +15,7 @@ from tokend_client.httpx_auth import AsyncHttpxTokenAuth, HttpxTokenAuth
 from tokend_client.requests_auth import RequestsTokenAuth
 from tokend_client.testing import Failure, FakeTokendServer
 
-#: Makes a request and follows redirects: the URL, the parts of a body if there is one, and whether it is a stream.
+#: Sends a request and follows redirects: the URL, the parts of the body if there is one, and whether it is a stream.
 Ask = Callable[..., int]
 
 

@@ -109,7 +109,7 @@ def refused(retry_delay: float | None = None) -> TokendError:
 
 
 def wait_after(failures: int, error: TokendError, freshness: Freshness, draw: float = 0.999_999) -> float:
-    """How long the back-off is after so many failures, to the hundredth of a second."""
+    """Returns the back-off after this many failures, rounded to a hundredth of a second."""
     chosen, backoff = policy(draw), Backoff()
     for _ in range(failures):
         backoff = backoff.after(error, chosen, 0)

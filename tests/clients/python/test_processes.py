@@ -1,4 +1,4 @@
-"""Clients in forked processes and in second event loops: an error that says what is wrong, and no waiting."""
+"""Clients in forked processes and in other event loops: a clear error, and no waiting."""
 
 import asyncio
 import os

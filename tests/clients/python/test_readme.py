@@ -1,4 +1,4 @@
-"""clients/python/README.md: every snippet is run as it stands, but for the port of the server."""
+"""clients/python/README.md: every snippet runs unchanged except for the server's port."""
 
 import asyncio
 import re
@@ -35,7 +35,7 @@ def snippets() -> list[str]:
 
 @pytest.fixture
 def names(server: FakeTokendServer) -> SimpleNamespace:
-    """What each snippet defines, after it has run; they run in order, each by itself."""
+    """The definitions of each snippet after its run; they run in order, each by itself."""
     defined: dict[str, Any] = {}
     for number, snippet in enumerate(snippets(), 1):
         namespace: dict[str, Any] = {"__name__": "readme"}
@@ -105,7 +105,7 @@ def test_an_asgi_application_knows_its_callers(names: SimpleNamespace, issuer: O
 
 @pytest.fixture
 def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificate:
-    """One that the system trusts."""
+    """A server whose certificate the system trusts."""
     made = write_certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(made.certificate_file))
     return made

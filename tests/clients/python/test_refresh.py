@@ -1,4 +1,4 @@
-"""When a token is kept and when it is refreshed, on a clock that only moves when told."""
+"""When a token is cached and when it is refreshed, with a clock that the test moves."""
 
 from dataclasses import replace
 

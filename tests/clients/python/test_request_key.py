@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokend_client import TokenRequest
 from tokend_client.request_key import Field, encode
 
-#: Few letters and short texts, so that parts of one request often look like parts of another.
+#: Few letters and short strings, so that parts of different requests are often equal.
 TEXTS = st.text(":,\0\x01nsdm1é日", max_size=3)
 MAPS = st.dictionaries(TEXTS, TEXTS, max_size=3)
 DURATIONS = st.none() | st.integers(0, 3).map(lambda seconds: timedelta(seconds=seconds))
@@ -30,7 +30,7 @@ def test_every_field_of_a_request_is_tested_here() -> None:
 
 
 def decoded(encoding: bytes) -> list[Field]:
-    """The values of which the encodings were put one after the other."""
+    """Returns the values whose encodings were concatenated."""
     values: list[Field] = []
     while encoding:
         tag, length = encoding[:1], int.from_bytes(encoding[1:9])

@@ -1,4 +1,4 @@
-"""What a client counts and logs."""
+"""The metrics and logs of a client."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ from tokend_client.testing import Failure, FakeTokendServer
 
 
 class Meters:
-    """A meter provider and what was counted with it."""
+    """A meter provider and its counts."""
 
     def __init__(self) -> None:
         self._reader = InMemoryMetricReader()
@@ -140,7 +140,7 @@ def test_a_log_that_hangs_holds_no_lock_of_a_source(
     logger = logging.getLogger("tokend_client")
     logger.addHandler(handler := Hangs())
     with ThreadPoolExecutor(2) as callers:
-        callers.submit(source.token)  # a refresh that fails at once is logged by this thread
+        callers.submit(source.token)  # this thread logs a refresh that fails at once
         try:
             assert logs.wait(30)
             assert callers.submit(source.token).result(20) is held

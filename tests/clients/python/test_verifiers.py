@@ -106,7 +106,7 @@ def test_an_altered_token_is_refused(service: Service, algorithm: str, verify: V
     parts = token(service, algorithm).split(".")
     content = bytearray(base64.urlsafe_b64decode(parts[part] + "=="))
     if part < 2:
-        # Still good JSON with the same meaning to a reader: only the signature can tell.
+        # Still valid JSON with the same meaning: only the signature detects the change.
         content = bytearray(content.replace(b"{", b"{ ", 1))
     else:
         content[len(content) // 2] ^= 1
@@ -116,7 +116,7 @@ def test_an_altered_token_is_refused(service: Service, algorithm: str, verify: V
 
 
 def test_a_token_of_another_audience_is_refused(service: Service, algorithm: str, verify: Verify) -> None:
-    # All pools of an algorithm share their keys, so nothing but `aud` tells it apart.
+    # All pools of an algorithm share their keys, so only `aud` distinguishes it.
     with pytest.raises(jwt.InvalidAudienceError):
         verify(token(service, algorithm, OTHER_POOLS[algorithm]))
 
@@ -129,7 +129,7 @@ def test_an_expired_token_is_refused(service: Service, directory: Path, algorith
 
 
 def test_a_token_of_another_issuer_is_refused(directory: Path, algorithm: str, verify: Verify) -> None:
-    # The keys are the same, so nothing but `iss` tells it apart.
+    # The keys are the same, so only `iss` distinguishes it.
     with serving(directory, issuer="http://127.0.0.1:1") as other:
         encoded = token(other, algorithm)
     with pytest.raises(jwt.InvalidIssuerError):

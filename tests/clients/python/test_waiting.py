@@ -1,4 +1,4 @@
-"""Callers that wait for a refresh, and refreshes that wait for their turn."""
+"""Callers that wait for a refresh, and queued refreshes."""
 
 import asyncio
 import time

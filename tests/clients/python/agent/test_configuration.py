@@ -1,4 +1,4 @@
-"""The configuration: what it may say, and all that is wrong with it at once."""
+"""The configuration: valid settings, and reports of all problems at once."""
 
 from collections.abc import Callable
 from pathlib import Path

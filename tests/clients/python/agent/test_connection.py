@@ -1,4 +1,4 @@
-"""The connection, while its files change."""
+"""The connection while its files change."""
 
 import logging
 import shutil
@@ -22,7 +22,7 @@ def made(directory: Path) -> Certificate:
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> tuple[Certificate, Certificate]:
-    """That of the server, and another one."""
+    """The server's certificate, and another one."""
     return made(tmp_path / "one"), made(tmp_path / "other")
 
 

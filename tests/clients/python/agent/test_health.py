@@ -1,4 +1,4 @@
-"""What the health server does with clients who take their time."""
+"""The health server with slow clients."""
 
 import select
 import socket
@@ -12,7 +12,7 @@ import pytest
 from tokend_client.agent.configuration import Health
 from tokend_client.agent.health import HealthServer
 
-#: More than are served at a time.
+#: More than the concurrent connections.
 CLIENTS = 20
 
 
@@ -39,7 +39,7 @@ def test_silent_clients_keep_nobody_waiting_for_long(server: HealthServer) -> No
 def test_a_byte_at_a_time_buys_no_time(server: HealthServer) -> None:
     with connected(server) as client:
         client.sendall(b"GET /livez HTTP/1.0\r\nx: ")
-        # A reset ends it as well as an end does.
+        # A reset ends it, too.
         with suppress(ConnectionError):
             while not select.select([client], [], [], 0.02)[0]:
                 client.sendall(b"x")

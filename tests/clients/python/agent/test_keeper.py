@@ -1,4 +1,4 @@
-"""One token's file, a step at a time, on a clock that the test moves."""
+"""One token's file, step by step, with a clock that the test moves."""
 
 import json
 import logging
@@ -282,7 +282,7 @@ def test_a_login_in_a_file_is_read_for_each_request(
 def test_a_wrong_clock_removes_no_token_that_is_valid(
     make_keeper: MakeKeeper, directory: Path, clock: FakeClock, server: FakeTokendServer
 ) -> None:
-    """The clock of the machine is an hour ahead; what cannot be written leaves the token before, by its age."""
+    """The machine's clock is an hour ahead. If a write fails, the previous token stays, by its age."""
     ahead = FakeClock(clock.now() + 3600, clock.monotonic())
     keeper = make_keeper(on=ahead, expired="remove")
     keeper.step()

@@ -1,4 +1,4 @@
-"""The agent's manifest for Kubernetes: its parts fit each other, and the agent takes its configuration."""
+"""The agent's manifest for Kubernetes: its parts match, and the agent accepts its configuration."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def settings(documents: dict[str, Any], tmp_path: Path) -> AgentSettings:
 
 @pytest.mark.parametrize("release", ["1.29", "1.33", "1.37"])
 def test_each_kubernetes_takes_it(documents: dict[str, Any], release: str) -> None:
-    """From the first one in which sidecars are there without being asked for."""
+    """The releases from the first one with sidecars enabled by default."""
     for each in documents.values():
         validate(each, release)
 
@@ -66,7 +66,7 @@ def test_the_program_reads_the_file_that_the_agent_writes(pod: Any, settings: Ag
     assert variables["AWS_WEB_IDENTITY_TOKEN_FILE"] == str(token.file)
     assert mounts(program)[directory]["readOnly"]
     assert mounts(program)[directory]["name"] == mounts(agent)[directory]["name"]
-    # Two users, and the volume's group: what it may read is what the mode says.
+    # Two users, and the volume's group: the mode decides what it may read.
     assert agent["securityContext"]["runAsUser"] != program["securityContext"]["runAsUser"]
     assert pod["securityContext"]["fsGroup"]
     assert token.mode == 0o640

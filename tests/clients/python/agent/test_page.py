@@ -1,4 +1,4 @@
-"""clients/python/tokend-agent.md says what the code does."""
+"""clients/python/tokend-agent.md matches the code."""
 
 import json
 import os
@@ -82,7 +82,7 @@ def test_the_first_commands_print_what_the_page_shows(tmp_path: Path, directory:
 
 
 def form(line: str) -> str:
-    """A line of the log without what differs each time."""
+    """Returns a line of the log without its variable parts."""
     return re.sub(r"(?<=127.0.0.1:)\d+|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", "…", line)
 
 

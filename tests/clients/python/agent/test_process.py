@@ -1,4 +1,4 @@
-"""tokend-agent as a process: signals, commands, health, and disks that are full or read-only."""
+"""tokend-agent as a process: signals, commands, health, and full or read-only disks."""
 
 import json
 import os
@@ -26,13 +26,13 @@ from tokend_client.testing import Failure, FakeTokendServer
 
 Toml = Callable[[dict[str, Any]], Path]
 
-#: Seconds for which tokens are valid whose next one is due soon.
+#: The lifetime in seconds of tokens whose refresh is due soon.
 SHORT = 3
 
 
 @pytest.fixture
 def server() -> Iterator[FakeTokendServer]:
-    """One on the machine's clock, as the agent is."""
+    """A server with the machine's clock, like the agent."""
     with FakeTokendServer(algorithm="ES256") as running:
         yield running
 
@@ -78,8 +78,8 @@ def test_it_ends_while_the_service_hangs(
     server.resume()
 
 
-#: A program that gets SIGTERM when it has just found that it has to wait: the last moment at which a handler that wakes
-#: up those who wait would find none.
+#: A program that receives SIGTERM just before it waits: the last moment at which a handler would find no waiting thread
+#: to wake.
 SIGNALLED_BEFORE_IT_WAITS = """
 import pathlib, signal, sys
 from tokend_client.agent.agent import Agent
@@ -107,7 +107,7 @@ def test_a_signal_between_the_last_look_and_the_wait_is_not_lost(
     assert ended.stdout == "ended\n"
 
 
-#: The agent, which gets a signal as soon as it asks for tokens.
+#: The agent, which receives a signal as soon as it requests tokens.
 SIGNALLED_WHEN_IT_BEGINS = """
 import signal, sys
 from tokend_client.agent import main
@@ -137,7 +137,7 @@ def test_a_signal_that_comes_when_it_begins_does_what_it_does_later(
         assert agent.process.wait(PATIENCE) == 0
 
 
-#: The agent, which gets SIGTERM while it is loaded.
+#: The agent, which receives SIGTERM while it is being loaded.
 SIGNALLED_WHILE_IT_IS_LOADED = """
 import os, signal, sys
 from tokend_client.agent import main
@@ -379,7 +379,7 @@ def test_systemd_is_told_when_it_is_ready_and_when_it_ends(
 
 @pytest.fixture
 def mount(tmp_path: Path) -> tuple[list[str], Path]:
-    """A command that runs another one where a small file system is mounted on a directory, and that directory."""
+    """A command that runs another one with a small file system mounted on a directory, and that directory."""
     directory = tmp_path / "mount"
     directory.mkdir()
     steps = f'mount -t tmpfs -o size=64k,mode=0755 tmpfs "{directory}" && exec "$@"'
@@ -427,7 +427,7 @@ def test_a_read_only_mount_is_told_and_no_trap(
         for option, text in (("ro", "the mount is read-only"), ("rw", "recovered")):
             enter = ["nsenter", "--user", "--mount", f"--target={agent.process.pid}", "--preserve-credentials"]
             remount = [*enter, "mount", "-o", f"remount,{option}", str(directory)]
-            # A file that is being written makes the mount busy.
+            # An open file makes the mount busy.
             assert any(subprocess.run(remount, check=False).returncode == 0 for _ in range(10))
             seen = agent.wait_for(text, after=seen)
         assert agent.end() == 0
@@ -444,7 +444,7 @@ def test_a_file_that_is_a_mount_itself_is_told(
         assert agent.end() == 0
 
 
-#: A program that forks once it has read a token, and reads it in each process again when its standard input ends.
+#: A program that reads a token, forks, and reads it again in each process when its standard input ends.
 FORKING_READER = """
 import os, sys, pathlib
 path = pathlib.Path(sys.argv[1])

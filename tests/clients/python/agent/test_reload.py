@@ -1,4 +1,4 @@
-"""SIGHUP: the agent goes on by another configuration, or by the one of before where that cannot be used."""
+"""SIGHUP: the agent uses the new configuration, or keeps the previous one if the new one is invalid."""
 
 import json
 import signal
@@ -23,7 +23,7 @@ Toml = Callable[[dict[str, Any]], Path]
 
 @pytest.fixture
 def server() -> Iterator[FakeTokendServer]:
-    """One on the machine's clock, as the agent is."""
+    """A server with the machine's clock, like the agent."""
     with FakeTokendServer(algorithm="ES256") as running:
         yield running
 

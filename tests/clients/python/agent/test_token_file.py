@@ -1,4 +1,4 @@
-"""The file itself: whole or as before, whatever the disk, the mount and other processes do."""
+"""The file itself: complete or unchanged, regardless of the disk, the mount and other processes."""
 
 import os
 import resource
@@ -46,7 +46,7 @@ def file_size_limit(size: int) -> Iterator[None]:
 def test_mode_and_content_are_there_before_the_name(
     directory: Path, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What stands under the name at the moment of each rename is done."""
+    """Records the file's content after each rename."""
     file = token_file(directory, layout=layout, mode="0640")
     seen = []
     rename = directories.rename
@@ -93,7 +93,7 @@ def test_a_reader_finds_a_whole_token_at_any_time(directory: Path, layout: str) 
             try:
                 found = (directory / "token").read_bytes()
             except OSError as error:
-                # A projected directory stays until the change after the next one, which a slow reader may see begin.
+                # A projected directory stays until the change after the next one, for slow readers.
                 if layout == "file" or begun == before:
                     torn.append(error)
             else:
@@ -246,7 +246,7 @@ def test_a_lock_that_was_deleted_is_made_once_more(directory: Path) -> None:
 
 
 def test_a_forked_child_does_not_keep_the_lock_of_a_parent_that_has_died(directory: Path) -> None:
-    """The parent of this test's child claims the file, forks and dies; its own child lives on."""
+    """A child process claims the file, forks and dies; its own child continues to run."""
     said, tell = os.pipe()
     end, ending = os.pipe()
     parent = os.fork()
@@ -308,7 +308,7 @@ def test_a_pipe_in_the_way_keeps_nobody_waiting(directory: Path) -> None:
 @each_layout
 @pytest.mark.parametrize("name", ["null", "stdout"])
 def test_no_token_takes_the_place_of_a_device_or_a_standard_stream(directory: Path, layout: str, name: str) -> None:
-    os.mknod(directory / "null", stat.S_IFCHR | 0o600, os.makedev(0, 0))  # the one that needs no rights
+    os.mknod(directory / "null", stat.S_IFCHR | 0o600, os.makedev(0, 0))  # the only one that needs no privileges
     (directory / "stdout").symlink_to("/proc/self/fd/1")
     before = (directory / name).lstat().st_ino
     file = token_file(directory, layout=layout, file=str(directory / name))
@@ -320,7 +320,7 @@ def test_no_token_takes_the_place_of_a_device_or_a_standard_stream(directory: Pa
 
 @as_root
 def test_who_may_not_give_files_away_is_told_and_writes_none() -> None:
-    """As another user, in a directory that is his: a file with another owner is not written with his own instead."""
+    """As another user, in that user's directory: the file is not written with the wrong owner."""
     with TemporaryDirectory() as name:
         directory = Path(name)
         os.chown(directory, 65_534, 65_534)

@@ -1,4 +1,4 @@
-"""The agent's unit: systemd takes it, and the agent runs under what it demands. systemd itself does not run here."""
+"""The agent's unit: systemd accepts it, and the agent runs with its restrictions. systemd itself does not run here."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The middleware, called as an ASGI server calls it."""
+"""The middleware, called like by an ASGI server."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -16,7 +16,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class App:
-    """An application that notes who called it."""
+    """An application that records its callers."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str | None, str | None]] = []
@@ -38,7 +38,7 @@ def app() -> App:
 
 
 def ask(app: IdentityMiddleware, *authorization: str, **scope: object) -> list[Message]:
-    """What a request with these `authorization` headers is answered."""
+    """Returns the response to a request with these `authorization` headers."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:

@@ -93,7 +93,7 @@ def serving_async(verifier: TokenVerifier) -> Iterator[str]:
 
 @pytest.fixture(params=[serving, serving_async], ids=["threads", "asyncio"])
 def call(request: pytest.FixtureRequest, verifier: TokenVerifier) -> Iterator[Callable[..., list[bytes]]]:
-    """Calls a method of the server with a token, and gives all its responses."""
+    """Calls a method of the server with a token, and returns all its responses."""
     with request.param(verifier) as address, grpc.insecure_channel(address) as channel:
 
         def call_it(method: str, *tokens: str) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""How the issuer's keys are kept: over rotations, outages and floods of unknown keys."""
+"""The cache of the issuer's keys: rotations, outages and floods of unknown keys."""
 
 import socket
 import subprocess
@@ -17,7 +17,7 @@ from tests.fakes.oidc_provider import JWKS_PATH, Fault, OidcProvider, jwk, rsa_k
 from tokend_client.verifier import KeysUnavailable, TokenRejected
 from tokend_client.verifier.issuer_keys import IssuerKeys, KeyTimes, keys_url
 
-#: A hung issuer has a test of its own, and one of http may publish its keys by http.
+#: Another test covers a hung issuer, and an http issuer may publish its keys by http.
 NO_FAULTS = {Fault.NONE, Fault.HANG, Fault.DISCOVERY_OF_INSECURE_KEYS}
 TIMES = KeyTimes(refresh_after=300, usable_for=3600, pause=10, timeout=5)
 
@@ -271,7 +271,7 @@ def test_an_issuer_whose_answer_does_not_end_ends_the_wait(part: str) -> None:
 
 @contextmanager
 def dripping(part: str) -> Iterator[str]:
-    """A server whose answer never ends, since it sends octet by octet, none later than it has to be there."""
+    """A server whose response never ends: it sends octet by octet, each within the read timeout."""
     head = "HTTP/1.1 200 OK\r\n" + ("content-length: 100000\r\n\r\n" if part == "body" else "x: ")
     given_up = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -1,4 +1,4 @@
-"""Which tokens a verifier takes, and what it says of others."""
+"""Which tokens a verifier accepts, and its errors for others."""
 
 import asyncio
 import base64
@@ -31,7 +31,7 @@ def unsigned(header: dict[str, Any], payload: dict[str, Any], signature: bytes =
 
 
 def by_hmac(issuer: OidcProvider) -> str:
-    """Signed with the public key as if it were a shared secret."""
+    """Returns a token signed with the public key as if it was a shared secret."""
     secret: bytes = rsa_key("1").as_pem(private=False)
     signed = unsigned(HEADER | {"alg": "HS256"}, claims(issuer.issuer)).rpartition(".")[0]
     return f"{signed}.{base64url(hmac.digest(secret, signed.encode(), hashlib.sha256))}"
@@ -91,7 +91,7 @@ def now() -> int:
 
 
 def spliced(good: str, *, payload: bytes | None = None, signature: str | None = None) -> str:
-    """A token with another payload or signature than its own."""
+    """Returns a token with another payload or signature."""
     header, own_payload, own_signature = good.split(".")
     return ".".join(
         (
@@ -104,7 +104,7 @@ def spliced(good: str, *, payload: bytes | None = None, signature: str | None = 
 
 Make = Callable[[OidcProvider], str]
 
-#: Tokens by what is wrong with them, each with a part of what a verifier says.
+#: Tokens by their problems, each with a part of the verifier's error.
 REJECTED: dict[str, tuple[Make, str]] = {
     "expired": (lambda issuer: token(issuer, exp=now() - 70, iat=now() - 900), "has expired"),
     "of the future": (lambda issuer: token(issuer, iat=now() + 70), "in the future"),
