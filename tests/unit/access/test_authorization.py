@@ -1,4 +1,4 @@
-"""Who may do what: the first row that fits decides, and what no row grants is denied."""
+"""Authorization: the first matching row decides, and without a match the call is denied."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,7 +31,7 @@ def row(
 
 
 def decided(policy: Policy, caller: str, operation: str = GET, pool: str = A) -> str | None:
-    """The name of the row that decides; None: denied."""
+    """Returns the name of the deciding row; None if denied."""
     found = policy.decide(caller, operation, pool)
     return found.name if found else None
 
@@ -81,7 +81,7 @@ def test_a_row_that_fits_in_part_is_passed_over() -> None:
 
 
 def test_a_pool_that_is_not_declared_fits_rows_for_all_pools_alone() -> None:
-    # A row may name what the configuration does not: it still does not exist.
+    # A row may name a pool that is not configured: it still does not exist.
     policy = Policy([row("named", pools=[A, B, UNKNOWN]), row("all", ["key:x"])], POOLS)
     assert decided(policy, SHOP, GET, A) == "named"
     for pool in (UNKNOWN, "", EVERYTHING, A.upper(), f"{A} ", "x" * 10_000):
@@ -112,7 +112,7 @@ def test_pool_ids_of_the_callers_choice_take_no_memory() -> None:
     for number in range(1000):
         policy.decide(SHOP, GET, f"eu-west-1:f{number:x}")
         policy.decide(SHOP, GET, A)
-    assert seen == ["", A]  # one decision stands for all pools that there are not
+    assert seen == ["", A]  # all unknown pools share one decision
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,7 @@ CALLS = st.lists(
     st.tuples(st.sampled_from(NAMES), st.sampled_from(Operation), st.sampled_from([*POOLS, UNKNOWN])), max_size=20
 )
 
-#: Which of the names each pattern fits, written down by hand.
+#: Which of the names each pattern matches, written by hand.
 FITS = {
     **{name: {name} for name in NAMES},
     "key:*": {"key:a", "key:b"},
@@ -169,7 +169,7 @@ FITS = {
 
 
 def expected_row(rows: Sequence[PolicyRow], caller: str, operation: str, pool: str) -> PolicyRow | None:
-    """The decision, row by row and in so many words."""
+    """Returns the decision by a simple evaluation of each row."""
     for each in rows:
         is_caller = any(caller in FITS[pattern] for pattern in each.callers)
         is_operation = "*" in each.operations or operation in each.operations
@@ -184,6 +184,6 @@ def test_decisions_are_those_of_a_plain_reading(
     rows: Sequence[PolicyRow], calls: Sequence[tuple[str, str, str]]
 ) -> None:
     policy = Policy(rows, POOLS)
-    for _ in range(2):  # the second time, they are remembered
+    for _ in range(2):  # the second time, they are cached
         for call in calls:
             assert policy.decide(*call) is expected_row(rows, *call)

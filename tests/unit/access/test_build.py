@@ -1,4 +1,4 @@
-"""What the configuration names is built."""
+"""The parts in the configuration are built."""
 
 from typing import get_args
 

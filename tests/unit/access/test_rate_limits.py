@@ -1,4 +1,4 @@
-"""What is taken from each caller: calls, calls at once, and new identities."""
+"""The limits of each caller: call rate, concurrent calls, and new identities."""
 
 import logging
 import threading
@@ -41,7 +41,7 @@ def caller_limits(
 
 
 class Limited:
-    """RateLimits, with what they get and report."""
+    """RateLimits, with their inputs and reports."""
 
     def __init__(self, default: CallerLimits, *by_pattern: tuple[str, CallerLimits]) -> None:
         self.clock = FakeClock()
@@ -49,7 +49,7 @@ class Limited:
         self.limits = RateLimits(default, by_pattern, self.refused.append, self.clock)
 
     def calls(self, caller: str, most: int = 100) -> int:
-        """How many calls one after the other are taken from a caller now."""
+        """Returns how many sequential calls of a caller are accepted now."""
         return _admitted(lambda: self.call(caller), most)
 
     def call(self, caller: str) -> None:
@@ -57,7 +57,7 @@ class Limited:
             place.end()
 
     def identities(self, caller: str, most: int = 100) -> int:
-        """How many identities a caller may create now."""
+        """Returns how many identities a caller may create now."""
         return _admitted(lambda: self.create(caller), most)
 
     def create(self, caller: str) -> None:
@@ -75,7 +75,7 @@ def _admitted(attempt: Callable[[], None], most: int) -> int:
 
 
 def refusal(attempt: Callable[[], object]) -> tuple[str, float]:
-    """The text of a refusal, and the seconds until another attempt makes sense."""
+    """Returns the text of a rejection, and its retry delay in seconds."""
     with pytest.raises(TooManyRequests) as refused:
         attempt()
     return refused.value.text, refused.value.retry_after
@@ -206,7 +206,7 @@ def test_who_has_not_called_for_longest_is_forgotten_first(monkeypatch: pytest.M
 
 
 class MeetingClock(FakeClock):
-    """Lets two threads that read it for the first time do so together, if they can."""
+    """Makes the first reads of two threads concurrent, if possible."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -247,7 +247,7 @@ def test_threads_share_what_there_is() -> None:
 
     with ThreadPoolExecutor(8) as threads:
         done = [each.result() for each in [threads.submit(work) for _ in range(8)]]
-    # A call beyond those at once has cost its part of the rate all the same.
+    # A call beyond the concurrency limit still counts for the rate.
     assert sum(count for count, _ in done) == 40 - limited.refused.count("concurrent_calls")
     assert max(most for _, most in done) <= 3
 
@@ -332,7 +332,7 @@ KEY = keys.new_key(lambda count: b"a" * count)
 @contextmanager
 def keyed_service(limits: Mapping[str, object], **settings: object) -> Iterator[GrpcService]:
     sections = {"callers": {"keys": {"checkout": [keys.digest(KEY)]}}, "policy": POLICY, "limits": limits}
-    # A clock that stands still would end no pause.
+    # A stopped clock would never end a pause.
     unpaused = {"identify_by": ["bearer_key"], "pause_after_refusal_seconds": 0, **settings}
     with grpc_service(FakeClock(), sections, **unpaused) as service:
         yield service
@@ -342,7 +342,7 @@ AUTHORIZATION = ("authorization", f"Bearer {KEY.reveal()}")
 
 
 def admitted(service: GrpcService) -> int:
-    """How many calls of one caller are worked on until one is refused."""
+    """Returns how many concurrent calls of one caller are accepted until one is rejected."""
     count = 0
     with suppress(grpc.RpcError):
         while True:
@@ -383,7 +383,7 @@ def refused(service: GrpcService, limit: str) -> float:
 
 
 def too_many(seen: Failure, text: str, milliseconds: int) -> None:
-    """Checks how a refusal looks on the wire: details, and the trailer that gRPC's retry policy obeys."""
+    """Checks a rejection on the wire: details, and the trailer for gRPC's retry policy."""
     assert (seen.code, seen.text) == (grpc.StatusCode.RESOURCE_EXHAUSTED, text)
     info, retry = seen.details
     code = {"aws_error_code": "TooManyRequestsException"}
@@ -432,7 +432,7 @@ def test_calls_beyond_the_most_at_once_are_refused_early(method: str) -> None:
     with grpc_service(None, {"limits": {"concurrent_calls": 2}}, threads=1) as service:
         done: SimpleQueue[grpc.Future[Message]] = SimpleQueue()
         with service.engine.holding():
-            # One is worked on and one waits for the only thread; the refusal of the third needs neither.
+            # One runs and one waits for the only thread; the rejection of the third needs no thread.
             calls = [service.begin(method) for _ in range(3)]
             for each in calls:
                 each.add_done_callback(done.put)

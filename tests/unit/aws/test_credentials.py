@@ -33,7 +33,7 @@ PAUSE = 5.0
 
 
 class Chain:
-    """Where credentials may be found one day."""
+    """A source where credentials may appear later."""
 
     def __init__(self) -> None:
         self.found: Credentials | None = None
@@ -84,7 +84,7 @@ def _in_a_patient_call() -> Iterator[None]:
 
 @contextmanager
 def a_call(seconds: float) -> Iterator[None]:
-    """Does what it does as a call with so much time."""
+    """Runs as a call with this much time."""
     clock = SystemClock()
     deadline = Deadline(clock, clock.monotonic() + seconds)
     token = CURRENT_UPSTREAM_CALL.set(UpstreamCall(Operation.LOOKUP_DEVELOPER_IDENTITY, deadline))
@@ -101,7 +101,7 @@ def of_role(clock: FakeClock) -> Credentials:
 
 
 def told(credentials: Credentials) -> TokendError | None:
-    """What the contract says of credentials that cannot be had."""
+    """The contract's error for unavailable credentials."""
     with pytest.raises(Exception) as caught:  # noqa: PT011 - classified by the table of faults
         credentials.get_frozen_credentials()
     return to_domain(caught.value, (), "us-east-1:0")
@@ -336,7 +336,7 @@ def test_an_agent_of_a_container_that_is_not_reached_may_be_reached_later(
 def test_an_empty_token_file_is_no_mistake_of_the_caller(
     environment: pytest.MonkeyPatch, clock: FakeClock, tmp_path: Path
 ) -> None:
-    (token := tmp_path / "token").touch()  # as where it is being replaced
+    (token := tmp_path / "token").touch()  # as if it is being replaced
     environment.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
     environment.setenv("AWS_ROLE_ARN", ROLE)
     environment.setenv("AWS_REGION", "us-east-1")

@@ -1,4 +1,4 @@
-"""What stands for a password at databases of RDS."""
+"""RDS authentication tokens, in place of passwords."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Connections of a boto3 client, beyond its deadlines, which tests/cognito/test_time.py and tests/dynamodb show."""
+"""Connections of a boto3 client. tests/cognito/test_time.py and tests/dynamodb test its deadlines."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ HEAD = f"HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    """Answers one request on each connection: on the first with half of the headers, on the second of the body."""
+    """Responds to one request per connection: first with half of the headers, then with half of the body."""
 
     def serve(connection: socket.socket, number: int) -> None:
         read_request(connection)
@@ -49,10 +49,10 @@ def listening(serve: Callable[[socket.socket, int], None]) -> Iterator[Listener]
 
 @pytest.fixture
 def provisional(request: pytest.FixtureRequest) -> Iterator[Listener]:
-    """Answers two requests on one connection, with what it is given before each answer, and refuses further ones."""
+    """Responds to two requests on one connection, with given bytes before each response, and refuses more."""
 
     def serve(connection: socket.socket, number: int) -> None:
-        with suppress(ConnectionError):  # a client may want no second answer
+        with suppress(ConnectionError):  # a client may not want a second response
             for _ in range(2 if number == 1 else 0):
                 read_request(connection)
                 connection.sendall(request.param + HEAD + WHOLE)
@@ -68,11 +68,11 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def endless(request: pytest.FixtureRequest) -> Iterator[Listener]:
-    """Answers with a head that it is given, and MiBs of chunks."""
+    """Responds with a given head, and MiBs of chunks."""
 
     def serve(connection: socket.socket, _number: int) -> None:
         read_request(connection)
-        with suppress(ConnectionError):  # which a client need not read to its end
+        with suppress(ConnectionError):  # a client need not read it to the end
             connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1\r\n" + request.param)
             for _ in range(MIB_SENT):
                 connection.sendall(CHUNK)

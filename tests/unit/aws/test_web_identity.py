@@ -1,4 +1,4 @@
-"""Credentials of AWS STS for tokend's tokens: what is sent, what comes of each answer, and that it ends in time."""
+"""Credentials of AWS STS for tokend's tokens: the request, the result of each response, and the deadline."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -94,7 +94,7 @@ def test_each_refusal_of_sts_is_an_error_of_the_contract(
 
 @pytest.mark.parametrize("region", ["us_east", "-a", "1"])
 def test_a_pool_of_no_region_of_awss_needs_one_for_sts(sts: StsDouble, region: str) -> None:
-    """Whoever makes a pool signs for any Region."""
+    """CreateIdentityPool may be signed for any Region."""
     with pytest.raises(errors.EngineMisconfigured) as refused:
         source(sts).credentials(SHOWN, ROLE, region, NO_DEADLINE)
     assert (str(refused.value), refused.value.advice) == (

@@ -1,4 +1,4 @@
-"""boto3's client of Cognito identity pools, which tries once and asks no other service."""
+"""boto3's client of Cognito identity pools, without retries and calls to other services."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from tests.fakes.cognito_upstream import ACCESS_KEY, AccessKey
 
 @contextmanager
 def cognito_client(url: str, access_key: AccessKey = ACCESS_KEY, **config: Any) -> Iterator[Any]:  # noqa: ANN401
-    """A client with these settings of botocore's Config, closed at the end."""
+    """Yields a client with these settings of botocore's Config, and closes it at the end."""
     options = {"proxies": {}, "connect_timeout": 30, "read_timeout": 30, "retries": {"total_max_attempts": 1}} | config
     session = boto3.Session(**access_key._asdict(), region_name="eu-west-1")
     client = session.client("cognito-identity", endpoint_url=url, config=Config(**options))

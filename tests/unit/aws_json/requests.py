@@ -1,4 +1,4 @@
-"""Requests signed by botocore, the AWS SDK's own signer, and a service to answer them."""
+"""Requests signed by botocore, the AWS SDK's own signer, and a service that handles them."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ SECRET_KEY = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 
 @dataclass(frozen=True)
 class Signed:
-    """A request with its signature, as it arrives."""
+    """A signed request on arrival."""
 
     headers: tuple[tuple[str, str], ...]
     body: bytes
@@ -45,7 +45,7 @@ class Signed:
         return dict(self.headers)[name]
 
     def with_header(self, name: str, value: str) -> Self:
-        """The request with another value of one header, or one more header."""
+        """Returns the request with another value of one header, or with an additional header."""
         others = tuple(each for each in self.headers if each[0] != name)
         return replace(self, headers=(*others, (name, value)))
 
@@ -70,7 +70,7 @@ def signed(
     region: str = "us-east-1",
     service: str = "cognito-identity",
 ) -> Signed:
-    """A request that botocore has signed now."""
+    """Returns a request signed by botocore now."""
     request = AWSRequest(method="POST", url=f"https://{HOST}/", headers=dict(headers or {}), data=body)
     SigV4Auth(Credentials(*credentials), service, region).add_auth(request)
     return Signed((("host", HOST), *request.headers.items()), body)
@@ -84,7 +84,7 @@ def presigned(
     expires: int = 60,
     session_token: str | None = None,
 ) -> Signed:
-    """A request with its signature in the query, which botocore has signed now; the body's hash is a header."""
+    """Returns a request with its signature in the query, signed by botocore now; the body's hash is a header."""
     own = {**(headers or {}), "X-Amz-Content-Sha256": hashlib.sha256(body).hexdigest()}
     request = AWSRequest(method="POST", url=f"https://{HOST}/{query}", headers=own)
     credentials = Credentials(KEY_ID, SECRET_KEY, session_token)
@@ -101,7 +101,7 @@ def call(
     target: str | None = None,
     region: str | None = None,
 ) -> Signed:
-    """A request for an operation, in order but for what is given, signed for the Region of its pool."""
+    """Returns a valid request for an operation with the given changes, signed for the Region of its pool."""
     headers = {
         "Content-Type": "application/x-amz-json-1.1",
         "X-Amz-Target": target or f"AWSCognitoIdentityService.{operation}",
@@ -121,7 +121,7 @@ def service(
     clock: Clock,
     count: Callable[[str, str, float], object] = lambda _operation, _code, _seconds: None,
 ) -> Calls:
-    """A service without a policy, in front of engines; all signers are one caller to it."""
+    """A service without a policy, in front of engines. All signers are one caller."""
     operations = DeveloperIdentityService(engines, Policy((), ()), clock)
     layers = [identifying_signers(verifier, lambda _access_key_id: ANONYMOUS)]
     return Calls(AwsJsonService(operations, layers), clock, count=count)
@@ -134,14 +134,14 @@ def as_sent(request: Signed) -> AwsRequest:
 
 
 def answer(engines: Mapping[str, Engine], request: Signed) -> AwsResponse:
-    """What a service answers that knows one access key, at the moment of the signature."""
+    """Returns the response of a service with one access key, at the time of the signature."""
     clock = FakeClock(now=request.signed_at)
     verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock)
     return service(engines, verifier, clock).answer(as_sent(request))
 
 
 def error_of(response: AwsResponse) -> tuple[int, str, str]:
-    """Status, code and text of an answer that is an error."""
+    """Returns the status, code and text of an error response."""
     error = json.loads(response.body)
     return response.status, error["__type"], error["message"]
 

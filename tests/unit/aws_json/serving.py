@@ -1,4 +1,4 @@
-"""The face of AWS on a port, with a scripted engine behind it, and what it answers to bytes."""
+"""The AWS API on a port, with a scripted engine, and its responses to raw bytes."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def serving(  # noqa: PLR0913 - its bounds
     threads: Executor | None = None,
     now: float = REQUEST.signed_at,
 ) -> Iterator[str]:
-    """The face on a port of its own, whose clock stands still; HOST:PORT of it."""
+    """Serves the API on a separate port with a stopped clock; yields its HOST:PORT."""
     clock = FakeClock(now=now)
     face = service({POOL_ID: engine}, SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock), clock)
     with closing(BoundAddress("test", "127.0.0.1:0")) as bound, ThreadPoolExecutor(4) as own:
@@ -55,7 +55,7 @@ def serving(  # noqa: PLR0913 - its bounds
 
 
 def said(address: str, request: str | bytes) -> HTTPResponse:
-    """What is answered to some bytes."""
+    """Returns the response to some bytes."""
     host, _, port = address.partition(":")
     with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         connection.sendall(request.encode() if isinstance(request, str) else request)

@@ -1,4 +1,4 @@
-"""Shapes as AWS's own description of the service has them."""
+"""The shapes in AWS's own description of the service."""
 
 from collections.abc import Callable  # noqa: TC003 - as everywhere
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from tokend_server.aws_json.nested_shapes import Choice, ListOf, MapOf, Structure
 from tokend_server.aws_json.shapes import Flag, Integer, Seconds, Shape, Text, TextList, TextMap
 
-#: What AWS's model calls no secret and tokend never shows.
+#: Members that AWS's model does not mark as sensitive, but tokend never shows.
 SECRET_SHAPES = {"DeveloperUserIdentifier"}
 
 
 def in_awss_model(shape: Any) -> Shape:  # noqa: ANN401 - a shape of botocore
-    """What a member of that shape is held to."""
+    """Returns the constraints of a member with that shape."""
     limits = shape.metadata
     made: dict[str, Callable[[], Shape]] = {
         "string": lambda: _text(shape),

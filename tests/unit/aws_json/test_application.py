@@ -1,4 +1,4 @@
-"""The AWS JSON face over HTTP, with a scripted engine behind it."""
+"""The AWS JSON API over HTTP, with a scripted engine."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ def http(address: str) -> Iterator[httpx.Client]:
 
 @contextmanager
 def begun_request(address: str, framing: str) -> Iterator[socket.socket]:
-    """A connection on which the head of a request has been sent, whose client waits for leave to send the body."""
+    """A connection with the head of a request, whose client waits for 100 Continue to send the body."""
     host, _, port = address.partition(":")
     with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         lines = [
@@ -262,7 +262,7 @@ def test_calls_above_the_most_are_throttled_as_aws_does_it(engine: ScriptedEngin
 
 @pytest.mark.parametrize(("seconds", "code"), [(59.0, "OK"), (61.0, "InternalErrorException")])
 def test_what_a_call_waits_for_a_thread_is_its_own_time(seconds: float, code: str, engine: ScriptedEngine) -> None:
-    """Its client waits for sixty seconds in all; after them nothing is done for it."""
+    """A client's timeout is sixty seconds in total; after that, no work is done for it."""
     clock = FakeClock(now=REQUEST.signed_at)
     counted: list[tuple[str, str, float]] = []
     verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock)

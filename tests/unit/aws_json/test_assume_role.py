@@ -1,4 +1,4 @@
-"""AssumeRoleWithWebIdentity before a local engine: its tokens, its roles, and STS's codes and texts."""
+"""AssumeRoleWithWebIdentity with a local engine: its tokens, its roles, and STS's codes and texts."""
 
 import base64
 import json
@@ -54,7 +54,7 @@ class Sts:
     Attributes:
         local: The local engine.
         counted: Operation and code of each call.
-        audited: What the audit log would have of each call.
+        audited: The audit entry of each call.
     """
 
     def __init__(self, local: LocalEngineUnderTest, *, allowed: bool = True, pools: str = POOL) -> None:
@@ -86,7 +86,7 @@ class Sts:
         return named
 
     def call(self, token: str, role_arn: str = USERS, **parameters: str) -> dict[str, Any]:
-        """What botocore reads of the answer."""
+        """Returns the response as parsed by botocore."""
         given = {"RoleArn": role_arn, "RoleSessionName": "orders", "WebIdentityToken": token, **parameters}
         return self.send({name: value for name, value in given.items() if value})
 
@@ -95,7 +95,7 @@ class Sts:
         return parsed(self.calls.answer(form(body)))
 
     def refused(self, token: str, role_arn: str = USERS, **parameters: str) -> tuple[int, str, str]:
-        """Status, code and text of the error."""
+        """Returns the status, code and text of the error."""
         return error_of(self.call(token, role_arn, **parameters))
 
 
@@ -205,7 +205,7 @@ def test_an_expired_token_is_named_with_both_times(sts: Sts) -> None:
 
 
 def forged(token: str, **claims: object) -> str:
-    """The token with other claims under the signature of the first."""
+    """Returns the token with other claims and the original signature."""
     header, payload, signature = token.split(".")
     read = json.loads(base64.urlsafe_b64decode(payload + "=="))
     written = base64.urlsafe_b64encode(json.dumps(read | claims).encode()).rstrip(b"=").decode()

@@ -1,4 +1,4 @@
-"""An unmodified boto3 client against the AWS JSON face, with a local engine behind it."""
+"""An unmodified boto3 client against the AWS JSON API, with a local engine."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ from tokend_server.web.listener import BoundAddress, HttpListener
 
 
 class Face:
-    """The face on a port of its own, with a local engine for one pool and a scripted engine for the other."""
+    """The API on a separate port, with a local engine for one pool and a scripted engine for the other."""
 
     def __init__(self, directory: Path) -> None:
         self.local = LocalEngineUnderTest(directory)
@@ -132,7 +132,7 @@ def test_what_the_engine_refuses_is_awss_exception(client: Any) -> None:  # noqa
 
 
 def instance(kind: type[TokendError]) -> TokendError:
-    """An error of a class with the text `why`, whatever else it is made of."""
+    """Returns an error of a class with the text `why`, and default values for its other arguments."""
     error = kind.__new__(kind)
     TokendError.__init__(error, "why")
     error.__dict__ |= {"retry_after": 1.0, "violations": (errors.FieldViolation("logins", "why"),)}

@@ -1,4 +1,4 @@
-"""The texts of this face are those that are known of Cognito, and every other one is tokend's own on purpose."""
+"""The API's texts are Cognito's known texts. All others are deliberately tokend's own."""
 
 import ast
 import json
@@ -22,14 +22,14 @@ from tokend_server.model import Secret
 
 SERVER = Path(tokend_server.__file__).parent
 
-#: Texts of Cognito's for situations that this face does not get into.
+#: Cognito's texts for situations that do not occur in this API.
 NOT_MET = {
     "Basic (classic) flow is not supported with RoleMappings, please use enhanced flow.",
     "Invalid identity pool configuration. Check assigned IAM roles for this pool.",
     "The ambiguous role mapping rules for: {} denied this request.",
 }
 
-#: Situations of which no text of Cognito's is known.
+#: Situations without a known text of Cognito.
 OWN_TEXT = {
     "A login is already linked to another identity.",
     "A token of cognito-identity.amazonaws.com must be the only login.",
@@ -48,7 +48,7 @@ def fits(template: str, text: str) -> bool:
 
 
 def literal(node: ast.AST) -> str:
-    """The text of a string or an f-string, with `{}` for each value."""
+    """Returns the text of a string or an f-string, with `{}` for each value."""
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
@@ -102,7 +102,7 @@ def scoped(service_name: str = "cognito-identity", region: str = "us-east-1") ->
 
 
 def told(request: Signed, late: float = 0.0) -> tuple[str, str]:
-    """The exception and the text with which a request is refused, some seconds after it was signed."""
+    """Returns the exception and the text for a rejected request, some seconds after it was signed."""
     verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, FakeClock(now=request.signed_at + late))
     answered = service({POOL_ID: ScriptedEngine()}, verifier, FakeClock()).answer(as_sent(request))
     _, code, text = error_of(answered)
@@ -119,7 +119,7 @@ def _throttled() -> tuple[str, str]:
     return error.code, error.message
 
 
-#: How each text of all services comes about, in the order of the table.
+#: How to trigger each of AWS's common texts, in the order of the table.
 PROVOKED: tuple[Callable[[], tuple[str, str]], ...] = (
     lambda: told(changed().without_header("Authorization")),
     lambda: told(signed(b"{}", AWS_JSON, credentials=("AKIDUNKNOWN", SECRET_KEY, None))),

@@ -1,4 +1,4 @@
-"""The scripted Cognito itself, as boto3 without retries meets it."""
+"""The scripted Cognito itself, with a boto3 client without retries."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ Call = Callable[..., dict[str, Any]]
 
 
 def outcome_of(call: Callable[[], dict[str, Any]]) -> str:
-    """`Token` if there is one, else the name of the exception."""
+    """Returns `Token` if there is one, else the name of the exception."""
     try:
         return next(name for name in call() if name == "Token")
     except (ClientError, ConnectionClosedError) as error:
@@ -67,7 +67,7 @@ def call(client: Any) -> Call:  # noqa: ANN401
 
 @pytest.fixture
 def hasty(upstream: CognitoUpstream) -> Iterator[Call]:
-    """Calls by a client that waits for a twentieth of a second."""
+    """Calls with a client timeout of a twentieth of a second."""
     with cognito_client(upstream.url, connect_timeout=0.05, read_timeout=0.05) as made:
         yield calling(made)
 
@@ -198,7 +198,7 @@ def test_botocore_takes_half_an_answer_for_one_without_members(
     assert set(call()) == {"ResponseMetadata"}
 
 
-#: What botocore makes of answers that no Cognito gives: the members, or its exception.
+#: botocore's result for responses that Cognito never sends: the members, or its exception.
 MEMBERS: dict[str, Any] = {
     "no HTTP": ConnectionClosedError,
     "no JSON": {},
@@ -286,7 +286,7 @@ def test_a_port_that_accepts_no_connection_answers_no_attempt(
     upstream.stop_accepting()
     with pytest.raises(ConnectTimeoutError):
         hasty()
-    assert "Token" in call()  # on the connection that there is
+    assert "Token" in call()  # on the existing connection
     upstream.accept_again()
     with cognito_client(upstream.url) as client:
         assert "Token" in calling(client)()

@@ -1,4 +1,4 @@
-"""GetCredentialsForIdentity before a local engine, with credentials that are made up."""
+"""GetCredentialsForIdentity with a local engine, and fake credentials."""
 
 import json
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ EVERYBODY = PolicyRow(
 
 
 class RememberingSource:
-    """A source of credentials that notes what it is asked, and fails as a test has set it."""
+    """A source of credentials that records requests, and fails as set by a test."""
 
     def __init__(self, source: CredentialSource) -> None:
         self._source = source
@@ -65,12 +65,12 @@ class RememberingSource:
 
 
 class Face:
-    """Cognito's API for devices, as far as credentials go.
+    """The credentials operations of Cognito's API for devices.
 
     Attributes:
         local: The local engine.
-        source: Where credentials come from.
-        audited: What the audit log would have of each call.
+        source: The source of credentials.
+        audited: The audit entry of each call.
     """
 
     def __init__(self, local: LocalEngineUnderTest, roles: Mapping[str, object] = ROLES) -> None:
@@ -111,7 +111,7 @@ class Face:
         return named
 
     def call(self, **members: object) -> dict[str, Any]:
-        """The output, or code and text of the error."""
+        """Returns the output, or the code and text of the error."""
         target = "AWSCognitoIdentityService.GetCredentialsForIdentity"
         values = {"content-type": "application/x-amz-json-1.1", "x-amz-target": target}
         request = AwsRequest("POST", "/", (), values, json.dumps(members).encode())
@@ -119,7 +119,7 @@ class Face:
         return answered
 
     def own(self, user: str, **options: Any) -> tuple[str, dict[str, str]]:  # noqa: ANN401
-        """The identity of a developer user, and the login that its backend has got for it."""
+        """Returns the identity of a developer user, and the login that its backend has received for it."""
         issued = self.local.issue(user, **options)
         return issued.identity_id, {OWN: issued.token.reveal()}
 

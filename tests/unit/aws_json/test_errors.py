@@ -1,4 +1,4 @@
-"""What becomes of each failure on the wire of AWS JSON."""
+"""Each failure in the AWS JSON protocol."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ MANY = (
     "Value '90000' at 'tokenDuration' failed to satisfy constraint: Member must have value less than or equal to 86400"
 )
 
-#: What a client has to see of each error: code, status and text.
+#: The expected code, status and text of each error.
 TABLE: list[tuple[TokendError, str, int, str]] = [
     (
         errors.ValidationFailed(
@@ -73,7 +73,7 @@ TABLE: list[tuple[TokendError, str, int, str]] = [
 
 
 def concrete(base: type[TokendError]) -> Iterator[type[TokendError]]:
-    """The classes below `base` that have none below themselves."""
+    """Returns the subclasses of `base` without subclasses."""
     for each in base.__subclasses__():
         yield from concrete(each) if each.__subclasses__() else (each,)
 

@@ -1,4 +1,4 @@
-"""ListIdentities, DescribeIdentity and DeleteIdentities, before the local engine's own store."""
+"""ListIdentities, DescribeIdentity and DeleteIdentities, with the local engine's own store."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -47,12 +47,12 @@ POLICY = Policy(
 
 
 class Face:
-    """Cognito's API before a local engine, for callers who are known already.
+    """Cognito's API with a local engine, for authenticated callers.
 
     Attributes:
         local: The local engine of `POOL`.
-        changed: The pools of which something was deleted.
-        audited: What the audit log would have, of each call that succeeded.
+        changed: The pools with deletions.
+        audited: The audit entry of each successful call.
     """
 
     def __init__(self, local: LocalEngineUnderTest, identities: Identities) -> None:
@@ -75,7 +75,7 @@ class Face:
         return named
 
     def call(self, operation: str, caller: str = "all", /, **members: object) -> dict[str, Any]:
-        """The output, or code and text of the error."""
+        """Returns the output, or the code and text of the error."""
         self._caller = caller
         values = {
             "content-type": "application/x-amz-json-1.1",
@@ -87,7 +87,7 @@ class Face:
 
 
 class Unreliable:
-    """Identities of which one cannot be deleted."""
+    """Identities with one that cannot be deleted."""
 
     def __init__(self, identities: Identities) -> None:
         self._identities = identities

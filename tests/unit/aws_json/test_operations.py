@@ -1,4 +1,4 @@
-"""The table of operations against AWS's own description of its service, and bodies that are not what they should be."""
+"""The table of operations against AWS's own description of its service, and invalid bodies."""
 
 import json
 from collections.abc import Mapping
@@ -235,7 +235,8 @@ def member(field: str) -> str:
     return "".join(word.capitalize() for word in field.split("_"))
 
 
-#: The contract's limits, but for what JSON cannot say (parts of a second) or says otherwise (a zero is given).
+#: The contract's limits, except those that JSON cannot express (fractions of a second) or expresses otherwise (an
+#: explicit zero).
 CASES = [case for case in cases() if case.value != 0 and not (isinstance(case.value, Duration) and case.value.nanos)]
 
 
@@ -276,7 +277,7 @@ KEYS, VALUES = "Map keys must satisfy constraint", "Map value must satisfy const
 NUMBER = "Member must have value"
 TOKEN, LOOKUP = "GetOpenIdTokenForDeveloperIdentity", "LookupDeveloperIdentity"
 
-#: Operation, member, value, and what AWS says of it.
+#: Operation, member, value, and AWS's message.
 TEXTS: list[tuple[str, str, object, tuple[str, ...]]] = [
     (TOKEN, "IdentityPoolId", None, (f"Value null at 'identityPoolId' {FAILED} Member must not be null",)),
     (TOKEN, "Logins", None, (f"Value null at 'logins' {FAILED} Member must not be null",)),

@@ -1,4 +1,4 @@
-"""The operations that make, change and delete pools, from a signed request to the store."""
+"""The operations that create, change and delete pools, from a signed request to the store."""
 
 import itertools
 import json
@@ -58,7 +58,7 @@ def arn(pool: str, account: str = "000000000000") -> str:
 
 
 class Face:
-    """Cognito's API before the pools of a store.
+    """Cognito's API with the pools of a store.
 
     Attributes:
         changed: The pools that were changed, in order.
@@ -293,7 +293,7 @@ def test_principal_tags_are_kept_for_each_provider(face: Face) -> None:
 
 FAILED = "failed to satisfy constraint:"
 
-#: Operation, members, and what AWS says of them.
+#: Operation, members, and AWS's message.
 TEXTS: list[tuple[str, dict[str, Any], str]] = [
     (
         "CreateIdentityPool",

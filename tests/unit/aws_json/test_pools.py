@@ -1,4 +1,4 @@
-"""The operations on identity pools, from a signed request to the answer."""
+"""The operations on identity pools, from a signed request to the response."""
 
 import json
 from datetime import timedelta

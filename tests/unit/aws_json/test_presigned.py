@@ -1,4 +1,4 @@
-"""Signatures in the query, as botocore makes them, and what else may be signed or not."""
+"""Signatures in the query, as created by botocore, and what else may or may not be signed."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -134,7 +134,7 @@ def test_both_ends_of_its_time_are_said() -> None:
 
 
 def test_without_a_lifetime_it_is_good_for_as_long_as_a_header() -> None:
-    # What was signed had a lifetime, so that only the order of checks shows the bound.
+    # The signed request had a lifetime, so that only the order of checks shows the bound.
     request = altered("&X-Amz-Expires=60", "")(presigned())
     assert refusal(request, now=request.signed_at + 300) == (INVALID, refusal(request)[1])
     assert refusal(request, now=request.signed_at + 301)[1].startswith("Signature expired: ")

@@ -1,4 +1,4 @@
-"""Whether the listener's own looks see what callers would."""
+"""The listener's self-checks report the same as callers would see."""
 
 import socket
 import threading
@@ -23,7 +23,7 @@ from tokend_server.web.tls import FollowingContext, following_context
 
 
 class Page:
-    """Answers every request."""
+    """Responds to every request."""
 
     methods: frozenset[str] | None = None
     max_body_bytes = 0

@@ -1,4 +1,4 @@
-"""GetId, GetOpenIdToken and UnlinkIdentity, unsigned: who may, how often, and what the audit log has of it."""
+"""GetId, GetOpenIdToken and UnlinkIdentity, unsigned: authorization, limits and audit entries."""
 
 import json
 from dataclasses import replace
@@ -44,11 +44,11 @@ def row(caller: str, *operations: str, pool: str = "*") -> PolicyRow:
 
 
 class Face:
-    """Cognito's API for devices, before a local engine.
+    """Cognito's API for devices, with a local engine.
 
     Attributes:
         local: The local engine.
-        audited: What the audit log would have of each call.
+        audited: The audit entry of each call.
     """
 
     def __init__(self, local: LocalEngineUnderTest, *rows: PolicyRow) -> None:
@@ -84,7 +84,7 @@ class Face:
         return audited
 
     def call(self, operation: str, peer: str = DEVICE, /, **members: object) -> dict[str, Any]:
-        """The output, or code and text of the error."""
+        """Returns the output, or the code and text of the error."""
         values = {
             "content-type": "application/x-amz-json-1.1",
             "x-amz-target": f"AWSCognitoIdentityService.{operation}",
@@ -153,7 +153,7 @@ def test_a_row_may_grant_one_operation_in_one_pool(local: LocalEngineUnderTest) 
     face = Face(local, row("unsigned:**", "GetOpenIdToken", pool=OTHER_POOL), row("unsigned:**", "GetId", pool=POOL))
     user = face.call("GetId", IdentityPoolId=POOL)["IdentityId"]
     assert face.call("GetId", IdentityPoolId=OTHER_POOL) == refused(GUESTS_OFF)
-    # An identity of a pool that is not for devices looks like none.
+    # An identity of a pool that is not for devices looks like a missing one.
     assert face.call("GetOpenIdToken", IdentityId=user) == refused(
         f"Identity '{user}' not found.", "ResourceNotFoundException"
     )

@@ -1,4 +1,4 @@
-"""Which role a token's holder gets: rules in order, the pool's own roles, and what is asked for among them."""
+"""Which role the holder of a token gets: rules in order, the pool's own roles, and the requested role."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def test_a_rule_compares_a_tag(match: Match, value: str, teams: set[str]) -> Non
     roles = PoolRoles(USERS, GUESTS, [rule(match, value)])
     chosen = {team for team in ("blue", "black", "plum-lu") if choose_role(roles, of_team(team), None) == BLUE}
     assert chosen == teams
-    assert choose_role(roles, USER, None) == USERS  # who has no such tag
+    assert choose_role(roles, USER, None) == USERS  # the user has no such tag
 
 
 def test_the_first_rule_that_fits_gives_the_role() -> None:
@@ -113,7 +113,7 @@ def test_a_token_of_a_user_pool_may_name_the_role(claims: dict[str, Any], asked:
 
 @pytest.mark.parametrize("named", ["\ud800", f"{BLUE}\udfff", f"{BLUE}\u00fc"])
 def test_what_a_token_names_is_no_role_if_none_can_be_called_so(named: str) -> None:
-    """JSON can spell half of a surrogate pair, which no request to STS and no audit log can hold."""
+    """JSON can contain half of a surrogate pair, but requests to STS and audit logs cannot."""
     roles = PoolRoles(USERS, GUESTS, by_token=True)
     with pytest.raises(InvalidIdentityPoolConfiguration, match="Check assigned IAM roles for this pool"):
         choose_role(roles, {**USER, PREFERRED: named}, None)

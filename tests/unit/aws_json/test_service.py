@@ -1,4 +1,4 @@
-"""The order of the checks, what is no request at all, and what defects leave behind."""
+"""The order of the checks, invalid requests, and the effects of defects."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ DOCUMENT = {"IdentityPoolId": POOL_ID, "Logins": {"login.example.test": CANARY}}
 UNKNOWN = "There is no such operation."
 ELSEWHERE = "Requests are a POST of application/x-amz-json-1.1 to /."
 
-#: The attributes that every log record has.
+#: The attributes of every log record.
 COMMON_ATTRIBUTES = vars(logging.makeLogRecord({})).keys()
 
 
@@ -88,7 +88,7 @@ def test_what_is_no_aws_json_is_not_routed(change: Callable[[Signed], Signed], e
 def test_a_content_type_may_have_parameters(media_type: str, engine: ScriptedEngine) -> None:
     request = call(OPERATION, DOCUMENT).with_header("Content-Type", media_type)
     status, code, _text = error_of(answer({POOL_ID: engine}, request))
-    assert (status, code) == (400, "InvalidSignatureException")  # routed, and found not to be what was signed
+    assert (status, code) == (400, "InvalidSignatureException")  # routed, and not equal to the signed request
 
 
 BAD_JSON = b'{"IdentityPoolId": 1, '
@@ -180,7 +180,7 @@ def test_success_has_no_headers_of_errors(engine: ScriptedEngine) -> None:
 
 
 class UnforeseenError(Exception):
-    """Quotes what the caller sent, as exceptions of libraries do."""
+    """An error that contains the caller's input, like exceptions of libraries."""
 
 
 @pytest.mark.parametrize("failure", [UnforeseenError(CANARY), KeyError(CANARY)])

@@ -1,4 +1,4 @@
-"""Signed requests as bytes: framing and headers that proxies and odd clients make of them."""
+"""Signed requests as bytes: framing and headers as changed by proxies and unusual clients."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +21,7 @@ CHUNKED = "Transfer-Encoding: chunked"
 
 
 def lines_of(request: Signed, *more: str, without: Iterable[str] = ()) -> list[str]:
-    """The lines of a request's headers."""
+    """Returns the lines of a request's headers."""
     kept = (each for each in request.headers if each[0].lower() not in {"content-length", *without})
     return [*(f"{name}: {value}" for name, value in kept), *more]
 
@@ -33,7 +33,7 @@ def sent(request: Signed, lines: Iterable[str], body: bytes) -> HTTPResponse:
 
 
 def outcome(response: HTTPResponse) -> tuple[int, str]:
-    """Status and code; the code of what succeeds is empty."""
+    """Returns the status and the code, which is empty for a success."""
     return response.status, json.loads(response.read()).get("__type", "")
 
 
@@ -81,7 +81,7 @@ def test_a_body_whose_end_is_in_doubt_is_refused(framing: Iterable[str], body: b
 )
 @pytest.mark.parametrize("coding", ["", "aws-chunked"])
 def test_the_forms_of_s3_are_refused(hash_of_the_body: str, coding: str) -> None:
-    """Such a signature is over that word, in the place of the hash of the body."""
+    """Such a signature covers that word in place of the body's hash."""
     headers = {
         "Content-Type": "application/x-amz-json-1.1",
         "X-Amz-Target": f"AWSCognitoIdentityService.{OPERATION}",
@@ -104,14 +104,14 @@ def twice(name: str, *, value: str = "") -> Callable[[Signed], list[str]]:
 
 
 def joined(request: Signed) -> list[str]:
-    """A header of two values in one line, as a proxy may join two lines of a name."""
+    """A header with two values in one line, as joined by a proxy from two lines."""
     lines = in_order(request)
     assert "X-Other: b" in lines
     return ["X-Other: a,b" if line == "X-Other: b" else line for line in lines if line != "X-Other: a"]
 
 
 def spaced(request: Signed) -> list[str]:
-    """Space that a signer leaves out, as it does at the ends of each line of a name."""
+    """Space that a signer removes, also at the ends of each line of a header."""
     lines = in_order(request)
     assert "X-Other: a" in lines
     return ["X-Other:\ta \t" if line == "X-Other: a" else line for line in lines]
@@ -135,7 +135,7 @@ HEADS: Mapping[str, tuple[Callable[[Signed], list[str]], tuple[int, str]]] = {
     "the host twice": (twice("host"), (400, MALFORMED)),
     "space before a colon": (lambda request: [*in_order(request), "X-Amz-Extra : 1"], (400, MALFORMED)),
     "a header of AWS's that is not signed": (lambda request: [*in_order(request), "X-Amz-Extra: 1"], (400, INVALID)),
-    # As Java's own client does at first.
+    # As Java's own client does initially.
     "an offer of HTTP/2": (
         lambda request: [
             *in_order(request),
@@ -155,7 +155,7 @@ def test_lines_of_headers(change: Callable[[Signed], list[str]], expected: tuple
 
 
 def with_two_lines() -> Signed:
-    """A request with a signed header of two lines, which the signer joins by a comma."""
+    """A request with a signed header of two lines, which the signer joins with a comma."""
     made = call(OPERATION, DOCUMENT)
     headers = {name: made.header(name) for name in ("Content-Type", "X-Amz-Target")}
     request = signed(made.body, {**headers, "X-Other": "a,b"})
@@ -165,7 +165,7 @@ def with_two_lines() -> Signed:
 
 @pytest.mark.parametrize("fold", ["\r\n ", "\r\n\t", " \r\n  "])
 def test_a_folded_header_is_refused(fold: str) -> None:
-    """As RFC 9112 has it, section 5.2: what stands behind a fold may mean one thing here and another one before."""
+    """By RFC 9112, section 5.2: this server and a proxy may interpret the text after a fold differently."""
     request = call(OPERATION, DOCUMENT)
     for name in ("X-Amz-Target", "Authorization"):
         value = request.header(name)

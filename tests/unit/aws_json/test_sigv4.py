@@ -1,4 +1,4 @@
-"""Signature Version 4: AWS's published examples, botocore's signatures, and everything that makes one void."""
+"""Signature Version 4: AWS's published examples, botocore's signatures, and all causes of invalid ones."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -120,7 +120,7 @@ def test_a_published_example_verifies(
         verifier.verify(method, "", all_headers, body + b" ")
 
 
-#: What an HTTP header can hold and a signer and a verifier read alike.
+#: Characters that an HTTP header can contain, and that signer and verifier interpret alike.
 VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E) | st.just("\t"), max_size=60)
 NAMES = st.from_regex(r"x-amz-[a-z]{1,8}|[a-z]{3,8}", fullmatch=True).filter(
     lambda name: (

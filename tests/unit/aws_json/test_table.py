@@ -1,4 +1,4 @@
-"""All operations of AWS's model of the service: those that are served, and those that no caller may do."""
+"""All operations of AWS's model of the service: the supported ones, and those that no caller may call."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,8 +22,7 @@ from tokend_server.aws_json.wire import AwsResponse
 from tokend_server.model import ANONYMOUS, CognitoOperation, Operation, Secret
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 
-#: What no caller may do where pools are not managed.
-#: What is served only where the configuration says so.
+#: The operations that no caller may call unless pools are managed. The operations that are served only if configured.
 OPTIONAL = {*MANAGEMENT_OPERATIONS, CognitoOperation.GET_CREDENTIALS_FOR_IDENTITY}
 
 REFUSED = refused_operations(SERVED.keys() - OPTIONAL)

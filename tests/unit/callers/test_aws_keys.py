@@ -1,4 +1,4 @@
-"""Access keys: their form, and secrets that are derived rather than kept."""
+"""Access keys: their format, and secrets that are derived rather than stored."""
 
 import tomllib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Bearer keys: how they are made, what the service holds of them, and how they are compared."""
+"""Bearer keys: their generation, their digests in the service, and their comparison."""
 
 import hmac
 import re

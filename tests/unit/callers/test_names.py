@@ -1,4 +1,4 @@
-"""How callers' names are spelled, and what is no spelling."""
+"""Valid and invalid names of callers."""
 
 from urllib.parse import unquote
 

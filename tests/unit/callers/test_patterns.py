@@ -1,4 +1,4 @@
-"""Patterns of callers' names: what stars stand for, what is no pattern, and that none takes without end."""
+"""Patterns of callers' names: the meaning of stars, invalid patterns, and bounded matching time."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The program that becomes a command: what it hands on, and what it says."""
+"""The program that executes a command: what it passes on, and its output."""
 
 import os
 import signal

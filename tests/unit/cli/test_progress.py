@@ -1,4 +1,4 @@
-"""What a command shows of how far it is."""
+"""The progress output of a command."""
 
 import io
 import sys

@@ -1,4 +1,4 @@
-"""Ports that are the same at each start."""
+"""Ports that are the same on each start."""
 
 import socket
 

@@ -21,7 +21,7 @@ DAY = dt.timedelta(days=1)
 
 
 def self_signed() -> tuple[bytes, bytes]:
-    """PEM of a key and of a certificate for 127.0.0.1."""
+    """PEM of a key and a certificate for 127.0.0.1."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tokend")])
     today = dt.datetime.now(dt.UTC)
@@ -90,7 +90,7 @@ def test_a_key_may_come_by_a_pipe(
 def lookup_with_pipes(
     service: FakeDeveloperIdentityService, option: str, file: Path, *options: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """As `lookup`, with a file by standard input."""
+    """As `lookup`, with a file on standard input."""
     with subprocess.Popen(["cat", file], stdout=subprocess.PIPE) as cat:
         return lookup(service, option, "/dev/stdin", *options, stdin=cat.stdout, **environment)
 

@@ -1,4 +1,4 @@
-"""The commands against AWS's own description of its service, which botocore carries."""
+"""The commands against AWS's own description of its service in botocore."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def aws() -> dict[str, Any]:
 
 
 def kind(shape: Any) -> Kind:  # noqa: ANN401 - botocore has no types
-    """The kind of a shape, with its limits."""
+    """Returns the kind of a shape, with its limits."""
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
     if shape.type_name == "map":
         key, value = kind(shape.key), kind(shape.value)

@@ -1,4 +1,4 @@
-"""The operations by tokendctl, and what it says of refusals: over real gRPC, against a fake service."""
+"""The operations of tokendctl, and its error messages: over real gRPC, against a fake service."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Where tokendctl finds the service: by options, by the environment, and by files."""
+"""How tokendctl finds the service: options, environment and files."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def test_an_unreachable_service_is_reported_in_a_line(tmp_path: Path) -> None:
 def test_the_timeout_is_the_deadline_of_the_call(service: FakeDeveloperIdentityService) -> None:
     for timeout in ([], ["--timeout", "100.5"]):
         run(LOOKUP, "--identity-pool-id", POOL, *timeout, endpoint=service.endpoint)
-    # gRPC sends a deadline with two or three digits, rounded up. The first of two attempts has half of the time.
+    # gRPC sends a deadline with two or three digits, rounded up. The first of two attempts has half the time.
     assert service.times_remaining == [pytest.approx(5, abs=1), pytest.approx(50.25, abs=2)]
 
 

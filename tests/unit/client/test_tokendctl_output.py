@@ -1,4 +1,4 @@
-"""What tokendctl reads and writes: formats, queries, standard streams."""
+"""The output of tokendctl: formats, queries, standard streams."""
 
 import json
 import os

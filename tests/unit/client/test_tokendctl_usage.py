@@ -1,4 +1,4 @@
-"""The usage of tokendctl: help, and command lines that are wrong."""
+"""The usage of tokendctl: help, and invalid command lines."""
 
 import re
 

@@ -8,7 +8,7 @@ POOL_ID = "us-east-1:0a"
 POOL = f'[pools."{POOL_ID}"]\ndeveloper_provider_name = "login.example"\n'
 SECRET = "hunter2"
 
-#: A key, which an operator may have pasted where its digest belongs, and the digest.
+#: A key, which an operator may paste in place of its digest, and the digest.
 KEY = keys.new_key(lambda count: b"k" * count)
 DIGEST = keys.digest(KEY)
 

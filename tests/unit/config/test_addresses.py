@@ -15,7 +15,7 @@ Check = Callable[[str], list[str]]
 
 @pytest.fixture
 def check(tmp_path: Path) -> Check:
-    """What is wrong with a file of the given text; nothing for one that can be used."""
+    """Returns the problems of a file with the given text; empty for a valid one."""
 
     def problems_of(text: str) -> list[str]:
         path = tmp_path / "tokend.toml"

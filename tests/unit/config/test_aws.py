@@ -1,4 +1,4 @@
-"""[aws] and the access keys of its callers: what can be written, and what is wrong with the rest."""
+"""[aws] and the access keys of its callers: valid settings, and the problems of invalid ones."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ POLICY = {"all": {"callers": ["aws:*"], "pools": ["*"], "operations": ["*"]}}
 
 def sections(**changes: object) -> Mapping[str, Any]:
     whole = {"aws": {"listen": "127.0.0.1:4566"}, "callers": CALLERS, "policy": POLICY}
-    # A policy is for identified callers, those of gRPC too.
+    # A policy requires identified callers, also for gRPC.
     return {**whole, "grpc": {"identify_by": ["bearer_key"]}, **changes}
 
 

@@ -1,4 +1,4 @@
-"""Variables that begin with TOKEND_ and are no settings."""
+"""Variables that begin with TOKEND_ but are not settings."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ ADDRESSES = ("10.96.0.17", "fd00::17")
 
 
 def of_a_service(name: str, address: str = "10.96.0.17", ports: Mapping[str, int] | None = None) -> dict[str, str]:
-    """What Kubernetes tells the containers of a namespace about a Service."""
+    """Returns the variables that Kubernetes sets in containers for a Service of their namespace."""
     prefix = name.upper().replace("-", "_")
     ports = ports or {"grpc": 50051, "http-metrics": 9090}
     first = next(iter(ports.values()))
@@ -43,7 +43,7 @@ def of_a_service(name: str, address: str = "10.96.0.17", ports: Mapping[str, int
 
 SECTIONS = sorted({section or name for section, name in environment_variables().values()})
 
-#: Services whose variables begin like those of a setting, or of a whole table.
+#: Services whose variables begin like those of a setting or a table.
 SERVICES = (
     "tokend",
     "tokend-issuer",
@@ -95,7 +95,7 @@ def test_a_docker_link_is_passed_over_with_the_other_container_s_variables(monke
         ("TOKEND_SERVICE_HOST", "a b"),
         ("TOKEND_SERVICE_PORT", "tcp"),
         ("TOKEND_NAME", "tokend"),
-        ("TOKEND_ENV_X", "1"),  # of no link that is there
+        ("TOKEND_ENV_X", "1"),  # of a missing link
         ("TOKEND_PORT_50051_TCP_PROTO", "http"),
         ("tokend_grpc_threads", "3"),
         ("Tokend_Grpc_Threads", "3"),
@@ -170,7 +170,7 @@ def test_an_unknown_variable_is_refused(variable: str, monkeypatch: pytest.Monke
 
 
 def of_our_commands() -> set[str]:
-    """The variables that a page says are read by a command, or are given to one."""
+    """Returns the variables that a command reads, or is given, on a page."""
     pages = (*ROOT.glob("*.md"), *ROOT.glob("server/*.md"), *ROOT.glob("clients/**/*.md"))
     named = re.findall(r"\bTOKEND(?:_[A-Z]+)+\b", "\n".join(page.read_text("utf-8") for page in pages))
     return set(named) - environment_variables().keys() - {"TOKEND_PORT"}  # which Kubernetes sets

@@ -1,4 +1,4 @@
-"""What an address that others can reach must have."""
+"""The requirements of addresses that other machines can reach."""
 
 from pathlib import Path
 

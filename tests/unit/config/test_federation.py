@@ -1,4 +1,4 @@
-"""The rules of other clouds about issuers and tokens: each can be broken, and what just keeps it is let through."""
+"""The rules of other clouds for issuers and tokens: violations are reported, and settings at the limit are accepted."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -48,7 +48,7 @@ LETTERS = ({"issuer": "https://tokens.example.com/A"}, {"issuer": "https://Token
 
 Change = Mapping[str, Any]
 
-#: For each rule a change of a good pool that just keeps it, and one that breaks it.
+#: For each rule, a change of a valid pool that just complies, and one that violates the rule.
 CHANGES: Mapping[tuple[Cloud, str], tuple[Change, Change]] = {
     (Cloud.AWS_STS, "https"): HTTPS,
     (Cloud.AWS_STS, "public host"): PUBLIC,

@@ -1,4 +1,4 @@
-"""The issuer of local tokens: never Cognito's, and with a word about what AWS would not take."""
+"""The issuer of local tokens: never Cognito's, and with a warning about issuers that AWS would not accept."""
 
 import json
 from importlib.resources import files
@@ -14,12 +14,12 @@ from tokend_server.config.warnings import config_warnings
 
 CHECK = TypeAdapter[str](IssuerUrl).validate_python
 
-#: The word of a host that is Cognito's.
+#: The problem of one of Cognito's hosts.
 SERVICES = ("cognito-identity", "cognito-identity-fips", "cognito-idp", "cognito-idp-fips")
 
 
 def partitions() -> list[tuple[str, str]]:
-    """Every domain of AWS's with a region that has it, as the AWS SDK knows them."""
+    """Returns every AWS domain with one of its regions, from the AWS SDK."""
     table = json.loads((files("botocore") / "data" / "partitions.json").read_text(encoding="utf-8"))
     return [
         (partition["outputs"][suffix], partition["outputs"]["implicitGlobalRegion"])

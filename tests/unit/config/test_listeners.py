@@ -1,4 +1,4 @@
-"""Listeners of gRPC: how they identify callers, and what they need for it."""
+"""gRPC listeners: their authentication of callers, and its requirements."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ identify_by = []
     ]
 
 
-#: What contradicts itself about a listener: the rest of [grpc], with the names of TLS files, and the problems.
+#: Contradictory settings of a listener: the rest of [grpc], with the names of TLS files, and the problems.
 CONTRADICTIONS: dict[str, tuple[str, list[str]]] = {
     "certificates without an authority": (
         '{tls}identify_by = ["mutual_tls"]',

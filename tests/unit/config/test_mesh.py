@@ -1,4 +1,4 @@
-"""[ext_authz]: what can be written, and what is wrong with the rest."""
+"""[ext_authz]: valid settings, and the problems of invalid ones."""
 
 import pytest
 from pydantic import ValidationError
@@ -11,7 +11,7 @@ USER = {"metadata": "payload.sub"}
 
 
 def problems(**members: object) -> list[str]:
-    """What is wrong with a mapping."""
+    """Returns the problems of a mapping."""
     with pytest.raises(ValidationError) as caught:
         ExtAuthzMapping.model_validate({"identity_pool_id": POOL, "user": USER, **members})
     return [

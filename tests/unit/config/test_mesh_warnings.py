@@ -1,4 +1,4 @@
-"""Tokens for proxies that no row of the policy allows are warned of."""
+"""Warnings about tokens for proxies that no row of the policy allows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ TENANT = {"metadata": "payload.tenant"}
 
 
 def warnings(row: Mapping[str, Any] | None, *, mapping: Mapping[str, Any] | None = None, **token: object) -> list[str]:
-    """What is said of a mapping or else of a token, beside a row of the policy, if there is one."""
+    """Returns the warnings about a mapping or a token, with a row of the policy, if there is one."""
     policy = {"policy": {"row": {**ROW, **row}}} if row is not None else {}
     wanted: dict[str, Any] = (
         {"sds": {"listen": ["127.0.0.1:0"], "tokens": {"own": {"identity_pool_id": POOL, "user": "a", **token}}}}

@@ -1,4 +1,4 @@
-"""Paths and text files as people and their editors write them."""
+"""Paths and text files as written by people and editors."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ POOL = '[pools."us-east-1:0a"]\ndeveloper_provider_name = "login.example"\n'
 ISSUER = '[callers.jwt.a]\nissuer = "https://i.example"\naudiences = ["a"]\nalgorithms = ["RS256"]\n'
 HOME = "/home/tokend"
 
-#: Every setting that is a path: a file with a place for it, and what is made of it.
+#: Every setting that is a path: a file with a placeholder for it, and the resulting value.
 PATHS: dict[str, tuple[str, Callable[[Config], object]]] = {
     "data_dir": ("data_dir = '{}'\n" + POOL, lambda config: config.data_dir),
     "store.url": (POOL + "[store]\nurl = 'sqlite:///{}'\n", lambda config: config.store_file),
@@ -28,7 +28,7 @@ PATHS: dict[str, tuple[str, Callable[[Config], object]]] = {
     "grpc.listen": (POOL + "[grpc]\nlisten = ['unix:{}']\n", lambda config: Path(config.grpc.guarded[0].socket_path)),
 }
 
-#: Those whose files are read at once.
+#: The settings whose files are read immediately.
 TLS_PATHS = ("tls_certificate_file", "tls_private_key_file", "tls_client_ca_file")
 
 Load = Callable[[str], Config]

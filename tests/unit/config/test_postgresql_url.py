@@ -1,4 +1,4 @@
-"""Which URLs of PostgreSQL are taken, and what is shown of them."""
+"""Which PostgreSQL URLs are accepted, and which of their parts are shown."""
 
 import pytest
 

@@ -2,7 +2,7 @@ import pytest
 from tests.unit.config.conftest import Problems
 from tests.unit.config.file_parts import EVERYBODY, POOL, POOL_ID
 
-#: Digits of Unicode's that AWS takes for none.
+#: Unicode digits that AWS does not accept.
 WIDE_DIGITS = "\uff11" * 12
 
 

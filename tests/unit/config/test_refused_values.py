@@ -1,4 +1,4 @@
-"""What is refused is not repeated: it may be a secret."""
+"""Problems do not contain the rejected values, which may be secrets."""
 
 import pytest
 from tests.unit.config.conftest import Problems
@@ -80,4 +80,4 @@ def test_a_key_in_the_environment_is_refused_and_not_repeated(given: str, monkey
         load_config(None)
     assert "callers" in str(raised.value)
     assert KEY.reveal() not in str(raised.value)
-    assert raised.value.__cause__ is None  # which would show what was given
+    assert raised.value.__cause__ is None  # which would show the value

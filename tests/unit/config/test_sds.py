@@ -1,4 +1,4 @@
-"""[sds]: what can be written, and what is wrong with the rest."""
+"""[sds]: valid settings, and the problems of invalid ones."""
 
 import pytest
 from pydantic import ValidationError

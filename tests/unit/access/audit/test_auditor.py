@@ -17,7 +17,7 @@ ENTRY = AuditEntry(1_800_000_000.0, "GetOpenIdTokenForDeveloperIdentity", caller
 
 
 class FailingLog:
-    """A log whose every line fails, for the reason that is set."""
+    """A log where every write fails, for a set reason."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -113,7 +113,7 @@ def test_the_operator_is_informed_where_and_why_but_not_what(caplog: pytest.LogC
 
 
 class Strangers:
-    """An auditor with a file, and refusals of callers who are not known."""
+    """An auditor with a file, and rejections of unknown callers."""
 
     def __init__(self, path: Path) -> None:
         self.clock = FakeClock()
@@ -133,7 +133,7 @@ class Strangers:
         self.omissions += 1
 
     def refuse(self, times: int) -> int:
-        """How many of so many refusals are to have lines."""
+        """Returns how many of this many rejections should be logged."""
         return sum(not self.auditor.omits_refusal() for _ in range(times))
 
     def told(self) -> list[int]:

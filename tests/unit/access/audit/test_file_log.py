@@ -48,7 +48,7 @@ def log(path: Path, clock: FakeClock) -> Iterator[FileAuditLog]:
 
 @contextmanager
 def closed_to_us(directory: Path) -> Iterator[None]:
-    """A directory in which this process may not look for anything, even if it was root's."""
+    """A directory that this process cannot search, even as root."""
     user, mode = os.geteuid(), directory.stat().st_mode
     directory.chmod(0)
     try:

@@ -9,12 +9,12 @@ from tokend_server.access.audit.queued_log import QueuedAuditLog
 
 PATIENCE = 30
 
-#: Seconds for which lines wait for others in a test that does not wait for them.
+#: Seconds that lines wait for others, in a test that does not wait for them.
 NEVER = 3600.0
 
 
 class Gated:
-    """A log whose writes wait at a gate, like those to a disk that hangs."""
+    """A log whose writes wait at a gate, like those to a hanging disk."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -51,7 +51,7 @@ def losses() -> list[AuditWriteFailed]:
 
 
 def hang(gated: Gated, log: QueuedAuditLog) -> None:
-    """Leaves the log with a line that is late."""
+    """Leaves the log with a delayed line."""
     gated.gate.clear()
     with suppress(AuditWriteFailed):
         log.write(b"late")

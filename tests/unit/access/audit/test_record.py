@@ -33,9 +33,9 @@ ISSUED = AuditEntry(
     expire_time=1_800_000_600,
     policy="shop",
 )
-#: Any characters, lone surrogates among them.
+#: Any characters, including lone surrogates.
 TEXTS = st.text(st.characters(), max_size=20)
-#: Texts beyond every limit.
+#: Strings beyond every limit.
 LONG_TEXTS = st.builds(lambda text, times: text * times, st.text(min_size=1), st.just(3000))
 
 
@@ -186,13 +186,13 @@ def test_ids_beyond_their_most_are_not_shown(count: int) -> None:
 
 
 class Text(str):
-    """A text that can be missed."""
+    """A string that may be omitted."""
 
     __slots__ = ("__weakref__",)
 
 
 def is_kept_in(field: str, *before: str) -> bool:
-    """Whether a long text in an entry, behind others, is kept when its line is written."""
+    """Returns whether a long string in an entry, after others, is kept in its line."""
     text = Text("x" * MAX_WHOLE_LINE)
     kept = weakref.ref(text)
     members: dict[str, Any] = {field: (*before, text) if before else text}

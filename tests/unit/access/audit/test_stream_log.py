@@ -10,14 +10,14 @@ from tests.support.pipes import Pipe
 from tokend_server.access.audit.log import AuditWriteFailed
 from tokend_server.access.audit.stream_log import StreamAuditLog
 
-#: More than a pipe holds.
+#: More than the capacity of a pipe.
 LONG = b"x" * 300_000
 
 FOR_EVER = 3600.0
 
 
 class HurryingClock(FakeClock):
-    """A clock that goes on by itself at each reading."""
+    """A clock that advances with each reading."""
 
     def __init__(self, step: float) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class HurryingClock(FakeClock):
 
 
 class StoppingClock(FakeClock):
-    """A clock whose second reading is held up."""
+    """A clock whose second reading is blocked."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,14 +105,14 @@ def test_while_it_is_not_read_lines_fail_without_waiting_and_then_go_on(pipe: Pi
     log = StreamAuditLog(pipe.writer, clock, patience=FOR_EVER)
     with pytest.raises(AuditWriteFailed):
         fill(log)
-    clock.step = 0.0  # from here on, a line that waits does not stop waiting
+    clock.step = 0.0  # from here on, a waiting line does not time out
     for _ in range(10):
         with pytest.raises(AuditWriteFailed):
             log.write(b"lost")
     assert pipe.drain()
     log.write(b"after")
     assert pipe.drain().splitlines()[-1] == b"after"
-    with ThreadPoolExecutor() as pool:  # and who comes now is patient again
+    with ThreadPoolExecutor() as pool:  # and new lines wait again
         written = pool.submit(log.write, LONG)
         assert pipe.read(len(LONG) + 1) == LONG + b"\n"
         written.result()

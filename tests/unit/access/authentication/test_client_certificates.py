@@ -1,4 +1,4 @@
-"""What a client certificate says, and whether it is valid now, by the clock and by the authorities of now."""
+"""The contents of a client certificate, and its validity by the current time and the current authorities."""
 
 import datetime as dt
 
@@ -129,7 +129,7 @@ def test_an_authority_that_has_expired_ends_what_it_has_issued(clock: FakeClock)
     certificates = trusting(clock, root, old)
     assert certificates.shown(client.certificate)
     clock.advance(-DAY / 2)
-    root.renew(dt.datetime.fromtimestamp(clock.now(), dt.UTC))  # of the same key, and it ends before the client's
+    root.renew(dt.datetime.fromtimestamp(clock.now(), dt.UTC))  # with the same key, and it expires before the client's
     certificates = trusting(clock, root)
     clock.advance(DAY / 2)
     assert certificates.shown(client.certificate)
@@ -151,7 +151,7 @@ def test_an_intermediate_that_has_expired_ends_what_it_has_issued(clock: FakeClo
     clock.advance(DAY / 2)
     assert "has expired" in refusal(certificates, client, first)
     assert certificates.shown(client.certificate, between.certificate)
-    assert certificates.shown(client.certificate, first + between.certificate)  # one path that holds is enough
+    assert certificates.shown(client.certificate, first + between.certificate)  # one valid path is enough
 
 
 def test_an_authority_that_is_not_trusted_any_more_ends_what_it_has_issued(clock: FakeClock) -> None:
@@ -193,7 +193,7 @@ def named(organization: str, name: str, encoding: _ASN1Type = _ASN1Type.UTF8Stri
 def issued(
     clock: FakeClock, subject: x509.Name, issuer: x509.Name, key: CertificateIssuerPrivateKeyTypes, *, pss: bool = False
 ) -> x509.Certificate:
-    """A certificate that a key has signed, whoever's the name is."""
+    """Returns a certificate signed with a key, with any issuer name."""
     now = dt.datetime.fromtimestamp(clock.now(), dt.UTC)
     builder = x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
     dated = builder.not_valid_before(now - dt.timedelta(hours=1)).not_valid_after(now + dt.timedelta(hours=1))

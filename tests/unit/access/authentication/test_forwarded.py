@@ -1,4 +1,4 @@
-"""x-forwarded-client-cert: its grammar, which element counts, and which peers are believed."""
+"""x-forwarded-client-cert: its grammar, which element counts, and which peers are trusted."""
 
 from contextlib import suppress
 
@@ -15,7 +15,7 @@ ADMIN = "spiffe://acme.internal/ns/ops/sa/admin"
 PROXY = "spiffe://acme.internal/ns/mesh/sa/envoy"
 HASH = "314a9d658a88a36ef82312085b29b23a58381be7cea1b972ede6a6fed5f759e1"
 
-#: What Envoy 1.40 writes with `subject`, `uri` and `dns` for a certificate, with two URI SANs in its own.
+#: The output of Envoy 1.40 with `subject`, `uri` and `dns` for a certificate; Envoy's own one has two URI SANs.
 BY = f"By={PROXY};By=spiffe://acme.internal/ns/mesh/sa/old;Hash={HASH}"
 WRITTEN = {
     "a SPIFFE ID": (f'{BY};Subject="CN=c";URI={CHECKOUT};DNS=a.internal;DNS=b.internal', CHECKOUT),

@@ -1,4 +1,4 @@
-"""A listener that tells callers by their tokens, and the tokens to show it."""
+"""A listener that authenticates callers by their tokens, and such tokens."""
 
 import base64
 import dataclasses
@@ -22,10 +22,10 @@ MAX_TOKEN_BYTES = 8192
 SUBJECT = "system:serviceaccount:shop:checkout"
 CALLER = f"jwt:kubernetes:{SUBJECT}"
 
-#: A claim that is to be left out.
+#: A claim to omit.
 ABSENT = object()
 
-#: The caller, and why the token was refused where there is none.
+#: The caller, or why the token was rejected.
 Outcome: TypeAlias = tuple[str | None, list[Refusal]]
 
 ACCEPTED: Outcome = (CALLER, [])
@@ -33,7 +33,7 @@ ACCEPTED: Outcome = (CALLER, [])
 
 @dataclasses.dataclass
 class Listener:
-    """Tells who calls by tokens, and keeps the reasons of refusals."""
+    """Authenticates callers by tokens, and records the reasons of rejections."""
 
     clock: FakeClock
     issuers: list[TokenIssuer]
@@ -67,7 +67,7 @@ def refused(refusal: Refusal) -> Outcome:
 
 
 def claims_of(provider: OidcProvider, **changes: object) -> dict[str, Any]:
-    """The claims of a projected service account token with changes."""
+    """Returns the claims of a projected service account token with changes."""
     claims = {
         "aud": ["tokend"],
         "exp": NOW + 3600,
@@ -92,7 +92,7 @@ def segment(value: object) -> str:
 
 
 def compact(header: object, claims: object, signature: Callable[[bytes], bytes] | None = None) -> str:
-    """A token that no library would make; without a signature of its own, it has that of the published key."""
+    """Returns a token that no library would create; by default, it is signed with the published key."""
     signed = f"{segment(header)}.{segment(claims)}"
     return f"{signed}.{segment((signature or rs256)(signed.encode()))}"
 
@@ -106,5 +106,5 @@ def rotate(provider: OidcProvider) -> None:
 
 
 def refresh(listener: Listener, provider: OidcProvider) -> None:
-    """Makes the listener fetch the keys now, after the cool-down: a token names one that it does not know."""
+    """Makes the listener fetch the keys now, after the cool-down, by a token with an unknown key."""
     listener.caller(sign({"alg": "RS256", "kid": "not there"}, claims_of(provider), rsa_key("1")))

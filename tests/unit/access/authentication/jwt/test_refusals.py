@@ -1,4 +1,4 @@
-"""Why a token was refused: each cause, what the log says of it, and what it never says."""
+"""Why a token was rejected: each cause with its log message, which contains no secrets."""
 
 import logging
 import re
@@ -17,7 +17,7 @@ from tokend_server.oidc.claims import Problem
 
 SECURITY = Path(__file__).parents[5] / "server" / "SECURITY.md"
 
-#: What no log may show.
+#: Must not appear in logs.
 CANARIES = ("c4n4ry-sub", "c4n4ry-kid", "c4n4ry-iss", "c4n4ry-aud", "c4n4ry-jti")
 
 
@@ -36,7 +36,7 @@ def with_keys_that_cannot_be_had(provider: OidcProvider) -> str:
     return signed(provider)
 
 
-#: For each cause: a token that meets it, and the line of the log.
+#: For each cause: such a token, and the line of the log.
 CAUSES: dict[Refusal, tuple[Callable[[OidcProvider], str], str]] = {
     Refusal.TOO_LONG: (lambda provider: signed(provider, pad="p" * 9000), "token was refused: too_long"),
     Refusal.MALFORMED: (lambda _: compact({"alg": "RS256"}, b"c4n4ry-sub"), "token was refused: malformed"),

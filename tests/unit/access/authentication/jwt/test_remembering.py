@@ -117,7 +117,7 @@ def lasting_provider() -> Iterator[OidcProvider]:
 
 @pytest.fixture(scope="module")
 def lasting_keys(lasting_provider: OidcProvider) -> ProviderKeys:
-    """Keys that never age."""
+    """Keys that never expire."""
     return Issuers(FakeClock(), 100).keys("keys", KeySource(issuer=lasting_provider.issuer, http=open_http()))
 
 
