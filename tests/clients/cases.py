@@ -303,7 +303,7 @@ def _judge(step: dict[str, Json]) -> Judge:
     expect = _only(step["expect"], "identity", "rejected")
     if len(expect) != 1 or expect.get("rejected", True) is not True:
         raise ValueError(f"expects one of an identity and rejected: {step}")
-    token = _only(step["judge"], "claims", "without", "from_now", "header")
+    token = _only(step["judge"], "claims", "without", "from_now", "header", "after")
     return Judge(token, step["identity_pool_ids"], expect.get("identity"))
 
 

@@ -173,8 +173,8 @@ def _id_token(issuer: str, subject: str, seconds: int) -> str:
 def _signed(issuer: str, body: bytes) -> str:
     """Returns a valid token with the changes in the body, which has the members of a step `judge`.
 
-    `claims` and `header` replace or add members, `from_now` sets claims to this many seconds from now, and
-    `without` removes claims and members of the header.
+    `claims` and `header` replace or add members, `from_now` sets claims to this many seconds from now, `without`
+    removes claims and members of the header, and `after` is appended to the signature.
     """
     changes = json.loads(body)
     now = int(time.time())
@@ -194,7 +194,8 @@ def _signed(issuer: str, body: bytes) -> str:
     # By hand: libraries do not sign invalid headers.
     signed = ".".join(base64url_encode(json.dumps(part).encode()).decode() for part in (header, claims))
     algorithm = jwt.get_algorithm_by_name(header["alg"])
-    return f"{signed}.{base64url_encode(algorithm.sign(signed.encode(), _private_key(algorithm))).decode()}"
+    signature = base64url_encode(algorithm.sign(signed.encode(), _private_key(algorithm))).decode()
+    return f"{signed}.{signature}{changes.get('after', '')}"
 
 
 @cache

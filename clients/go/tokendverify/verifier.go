@@ -7,6 +7,7 @@ package tokendverify
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -84,6 +85,11 @@ func (v *Verifier) parse(token string) (*jose.JSONWebSignature, error) {
 	if len(token) > maxToken {
 		return nil, fmt.Errorf("it is longer than %d characters", maxToken)
 	}
+	for part := range strings.SplitSeq(token, ".") {
+		if !isBase64URL(part) {
+			return nil, errors.New("it is not base64url")
+		}
+	}
 	signed, err := jose.ParseSignedCompact(token, v.settings.algorithms)
 	if err != nil {
 		return nil, err
@@ -112,6 +118,13 @@ func (v *Verifier) identity(signed *jose.JSONWebSignature, key jose.JSONWebKey) 
 		return Identity{}, err
 	}
 	return claims.identity(), nil
+}
+
+// isBase64URL reports whether text is the canonical encoding of its octets (RFC 7515, section 2). Go's decoder ignores
+// newlines.
+func isBase64URL(text string) bool {
+	octets, err := base64.RawURLEncoding.DecodeString(text)
+	return err == nil && base64.RawURLEncoding.EncodeToString(octets) == text
 }
 
 // Option configures a [Verifier].

@@ -311,6 +311,26 @@ func TestAVeryLongTokenIsNotLookedAt(t *testing.T) {
 	}
 }
 
+func TestATokenHasOneSpelling(t *testing.T) {
+	f := newForger(t)
+	verifier := newVerifier(t, f.URL)
+	good := f.token(t, "RS512", "rs512", "JWS", nil)
+	last := len(good) - 1 // the last character of 256 octets has four bits that are zero
+	for name, token := range map[string]string{
+		"other bits":               good[:last] + string(good[last]+1),
+		"a newline at the end":     good + "\n",
+		"a newline in the header":  good[:10] + "\n" + good[10:],
+		"newline in the signature": good[:last-10] + "\r\n" + good[last-10:],
+	} {
+		if _, err := verifier.Verify(t.Context(), token); !errors.Is(err, tokendverify.ErrRejected) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	if _, err := verifier.Verify(t.Context(), good); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAVerifierTakesWhatItIsSetTo(t *testing.T) {
 	f := newForger(t)
 	jws, jwt := f.token(t, "RS512", "rs512", "JWS", nil), f.token(t, "ES256", "es256", "JWT", nil)

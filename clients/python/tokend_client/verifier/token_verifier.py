@@ -1,6 +1,7 @@
 """Verifies tokens by the rules of OpenID Connect Core 1.0, section 3.1.3.7, and of RFC 8725."""
 
 import asyncio
+import base64
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -89,6 +90,8 @@ class TokenVerifier:
     def _kid(self, token: str) -> str:
         if len(token) > _MAX_TOKEN:
             raise TokenRejected(f"the token is longer than {_MAX_TOKEN} characters")
+        if not all(map(_is_base64url, token.split("."))):
+            raise TokenRejected("the token is not a JWT")
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
@@ -119,6 +122,15 @@ class TokenVerifier:
             # Some versions of PyJWT raise these for invalid dates and for deeply nested claims.
             raise TokenRejected("the token is not valid") from error
         return _identity(claims)
+
+
+def _is_base64url(text: str) -> bool:
+    """Reports whether a text is the canonical encoding of its octets (RFC 7515, section 2). PyJWT accepts padding."""
+    try:
+        octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        return False
+    return base64.urlsafe_b64encode(octets).rstrip(b"=") == text.encode()
 
 
 def _identity(claims: Mapping[str, Any]) -> VerifiedIdentity:

@@ -162,6 +162,15 @@ def test_other_tokens_are_rejected_with_the_reason(issuer: OidcProvider, verifie
         asyncio.run(verifier.verify_async(bad))
 
 
+def test_a_token_has_one_spelling(issuer: OidcProvider, verifier: TokenVerifier) -> None:
+    good = token(issuer)
+    other_bits = good[:-1] + chr(ord(good[-1]) + 1)  # the last character of 256 octets has four bits that are zero
+    for altered in (other_bits, f"{good}==", f"{good}\n", f"{good[:-9]}!{good[-9:]}", f" {good}", f"{good}é"):
+        with pytest.raises(TokenRejected, match="not a JWT"):
+            verifier.verify(altered)
+    assert verifier.verify(good).identity_id == IDENTITY_ID
+
+
 def test_without_keys_no_token_is_rejected(issuer: OidcProvider, verifier: TokenVerifier) -> None:
     good = token(issuer)
     issuer.stop()

@@ -10,6 +10,7 @@ import com.nimbusds.jose.proc.DefaultJOSEObjectTypeVerifier;
 import com.nimbusds.jose.proc.JWSKeySelector;
 import com.nimbusds.jose.proc.JWSVerificationKeySelector;
 import com.nimbusds.jose.proc.SecurityContext;
+import com.nimbusds.jose.util.Base64URL;
 import com.nimbusds.jose.util.JSONObjectUtils;
 import com.nimbusds.jwt.JWTClaimsSet;
 import com.nimbusds.jwt.proc.BadJWTException;
@@ -19,6 +20,7 @@ import java.net.URI;
 import java.text.ParseException;
 import java.time.Duration;
 import java.time.InstantSource;
+import java.util.Arrays;
 import java.util.Date;
 import java.util.HashSet;
 import java.util.List;
@@ -83,6 +85,9 @@ public final class TokenVerifier {
     if (Objects.requireNonNull(token, "token").length() > MOST_CHARACTERS) {
       throw new TokenRejectedException("it is longer than " + MOST_CHARACTERS + " characters");
     }
+    if (!Arrays.stream(token.split("\\.", -1)).allMatch(TokenVerifier::isBase64Url)) {
+      throw new TokenRejectedException("it is not base64url");
+    }
     try {
       return identity(processor.process(token, null));
     } catch (KeySourceException e) {
@@ -96,6 +101,11 @@ public final class TokenVerifier {
     } catch (BadJOSEException | JOSEException e) {
       throw new TokenRejectedException(String.valueOf(e.getMessage()));
     }
+  }
+
+  /** Whether a text is the canonical encoding of its octets (RFC 7515, section 2). Nimbus ignores other characters. */
+  private static boolean isBase64Url(String text) {
+    return Base64URL.encode(new Base64URL(text).decode()).toString().equals(text);
   }
 
   private static Identity identity(JWTClaimsSet claims) throws ParseException {

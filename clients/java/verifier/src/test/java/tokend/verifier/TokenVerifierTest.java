@@ -111,6 +111,16 @@ class TokenVerifierTest {
   }
 
   @Test
+  void aTokenHasOneSpelling() {
+    String token = issue().value();
+    int last = token.length() - 1; // the last character of 256 octets has four bits that are zero
+
+    assertRejected(verifier, token.substring(0, last) + (char) (token.charAt(last) + 1), "base64url");
+    assertRejected(verifier, token.substring(0, last - 9) + "!" + token.substring(last - 9), "base64url");
+    assertRejected(verifier, " " + token, "base64url");
+  }
+
+  @Test
   void anotherIssuerOrAudienceIsRejected() {
     String token = issue().value();
 
