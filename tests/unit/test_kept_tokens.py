@@ -15,7 +15,7 @@ MARGIN = 60
 
 @dataclass
 class Clocks:
-    """The two clocks, each of which can be set."""
+    """Both clocks, which the test can set."""
 
     wall: float = IAT
     steady: float = 1000.0

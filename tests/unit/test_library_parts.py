@@ -1,4 +1,4 @@
-"""Modules that lean on what libraries keep private say so when it is not there."""
+"""Modules that use private parts of libraries report missing ones."""
 
 import subprocess
 import sys
@@ -54,13 +54,13 @@ def registering_by_another_name(client: Any, _max_attempts: int) -> Any:  # noqa
 
 
 class ReadingMore:
-    """An interceptor that reads more of a call's details than the name of its method."""
+    """An interceptor that reads more of a call's details than its method name."""
 
     def intercept_service(self, continuation: Callable[..., Any], details: Any) -> Any:  # noqa: ANN401 - gRPC's own
         return continuation(details.invocation_metadata)
 
 
-#: A module, what is changed in its library, and what is missing then.
+#: A module, the change of its library, and the missing part.
 CHANGES: list[tuple[str, object, str, object, str]] = [
     (
         GRPC,
@@ -92,7 +92,7 @@ CHANGES: list[tuple[str, object, str, object, str]] = [
 
 
 def load(module: str) -> None:
-    """Loads a module once more, beside the one that others have."""
+    """Loads a second instance of a module."""
     spec = find_spec(f"tokend_server.{module}")
     assert spec
     assert spec.loader

@@ -16,7 +16,7 @@ CANARY = "canary-4712"
 
 @pytest.fixture
 def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """Tells what went to standard error; afterwards logging is as it was."""
+    """Captures standard error, and restores logging at the end."""
     root = logging.getLogger()
     level = root.level
     yield lambda: capsys.readouterr().err
@@ -131,7 +131,7 @@ OF_THE_CALL = {
 
 
 def log_during(call: Call, message: str, /, logger: str = "part", **extra: object) -> None:
-    """Logs as code that works on a call does, in a context of the call's own."""
+    """Logs like the code of a call, in a separate context."""
 
     def work() -> None:
         CURRENT_CALL.set(call)
@@ -141,7 +141,7 @@ def log_during(call: Call, message: str, /, logger: str = "part", **extra: objec
 
 
 def members(record: dict[str, Any]) -> dict[str, Any]:
-    """What a record has besides what all have."""
+    """Returns the members of a record that are not in all records."""
     return {name: value for name, value in record.items() if name not in {"time", "level", "logger", "message"}}
 
 

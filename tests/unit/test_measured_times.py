@@ -1,4 +1,4 @@
-"""Times in the metrics are as long as what they measure, by a clock that the work itself puts forward."""
+"""Times in the metrics are correct, by a clock that the measured work advances."""
 
 import asyncio
 import inspect
@@ -27,7 +27,7 @@ SECONDS = 3.0
 
 
 class Slow:
-    """Takes its time for whatever it is asked, and fails in the end."""
+    """Advances the clock on every use, and then fails."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
@@ -45,7 +45,7 @@ def operations(of: type) -> list[str]:
 
 
 def call(subject: object, name: str) -> None:
-    """Calls a method with nothing in the place of each argument that it needs."""
+    """Calls a method with None for each required argument."""
     method = getattr(subject, name)
     parameters = inspect.signature(method).parameters.values()
     needed = [each for each in parameters if each.default is each.empty and each.kind is not each.VAR_POSITIONAL]
@@ -57,7 +57,7 @@ def call(subject: object, name: str) -> None:
 
 
 def sums(registry: CollectorRegistry, name: str, label: str) -> dict[str, float]:
-    """The seconds of a histogram that has measured something, by one of its labels."""
+    """Returns the seconds in a histogram with measurements, by one of its labels."""
     return {
         sample.labels[label]: sample.value
         for family in registry.collect()
@@ -105,7 +105,7 @@ def test_a_stream_until_its_caller_turns_away(clock: FakeClock) -> None:
         next(watch)
         clock.advance(SECONDS)
         watch.cancel()
-        service.server.stop(PATIENCE)  # it waits for the calls under way
+        service.server.stop(PATIENCE)  # it waits for the calls in flight
         assert sums(service.registry, "grpc_server_handling_seconds", "grpc_method") == {"Watch": SECONDS}
 
 

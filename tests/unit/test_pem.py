@@ -1,4 +1,4 @@
-"""PEM as people and programs write it: all that is there is read, and every reader understands what is written."""
+"""PEM as written by people and programs: all of it is read, and every reader understands the output."""
 
 import ssl
 from collections.abc import Callable
@@ -17,7 +17,7 @@ NO_KEY = "no PEM private key without a password"
 FIRST, SECOND = Authority("first").certificate, Authority("second").certificate
 KEY = Authority("servers").server("127.0.0.1").private_key
 
-#: How a file with two certificates, or one key, may look besides.
+#: Variants of a file with two certificates or one key.
 WRITTEN: dict[str, Callable[[bytes], bytes]] = {
     "as it is": lambda pem: pem,
     "a byte-order mark": lambda pem: b"\xef\xbb\xbf" + pem,

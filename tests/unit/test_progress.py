@@ -1,4 +1,4 @@
-"""What a run of the tests shows while it goes on."""
+"""The progress output of a test run."""
 
 from collections import Counter
 

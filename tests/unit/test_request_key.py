@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokend_server.model import LookupRequest, Secret, TokenRequest
 from tokend_server.request_key import encode, request_key
 
-#: Few letters and short texts, so that parts of one request often look like parts of another.
+#: Few letters and short strings, so that parts of different requests are often equal.
 TEXTS = st.text(":,\0\x01ns1é日", max_size=3)
 SECRETS = TEXTS.map(Secret)
 
@@ -35,7 +35,7 @@ FIELDS: Mapping[type, Mapping[str, st.SearchStrategy[Any]]] = {
 REQUESTS = st.one_of([st.builds(kind, **values) for kind, values in FIELDS.items()])
 EVERY_FIELD = [(kind, name) for kind, values in FIELDS.items() for name in values]
 
-#: Whatever can be encoded, nested.
+#: Any encodable values, nested.
 VALUES = st.recursive(
     st.none()
     | TEXTS

@@ -10,7 +10,7 @@ from tokend_server import single_flight
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.single_flight import OutOfTime, SingleFlight, Terms
 
-#: How long a test waits for what has to come.
+#: How long a test waits for an expected event.
 PATIENCE = 30
 
 FOR_EVER = Deadline(FakeClock())
@@ -25,7 +25,7 @@ class Killed(BaseException):
 
 
 class Call:
-    """A call that waits until it is let go, and then returns or raises what it was given."""
+    """A call that waits until it is released, and then returns or raises a given value."""
 
     def __init__(self, result: str | BaseException) -> None:
         self._result = result
@@ -42,10 +42,10 @@ class Call:
 
 
 class Line:
-    """Callers of one `SingleFlight`, each in a thread of its own; each makes the next of the calls if it has to.
+    """Callers of one `SingleFlight`, each in a separate thread; each makes the next of the calls if required.
 
     Attributes:
-        made: The calls that have been made.
+        made: The calls so far.
     """
 
     def __init__(self, threads: ThreadPoolExecutor, waiting: threading.Semaphore) -> None:
@@ -66,30 +66,30 @@ class Line:
         return self._threads.submit(self.flights.fly, Terms(key), make, deadline)
 
     def lead(self, call: Call, key: bytes = b"k") -> Future[tuple[str, bool]]:
-        """Begins a call, and returns when it is being made."""
+        """Starts a caller, and returns when its call is running."""
         leader = self.fly(call, key=key)
         assert self.next_made() is call
         return leader
 
     def next_made(self) -> Call:
-        """Waits until another call is being made."""
+        """Waits until another call is running."""
         assert self._making.acquire(timeout=PATIENCE)
         return self.made[-1]
 
     def follow(self, count: int, make: Callable[[], Call]) -> list[Future[tuple[str, bool]]]:
-        """Begins calls, and returns when they wait."""
+        """Starts callers, and returns when they wait."""
         followers = [self.fly(make()) for _ in range(count)]
         self.wait_for_waiting(count)
         return followers
 
     def follow_without_insisting(self) -> Future[tuple[str, bool]]:
-        """Begins a call that is not made again, and returns when it waits."""
+        """Starts a caller without a second call, and returns when it waits."""
         follower = self._threads.submit(self.flights.fly, Terms(b"k", insistent=False), never(), FOR_EVER)
         self.wait_for_waiting(1)
         return follower
 
     def wait_for_waiting(self, count: int) -> None:
-        """Returns when so many more callers wait for another's call."""
+        """Waits until this many more callers wait for another's call."""
         for _ in range(count):
             assert self._waiting.acquire(timeout=PATIENCE)
 
@@ -112,7 +112,7 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
 
 
 def _replace_events(monkeypatch: pytest.MonkeyPatch, event: type[threading.Event]) -> SimpleNamespace:
-    """Shows which calls wait and which are woken, which nothing else does."""
+    """Exposes which callers wait and which are woken, since nothing else does."""
     names = SimpleNamespace(Event=event, Lock=threading.Lock, TIMEOUT_MAX=threading.TIMEOUT_MAX)
     monkeypatch.setattr(single_flight, "threading", names)
     return names
@@ -222,7 +222,7 @@ def test_no_caller_joins_once_the_answer_is_known(monkeypatch: pytest.MonkeyPatc
     newcomers: list[tuple[str, bool]] = []
 
     class Landing(threading.Event):
-        """A newcomer comes just before and just after those who wait are woken."""
+        """A new caller arrives just before and just after the waiting callers are woken."""
 
         def set(self) -> None:
             newcomers.append(_newcomer(flights))

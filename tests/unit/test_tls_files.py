@@ -1,4 +1,4 @@
-"""The files of a TLS listener: what is read, what is refused, and how a change is noticed."""
+"""The files of a TLS listener: valid and invalid contents, and the detection of changes."""
 
 import datetime as dt
 import os
@@ -31,7 +31,7 @@ def authority() -> Authority:
 
 @pytest.fixture
 def files(tmp_path: Path, authority: Authority) -> TlsFiles:
-    """Files that can be used, with an authority of clients."""
+    """Valid files, with an authority of clients."""
     served = authority.server(LOOPBACK)
     given = TlsFiles(tmp_path / "tls.crt", tmp_path / "tls.key", tmp_path / "clients.crt")
     given.certificate.write_bytes(served.certificate)
@@ -67,7 +67,7 @@ def test_of_authorities_that_were_renewed_with_their_key_the_one_comes_first_tha
     others = [Authority("one", issued_at=now - dt.timedelta(days=3)), Authority("one"), Authority("two")]
     renewed = Authority("renewed")
     certificates = []
-    for days in (-2, 2, 0, -1):  # expired, yet to begin, valid, expired
+    for days in (-2, 2, 0, -1):  # expired, not yet valid, valid, expired
         renewed.renew(now + dt.timedelta(days=days))
         certificates.append(renewed.certificate)
     expired, later, valid, expired_last = certificates
@@ -93,7 +93,7 @@ def test_a_key_does_not_show_itself(files: TlsFiles) -> None:
         assert "***" in shown
 
 
-#: What an operator may write over a file: from what was there, by the name of the case.
+#: What an operator may write over a file, from its previous content, by the name of the case.
 GARBAGE: dict[str, Callable[[bytes], bytes]] = {
     "nothing": lambda _: b"",
     "a text": lambda _: b"not a certificate",

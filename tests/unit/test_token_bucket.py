@@ -14,7 +14,7 @@ BURSTS = st.integers(1, 20)
 
 
 def taken(bucket: TokenBucket, most: int = 1000) -> int:
-    """How many requests it admits at once."""
+    """Returns how many requests it admits at once."""
     return next(count for count in range(most) if bucket.take())
 
 

@@ -1,4 +1,4 @@
-"""What the variable of every setting is tried with."""
+"""Test values for the variable of every setting."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tokend_server.config import (
 )
 from tokend_server.config.aws import DeclaredProvider
 
-#: A valid value that is not the default, for the variable of every setting, and what it becomes.
+#: A valid value that is not the default, for the variable of every setting, and the parsed value.
 SETTINGS: dict[str, tuple[str, object]] = {
     "TOKEND_DATA_DIR": ("/var/lib/tokend", Path("/var/lib/tokend")),
     "TOKEND_GRPC_LISTEN": (
@@ -182,7 +182,7 @@ SETTINGS: dict[str, tuple[str, object]] = {
     "TOKEND_LOG_FORMAT": ("text", "text"),
 }
 
-#: The variables without which another one is nothing, with their values if they are not those above.
+#: The variables that another one requires, with their values if they differ from those above.
 COMPANIONS: dict[str, tuple[str, ...]] = {
     "TOKEND_SDS_LISTEN": ("TOKEND_SDS_KEY_SET",),
     "TOKEND_SDS_TOKENS": ("TOKEND_SDS_LISTEN",),

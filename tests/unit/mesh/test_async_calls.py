@@ -18,7 +18,7 @@ from tokend_server.rpc.status import DETAILS_TRAILER
 
 
 class Context:
-    """Takes how a call ends.
+    """Records how a call ends.
 
     Attributes:
         ended: The code and the trailers.

@@ -1,4 +1,4 @@
-"""How callers of the listeners of secrets come in while others wait."""
+"""The admission of callers to the SDS listeners while others wait."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,7 +25,7 @@ RULES = {NEEDS_NAME: Rule.IDENTITY, NEEDS_NOTHING: Rule.NOTHING}
 
 
 class Guard(ConnectionGuard):
-    """One that remembers which calls were given up."""
+    """A guard that records which calls were abandoned."""
 
     def __init__(self) -> None:
         super().__init__(8192, lambda: None, FakeClock())
@@ -43,7 +43,7 @@ def guard() -> Guard:
 
 @pytest.fixture
 def entrance(guard: Guard) -> Entrance:
-    """An entrance with places for two calls, to whose threads nothing comes back."""
+    """An entrance with places for two calls, whose work never completes."""
     metrics, clock = Metrics(CollectorRegistry()), FakeClock()
     access = build_access_control(Config(), metrics, clock)
     listener = Listener(address="127.0.0.1:0")
@@ -60,7 +60,7 @@ def shown(peer: str) -> Shown:
 
 
 async def waiting(entrance: Entrance, peer: str) -> "asyncio.Task[Call]":
-    """A call that has come as far as it comes."""
+    """A call that has advanced as far as possible."""
     task = asyncio.create_task(entrance.named(NEEDS_NAME, shown(peer)))
     await asyncio.sleep(0)
     return task

@@ -57,7 +57,7 @@ def test_neither_a_user_nor_an_answer_shows_itself(sidecar: "Sidecar") -> None:
 
 
 class Sidecar:
-    """Asks for a token, and for the same once more."""
+    """Requests a token twice."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -78,7 +78,7 @@ class Sidecar:
         )
 
     def first(self) -> Reusable:
-        """The first answer, of a call in a context of its own."""
+        """Returns the first response, of a call in a separate context."""
 
         def asked() -> Reusable | None:
             CURRENT_CALL.set(self.call())

@@ -1,4 +1,4 @@
-"""Envoy's messages beside those of the same names that other libraries bring."""
+"""Envoy's messages next to those of the same names in other libraries."""
 
 import subprocess
 import sys
@@ -39,14 +39,14 @@ def test_the_default_pool_has_none_of_it() -> None:
     EnvoyProtos()
     with pytest.raises(KeyError):
         descriptor_pool.Default().FindMessageTypeByName(CHECK_REQUEST)
-    # The status of the same name there is another class, with the same bytes.
+    # The status with the same name there is another class, with the same bytes.
     response = EnvoyProtos().message(CHECK_RESPONSE)()
     response.status.code = 7
     assert status_pb2.Status.FromString(response.status.SerializeToString()).code == 7
     assert type(response.status) is not status_pb2.Status
 
 
-#: Libraries with files of the same names, or that would break if those of an older release lay over theirs.
+#: Libraries with files of the same names, or that would break with those of an older release.
 PROGRAM = """
 {first}
 {second}

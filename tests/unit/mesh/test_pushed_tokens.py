@@ -23,8 +23,8 @@ class Issuer:
     """Issues numbered tokens, or fails.
 
     Attributes:
-        asked: Who has asked for which name and user.
-        failure: What it fails with, if it does.
+        asked: The callers with the requested names and users.
+        failure: The failure, if any.
     """
 
     def __init__(self, clock: FakeClock) -> None:
@@ -43,7 +43,7 @@ class Issuer:
 
 
 class Place:
-    """Pushed tokens that a test moves through time."""
+    """Pushed tokens with a clock set by the test."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()

@@ -32,7 +32,7 @@ PATIENCE = 30
 
 
 class Issuer:
-    """Issues a new token each time, by a clock, with the key that is set."""
+    """Issues a new token each time, with a clock and a key set by the test."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.count = 0

@@ -25,7 +25,7 @@ ALL = there(A, B)
 
 
 def world(*names: str) -> tuple[StateOfTheWorld, WorldResponse]:
-    """A stream whose first request was answered."""
+    """A stream after the response to its first request."""
     state = StateOfTheWorld(frozenset({"a", "b"}))
     assert state.receive(WorldRequest(names)) is Receipt.NOTHING
     response = state.respond(ALL)

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, a client of either variant ends with what there is of what it wants."""
+"""After any events in any order, a client of either variant has all existing resources that it subscribes to."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ from tokend_server.mesh.xds import (
 
 ALL_NAMES = frozenset("abc")
 
-#: What is under each name, at a moment: contents, nothing, or nothing yet.
+#: The resource of each name at a moment: contents, none, or not yet known.
 Contents = Mapping[str, bytes | Missing]
 
 CONTENTS = st.sampled_from([b"1", b"2", Missing.ABSENT, Missing.PENDING])
@@ -39,7 +39,7 @@ def there(contents: Contents, names: frozenset[str]) -> dict[str, bytes]:
 
 
 class WorldClient:
-    """A client that acknowledges every response, and keeps what it has when its connection is new."""
+    """A client that acknowledges every response, and keeps its resources over reconnects."""
 
     def __init__(self) -> None:
         self.has: dict[str, bytes] = {}
@@ -74,7 +74,7 @@ class WorldClient:
 
 
 class DeltaClient:
-    """As above, with what it has under each name."""
+    """As above, with its resource of each name."""
 
     def __init__(self) -> None:
         self.has: dict[str, bytes] = {}
@@ -134,7 +134,7 @@ def play(
     return contents, wants
 
 
-#: Of a client that comes back for less than it had, and then wants all of it again; and the other way round.
+#: A client that reconnects with fewer subscriptions than before, and then subscribes to all again; and vice versa.
 LESS_AND_MORE = [("want", ("a", "c")), ("want", ("b",)), ("come back", {"a": b"1", "c": b"2"}), ("want", ("a", "c"))]
 GONE_AND_BACK = [("change", {}), ("want", ("b",)), ("want", ("a",)), ("come back", {"a": b"1", "c": b"2"})]
 

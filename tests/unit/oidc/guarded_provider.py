@@ -1,4 +1,4 @@
-"""An OpenID Connect provider that speaks https with a certificate of its own, and only to those who bear a token."""
+"""An OpenID Connect provider over https with its own certificate, which requires a bearer token."""
 
 import ssl
 import threading
@@ -12,19 +12,19 @@ from tests.support.certificates import HOST, write_certificate
 
 
 class GuardedProvider:
-    """Guards a provider that does not listen itself, while it is entered as a context manager.
+    """Serves a provider that does not listen itself, while the context manager is active.
 
     Args:
-        behind: What answers.
-        directory: Where the certificate is put.
-        token: The bearer token that is demanded; None demands none.
-        host: The address that its certificate and its issuer name, although it listens on the loopback address.
+        behind: The provider.
+        directory: The directory for the certificate.
+        token: The required bearer token; None requires none.
+        host: The address in its certificate and its issuer; it listens on the loopback address in any case.
 
     Attributes:
         ca_file: The authority of the certificate.
-        port: Where it listens.
-        token: As given; may be changed.
-        shown: The paths asked for with the authorizations shown.
+        port: Its port.
+        token: The required token; may be changed.
+        shown: The requested paths with the authorizations.
     """
 
     def __init__(self, behind: OidcProvider, directory: Path, token: str | None = None, host: str = HOST) -> None:
@@ -83,4 +83,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is the base class's
-        """Says nothing."""
+        """Logs nothing."""

@@ -1,4 +1,4 @@
-"""The one reader of claims: what it takes from any token, and what kinds of tokens differ in."""
+"""The common parser of claims: what it accepts from any token, and the differences between kinds of tokens."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ SKEW = 7.0
 OF_CALLERS = ClaimRules(audiences=("tokend", "other"), skew=SKEW)
 OF_LOGINS = ClaimRules(audiences=("tokend", "other"), skew=SKEW, required=frozenset({"iat"}), by_authorized_party=True)
 
-#: A claim that is to be left out.
+#: A claim to omit.
 ABSENT = object()
 
 

@@ -34,7 +34,7 @@ def guarded(tmp_path: Path) -> Iterator[GuardedProvider]:
 
 @pytest.fixture
 def private_http(guarded: GuardedProvider) -> IssuerHttp:
-    """Believes the guarded provider's authority."""
+    """Trusts the guarded provider's authority."""
     return open_http(guarded.ca_file)
 
 
@@ -273,7 +273,7 @@ def test_why_a_key_is_passed_over_is_said(useless: object, reason: str) -> None:
 
 @contextlib.contextmanager
 def trickling() -> Iterator[str]:
-    """A server whose answer comes byte by byte and never ends; gives its URL."""
+    """A server whose response arrives byte by byte and never ends; yields its URL."""
     stopped = threading.Event()
 
     def serve() -> None:

@@ -1,4 +1,4 @@
-"""Issuers that take connections and never answer, and the threads that wait for them."""
+"""Issuers that accept connections and never respond, and the threads that wait for them."""
 
 import threading
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tokend_server.oidc.keys import FETCH_TIMEOUT, KeysUnavailable, ProviderKeys
 from tokend_server.oidc.outbound import open_http
 from tokend_server.oidc.waits import MOST_FETCHES
 
-#: Seconds in which what does not wait has long ended.
+#: Seconds after which everything that does not wait has ended.
 PATIENCE = 30
 
 THREADS = 16
@@ -27,7 +27,7 @@ HTTP = open_http()
 
 @pytest.fixture(autouse=True)
 def _hang_for_the_whole_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No request ends by itself; the time that a fetch may take is measured by a clock that stands still."""
+    """No request ends by itself: the timeout of a fetch is measured with a stopped clock."""
     monkeypatch.setattr("tokend_server.oidc.outbound.SOCKET_TIMEOUT", 10.0 * PATIENCE)
     monkeypatch.setattr("tokend_server.oidc.keys.FETCH_TIMEOUT", 10.0 * PATIENCE)
 
@@ -39,7 +39,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 class Hanging:
-    """Providers that hang, and threads that look for their keys."""
+    """Hanging providers, and threads that look up their keys."""
 
     def __init__(self, opened: ExitStack, count: int, threads: int = THREADS) -> None:
         self.clock = FakeClock()
@@ -61,7 +61,7 @@ class Hanging:
 
 
 def waiting(calls: list["Future[Any]"], expected: int) -> list["Future[Any]"]:
-    """The calls that wait when as many as are expected to be refused have been."""
+    """Returns the waiting calls when the expected number of calls was rejected."""
     pending = set(calls)
     while len(pending) > expected:
         done, pending = wait(pending, PATIENCE, FIRST_COMPLETED)

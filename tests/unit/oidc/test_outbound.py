@@ -1,4 +1,4 @@
-"""Where requests to issuers may go, and what they show there."""
+"""The allowed targets of requests to issuers, and what these requests contain."""
 
 import contextlib
 import gzip
@@ -70,7 +70,7 @@ def test_a_name_that_leads_inside_is_refused_when_it_is_connected(monkeypatch: p
 
 
 class PublicIssuer(IssuerHttp):
-    """An issuer at a public address, whose discovery names other places."""
+    """An issuer at a public address, whose discovery document contains other addresses."""
 
     def __init__(self, jwks_uri: str) -> None:
         super().__init__(environment={})
@@ -160,7 +160,7 @@ def test_headers_that_trickle_in_are_given_up() -> None:
 
 @contextlib.contextmanager
 def serving(head: bytes, body: bytes = b"", trickle: bytes = b"") -> Iterator[str]:
-    """A server with one answer, which may never end; gives its URL."""
+    """A server with one response, which may never end; yields its URL."""
     stopped = threading.Event()
 
     def serve() -> None:

@@ -1,4 +1,4 @@
-"""Requests to issuers go through the proxy that the environment names."""
+"""Requests to issuers go through the proxy in the environment."""
 
 import base64
 import socket
@@ -24,12 +24,12 @@ def proxy() -> Iterator[ConnectProxy]:
 
 @pytest.fixture(autouse=True)
 def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names that are looked up by the test's own thread; all but the loopback's are unknown."""
+    """The names that the test's own thread resolves; all except the loopback's are unknown."""
     names: list[str] = []
     look_up, thread = socket.getaddrinfo, threading.get_ident()
 
     def counted(host: str, *arguments: object, **options: object) -> object:
-        if threading.get_ident() != thread:  # fetches of other tests may still be under way
+        if threading.get_ident() != thread:  # fetches of other tests may still be running
             return look_up(host, *arguments, **options)  # type: ignore[arg-type] # as it is called
         names.append(host)
         if host != "127.0.0.1":

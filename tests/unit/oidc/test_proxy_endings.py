@@ -1,4 +1,4 @@
-"""Requests to issuers by a proxy that works, refuses or hangs, and beside it."""
+"""Requests to issuers through a proxy that works, refuses or hangs, and without a proxy."""
 
 import socket
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ PATIENCE = 30.0
 
 @pytest.fixture
 def provider(tmp_path: Path) -> Iterator[GuardedProvider]:
-    """A provider that is only reached at `ELSEWHERE` by a proxy."""
+    """A provider that is reachable only at `ELSEWHERE` through a proxy."""
     with GuardedProvider(OidcProvider(), tmp_path, "of-this-pod", host=ELSEWHERE) as running:
         (tmp_path / "token").write_text("of-this-pod")
         yield running
 
 
 def fetch(provider: GuardedProvider, seconds: float = PATIENCE, **environment: str) -> list[str | None]:
-    """The ids of the keys that are found."""
+    """Returns the ids of the found keys."""
     http = IssuerHttp(provider.ca_file, environment)
     source = KeySource(issuer=provider.issuer, http=http, bearer_token_file=provider.ca_file.parent / "token")
     clock = SystemClock()

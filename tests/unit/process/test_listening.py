@@ -1,4 +1,4 @@
-"""Sockets on addresses: the same for the HTTP and the gRPC listeners, and the system's reason where there are none."""
+"""Sockets on addresses: the same for the HTTP and the gRPC listeners, with the system's error if they fail."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ from tokend_server.web.site import Site
 
 IPV4, IPV6 = "127.0.0.1", "::1"
 
-#: An address that no machine has (RFC 5737).
+#: An address of no machine (RFC 5737).
 NOT_OURS = "192.0.2.1"
 
 
@@ -49,7 +49,7 @@ Listening = Callable[[str], AbstractContextManager[str]]
 
 
 def reaches(host: str, address: str) -> bool:
-    """Whether a server answers; one of gRPC begins to speak by itself."""
+    """Returns whether a server responds; a gRPC server sends first."""
     try:
         with socket.create_connection((host, int(address.rpartition(":")[2])), timeout=30) as client:
             client.sendall(b"GET / HTTP/1.0\r\n\r\n")
@@ -97,7 +97,7 @@ def test_an_address_means_the_same_on_every_listener(host: str, reached: set[str
         ("127.0.0.1", "127.0.0.1"),
         ("[::1]", "[::1]"),
         ("127.0.0.1", "localhost"),
-        ("[::1]", "localhost"),  # else half of the clients would meet another server
+        ("[::1]", "localhost"),  # otherwise half of the clients would reach another server
         ("127.0.0.1", "[::]"),
         ("[::]", "127.0.0.1"),
         ("0.0.0.0", "[::1]"),
@@ -146,7 +146,7 @@ def test_a_name_may_stand_for_addresses_of_a_kind_that_the_machine_lacks(monkeyp
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Without root's rights, if the tests have them."""
+    """Drops root privileges, if the tests have them."""
     user = os.geteuid()
     if user:
         yield
@@ -192,7 +192,7 @@ def test_a_unix_socket_that_cannot_be_made_is_reported_with_the_reason(tmp_path:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to be two users")
 def test_another_user_s_socket_is_not_taken_away() -> None:
-    """Nor is it known whether it is served: to find out, one must be allowed to write to it."""
+    """It is also unknown whether it is served: this requires write permission."""
     with TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as others:
         path = Path(directory, "s")
         others.bind(str(path))

@@ -1,4 +1,4 @@
-"""The log's own thread: whatever becomes of standard error, no thread of the service waits for it."""
+"""The log's own thread: no thread of the service waits for standard error."""
 
 import logging
 import os
@@ -40,7 +40,7 @@ def test_nothing_waits_for_a_reader_and_drops_are_counted_and_logged(pipe: Pipe)
     for _ in range(100):
         log.handle(record("x" * 9_999))
     log.tell_dropped(dropped.append)
-    assert 70 < sum(dropped) < 100  # 65,536 octets are in the pipe, and 100,000 wait
+    assert 70 < sum(dropped) < 100  # the pipe contains 65,536 octets, and 100,000 wait
     before = sum(dropped)
     log.handle(record("x" * 9_999))
     assert sum(dropped) == before + 1

@@ -1,4 +1,4 @@
-"""What is left of directories of processes that were killed, and what is left alone."""
+"""The removal of killed processes' directories, and of no others."""
 
 import os
 import tempfile
@@ -18,7 +18,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def left(name: str, *, lock: str = "lock") -> Path:
-    """A directory as a killed process leaves it."""
+    """A directory of a killed process."""
     directory = Path(tempfile.gettempdir(), name)
     (directory / "keys").mkdir(parents=True)
     (directory / lock).touch()

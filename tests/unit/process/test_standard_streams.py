@@ -1,4 +1,4 @@
-"""Standard streams that keep no thread waiting; each test changes descriptors of a process of its own."""
+"""Standard streams that do not block threads; each test changes the descriptors of a separate process."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""AWS's texts let no secret through, and validation errors are read from them."""
+"""Secrets are removed from AWS's texts, and validation errors are parsed from them."""
 
 import re
 
@@ -24,7 +24,7 @@ from tokend_server.rpc.validation import check_limits
 POOL = "eu-west-1:3f1c2d4e-5a6b-4c7d-8e9f-0a1b2c3d4e5f"
 UNNAMED = (FieldViolation("", "Request must be within Cognito's limits"),)
 
-#: Few letters, so that secrets overlap, repeat and contain each other; control characters, so that they come apart.
+#: Few letters, so that secrets overlap, repeat and contain each other; control characters, so that they are split.
 LETTERS = "ab1-\n\x00\x85 ü"
 LONG_SECRETS = st.lists(st.text(LETTERS, min_size=4, max_size=8), min_size=1, max_size=4)
 ANY_TEXT = st.text(st.characters(exclude_characters="*"), max_size=200)

@@ -1,4 +1,4 @@
-"""What a call of boto3's meets becomes an error of the contract; botocore reads each answer from its bytes."""
+"""Failures of boto3 calls become errors of the contract; botocore parses each response from its bytes."""
 
 import inspect
 import json
@@ -57,7 +57,7 @@ CLASSES: Mapping[str, type[TokendError]] = {
     "RequestEntityTooLarge": errors.InvalidParameter,
 }
 
-#: The errors whose text is AWS's.
+#: The errors with AWS's text.
 ABOUT_THE_REQUEST = (
     errors.InvalidParameter,
     errors.NotAuthorized,
@@ -69,7 +69,7 @@ ABOUT_THE_REQUEST = (
 
 
 class Body:
-    """What an HTTP response is read from."""
+    """The bytes of an HTTP response."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -277,7 +277,7 @@ def botocore_classes() -> list[type[Exception]]:
 
 
 def raised_as(kind: type[Exception]) -> Exception:
-    """An exception of a class, without what its text would be made of."""
+    """Returns an exception of a class, without the arguments of its text."""
     error = kind.__new__(kind)
     error.args = (f"about {USER}",)
     return error
@@ -356,7 +356,7 @@ def test_a_web_identity_token_file_that_is_not_there(no_aws_settings: pytest.Mon
 
 
 def refused_renewal(reason: Exception) -> Exception:
-    """What comes out of botocore's credentials when they cannot be renewed for a reason."""
+    """Returns the exception of botocore's credentials when they cannot be renewed for a reason."""
 
     def renew() -> dict[str, str]:
         raise reason

@@ -1,4 +1,4 @@
-"""The pace and the patience of a reading, and pages that do not fit."""
+"""The rate and the retries of reading a pool, and inconsistent pages."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ THROTTLED = Body(b'{"__type": "TooManyRequestsException", "message": "Rate excee
 
 
 class Reader:
-    """A reading whose clock is moved by nothing but its own waiting."""
+    """A reading whose clock is moved only by its own waits."""
 
     def __init__(self, cognito: CognitoPool) -> None:
         self.slept: list[float] = []
@@ -89,7 +89,7 @@ def test_throttling_without_end_ends_the_reading(cognito: CognitoPool, reader: R
         b'{"Identities": [], "NextToken": "1"}',
     ],
 )
-@pytest.mark.timeout(60)  # a list that goes round in a circle
+@pytest.mark.timeout(60)  # a list with a cycle
 def test_lists_that_are_not_cognitos_end_the_reading(cognito: CognitoPool, reader: Reader, body: bytes) -> None:
     cognito.always(Body(body))
     with pytest.raises(EngineMisconfigured):

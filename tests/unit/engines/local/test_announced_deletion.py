@@ -1,4 +1,4 @@
-"""Where every call has to be recorded, what it deletes is recorded before."""
+"""If audit entries are required for all calls, deletions are recorded before they happen."""
 
 import pytest
 from prometheus_client import CollectorRegistry

@@ -1,4 +1,4 @@
-"""When the log is copied into the database file, and who learns that it is not."""
+"""When the write-ahead log is copied into the database file, and how failures are reported."""
 
 import threading
 
@@ -10,7 +10,7 @@ from tokend_server.errors import EngineUnavailable
 
 
 class ScriptedLog:
-    """A log whose state a test sets."""
+    """A log with a state set by the test."""
 
     def __init__(self) -> None:
         self.writes = self.writes_of_others = False

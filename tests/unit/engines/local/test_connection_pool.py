@@ -1,4 +1,4 @@
-"""Who gets a connection, who waits for one, and who learns at once that there is none."""
+"""Which calls get a connection, which wait for one, and which fail at once."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ class Fake:
 
 
 class Place:
-    """Where connections lead, which opens each when a test lets it."""
+    """A database that opens each connection when the test releases it."""
 
     def __init__(self) -> None:
         self.opened: list[Fake] = []
@@ -87,7 +87,7 @@ def test_what_keeps_one_from_being_opened_is_told_at_once(place: Place) -> None:
             pool.take(soon())
         assert refused.value.__cause__ is place.failure
     place.failure = None
-    assert pool.take(soon())  # a failure is none for who comes later
+    assert pool.take(soon())  # a failure does not affect later calls
 
 
 def test_where_no_thread_can_be_had_it_is_told_and_keeps_none_from_being_opened_later(

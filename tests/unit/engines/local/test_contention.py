@@ -1,4 +1,4 @@
-"""Another call comes between reading and committing, at exactly that moment."""
+"""Another call commits exactly between a call's read and its commit."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -19,7 +19,7 @@ GOOGLE = "accounts.google.com"
 
 
 class InterruptedStore:
-    """The real store, but something else happens right before each of the first commits."""
+    """The real store, with another action right before each of the first commits."""
 
     def __init__(self, store: SqlStore, *interruptions: Callable[[], object]) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""One store made to hold what another holds, whatever changes meanwhile."""
+"""Copies of one store to another, with concurrent changes."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -136,7 +136,7 @@ def test_progress_is_told_in_identities_of_the_source(
 
 
 class Narrow:
-    """A target that takes few identities at once, and counts the commits that it takes."""
+    """A target that accepts few identities per commit, and counts commits."""
 
     def __init__(self, store: Store, most: int) -> None:
         self._store = store
@@ -259,7 +259,7 @@ def test_a_source_that_changes_at_random_is_followed(
 
 
 def shuffle(store: Store, chance: random.Random) -> None:
-    """Moves a login from one identity to another."""
+    """A source that moves a login from one identity to another."""
     everyone = store.identities(POOL, max_results=100, after=None, hide_disabled=False)
     one, other = chance.sample(everyone, 2)
     if not one.logins:

@@ -1,4 +1,4 @@
-"""The database file is moved, deleted or replaced under a running engine."""
+"""The database file is moved, deleted or replaced while an engine uses it."""
 
 import shutil
 import subprocess
@@ -120,7 +120,7 @@ def test_a_link_that_leads_elsewhere_is_noticed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def linked(tmp_path: Path) -> Iterator[LocalEngineUnderTest]:
-    """An engine whose database is made where a link leads."""
+    """An engine whose database path is a link."""
     directory = tmp_path / "of the link"
     directory.mkdir()
     (directory / "tokend.db").symlink_to(tmp_path / "tokend.db")

@@ -31,7 +31,7 @@ def dev(user: str, **public: str) -> dict[str, str]:
 
 
 def only_public(local: LocalEngineUnderTest, subject: str) -> str:
-    """An identity with a Google login alone: its developer user was unlinked."""
+    """An identity with only a Google login: its developer user was unlinked."""
     identity_id = local.identity_of(dev("temporary", google=subject))
     local.unlink(identity_id, "temporary")
     return identity_id
@@ -313,7 +313,7 @@ def refused(
     text: str | None,
     identity_id: str | None = None,
 ) -> None:
-    """The call is refused with exactly this error, and no login has moved."""
+    """Checks that the call fails with exactly this error, and that no login has moved."""
     before = local.store.identities(local.pool.identity_pool_id, max_results=60, after=None, hide_disabled=False)
     with pytest.raises(TokendError) as refusal:
         local.issue(logins, identity_id)

@@ -1,4 +1,4 @@
-"""What is wrong with an issuer's documents, as clouds fetch them: all of it at once."""
+"""All problems of an issuer's documents, as fetched by clouds, at once."""
 
 import json
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ def held(key: ECKey, generation: int = 1, signs_from: int = 0) -> SigningKey:
 
 
 class Published(IssuerHttp):
-    """Answers of an issuer: a document by its URL."""
+    """The responses of an issuer: documents by their URLs."""
 
     def __init__(self, **changes: object) -> None:
         super().__init__(environment={})

@@ -1,4 +1,4 @@
-"""Which providers' logins a pool takes that callers have made, and as whose."""
+"""Which providers' logins a pool created by callers accepts, and for which subjects."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -62,7 +62,7 @@ def made(**settings: object) -> IdentityPool:
             {"OpenIdConnectProviderARNs": ["arn:aws:iam::111122223333:oidc-provider/idp.example"]},
             {"idp.example": ("a", "b")},
         ),
-        # Of a client that knows no account.
+        # From a client without an account id.
         ({"OpenIdConnectProviderARNs": ["arn:aws-cn:iam:::oidc-provider/idp.example"]}, {"idp.example": ("a", "b")}),
         ({"OpenIdConnectProviderARNs": ["arn:aws:iam::999988887777:oidc-provider/other.example"]}, {}),
         ({"OpenIdConnectProviderARNs": ["arn:aws:iam::111122223333:oidc-provider/silent.example"]}, {}),

@@ -1,4 +1,4 @@
-"""Pools that are made through Cognito's own API, as two replicas on one store see them."""
+"""Pools that are created through Cognito's own API, with two replicas on one store."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ class Replica:
     """One server's view of the pools.
 
     Attributes:
-        built: The pools of which it has made engines, in order.
+        built: The pools for which it has created engines, in order.
     """
 
     def __init__(self, store: Store, clock: FakeClock, ids: Iterator[int]) -> None:
@@ -229,7 +229,7 @@ def test_identities_of_a_deleted_pool_are_removed(one: Replica, store: Store, cl
     remaining = store.kept_pool(gone.identity_pool_id)
     assert remaining
     assert deleted_at(remaining) == clock.now()
-    late = identity(999, gone, clock)  # by a server that has not heard of it
+    late = identity(999, gone, clock)  # by a server that has not loaded it
     store.commit(late, deadline=one.deadline)
     clock.advance(SETTLED_AFTER)
     remove_deleted_pools(store, clock)
@@ -243,7 +243,7 @@ def test_a_deleted_pool_is_forgotten_late_enough_by_a_server_whose_clock_is_ahea
     pool, ahead = one.pools.create(REGION, SETTINGS, {}), FakeClock(clock.now() + CLOCK_SKEW)
     one.pools.delete(*_of(pool, one))
     remove_deleted_pools(store, ahead)
-    store.commit(identity(1, pool, clock), deadline=one.deadline)  # by a server that has not heard of it
+    store.commit(identity(1, pool, clock), deadline=one.deadline)  # by a server that has not loaded it
     ahead.advance(SETTLED_AFTER)
     remove_deleted_pools(store, ahead)
     assert (store.identity_count(pool.identity_pool_id), store.kept_pools()) == (0, [])

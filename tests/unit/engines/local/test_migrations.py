@@ -1,4 +1,4 @@
-"""A start compares the schema with a list, and loads Alembic only where something is to be migrated."""
+"""A start compares the schema with a list, and loads Alembic only for pending migrations."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def test_sqlalchemy_is_loaded_only_for_its_stores_and_alembic_only_where_somethi
         for _ in range(2)
     ]
     assert [lines.pop(0) for lines in loaded] == ["serve False"] * 2
-    # Other processes do not wait for the lock while it is loaded.
+    # Other processes do not wait for the lock while Alembic is being loaded.
     assert loaded[0][0] == "locked True"
     assert "alembic" in loaded[0][-1]
     assert loaded[1] == ["['sqlalchemy']"]

@@ -1,4 +1,4 @@
-"""Page tokens are good for the listing that they continue, and for no other."""
+"""Page tokens are valid only for the listing that they continue."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ USERS = ("u1", "u2", "u3")
 
 
 def looked_up(local: LocalEngineUnderTest, next_token: str | None = None) -> DeveloperIdentity:
-    """A page of one user of the identity that all the users share."""
+    """Returns a page with one user of the identity that all users share."""
     identity_id = local.identity_of(USERS[0])
     for user in USERS[1:]:
         local.identity_of(user, identity_id)

@@ -1,4 +1,4 @@
-"""ARNs name the partition of their region, as the AWS SDK's table of partitions has it."""
+"""ARNs contain the partition of their region, as in the AWS SDK's table of partitions."""
 
 import json
 import re
@@ -18,7 +18,7 @@ def partitions() -> list[dict[str, Any]]:
 
 
 def regions() -> list[tuple[str, str]]:
-    """Every region with its partition, and for each partition a region that may come."""
+    """Every region with its partition, and for each partition a possible future region."""
     found = []
     for partition in partitions():
         named = [name for name in partition["regions"] if re.match(partition["regionRegex"], name)]

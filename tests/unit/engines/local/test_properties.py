@@ -1,4 +1,4 @@
-"""What holds after any sequence of operations, against a model of a dozen lines."""
+"""Invariants after any sequence of operations, checked with a model of a dozen lines."""
 
 import shutil
 import tempfile
@@ -19,7 +19,7 @@ _PUBLIC = st.dictionaries(
 
 
 class AnySequence(RuleBasedStateMachine):
-    """Calls at random; the model knows for each login the identity that the caller was last told."""
+    """Random calls. The model records the last returned identity of each login."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -31,7 +31,7 @@ WRONG_ISSUER = "Invalid login token. Issuer doesn't match providerName"
 
 Verify = Callable[[str], str]
 
-#: A claim that is to be left out.
+#: A claim to omit.
 ABSENT = object()
 
 
@@ -42,7 +42,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def build(provider: OidcProvider, http: IssuerHttp, clock: FakeClock) -> Callable[[str], OpenIdConnectProvider]:
-    """Makes the verifying side of the provider under some name."""
+    """Creates a verifier of the provider's tokens with some name."""
     return lambda name: open_id_connect_provider(
         name,
         ("app", "app-2"),
@@ -83,7 +83,7 @@ def segment(value: object) -> str:
 
 
 def compact(header: object, claims: object, signature: Callable[[bytes], bytes] = lambda _: b"") -> str:
-    """A token that no library would make."""
+    """Returns a token that no library would create."""
     signed = f"{segment(header)}.{segment(claims)}"
     return f"{signed}.{segment(signature(signed.encode()))}"
 

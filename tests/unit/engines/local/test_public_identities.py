@@ -1,4 +1,4 @@
-"""What users' own devices get: guests, identities of public logins, tokens, and what is refused in Cognito's words."""
+"""The API for users' devices: guests, identities of public logins, tokens, and rejections in Cognito's words."""
 
 import itertools
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ NO_MATCH = "Logins don't match. Please include at least one valid login for this
 
 
 class Device:
-    """What a user's device asks of the engine of a pool.
+    """The calls of a user's device to the engine of a pool.
 
     Attributes:
         public: The engine.
@@ -78,12 +78,12 @@ class Device:
         return self.public.get_id(tokens(users), CALLER, self.local.deadline).identity_id
 
     def token(self, identity_id: str, logins: Mapping[str, Secret] | None = None) -> tuple[str, dict[str, Any]]:
-        """The identity of a token, and its claims, verified by the published keys."""
+        """Returns the identity of a token, and its claims, verified with the published keys."""
         issued = self.public.get_open_id_token(identity_id, logins or {}, self.local.deadline)
         return issued.identity_id, self.local.claims(issued)
 
     def own(self, user: str, identity_id: str | None = None, **options: Any) -> dict[str, Secret]:  # noqa: ANN401
-        """The token that a backend has got for a developer user, as a login."""
+        """Returns a backend's token for a developer user, as a login."""
         return {OWN: self.local.issue(user, identity_id, **options).token}
 
     def unlink(self, identity_id: str, logins: Mapping[str, Secret], *names: str) -> None:
@@ -94,7 +94,7 @@ class Device:
 
 
 def tokens(users: Mapping[str, str]) -> dict[str, Secret]:
-    """Good login tokens of these users, by `google` and `idp`."""
+    """Returns valid login tokens of these users, from `google` and `idp`."""
     names = {"google": GOOGLE, "idp": IDP}
     return {names[name]: Secret(f"user {user}") for name, user in users.items()}
 
@@ -400,7 +400,7 @@ def test_what_a_login_says_is_known_where_credentials_are_had_but_for_what_token
     identity = device.get_id(idp="i1")
     logins = tokens({"idp": f"i1 department=sales amr=unauthenticated iss=other {TAGS}=x", "google": "g1 department=b"})
     shown = device.public.web_identity(identity, logins, local.deadline)
-    assert shown.claims["department"] == "b"  # of the provider that comes first by its name
+    assert shown.claims["department"] == "b"  # of the first provider by name
     assert (shown.claims["sub"], shown.claims["amr"][0], shown.claims["iss"]) == (identity, "authenticated", ISSUER)
     assert TAGS not in shown.claims
     assert "department" not in parts_of(shown.token)[1]

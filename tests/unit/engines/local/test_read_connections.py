@@ -1,4 +1,4 @@
-"""Connections that reads are lent, and what becomes of one that fails."""
+"""The connections of reads, and the handling of failed ones."""
 
 import sqlite3
 
@@ -10,7 +10,7 @@ from tokend_server.engines.local.stores.sqlite.connections import ReadConnection
 
 
 class Database:
-    """A database in memory that may have no more connections to give."""
+    """A database in memory with a limit of connections."""
 
     is_full = False
 
@@ -30,7 +30,7 @@ def fail(connections: ReadConnections) -> None:
 
 
 def read(connections: ReadConnections) -> sqlite3.Connection:
-    """Reads, and returns the driver's connection that it was lent."""
+    """Reads, and returns the driver's connection that was used."""
     with connections.lend() as connection:
         assert connection.execute(text("SELECT 1")).scalar() == 1
         driver_connection = connection.connection.driver_connection

@@ -166,7 +166,7 @@ def test_reads_go_on_beside_writes_that_are_stuck(local: LocalEngineUnderTest, t
         other.execute("BEGIN IMMEDIATE")
         for writer in writers:
             writer.start()
-        # One has the turn and READERS wait behind it; the others give their threads back at once.
+        # One has the turn and READERS wait behind it; the others release their threads at once.
         assert [ended.get(timeout=4) for _ in range(5)] == ["refused"] * 5
         assert ended.empty()
         assert local.identity_of("known") == known
@@ -209,7 +209,7 @@ def test_a_key_is_gone_from_the_files_while_servers_use_them(
 def test_a_command_that_is_alone_with_the_store_forgets_at_once(
     local: LocalEngineUnderTest, tmp_path: Path, caplog: pytest.LogCaptureFixture, change: str
 ) -> None:
-    """What it writes is one page, after which the log is no shorter."""
+    """It writes one page, after which the log is not shorter."""
     key = new_signing_key(StoredKeys(), SigningAlgorithm.ES256, generation=2, created=1)
     local.store.add_signing_key(key)
     local.close()

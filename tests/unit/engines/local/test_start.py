@@ -1,4 +1,4 @@
-"""What a start does about a database that is locked, open to others, or of another developer provider."""
+"""A start with a database that is locked, accessible to others, or of another developer provider."""
 
 import errno
 import fcntl
@@ -154,7 +154,7 @@ def test_what_is_wrong_with_the_file_is_said_of_the_setting_that_names_it(
 
 def test_a_directory_that_cannot_be_locked_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_descriptor: int, _operation: int) -> None:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))  # as NFS says of a directory
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))  # the error of NFS for a directory
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(ConfigError) as refused:

@@ -1,4 +1,4 @@
-"""Identities as lines of JSON, out of a pool and back with their ids."""
+"""Identities as JSON lines: export from a pool, and import with their ids."""
 
 import json
 from collections.abc import Mapping

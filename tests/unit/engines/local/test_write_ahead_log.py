@@ -1,4 +1,4 @@
-"""What of a database is in its file, and what a start does about a file that has lost its log."""
+"""The parts of a database that are in its file, and a start with a file that has lost its log."""
 
 import shutil
 import sqlite3
@@ -23,7 +23,7 @@ def database(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def log(local: LocalEngineUnderTest) -> WriteAheadLog:
-    """The log of a database in use, whose file has had all of it once."""
+    """The log of an open database that was once fully copied into its file."""
     log = local.store.log
     assert isinstance(log, WriteAheadLog)
     assert log.checkpoint()
@@ -39,7 +39,7 @@ def elsewhere(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def crashed(local: LocalEngineUnderTest, log: WriteAheadLog, database: Path, elsewhere: Path) -> Path:
-    """A database as a process leaves it that is killed."""
+    """A database after its process was killed."""
     assert log.checkpoint()
     local.issue("last")
     for file in (database, Path(f"{database}-wal")):
@@ -55,7 +55,7 @@ def users(database: Path) -> int:
 
 
 def starts(database: Path) -> int:
-    """How many users a start finds."""
+    """Returns how many users a start finds."""
     with closing(open_store(database)) as store:
         assert not store.missing_migrations()
     return users(database)

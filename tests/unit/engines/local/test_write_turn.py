@@ -10,7 +10,7 @@ from tests.fakes.clock import FakeClock
 from tokend_server.engines.local.stores.sqlite import write_turn
 from tokend_server.engines.local.stores.sqlite.write_turn import NoTurn, WriteTurn
 
-#: Longer than any test waits: who is refused sooner has not waited for it.
+#: Longer than any test waits: a call that fails sooner has not waited for it.
 STUCK_AFTER = 600.0
 
 
@@ -27,7 +27,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 class LockThatTells:
-    """A lock that tells when a thread is about to wait for it."""
+    """A lock that signals when a thread is about to wait for it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -69,7 +69,7 @@ def test_a_write_after_a_long_pause_is_not_stuck(clock: FakeClock, threads: Thre
 
 
 class Failed(Exception):
-    """What a write ends with that another process has kept waiting."""
+    """Returns the result of a write that waited for another process."""
 
 
 @pytest.mark.parametrize("failure", [Failed, None])

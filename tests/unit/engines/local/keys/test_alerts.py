@@ -1,4 +1,4 @@
-"""The rules about the rotation of keys: they fire where rotation has stopped, and nowhere else."""
+"""The alert rules for key rotation: they fire only if rotation has stopped."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +31,7 @@ DOWN = EngineUnavailable("It does not answer.")
 
 
 class Watched:
-    """A server, and what Prometheus has scraped of it."""
+    """A server, and Prometheus's scrapes of it."""
 
     def __init__(self, replica: KeyReplica) -> None:
         self.replica = replica

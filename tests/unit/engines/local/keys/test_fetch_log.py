@@ -1,4 +1,4 @@
-"""Who has fetched which key set is noted within bounds, and those who are known stay known."""
+"""The bounded record of who has fetched which key set. Known verifiers stay known."""
 
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ OLD, NEW = key_set("a"), key_set("a", "b")
 
 
 class Log:
-    """A log with a clock in the test's hands; counts whom it had no room for."""
+    """A log with a clock set by the test; counts verifiers beyond its limit."""
 
     def __init__(self) -> None:
         self.clock = FakeClock(START)

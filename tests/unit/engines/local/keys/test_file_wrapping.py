@@ -27,7 +27,7 @@ Written = Callable[[str, bytes], Path]
 
 
 class Randomness:
-    """Bytes that count up, and what was asked for."""
+    """Counting bytes, and the requested lengths."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []

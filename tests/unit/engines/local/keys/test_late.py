@@ -1,4 +1,4 @@
-"""A key manager that begins when it is needed."""
+"""A key manager that starts on first use."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier

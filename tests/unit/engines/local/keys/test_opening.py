@@ -17,7 +17,7 @@ SECRET = "hunter2"
 
 
 class KeysInJson(StoredKeys):
-    """A manager of another method, whose `material` has the PEM within JSON."""
+    """A manager with another method, whose `material` contains the PEM in JSON."""
 
     def __init__(self, method: str) -> None:
         self._method = method

@@ -98,7 +98,7 @@ def test_a_clock_that_was_set_back_makes_no_key_too_many(back: int) -> None:
 
 @pytest.mark.parametrize("ahead", [0, SKEW])
 def test_what_one_server_has_done_is_not_due_at_another(ahead: int) -> None:
-    """By clocks that differ as they may."""
+    """With clocks that differ within the limit."""
     now = NOW + EVERY - HOUR
     second = key(2, now + HOUR)
     for clock in (now - SKEW, now, now + ahead):

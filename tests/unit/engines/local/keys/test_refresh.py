@@ -1,4 +1,4 @@
-"""Keys of other processes are taken up, and what cannot be read leaves those in use that were read before."""
+"""Keys of other processes are loaded. After a failed read, the previous keys stay in use."""
 
 import logging
 
@@ -33,7 +33,7 @@ def test_keys_that_cannot_be_read_leave_the_last_ones_in_use(
     caplog.set_level(logging.INFO)
     for store.failure in (EngineUnavailable("It does not answer."), ValueError("no key")):
         assert not refresh.refresh()
-        assert len(caplog.records) == 1  # of the first of them
+        assert len(caplog.records) == 1  # of the first one
         for _ in range(2):
             with pytest.raises(type(store.failure), match=str(store.failure)):
                 refresh.check()

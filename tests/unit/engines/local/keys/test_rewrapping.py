@@ -60,7 +60,7 @@ def run(store: SqliteStore, wrappings: Wrappings) -> list[Rewrap]:
 
 
 def unchanged(key: SigningKey) -> SigningKey:
-    """What verifiers and the plan see of a key."""
+    """Returns the parts of a key that verifiers and the plan use."""
     return replace(key, material=Secret(""))
 
 
@@ -143,7 +143,7 @@ def test_a_key_that_is_not_in_the_store_is_left_alone(store: SqliteStore, key_fi
 
 
 class Meddling:
-    """A store in which another process changes a key just before this one does."""
+    """A store where another process changes a key just before this one does."""
 
     def __init__(self, store: SqliteStore, meddle: Callable[[SigningKey], object]) -> None:
         self._store = store

@@ -115,7 +115,7 @@ def test_a_retired_key_stays_until_its_last_token_has_expired(
 ) -> None:
     first = only(local).kid
     second = rotation.add(ES256, signs_in=HOUR)
-    rotation.add(ES256, signs_in=2 * HOUR)  # what comes later than the key's successor does not prolong its life
+    rotation.add(ES256, signs_in=2 * HOUR)  # later events than the key's successor do not prolong its life
     end = second.signs_from + TOKENS_LAST
     local.clock.advance(end - local.clock.now() - 1)
     with pytest.raises(KeyInUse) as caught:

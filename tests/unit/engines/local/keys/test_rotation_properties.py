@@ -1,4 +1,4 @@
-"""Whatever happens to servers and their clocks, verifiers accept every token until it expires."""
+"""After any events of servers and their clocks, verifiers accept every token until it expires."""
 
 import random
 import shutil
@@ -24,7 +24,7 @@ from tokend_server.engines.local.keys.rotation import KeyInUse, KeyNotFound
 from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.errors import EngineUnavailable
 
-#: A life of a key in a few minutes, every relation just kept.
+#: A key's life of a few minutes, with every constraint just satisfied.
 TIMES = KeyTimes(
     rotate_every=60,
     publish_before=44,
@@ -36,7 +36,7 @@ TIMES = KeyTimes(
     tokens_last=144,
 )
 START, TICK, SERVERS = 1_800_000_000, 2, 3
-#: Seconds after which it hangs: it takes half a minute of CPU time, of which a busy machine has little.
+#: Seconds after which the test counts as hanging: it takes half a minute of CPU time, which is long on a busy machine.
 _TIMEOUT = 1500
 
 DOWN = EngineUnavailable("It does not answer.")
@@ -44,31 +44,31 @@ DOWN = EngineUnavailable("It does not answer.")
 servers = st.integers(0, SERVERS - 1)
 
 
-#: The keys of a JWK Set: it is the same for thousands of tokens.
+#: Caches the keys of a JWK Set, which is the same for thousands of tokens.
 public_keys = lru_cache(jwt.PyJWKSet.from_json)
 
 
 class Token(NamedTuple):
-    """A token that verifiers have to accept until it expires, by the time of the test."""
+    """A token that verifiers must accept until it expires, by the test's time."""
 
     kid: str
     expires: float
 
 
 class HeldKeys(NamedTuple):
-    """What a verifier has fetched, and for how long it may keep it."""
+    """The key set of a verifier, and how long it may cache it."""
 
     kids: frozenset[str]
     until: float
 
 
 class Server:
-    """A server that may be cut off from the store, or be gone.
+    """A server that may lose the store, or be stopped.
 
     Attributes:
-        ahead: By how much its clock is ahead of the time.
-        is_suspended: Its machine is, so that nothing is done there and the monotonic clock stands still.
-        replica: None while it is gone.
+        ahead: By how much its clock is ahead.
+        is_suspended: Whether its machine is suspended, so that nothing runs and the monotonic clock stops.
+        replica: None while it is stopped.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -91,7 +91,7 @@ class Server:
             self.clock.advance(seconds)
 
     def start(self) -> None:
-        """Starts, which needs the store."""
+        """Starts the server, which requires the store."""
         self.is_suspended = False
         self.replica = None if self.is_cut_off else KeyReplica(self._store, self.clock, TIMES)
 
@@ -109,7 +109,7 @@ class Server:
 
 
 class Rotation(RuleBasedStateMachine):
-    """Servers on one store, tokens of theirs, and verifiers that keep keys for as long as they may."""
+    """Servers on one store, their tokens, and verifiers that cache keys as long as allowed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class Rotation(RuleBasedStateMachine):
             shutil.rmtree(self.directory)
 
     def recover(self) -> None:
-        """When all is well again, keys rotate."""
+        """After all faults end, keys rotate."""
         for server in self.servers:
             server.cut_off(is_cut_off=False)
             server.is_suspended = False
@@ -150,7 +150,7 @@ class Rotation(RuleBasedStateMachine):
 
     @initialize(seed=st.integers(0, 2**32))
     def begin(self, seed: int) -> None:
-        """What happens between two steps is chosen by a seed, so that much of it happens."""
+        """A seed selects the events between two steps, so that there are many."""
         self.choose = random.Random(seed)
 
     @rule(ticks=st.integers(1, 30))
@@ -180,7 +180,7 @@ class Rotation(RuleBasedStateMachine):
         return START + self.time
 
     def sign(self, server: Server, choose: random.Random) -> None:
-        """A server that follows the store always signs; another one may say that it cannot."""
+        """A server with the store always signs; another one may report that it cannot."""
         assert server.replica
         try:
             token, kid = server.replica.signed(choose.randint(1, TIMES.longest_token))
@@ -197,7 +197,7 @@ class Rotation(RuleBasedStateMachine):
             self.held.append(HeldKeys(frozenset(server.replica.published), self.time + server.replica.max_age))
 
     def check(self) -> None:
-        """Verifiers accept the tokens, by what they have, and by what servers that are ready have for them."""
+        """Verifiers accept the tokens, with their cached keys, and with those of ready servers."""
         needed = {token.kid for token in self.tokens}
         for server in self.servers:
             if server.is_ready and server.replica:
@@ -223,7 +223,7 @@ class Rotation(RuleBasedStateMachine):
 
     @rule(number=servers)
     def resume(self, number: int) -> None:
-        """It answers before it has read the keys again."""
+        """The server responds before it has read the keys again."""
         server = self.servers[number]
         if server.replica and server.is_suspended:
             self.sign(server, self.choose)
@@ -232,12 +232,12 @@ class Rotation(RuleBasedStateMachine):
 
     @rule(number=servers, ahead=st.integers(-10, 10))
     def set_clock(self, number: int, ahead: int) -> None:
-        """Forward or back, within what clocks may differ."""
+        """Sets a clock forward or back, within the allowed difference."""
         self.servers[number].set_clock(ahead)
 
     @rule(number=servers)
     def rotate(self, number: int) -> None:
-        """An operator does, on a machine with a clock of its own."""
+        """An operator rotates a key, on a machine with another clock."""
         server = self.servers[number]
         if server.is_ready and server.replica:
             step = next_key(self.keys_of(server), ES256, TIMES, server.clock.now())
@@ -246,7 +246,7 @@ class Rotation(RuleBasedStateMachine):
 
     @rule(number=servers, generation=st.integers(1, 20))
     def remove(self, number: int, generation: int) -> None:
-        """An operator tries to."""
+        """An operator tries to remove a key."""
         server = self.servers[number]
         if server.is_ready and server.replica:
             for key in self.keys_of(server):

@@ -1,4 +1,4 @@
-"""A key begins early only where every verifier of the last day is known to have it."""
+"""A key signs early only if every verifier of the last day is known to have it."""
 
 from dataclasses import replace
 

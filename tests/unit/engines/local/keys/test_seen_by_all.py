@@ -1,4 +1,4 @@
-"""Whatever happens, no token is signed early by a key that a verifier of the last day was not given."""
+"""After any events, no token is signed early with a key that a verifier of the last day has not received."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -20,13 +20,13 @@ TIMES = KeyTimes(publish_before=4 * 3600, when_seen=True)
 DOWN = EngineUnavailable("It does not answer.")
 START = 1_800_000_000
 
-#: Clocks of servers, which are five minutes apart at most.
+#: Clocks of servers, which differ by at most five minutes.
 AHEAD = (0, 300)
 
 servers = st.integers(0, len(AHEAD) - 1)
 verifiers = st.sampled_from("vw")
 
-#: What may happen: its name, and to whom or for how long.
+#: The possible events: the name, and the server or the duration.
 Happening: TypeAlias = tuple[str, int, str]
 
 fetches = st.tuples(st.just("fetch"), servers, verifiers)
@@ -37,14 +37,14 @@ happenings = st.lists(st.one_of(fetches, fetches, waits, losses, others), max_si
 
 
 class Given(NamedTuple):
-    """The last key set that a verifier was given, in truth."""
+    """The last key set that a verifier has really received."""
 
     at: float
     key_ids: frozenset[str]
 
 
 class Servers:
-    """Servers whose clocks differ, on one store; some stop, start, or lose the store."""
+    """Servers with different clocks, on one store; some stop, start, or lose the store."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -87,7 +87,7 @@ class Servers:
         self.replicas[number] = self._started(AHEAD[number])
 
     def check(self) -> None:
-        """The next key signs nowhere while a verifier was given an older key set last; it is long before its time."""
+        """The next key does not sign early while the last key set of a verifier is an older one."""
         for replica in self.replicas:
             if replica.signs_with() == self.next_key:
                 self.begun_early = True

@@ -129,7 +129,7 @@ DOWN = EngineUnavailable("It does not answer.")
 def test_a_key_that_came_late_into_the_store_signs_when_no_verifier_keeps_an_older_key_set(
     replica: KeyReplica, other: KeyReplica
 ) -> None:
-    """Its maker was halted between its making and its keeping."""
+    """The process that created the key was suspended before it stored the key."""
     (first,) = replica.published
     late = new_signing_key(
         StoredKeys(), ES256, generation=2, created=int(replica.clock.now()) - HOUR - 60, signs_in=HOUR
@@ -145,7 +145,7 @@ def test_a_key_that_came_late_into_the_store_signs_when_no_verifier_keeps_an_old
 
 
 def test_a_server_that_finds_the_store_again_signs_with_the_others(replica: KeyReplica, other: KeyReplica) -> None:
-    """What verifiers have fetched from it meanwhile, they were not to keep."""
+    """Verifiers must not cache what they have fetched from it meanwhile."""
     second = other.rotation.add(ES256, signs_in=HOUR).kid
     replica.store.failure = DOWN
     replica.pass_time(HOUR)
@@ -156,7 +156,7 @@ def test_a_server_that_finds_the_store_again_signs_with_the_others(replica: KeyR
 
 
 def test_a_machine_that_was_suspended_signs_with_the_others(replica: KeyReplica, other: KeyReplica) -> None:
-    """What verifiers have fetched from it before, they keep no longer."""
+    """Verifiers no longer cache what they have fetched from it before."""
     second = other.rotation.add(ES256, signs_in=HOUR).kid
     replica.clock.move_wall_clock(2 * HOUR)
     replica.task.act()
@@ -185,7 +185,7 @@ def test_a_server_that_starts_signs_with_what_is_there(replica: KeyReplica, loca
 
 
 def test_no_token_outlives_the_key_that_another_server_removes(replica: KeyReplica, other: KeyReplica) -> None:
-    """Of a server that has not read the keys since just before the next one was added."""
+    """A server that has not read the keys since just before the next one was added."""
     (first,) = replica.published
     replica.store.failure = DOWN
     other.rotation.add(ES256, signs_in=HOUR)
@@ -207,7 +207,7 @@ def test_no_token_outlives_the_key_that_another_server_removes(replica: KeyRepli
 def test_a_machine_that_was_suspended_signs_and_publishes_as_one_that_could_not_read_the_keys(
     replica: KeyReplica, other: KeyReplica
 ) -> None:
-    """Its monotonic clock has stood still, while others have added a key and removed the one before."""
+    """Its monotonic clock was stopped, while others have added a key and removed the previous one."""
     (first,) = replica.published
     second = other.rotation.add(ES256, signs_in=HOUR).kid
     away = HOUR + TIMES.tokens_last
@@ -276,7 +276,7 @@ def test_a_key_that_can_no_longer_be_opened_goes_on_as_it_was(local: LocalEngine
 
 
 class ActingClock(FakeClock):
-    """Does something the next time that it is read."""
+    """Runs an action on the next read."""
 
     act: Callable[[], None] | None = None
 
@@ -317,7 +317,7 @@ def test_keys_that_have_not_changed_are_not_opened_again(local: LocalEngineUnder
 def test_a_key_that_only_signs_at_another_time_is_not_opened_again(
     local: LocalEngineUnderTest, other: KeyReplica
 ) -> None:
-    """What opens it may be away."""
+    """The service that opens it may be unavailable."""
     manager = Locked()
     replica = KeyReplica(local.store, FakeClock(local.clock.now()), TIMES, manager=manager)
     second = other.rotation.add(ES256, signs_in=DAY)

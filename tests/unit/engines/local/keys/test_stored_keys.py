@@ -1,4 +1,4 @@
-"""Records of private keys that are damaged: no number may be wrong, whatever a library would make of it."""
+"""Damaged records of private keys: no number may be wrong, even if a library accepts it."""
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from tokend_server.engines.local.keys.stored_keys import StoredKeys
 from tokend_server.errors import EngineMisconfigured
 from tokend_server.model import Secret
 
-#: The private numbers of an RSA key, as the library names them, in the order of RFC 8017.
+#: The private numbers of an RSA key, by the library's names, in the order of RFC 8017.
 NUMBERS = ("d", "p", "q", "dmp1", "dmq1", "iqmp")
 
-#: Where DER says of what kind a key is: id-ecPublicKey, and another of the same arc (RFC 5480, section 2.1.1).
+#: The key type in DER: id-ecPublicKey, and another one of the same arc (RFC 5480, section 2.1.1).
 EC_PUBLIC_KEY = bytes.fromhex("06072a8648ce3d0201")
 NO_KIND = bytes.fromhex("06072a8648ce3d0277")
 
@@ -100,7 +100,7 @@ def of_numbers(record: SigningKey, private: Mapping[str, int]) -> SigningKey:
 
 
 def der(tag: int, content: bytes) -> bytes:
-    """A value in DER (X.690, section 8.1)."""
+    """Returns a value in DER (X.690, section 8.1)."""
     length = len(content)
     more = length.to_bytes((length.bit_length() + 7) // 8) if length >= 0x80 else b""
     return bytes([tag, 0x80 | len(more), *more] if more else [tag, length]) + content

@@ -1,4 +1,4 @@
-"""A server changes its keys by itself, when it is time, and follows those of others."""
+"""A server rotates its keys itself when they are due, and loads those of others."""
 
 import json
 import logging
@@ -50,7 +50,7 @@ def engines(config: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engines
 
 @pytest.fixture
 def make_replica(tmp_path: Path) -> Iterator[MakeReplica]:
-    """Servers on one store; each has a clock of its own, so many seconds ahead."""
+    """Servers on one store, each with its own clock, ahead by a number of seconds."""
     store = open_sqlite(tmp_path / "tokend.db")
     store.migrate()
 
@@ -159,7 +159,7 @@ def test_a_server_that_comes_second_takes_up_the_key_of_the_first(make_replica: 
 
     def late() -> tuple[SigningKey, ...]:
         keys = reading()
-        first.task.act()  # between the other's reading and its change
+        first.task.act()  # between the other server's read and its change
         second.store.signing_keys = reading  # type: ignore[method-assign]
         return keys
 

@@ -1,4 +1,4 @@
-"""The tokens of the local engine, against Cognito's shape."""
+"""The tokens of the local engine, compared with Cognito's format."""
 
 from collections.abc import Mapping
 from contextlib import closing, nullcontext

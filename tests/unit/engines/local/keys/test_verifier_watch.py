@@ -1,4 +1,4 @@
-"""Servers share who has fetched keys from them, and have a key sign early when none is behind."""
+"""Servers share who has fetched keys from them, and use a key early when all verifiers have it."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ MakeReplica = Callable[..., KeyReplica]
 
 @pytest.fixture
 def make_replica(tmp_path: Path) -> Iterator[MakeReplica]:
-    """Servers on one store; each has a clock of its own, so many seconds ahead."""
+    """Servers on one store, each with its own clock, ahead by a number of seconds."""
     store = open_store(tmp_path / "tokend.db")
     store.migrate()
     names = iter("abcdef")
@@ -37,7 +37,7 @@ def make_replica(tmp_path: Path) -> Iterator[MakeReplica]:
 
 
 def pass_time(seconds: float, *replicas: KeyReplica) -> None:
-    """So much time passes in steps of two seconds, after each of which each server does what it does then."""
+    """Advances the time in steps of two seconds. After each step, each server runs its periodic tasks."""
     for _ in range(int(seconds / 2)):
         for each in replicas:
             each.pass_time(2)
@@ -94,7 +94,7 @@ def test_a_verifier_of_another_server_keeps_a_key_back_until_it_has_it(make_repl
     pass_time(HOUR, one, other)
     assert [each.signs_with() for each in (one, other)] == [old, old]
     assert [each.watch.behind for each in (one, other)] == [1, 1]
-    one.fetched_by("envoy")  # whichever server it comes to
+    one.fetched_by("envoy")  # for any server
     pass_time(TIMES.about_to_sign + 60, one, other)
     assert [each.signs_with() for each in (one, other)] == [new, new]
 
@@ -188,7 +188,7 @@ def test_a_key_that_others_change_at_the_same_time_is_changed_once(make_replica:
 
     def late() -> object:
         found = records()
-        one.pass_time(HOUR)  # between the other's look and its change
+        one.pass_time(HOUR)  # between the other server's check and its change
         one.pass_time(2)
         return found
 

@@ -1,4 +1,4 @@
-"""The actions of commits, beyond what the contract of stores shows."""
+"""The actions of commits, in addition to the contract of stores."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ def test_an_identity_that_stays_as_it_is_costs_one_action() -> None:
 def test_every_action_on_a_login_or_an_identity_has_a_condition() -> None:
     changed = Change(X, replace(X, logins=frozenset({login("new")}))), Change(None, Y)
     conditions = [members.get("ConditionExpression") for _kind, members in actions.of_changes(changed)]
-    assert conditions.count(None) == 1  # the entry in the index, which only its identity makes
+    assert conditions.count(None) == 1  # the entry in the index, which only its identity creates
     assert actions.put(items.of_index_entry(POOL, Y.identity_id)) in actions.of_changes(changed)
 
 
