@@ -1,7 +1,6 @@
 """The keys of an issuer: found by OpenID Connect Discovery 1.0, cached, and fetched again in the background."""
 
 import http.client
-import json
 import logging
 import threading
 import time
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from tokend_client import forks
+from tokend_client.verifier import strict_json
 from tokend_client.verifier.rejections import KeysUnavailable, TokenRejected
 from tokend_client.verifier.whole_answers import WholeAnswers, WholeSecureAnswers
 
@@ -186,7 +186,7 @@ def _document(opener: urllib.request.OpenerDirector, timeout: float, url: str) -
         raise
     if len(content) > _MAX_DOCUMENT:
         raise ValueError(f"{url} is larger than {_MAX_DOCUMENT} octets")
-    document = json.loads(content)
+    document = strict_json.loads(content)
     if not isinstance(document, dict):
         raise ValueError(f"{url} is not a JSON object")  # noqa: TRY004 - of a document, not of an argument
     return document

@@ -8,6 +8,7 @@ from typing import Any
 
 import jwt
 
+from tokend_client.verifier import strict_json
 from tokend_client.verifier.identity import VerifiedIdentity
 from tokend_client.verifier.issuer_keys import IssuerKeys
 from tokend_client.verifier.rejections import TokenRejected
@@ -90,14 +91,16 @@ class TokenVerifier:
     def _kid(self, token: str) -> str:
         if len(token) > _MAX_TOKEN:
             raise TokenRejected(f"the token is longer than {_MAX_TOKEN} characters")
-        if not all(map(_is_base64url, token.split("."))):
-            raise TokenRejected("the token is not a JWT")
         try:
-            header = jwt.get_unverified_header(token)
+            header, payload, _ = map(_decoded, token.split("."))
+            # Strictly, before PyJWT does.
+            strict_json.loads(header)
+            strict_json.loads(payload)
+            members = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise TokenRejected("the token is not a JWT") from error
-        kid, type_ = header.get("kid"), header.get("typ")
-        if header.get("alg") not in self._algorithms:
+        kid, type_ = members.get("kid"), members.get("typ")
+        if members.get("alg") not in self._algorithms:
             raise TokenRejected("the token is signed with an algorithm that is not allowed")
         if not isinstance(type_, str) or type_.lower() not in self._types:
             raise TokenRejected("the token has another type")
@@ -124,13 +127,16 @@ class TokenVerifier:
         return _identity(claims)
 
 
-def _is_base64url(text: str) -> bool:
-    """Reports whether a text is the canonical encoding of its octets (RFC 7515, section 2). PyJWT accepts padding."""
-    try:
-        octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except ValueError:
-        return False
-    return base64.urlsafe_b64encode(octets).rstrip(b"=") == text.encode()
+def _decoded(text: str) -> bytes:
+    """Decodes base64url (RFC 7515, section 2). PyJWT accepts padding.
+
+    Raises:
+        ValueError: The text is not the canonical encoding of any octets.
+    """
+    octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if base64.urlsafe_b64encode(octets).rstrip(b"=") != text.encode():
+        raise ValueError("the text is not base64url")
+    return octets
 
 
 def _identity(claims: Mapping[str, Any]) -> VerifiedIdentity:

@@ -213,6 +213,13 @@ def test_what_is_no_list_of_keys_is_no_keys(
         keys.find("1")
 
 
+@pytest.mark.parametrize("member", [{1: "x", "1": "y"}, {"x": float("nan")}], ids=["a duplicate", "no number"])
+def test_what_is_no_json_is_no_keys(issuer: OidcProvider, keys: IssuerKeys, member: dict[Any, Any]) -> None:
+    issuer.jwks = [jwk(rsa_key("1"), kid="1", alg="RS256", use="sig"), member]
+    with pytest.raises(KeysUnavailable):
+        keys.find("1")
+
+
 def test_an_issuer_that_does_not_answer_ends_the_wait(issuer: OidcProvider, clock: FakeClock) -> None:
     keys = IssuerKeys(issuer.issuer, KeyTimes(timeout=0.2), monotonic=clock.monotonic)
     issuer.fault = Fault.HANG

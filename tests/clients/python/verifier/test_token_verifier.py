@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.clients.python.verifier.issuer import HEADER, IDENTITY_ID, POOL, claims, token, token_with
-from tests.fakes.oidc_provider import OidcProvider, rsa_key
+from tests.fakes.oidc_provider import OidcProvider, rsa_key, sign
 
 from tokend_client.verifier import KeysUnavailable, TokenRejected, TokenVerifier, VerifiedIdentity
 from tokend_client.verifier.token_verifier import TYPES
@@ -169,6 +169,23 @@ def test_a_token_has_one_spelling(issuer: OidcProvider, verifier: TokenVerifier)
         with pytest.raises(TokenRejected, match="not a JWT"):
             verifier.verify(altered)
     assert verifier.verify(good).identity_id == IDENTITY_ID
+
+
+@pytest.mark.parametrize(
+    "more",
+    ['"sub": "local:1"', '"\\u0073ub": "local:1"', '"more": {"a": 1, "a": 2}', '"more": NaN', '"more": [-Infinity]'],
+)
+def test_claims_are_json_with_unique_members(issuer: OidcProvider, verifier: TokenVerifier, more: str) -> None:
+    payload = f"{json.dumps(claims(issuer.issuer))[:-1]}, {more}}}".encode()
+    with pytest.raises(TokenRejected, match="not a JWT"):
+        verifier.verify(sign(HEADER, payload, rsa_key("1")))
+
+
+def test_a_header_has_unique_members(issuer: OidcProvider, verifier: TokenVerifier) -> None:
+    _, payload, signature = token(issuer).split(".")
+    header = base64url(b'{"alg": "none", "alg": "RS256", "kid": "1", "typ": "JWS"}')
+    with pytest.raises(TokenRejected, match="not a JWT"):
+        verifier.verify(f"{header}.{payload}.{signature}")
 
 
 def test_without_keys_no_token_is_rejected(issuer: OidcProvider, verifier: TokenVerifier) -> None:
