@@ -1,4 +1,4 @@
-"""A service with a listener for each authenticator, and local engines that remember what reached them."""
+"""A service with a listener for each authenticator, and local engines that record the received requests."""
 
 import dataclasses
 import secrets
@@ -30,7 +30,7 @@ from tokend_server.model import (
 
 PROVIDER = "login.example.test"
 
-#: The pool that callers are granted, the one that is another caller's, and two whose operations are granted in part.
+#: The pool that callers may use, the pool of another caller, and two with some of the operations allowed.
 POOL_A = "eu-west-1:aaaaaaaa-0000-4000-8000-000000000001"
 POOL_B = "eu-west-1:bbbbbbbb-0000-4000-8000-000000000002"
 MINTING_POOL = "eu-west-1:cccccccc-0000-4000-8000-000000000003"
@@ -42,7 +42,7 @@ SPIFFE = "spiffe://acme.internal/ns/shop/sa/checkout"
 PROXIED = "spiffe://acme.internal/ns/shop/sa/cart"
 SUBJECT = "system:serviceaccount:shop:checkout"
 
-#: Whom the policy grants something.
+#: The callers in the policy.
 GRANTED = (
     "spiffe://acme.internal/ns/shop/sa/*",
     "dns:*.shop.internal",
@@ -54,7 +54,7 @@ GRANTED = (
 
 LONGEST = 300
 
-#: The TCP addresses by what tells who calls there; gRPC chooses the ports.
+#: The TCP addresses by the authentication method; gRPC chooses the ports.
 MUTUAL, PROXIES, TOKENS, OPEN = "127.0.0.1:0", "127.0.0.2:0", "127.0.0.3:0", "127.0.0.4:0"
 SOCKET = "unix"
 
@@ -64,7 +64,7 @@ Metadata = Sequence[tuple[str, str]]
 
 
 class RememberingEngine:
-    """An engine in front of another, which notes the requests that reach it."""
+    """An engine in front of another, which records the received requests."""
 
     def __init__(self, engine: Engine, reached: list[object]) -> None:
         self._engine = engine
@@ -88,14 +88,14 @@ class RememberingEngine:
 
 
 class Credentials:
-    """What callers can show, good and bad.
+    """The credentials of callers, valid and invalid.
 
     Attributes:
         servers: The authority that clients trust.
         clients: The authority that the service trusts.
-        strangers: Another one of the same name.
+        strangers: Another authority with the same name.
         keys: The callers' keys by the callers' names.
-        secrets: What no error may repeat.
+        secrets: The secrets, which errors must not contain.
     """
 
     def __init__(self, provider: OidcProvider) -> None:
@@ -111,7 +111,7 @@ class Credentials:
         return "authorization", f"Bearer {self.keys[name]}"
 
     def jwt(self, subject: str = SUBJECT, *, algorithm: str = "RS256", **changes: object) -> tuple[str, str]:
-        """A JWT of the issuer with changed claims, as metadata."""
+        """Returns a JWT of the issuer with changed claims, as metadata."""
         now = int(SystemClock.now())
         claims = {"iss": self._provider.issuer, "sub": subject, "aud": ["tokend"], "iat": now, "exp": now + 3600}
         token = sign({"alg": algorithm, "kid": "1"}, {**claims, **changes}, rsa_key("1"))
@@ -124,10 +124,10 @@ class GuardedService:
     """The running service.
 
     Attributes:
-        credentials: What callers can show.
-        addresses: Where it listens, by the address in its configuration.
+        credentials: The callers' credentials.
+        addresses: Its addresses, by the address in its configuration.
         reached: The requests that have reached an engine.
-        engines: The engines themselves, by pool.
+        engines: The engines, by pool.
     """
 
     credentials: Credentials
@@ -136,7 +136,7 @@ class GuardedService:
     engines: Mapping[str, Engine]
 
     def channel(self, listener: str, client: Identification | None = None) -> grpc.Channel:
-        """A channel of its own to a listener."""
+        """Returns a separate channel to a listener."""
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
         if listener == SOCKET:
             return grpc.insecure_channel(self.addresses[listener], options)
@@ -155,7 +155,7 @@ class GuardedService:
 def serve_guarded(
     directory: Path, credentials: Credentials, provider: OidcProvider, **grpc: object
 ) -> Iterator[GuardedService]:
-    """Serves until the block ends; `grpc` are more settings of [grpc]."""
+    """Serves until the block ends; `grpc` are additional settings of [grpc]."""
     reached: list[object] = []
     engines: dict[str, Engine] = {}
 

@@ -1,4 +1,4 @@
-"""The kinds of callers: by what they come, what they show, and who they are to the service."""
+"""The kinds of callers: their listeners, their credentials, and their names in the service."""
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
@@ -21,7 +21,7 @@ from tests.support.authority import Identification
 
 
 class Standing(Enum):
-    """What a caller is to the service."""
+    """The standing of a caller."""
 
     GRANTED = auto()
     """Identified, and rows of the policy are about it."""
@@ -40,11 +40,11 @@ class Identity(NamedTuple):
     """One kind of caller.
 
     Attributes:
-        standing: What it is to the service.
-        name: What the service calls it; empty for one that is not identified.
-        listener: Where it calls.
-        certificate: The client certificate that it shows, if any.
-        metadata: What it sends with each call.
+        standing: Its standing.
+        name: Its name in the service; empty if it is not identified.
+        listener: Its listener.
+        certificate: Its client certificate, if any.
+        metadata: The metadata of each call.
     """
 
     standing: Standing
@@ -86,7 +86,7 @@ def both(*shown: Shown) -> Shown:
 
 
 def seen(uri: str) -> str:
-    """What Envoy writes of a client's certificate."""
+    """Returns Envoy's header for a client certificate."""
     return f'By={PROXY};Hash=5f1e;Subject="CN=a, O=\\"b;URI=c\\"";URI={uri};DNS=checkout.shop.internal'
 
 

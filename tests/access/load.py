@@ -1,4 +1,4 @@
-"""Clients that call all the time, each in a thread of its own."""
+"""Clients that call continually, each in a separate thread."""
 
 import threading
 from collections import Counter
@@ -14,22 +14,22 @@ from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 
-#: How many clients open a channel for each call, and how many keep theirs.
+#: How many clients open a channel for each call, and how many reuse theirs.
 _BRIEF, _LASTING = 3, 3
 
 _CLIENTS = _BRIEF + _LASTING
 
 
 class Load:
-    """Clients that get tokens over mutual TLS from when it is entered as a context manager until it is left.
+    """Clients that get tokens over mutual TLS while the context manager is active.
 
     Args:
         endpoint: The service's address.
         trust: The authority of the service's certificate, in PEM.
-        identification: What the clients show; assign another to have them show that in their next connections.
+        identification: The clients' certificate; assign another one for their next connections.
 
     Attributes:
-        failures: What went wrong, by code and text.
+        failures: The failures, by code and text.
     """
 
     def __init__(self, endpoint: str, trust: bytes, identification: Identification) -> None:
@@ -56,13 +56,13 @@ class Load:
             thread.join()
 
     def wait_for_answers(self, count: int) -> None:
-        """Returns when every client has had so many more answers."""
+        """Waits until every client has received this many more responses."""
         with self._changed:
             wanted = {number: self._answered[number] + count for number in range(_CLIENTS)}
             self._wait(lambda: all(self._answered[number] >= least for number, least in wanted.items()))
 
     def wait_for_failures(self, count: int) -> None:
-        """Returns when so many more calls have failed."""
+        """Waits until this many more calls have failed."""
         with self._changed:
             wanted = len(self.failures) + count
             self._wait(lambda: len(self.failures) >= wanted)

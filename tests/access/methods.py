@@ -1,4 +1,4 @@
-"""Every method of every service, by its path, and how a client calls it."""
+"""Every method of every service, by its path, with a client call."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A server with TLS files that change, and whom they are of."""
+"""A server with changing TLS files, and their authorities."""
 
 import socket
 import ssl
@@ -22,7 +22,7 @@ Write = Callable[[Path, Contents], None]
 
 
 def rename(directory: Path, contents: Contents) -> None:
-    """Puts one whole file after the other in its place."""
+    """Replaces one complete file after the other."""
     for name, content in contents.items():
         (directory / f"{name}.new").write_bytes(content)
     for name in contents:
@@ -30,7 +30,7 @@ def rename(directory: Path, contents: Contents) -> None:
 
 
 def overwrite(directory: Path, contents: Contents) -> None:
-    """Writes one file after the other, so that there are moments with half of one."""
+    """Overwrites one file after the other, so that a file is incomplete for a moment."""
     for name, content in contents.items():
         half = len(content) // 2
         with (directory / name).open("wb", buffering=0) as file:
@@ -39,7 +39,7 @@ def overwrite(directory: Path, contents: Contents) -> None:
 
 
 def swap(directory: Path, contents: Contents) -> None:
-    """Puts all files in their place at once, as Kubernetes does with those of a secret."""
+    """Replaces all files at once, like Kubernetes for a secret."""
     data = directory / "..data"
     kept = {path.name: path.read_bytes() for path in data.iterdir()} if data.exists() else {}
     version = directory / f"..{time.monotonic_ns()}"
@@ -53,17 +53,17 @@ def swap(directory: Path, contents: Contents) -> None:
 
 
 class Site:
-    """The files of a server, and the authorities that they are of.
+    """The files of a server, and their authorities.
 
     Args:
-        directory: Where the files are.
-        write: Puts files in their place.
+        directory: The directory of the files.
+        write: Writes the files.
 
     Attributes:
-        files: Where the files are.
+        files: The paths of the files.
         servers: The authority of the server's certificates.
         first: The authority of its clients' certificates.
-        client: A client's certificate of that.
+        client: A client certificate from that authority.
     """
 
     def __init__(self, directory: Path, write: Write = overwrite) -> None:
@@ -78,13 +78,13 @@ class Site:
         self._write(self.files, contents)
 
     def put_certificate(self) -> Identification:
-        """Gives the server another certificate with another key."""
+        """Replaces the server's certificate and key."""
         identification = self.servers.server(ADDRESS)
         self.put(contents_of(identification))
         return identification
 
     def served(self, server: ServerProcess) -> int:
-        """The serial number of the certificate that a new connection meets."""
+        """Returns the serial number of the certificate on a new connection."""
         context = ssl.create_default_context(cadata=self.servers.certificate.decode())
         context.load_cert_chain(self.files / "client.crt", self.files / "client.key")
         context.set_alpn_protocols(["h2"])
@@ -105,7 +105,7 @@ def contents_of(identification: Identification) -> Contents:
 
 @contextmanager
 def serving(site: Site) -> Iterator[ServerProcess]:
-    """A server whose connections live for a second, so that clients who keep theirs meet every change too."""
+    """A server whose connections live for a second, so that clients with a reused channel also see every change."""
     guard = f"""
 tls_certificate_file = "{site.files / CERTIFICATE}"
 tls_private_key_file = "{site.files / KEY}"

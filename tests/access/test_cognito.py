@@ -1,4 +1,4 @@
-"""What Cognito answered one caller is not given to another."""
+"""A response of Cognito for one caller is not returned to another."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -29,7 +29,7 @@ KEYS = {"checkout": "checkout", "other": "other", "brief": "checkout 2"}
 
 
 class Callers:
-    """A service with tokens that are reused, and callers who show it their keys."""
+    """A service that reuses tokens, and callers with keys."""
 
     def __init__(self, channel: grpc.Channel, credentials: Credentials) -> None:
         self._stub: Any = DeveloperIdentityServiceStub(channel)

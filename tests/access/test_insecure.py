@@ -1,4 +1,4 @@
-"""A listener that others can reach needs TLS, callers and a policy, or its operator's word that it may do without."""
+"""A listener that others can reach requires TLS, callers and a policy, or an explicit setting of the operator."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from tokend.v1 import developer_identity_service_pb2 as pb
 #: An address that others can reach.
 LISTEN = {"TOKEND_GRPC_LISTEN": "0.0.0.0:0"}
 
-#: To callers who are not identified, half of what they could ask for.
+#: Half of the operations, for callers who are not identified.
 POLICY = f"""
 [policy.everybody]
 callers = ["anonymous"]

@@ -28,13 +28,13 @@ WORD = xfcc(seen(FORWARDED_NAME))
 
 
 class Case(NamedTuple):
-    """A listener, and what a call shows there.
+    """A listener, and a call's credentials.
 
     Attributes:
         authenticators: The authenticators in order.
         certified: The SPIFFE ID of the client certificate.
-        show: The rest.
-        name: Who calls; None for one who is not identified.
+        show: The other credentials.
+        name: The caller's name; None if not identified.
     """
 
     authenticators: Sequence[str]

@@ -1,4 +1,4 @@
-"""A caller who is allowed on one pool gets nothing of another through it."""
+"""A caller who may use one pool gets no access to another through it."""
 
 from collections.abc import Iterator
 

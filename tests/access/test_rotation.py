@@ -28,7 +28,7 @@ from tests.support.grpc_service import PATIENCE
 from tests.support.metric_samples import samples
 from tests.support.server_process import ServerProcess
 
-#: How many answers every client has had before the next change.
+#: How many responses every client has received before the next change.
 ENOUGH = 20
 
 
@@ -119,7 +119,7 @@ def test_a_hangup_makes_the_server_look_at_its_files(site: Site) -> None:
 
 
 def wait_until_stale(server: ServerProcess, value: float) -> None:
-    """Asks until the answer is that; nothing else tells from outside that a signal has been heard."""
+    """Repeats a request until the response is the expected one, since a handled signal is not visible otherwise."""
     give_up = time.monotonic() + PATIENCE
     while stale(server) != value:
         assert time.monotonic() < give_up

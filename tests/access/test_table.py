@@ -1,4 +1,4 @@
-"""Who may do what: every method for every kind of caller and every outcome, by a real call over TLS."""
+"""Authorization: every method for every kind of caller and every outcome, by a real call over TLS."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -101,7 +101,7 @@ def the(request: Message) -> MakeRequest:
 
 
 def _new_user(guarded: GuardedService, pool: str) -> tuple[str, str]:
-    """A user that is there, and its identity id; in a pool that is not there, neither is."""
+    """An existing user, and its identity id; neither exists in a missing pool."""
     user = f"user {next(_NUMBERS)}"
     return user, guarded.add_user(user, pool) if pool in guarded.engines else POOL_A
 
@@ -111,12 +111,12 @@ class Row(NamedTuple):
 
     Attributes:
         path: The method.
-        outcome: What is particular about the call.
-        request: Makes its request.
-        granted: How it ends for a caller whom rows of the policy are about.
-        stranger: For a caller whom no row is about.
-        unknown: For a caller who is not identified.
-        reticent: The service tells its health to none but identified callers.
+        outcome: The special condition of the call.
+        request: Creates its request.
+        granted: Its result for a caller with rows in the policy.
+        stranger: Its result for a caller without rows.
+        unknown: Its result for a caller who is not identified.
+        reticent: Whether the service reports its health only to identified callers.
     """
 
     path: str
@@ -179,14 +179,14 @@ TABLE: Sequence[Row] = [
     Row(REFLECTION, ALLOWED, SERVICES, OK, stranger=OK),
 ]
 
-#: What the policy can say to each operation.
+#: The possible decisions of the policy for each operation.
 OUTCOMES = {ALLOWED, OTHER_POOL, UNKNOWN_POOL_ASKED, NOT_GRANTED}
 OPERATIONS = (GET, LOOKUP, MERGE, UNLINK)
 REQUEST_TYPES = {GET: TokenRequest, LOOKUP: LookupRequest, MERGE: MergeRequest, UNLINK: UnlinkRequest}
 
 
 class Client(NamedTuple):
-    """One caller's channels, and what it sends with each call."""
+    """One caller's channels, and the metadata of each call."""
 
     channel: grpc.Channel
     reticent_channel: grpc.Channel
@@ -237,7 +237,7 @@ def test_each_row_of_the_table(
 
 
 def _only_one(guarded: GuardedService, identity: Identity, row: Row, request: Message) -> bool:
-    """Whether this request is the only one that reached an engine, with the caller's name if engines get it."""
+    """Returns whether only this request reached an engine, with the caller's name if engines receive it."""
     (reached,) = guarded.reached
     assert type(reached) is REQUEST_TYPES[row.path]
     assert getattr(reached, "caller", identity.name) == identity.name
@@ -245,7 +245,7 @@ def _only_one(guarded: GuardedService, identity: Identity, row: Row, request: Me
 
 
 class _Registering:
-    """A gRPC server that tells which methods it is given."""
+    """A gRPC server that records its registered methods."""
 
     def __init__(self, server: grpc.Server, services: list[str], methods: list[str]) -> None:
         self._server, self._services, self._methods = server, services, methods
@@ -274,7 +274,7 @@ def test_every_registered_method_has_a_rule_and_rows(
     monkeypatch.setattr(grpc, "server", lambda *args, **more: _Registering(make(*args, **more), services, methods))
     with serve_guarded(tmp_path_factory.mktemp("m"), credentials, oidc_provider) as opened:
         pass
-    assert not services  # no layer would stand around their methods
+    assert not services  # no layer would wrap their methods
     assert sorted(methods) == sorted([*METHODS] * len(opened.addresses))
     assert rules(Grpc()).keys() == rules(Grpc(health="identified")).keys() == set(METHODS)
     assert {row.path for row in TABLE} == set(METHODS)

@@ -1,4 +1,4 @@
-"""The commands that the pages name are those that there are."""
+"""All commands in the pages exist."""
 
 import re
 import shlex
@@ -23,12 +23,12 @@ PAGES = [
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
 
 
-#: What may stand before a command: what runs it, where it is, or the container that it is run in.
+#: The possible prefixes of a command: a runner, a path, or a container command.
 _BEFORE = r"uv run |&& |\$ |/bin/| -- | exec [A-Z]+ "
 
 
 def named(text: str, program: str) -> Iterator[str]:
-    """The commands of a program in a page's blocks and code spans, with what follows its name."""
+    """Returns the commands of a program in a page's blocks and code spans, with the words after its name."""
     for block in re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
             yield from re.findall(rf"(?:^|{_BEFORE}){program} ([^>#]*)", line)[-1:]
@@ -51,7 +51,7 @@ COMMANDS = sorted(
 
 
 def resolve(words: list[str]) -> list[click.Command]:
-    """The commands that the words begin with; `a|b` stands for two of them, and a group for all of its own."""
+    """Returns the commands at the start of the words; `a|b` means two of them, and a group means all its commands."""
     first, *rest = words
     for size in (1, 2):
         paths = [(*words[: size - 1], last) for last in words[size - 1].split("|")] if len(words) >= size else []
@@ -64,7 +64,7 @@ def resolve(words: list[str]) -> list[click.Command]:
 @pytest.mark.parametrize(("page", "line"), COMMANDS)
 def test_a_command_of_the_service_has_the_options_that_a_page_gives_it(page: str, line: str) -> None:
     given = shlex.split(re.sub(r"[\[\]…]|\\(?=\|)", "", line))
-    words = list(takewhile("--".__ne__, given))  # what follows is a command of its own
+    words = list(takewhile("--".__ne__, given))  # the rest is another command
     commands = resolve(words)
     assert commands, page
     for command in commands:

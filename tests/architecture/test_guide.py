@@ -1,4 +1,4 @@
-"""The guide to the server, server/README.md, is held to the tree."""
+"""The guide to the server, server/README.md, matches the source tree."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ LAYERS = [
     for layer in reversed(contract["layers"])
 ]
 
-#: Where errors are listed or put into words, and what is not of a call over gRPC.
+#: Files that list or word errors, and files that do not belong to gRPC calls.
 _NOT_WHERE_ERRORS_BEGIN = ("aws_json/", "cli/", "errors.py", "rpc/status.py")
 
 
@@ -34,7 +34,7 @@ def section(title: str) -> str:
 
 
 def rows(title: str) -> list[list[str]]:
-    """The cells of the first table of a section, without its head."""
+    """Returns the cells of the first table of a section, without its head."""
     table = re.search(r"(?:^\|.*\n)+", section(title), re.MULTILINE)
     assert table, title
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.group().splitlines()[2:]]
@@ -46,7 +46,7 @@ def file_of(room: str) -> Path:
 
 
 def rooms() -> set[str]:
-    """Every package and every module at the top, and what the contract of layers names besides."""
+    """Returns every package and every module at the top, and the other names in the contract of layers."""
     packages = {".".join(init.parent.relative_to(SERVER).parts) for init in SERVER.rglob("__init__.py")} - {""}
     return packages | {module.stem for module in SERVER.glob("*.py")} - {"__init__"} | {*chain(*LAYERS)}
 
@@ -58,7 +58,7 @@ def sentence(room: str) -> str:
 
 
 def allowed(room: str) -> str:
-    """What a room may import, as the guide says it."""
+    """Returns which rooms a room may import, by the guide."""
     level = next((level for level, of_layer in enumerate(LAYERS) if room in of_layer), None)
     if level is None:
         parent = room.rpartition(".")[0]
@@ -93,7 +93,7 @@ def test_what_a_room_may_import_is_what_the_contracts_say() -> None:
 
 
 def drawn() -> tuple[dict[str, str], set[tuple[str, str]]]:
-    """The rooms of the picture by their nodes, and its arrows."""
+    """Returns the rooms of the diagram by their nodes, and its arrows."""
     picture = section("The picture").split("```mermaid\n")[1].split("```")[0]
     nodes = {node: label.partition("<br>")[0] for node, label in re.findall(r'(\w+)\["([^"]+)"\]', picture)}
     arrows = set()
@@ -131,13 +131,13 @@ def test_the_picture_shows_which_way_imports_run() -> None:
         assert {b for a, b in real if a == node} <= reachable(arrows, node)
 
 
-#: Code that looks like a path, with what is named in it: `rpc/status.py`, `tests/contracts/`.
+#: Code that looks like a path, with a name in it: `rpc/status.py`, `tests/contracts/`.
 _PATH = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|md|toml|proto)|(?:[\w.-]+/)+)`")
 _NAMED = re.compile(_PATH.pattern + r": ((?:`\w+`(?:, )?)+)")
 
 
 def places(path: str) -> Iterator[Path]:
-    """Where a path of the guide may be, as long as it is there."""
+    """Returns the existing locations of a path in the guide."""
     yield from (place for base in (SERVER, ROOT) if (place := base / path).exists())
 
 
@@ -158,7 +158,7 @@ def test_the_reading_takes_half_an_hour() -> None:
 
 
 def makers() -> dict[str, set[str]]:
-    """The files that make or raise an error of each reason, or have it in a table."""
+    """Returns the files that create or raise an error of each reason, or have it in a table."""
     reasons = {error.__name__: error.reason or "none" for error in STATUS}
     found: dict[str, set[str]] = {reason: set() for reason in reasons.values()}
     for file in SERVER.rglob("*.py"):
@@ -173,7 +173,7 @@ def makers() -> dict[str, set[str]]:
 
 
 def _made(node: ast.AST) -> Iterator[str]:
-    """The names of what a call makes or takes first, as rows of tables do, and of what a statement raises."""
+    """Returns the names of created objects, of first arguments as in rows of tables, and of raised errors."""
     match node:
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(value=ast.Name(id=name))):
             yield name

@@ -1,4 +1,4 @@
-"""What the server uses of other libraries: it declares them all, and leans on their private parts in few places."""
+"""The server's use of libraries: all are declared, and private parts are used in few places."""
 
 import ast
 import re
@@ -12,12 +12,12 @@ from pathlib import Path
 SERVER = Path(__file__).parents[2] / "server"
 MODULES = sorted((SERVER / "tokend_server").rglob("*.py"))
 
-#: What is loaded by an entry point, which an environment variable names.
+#: Loaded by an entry point that an environment variable selects.
 OTHERWISE_USED = {"opentelemetry-exporter-otlp"}
 
 
 def imported(module: Path) -> Iterator[tuple[str, str]]:
-    """Each import of another library: the module, and the name that is imported of it."""
+    """Returns each import of another library: the module, and the imported name."""
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((each.name, "") for each in node.names)
@@ -39,7 +39,7 @@ distributions = cache(packages_distributions)
 
 
 def distribution_of(module: str, name: str) -> set[str]:
-    """Which distributions have a module; several share the packages `google` and `opentelemetry`."""
+    """Returns which distributions contain a module; several share the packages `google` and `opentelemetry`."""
     shared = {
         "google": "protobuf",
         "google.rpc": "googleapis-common-protos",

@@ -1,4 +1,4 @@
-"""The members of log lines are a promise: server/logs.md lists those that the code gives, and no others."""
+"""The members of log lines are an interface: server/logs.md lists exactly those in the code."""
 
 import ast
 import re
@@ -13,16 +13,16 @@ SERVER = ROOT / "server" / "tokend_server"
 PAGE = (ROOT / "server" / "logs.md").read_text("utf-8")
 PROMISED = set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
 
-#: What the library of logging gives, or the formatter makes of it.
+#: The members of the logging library, or of the formatter.
 OF_EVERY_LINE = {"time", "level", "logger", "message", "exc_info"}
 
-#: Makes members of the arguments with which it is called.
+#: Turns its keyword arguments into members.
 NAMED_BY_ARGUMENTS = "log_problem"
 
 
 @cache
 def functions() -> dict[str, tuple[Path, ast.FunctionDef]]:
-    """All functions of the server by name, each with its file."""
+    """Returns all functions of the server by name, each with its file."""
     trees = {path: ast.parse(path.read_text("utf-8")) for path in SERVER.rglob("*.py")}
     return {
         f"{path}:{each.name}:{each.lineno}": (path, each)
@@ -33,7 +33,7 @@ def functions() -> dict[str, tuple[Path, ast.FunctionDef]]:
 
 
 def given() -> Iterator[tuple[str, str]]:
-    """The members that calls of the log give, each with its place."""
+    """Returns the members in log calls, each with its location."""
     for path, function in functions().values():
         for call in [each for each in ast.walk(function) if isinstance(each, ast.Call)]:
             place = f"{path.relative_to(SERVER)}:{call.lineno}"
@@ -45,7 +45,7 @@ def given() -> Iterator[tuple[str, str]]:
 
 
 def _keys(node: ast.expr | None, path: Path, function: ast.FunctionDef) -> Iterator[str]:
-    """The keys of the dictionary that an expression in a function has, as far as it can be read."""
+    """Returns the keys of a dictionary expression in a function, as far as they are static."""
     if isinstance(node, ast.Dict):
         yield from (key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str))
     for part in _parts(node, function):
@@ -58,7 +58,7 @@ def _keys(node: ast.expr | None, path: Path, function: ast.FunctionDef) -> Itera
 
 
 def _parts(node: ast.expr | None, function: ast.FunctionDef) -> list[ast.expr]:
-    """The expressions of which one takes the members of its own dictionary."""
+    """Returns the expressions from which an expression takes the members of its dictionary."""
     match node:
         case ast.Dict():
             return [value for key, value in zip(node.keys, node.values, strict=True) if key is None]

@@ -1,4 +1,4 @@
-"""The numbers in the prose of the pages are those of the code."""
+"""The numbers in the pages' prose match the code."""
 
 import inspect
 import re
@@ -33,7 +33,7 @@ def parameter(function: Any, name: str) -> Any:  # noqa: ANN401 - as above
     return inspect.signature(function).parameters[name].default
 
 
-#: A page, its words, what the code says, and what the words say.
+#: A page, its text, the value in the code, and the value in the text.
 STATED: list[tuple[str, str, Any, Any]] = [
     (README, "keeps the keys for five minutes", parameter(jwt.PyJWKClient, "lifespan"), 300),
     (README, "255 characters at most", constant("config.issuer_url.IAM_MOST_CHARACTERS"), 255),

@@ -1,4 +1,4 @@
-"""A service in this process with a Cognito pool on a test upstream, and what tests do with it."""
+"""A service in this process with a Cognito pool on a test upstream, with shortcuts for tests."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ COGNITO_POOL = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000c"
 LOCAL_POOL = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000b"
 IDENTITY = "us-east-1:0a1b2c3d-0000-4000-8000-0000000000aa"
 
-#: How long a test waits for what has to come.
+#: How long a test waits for an expected event.
 PATIENCE = 30
 
 GET = "GetOpenIdTokenForDeveloperIdentity"
@@ -65,7 +65,7 @@ def token_request(user: str = "alice", pool_id: str = COGNITO_POOL, **members: A
 
 
 class ShiftedClock:
-    """The machine's clocks, ahead by as much as a test has let pass."""
+    """The machine's clocks, ahead by an offset set by the test."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
@@ -92,7 +92,7 @@ class RunningService:
         undo.callback(self.service.stop)
         self._stub = DeveloperIdentityServiceStub(undo.enter_context(insecure_channel(self.service.grpc_addresses[0])))
         self._http = undo.enter_context(
-            # It loads no authorities, which takes longer than all else that it does.
+            # It loads no authorities, which would take longer than everything else.
             httpx.Client(trust_env=False, verify=False, base_url=f"http://{self.service.ops_address}")
         )
 
@@ -103,7 +103,7 @@ class RunningService:
     def begin(
         self, method: str = GET, request: Message | None = None, timeout: float | None = PATIENCE
     ) -> "grpc.Future[Any]":
-        """Begins a call of a method."""
+        """Starts a call of a method."""
         multicallable: Any = self._method(method)
         begun: grpc.Future[Any] = multicallable.future(request or REQUESTS[method], timeout=timeout)
         return begun
@@ -113,11 +113,11 @@ class RunningService:
         return self.call(GET, token_request(user, pool_id, **members))
 
     def refused(self, method: str = GET, request: Message | None = None, timeout: float | None = PATIENCE) -> Failure:
-        """Makes a call that has to fail."""
+        """Makes a call that must fail."""
         return failure(lambda: self.call(method, request, timeout), *_DETAILS)
 
     def metric(self, sample: str, **labels: str) -> float:
-        """A sample of /metrics, summed over the labels that are not given; zero if there is none."""
+        """Returns a sample of /metrics, summed over the labels that are not given; zero if there is none."""
         return math.fsum(value for found, value in self.metric_children(sample) if labels.items() <= found.items())
 
     def metric_children(self, sample: str) -> Sequence[tuple[Mapping[str, str], float]]:
@@ -142,7 +142,7 @@ class RunningService:
 
 
 class Services:
-    """Makes services, and stops them when it is left as a context manager."""
+    """Creates services, and stops them when the context manager exits."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -166,7 +166,7 @@ class Services:
         audit: Audit | None = None,
         **cognito: Any,  # noqa: ANN401
     ) -> RunningService:
-        """Starts a service on an upstream, with a local pool beside Cognito's or not; `cognito` are its settings."""
+        """Starts a service with an upstream, with or without a local pool; `cognito` are its settings."""
         pools = {COGNITO_POOL: Pool(engine="cognito", developer_provider_name=PROVIDER)}
         if beside_local:
             pools[LOCAL_POOL] = Pool(developer_provider_name=PROVIDER, signing_algorithm="ES256")
@@ -184,7 +184,7 @@ class Services:
 
 
 def code_of(call: "grpc.Future[Any]") -> grpc.StatusCode:
-    """The status of a call that has to fail."""
+    """Returns the status of a call that must fail."""
     error = call.exception()
     assert isinstance(error, grpc.RpcError)
     return error.code()
@@ -203,7 +203,7 @@ def retry_delay_of(failed: Failure) -> float | None:
 
 
 def same(answer: Message, *others: Message) -> bool:
-    """Whether answers are the same in all but the moments at which they were given."""
+    """Returns whether responses are equal except for their times."""
     return all(_undated(other) == _undated(answer) for other in others)
 
 
@@ -216,6 +216,6 @@ def _undated(answer: Message) -> Message:
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """What a token says, unverified: those of the test upstream have no signature."""
+    """Returns the claims of a token, unverified: tokens of the test upstream have no signature."""
     claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
     return claims

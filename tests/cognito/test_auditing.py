@@ -1,4 +1,4 @@
-"""With `audit.required`, Cognito is asked for no change that is not recorded beforehand."""
+"""With `audit.required`, changes in Cognito are recorded before they are requested."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""No login value, token or key of AWS's shows anywhere, whatever goes wrong."""
+"""Login values, tokens and AWS keys appear nowhere, with any failure."""
 
 import json
 import logging
@@ -38,13 +38,13 @@ from tokend_server.engines.cognito.faults import to_domain
 KEY = AccessKey("AKIACANARY", "canary-secret-key", "canary-session-token")
 USER, OTHER_USER, PUBLIC = "canary-user", "canary-other-user", "canary.public.login"
 
-#: A token that faults let out, and the part of it that no other has.
+#: A token that faults expose, and its unique part.
 TOKEN = unsigned_jwt(IDENTITY, "canary-audience", 1_800_000_000, 1_800_000_900, 4711)
 CLAIMS = TOKEN.split(".")[1]
 
 CANARIES = (KEY.aws_secret_access_key, "canary-session-token", USER, OTHER_USER, PUBLIC, CLAIMS)
 
-#: What no error should say, and would not be believed if it did.
+#: Values that errors must not contain.
 SAID_OF_KEYS = " ".join((f"canonical request: x-amz-security-token:{KEY.aws_session_token}", TOKEN, *CANARIES))
 
 REQUESTS: Mapping[str, Message] = {
@@ -70,7 +70,7 @@ REQUESTS: Mapping[str, Message] = {
     ),
 }
 
-#: The login values of each, which AWS's text may repeat.
+#: The login values of each, which AWS's text may contain.
 LOGINS: Mapping[str, Sequence[str]] = {
     GET: (USER, OTHER_USER, PUBLIC),
     LOOKUP: (USER,),
@@ -78,7 +78,7 @@ LOGINS: Mapping[str, Sequence[str]] = {
     UNLINK: (USER,),
 }
 
-#: The errors whose text is AWS's.
+#: The errors with AWS's text.
 ABOUT_THE_REQUEST = (
     "InvalidParameterException",
     "ValidationException",
@@ -115,12 +115,12 @@ DELAYS: Sequence[Step] = (Hang(), Drip(0.2, Sent.HALF_OF_HEAD), Drip(0.2, Sent.H
 
 
 class Told(NamedTuple):
-    """What callers got.
+    """The results of callers.
 
     Attributes:
-        refusals: Everything that came with the failures, as text.
+        refusals: The whole contents of the failures, as text.
         answers: How many calls succeeded.
-        tokens: What of each token no other text has.
+        tokens: The unique part of each token.
     """
 
     refusals: list[str]
@@ -132,12 +132,12 @@ Call = Callable[[str, Message], Any]
 
 
 def found(text: str, canaries: Sequence[str]) -> list[str]:
-    """The canaries that are in a text."""
+    """Returns the canaries in a text."""
     return [canary for canary in canaries if canary in text]
 
 
 def talkative(logins: Sequence[str]) -> Iterator[Step]:
-    """Errors that say what was in the request."""
+    """Errors that contain parts of the request."""
     for code in ABOUT_THE_REQUEST:
         yield AwsFailure(code, f"'{IDENTITY}' {' '.join(logins)} {':'.join(logins)} {TOKEN}.")
     for login in logins:
@@ -178,7 +178,7 @@ def canary_upstream(aws_environment: pytest.MonkeyPatch) -> Iterator[CognitoUpst
 
 @pytest.fixture
 def everything_logged() -> Iterator[Callable[[str], None]]:
-    """Logs as the service does, at its lowest level; afterwards logging is as it was."""
+    """Logs like the service, at its lowest level, and restores logging at the end."""
     root = logging.getLogger()
     level, handlers = root.level, root.handlers[:]
     yield lambda form: logs.configure(level="debug", as_json=form == "json")
@@ -240,7 +240,7 @@ developer_provider_name = "{PROVIDER}"
 
 
 def assert_everything_was_tried(told: Told, written: str) -> None:
-    """The search would have found something: every fault was met, and what may be shown of it was logged."""
+    """The search is effective: every fault occurred, and its permitted parts were logged."""
     assert len(told.refusals) > 3 * len(NOISY)
     assert told.tokens
     assert "call failed" in written
@@ -265,7 +265,7 @@ def test_the_search_finds_what_comes_in_trailers(services: Services, canary_upst
 
 
 def _remember_errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Everything of each error of the contract, notes included, as soon as it is made."""
+    """Records the whole contents of each error of the contract, including notes, at its creation."""
     errors: list[str] = []
 
     def remembering(*args: Any) -> Any:  # noqa: ANN401 - as it is

@@ -1,4 +1,4 @@
-"""The boto3 client as the configuration makes it."""
+"""The boto3 client that is built from the configuration."""
 
 import socket
 import ssl
@@ -125,7 +125,7 @@ def test_what_cannot_be_started_leaves_nothing_behind(services: Services, upstre
 
 @contextmanager
 def dripping_over_tls(directory: Path, sent: bytes) -> Iterator[tuple[str, threading.Event]]:
-    """An HTTPS server that sends this with a request and then nothing; the event tells that it does."""
+    """An HTTPS server that sends this for a request and then nothing; the event signals that it hangs."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate = write_certificate(directory)
     context.load_cert_chain(certificate.certificate_file, certificate.private_key_file)

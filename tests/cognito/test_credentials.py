@@ -1,4 +1,4 @@
-"""What is wrong with the service's own credentials is never the callers' fault, and ends without a restart."""
+"""Problems of the service's own credentials are never reported as the callers' fault, and end without a restart."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -296,7 +296,7 @@ def test_a_service_starts_while_sts_hangs(services: Services, upstream: CognitoU
 
 
 def _with_a_role_to_be_renewed(services: Services, upstream: CognitoUpstream, sts: StsDouble) -> RunningService:
-    """A service of two threads, which waits longer than any test; from now on STS does not answer."""
+    """A service with two threads and timeouts longer than any test. STS no longer responds."""
     sts.answer = Assumed(ROLE_KEY, life=45)
     service = services.start(
         upstream.url, threads=2, beside_local=True, role_arn=ROLE, max_calls=2, timeout_seconds=60, max_attempts=1

@@ -1,4 +1,4 @@
-"""What /metrics tells of the Cognito engine; each test of a behaviour looks at its own counters too."""
+"""The metrics of the Cognito engine. Tests of a behavior also check its counters."""
 
 import time
 
@@ -11,7 +11,7 @@ from tests.fakes.cognito_upstream import CognitoUpstream
 
 from tokend_server.engines.cognito.fault_rows import ANSWERS, EXCEPTIONS
 
-#: Codes that AWS could make up at any time.
+#: Codes that AWS could add at any time.
 UNHEARD_OF = [AwsFailure(f"Unheard{number}Exception") for number in range(5)]
 
 FAULTS: list[Step] = [

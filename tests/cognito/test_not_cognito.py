@@ -1,4 +1,4 @@
-"""An upstream that is no Cognito is a fault of the configuration: told as such, not asked again, seen in readiness."""
+"""An upstream that is not Cognito is a configuration error: reported as such, not retried, visible in readiness."""
 
 import socket
 import ssl
@@ -24,7 +24,7 @@ _HTML = b"<!DOCTYPE html><html><body>Welcome to our network. Please sign in.</bo
 _XML = b"<?xml version='1.0'?><ErrorResponse><Error><Code>InvalidAction</Code></Error></ErrorResponse>"
 _JSON = b'{"timestamp":"2026-01-01T00:00:00Z","status":404,"error":"Not Found","path":"/"}'
 
-#: What answers, and how.
+#: The kinds of upstreams, and their responses.
 STRANGERS: dict[str, Step] = {
     "a captive portal": Body(_HTML, 200, "text/html"),
     "a captive portal of RFC 6585": Body(_HTML, 511, "text/html"),
@@ -52,7 +52,7 @@ STRANGERS: dict[str, Step] = {
     ),
 }
 
-#: What may pass by itself, though it is no answer of Cognito's either.
+#: Responses that are not Cognito's either, but may be temporary.
 PASSING: dict[str, Answer] = {
     "a proxy without a backend": Body(_HTML, 502, "text/html"),
     "a proxy of a backend that is too slow": Body(_HTML, 504, "text/html"),
@@ -144,7 +144,7 @@ def test_an_answer_that_only_some_requests_get_says_nothing_of_the_endpoint(
     clock = FakeClock()
     service = services.start(upstream.url, clock)
     assert service.get_token().token
-    upstream.always(Body(_HTML, 403, "text/html"))  # as a filter on the way gives it for a user it does not like
+    upstream.always(Body(_HTML, 403, "text/html"))  # from a filtering proxy for a blocked user
     assert_lasting(service.refused())
     assert service.readyz() == (200, "ok\n")
     clock.advance(TROUBLE_SECONDS)
@@ -154,7 +154,7 @@ def test_an_answer_that_only_some_requests_get_says_nothing_of_the_endpoint(
 
 @contextmanager
 def tls_server(context: ssl.SSLContext | None) -> Iterator[tuple[str, list[None]]]:
-    """A server that ends each connection after the handshake; it speaks no TLS without a context."""
+    """A server that ends each connection after the handshake; without a context, it does not use TLS."""
     seen: list[None] = []
 
     def serve(connection: socket.socket, _number: int) -> None:

@@ -1,4 +1,4 @@
-"""What fails in Cognito, or on the way to it, is reported as what it is, and stays within Cognito's pools."""
+"""Failures of Cognito, or of the network, are reported as such, and affect only Cognito's pools."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from tests.support.grpc_service import Failure
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
 REJECTED = (grpc.StatusCode.UNAVAILABLE, "ENGINE_CREDENTIALS_REJECTED")
 
-#: What callers read of each error; the text is AWS's unless one is given here.
+#: The error seen by callers; the text is AWS's unless one is given here.
 TOLD: Mapping[str, tuple[grpc.StatusCode, str]] = {
     "InvalidParameterException": (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_PARAMETER"),
     "ValidationException": (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED"),
@@ -56,7 +56,7 @@ class Case(NamedTuple):
     step: Step
 
 
-#: Garbage by the method whose answer it cannot be.
+#: Invalid responses by method.
 NO_ANSWER: Mapping[str, Case] = {
     f"{method}: {name}": Case(method, step)
     for name, step in GARBAGE.items()

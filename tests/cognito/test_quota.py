@@ -1,4 +1,4 @@
-"""The service keeps below Cognito's quota by itself."""
+"""The service limits itself to Cognito's quota."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Tokens that are given out again: to whom they belong, as long as they are good, and no longer."""
+"""Reused tokens: only for the same request, and only while they are valid."""
 
 from collections.abc import Callable, Iterator
 
@@ -59,7 +59,7 @@ ABOUT_THE_CALL = [
 
 DELAYS: dict[str, Step] = {"hangs": Hang(), "does not read": HangBeforeReading(), "drips": Drip(0.2)}
 
-#: Requests of different answers.
+#: Requests with different responses.
 DIFFERENT = [
     token_request("bob"),
     token_request("alice", identity_id=IDENTITY),
@@ -82,7 +82,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def dated(clock: FakeClock) -> Iterator[CognitoUpstream]:
-    """An upstream that dates its tokens by the service's clock."""
+    """An upstream that uses the service's clock for its tokens."""
     with CognitoUpstream(clock) as running:
         yield running
 

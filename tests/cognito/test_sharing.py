@@ -1,4 +1,4 @@
-"""Identical calls in flight cost Cognito one request, and no caller gets another's answer."""
+"""Identical concurrent calls cause one request to Cognito, and no caller gets another's response."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""No call outlives its deadline, on this side of the wire as on the caller's."""
+"""No call outlives its deadline, in the service and at the caller."""
 
 from collections.abc import Callable
 
@@ -20,10 +20,10 @@ from tests.fakes.cognito_faults import THROTTLED
 from tests.fakes.cognito_script import AwsFailure, Close, Drip, Hang, HangBeforeReading, Reset, Sent, Step, Success
 from tests.fakes.cognito_upstream import CognitoUpstream
 
-#: The deadline of a caller in a hurry. Nothing else here ends before a test's patience does.
+#: A short deadline of a caller. All other timeouts here are longer than a test's.
 HURRY = 0.5
 
-#: Longer than a test's patience.
+#: Longer than a test's timeout.
 FOR_EVER = 60.0
 
 THREADS = 2
@@ -47,7 +47,7 @@ BackOff = Callable[[float], None]
 
 @pytest.fixture
 def patient(services: Services) -> Patient:
-    """Starts a service that itself would wait longer than any test."""
+    """Starts a service whose own timeouts are longer than any test's."""
     return lambda url: services.start(
         url,
         threads=THREADS,
@@ -60,12 +60,12 @@ def patient(services: Services) -> Patient:
 
 @pytest.fixture
 def back_off(monkeypatch: pytest.MonkeyPatch) -> BackOff:
-    """Sets the time between two attempts, which botocore leaves to chance."""
+    """Sets the time between two attempts, which is random in botocore."""
     return lambda seconds: monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: seconds)
 
 
 def assert_threads_come_back(service: RunningService) -> None:
-    """Every thread of the server works again, though the upstream does not."""
+    """Checks that every thread of the server is free again, although the upstream hangs."""
     calls = [service.begin(GET, token_request(f"user-{number}", LOCAL_POOL)) for number in range(THREADS)]
     assert all(call.result().token for call in calls)
 

@@ -1,4 +1,4 @@
-"""The commands of operators on a store that is no file."""
+"""The commands of operators with a store that is not a file."""
 
 import json
 from pathlib import Path

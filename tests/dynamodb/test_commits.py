@@ -1,4 +1,4 @@
-"""What becomes of a commit that is cancelled, throttled, or whose answer is lost."""
+"""Commits that are cancelled or throttled, or whose response is lost."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from tokend_server.errors import DeadlineExceeded, EngineMisconfigured, EngineUn
 
 CONFLICT = cancelled("None", "TransactionConflict")
 
-#: The request was carried out, and its answer did not arrive.
+#: The request was executed, but its response did not arrive.
 LOST: dict[str, Step] = {
     "closed before the answer": Close(),
     "closed in the headers": Close(Sent.HALF_OF_HEAD),
@@ -28,7 +28,7 @@ LOST: dict[str, Step] = {
     "reset before the answer": Reset(),
 }
 
-#: The request was not carried out.
+#: The request was not executed.
 NOT_DONE: dict[str, Step] = {
     "closed": Close(answer=Body()),
     "reset": Reset(answer=Body()),

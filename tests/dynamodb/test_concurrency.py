@@ -1,4 +1,4 @@
-"""Many callers, many replicas, one table: one user has one identity, whatever meets whatever."""
+"""Many callers, many replicas, one table: one user has one identity with any concurrency."""
 
 import itertools
 import threading
@@ -70,7 +70,7 @@ def test_first_calls_for_one_user_through_replicas_make_one_identity(either: Dyn
 
 @dataclass(frozen=True)
 class Meanwhile(Answer):
-    """Something else is done while a request is on its way."""
+    """Runs another action while a request is in flight."""
 
     do: Callable[[], object]
 
@@ -91,7 +91,7 @@ def reader(upstream: DynamoDbUpstream, opened: Opened) -> Store:
 
 @pytest.fixture
 def writer(reader: Store, upstream: DynamoDbUpstream, opened: Opened) -> Iterator[Store]:
-    """The same table, past the script of the reader's upstream."""
+    """The same table, without the script of the reader's upstream."""
     assert reader
     with DynamoDbUpstream(upstream.endpoint_url) as beside:
         yield opened(beside)

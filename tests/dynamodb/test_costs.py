@@ -1,4 +1,4 @@
-"""What each operation costs, as server/dynamodb.md says it: requests, and units by DynamoDB's rules and by dynoxide."""
+"""The costs of each operation in server/dynamodb.md: requests, and units by DynamoDB's rules and by dynoxide."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ def merge(store: Store) -> None:
     )
 
 
-#: What is done, by the words of the page.
+#: The operations, by the words of the page.
 DONE: Mapping[str, Callable[[Store], object]] = {
     "a known user with one login is found": lambda store: store.owners(POOL, [login("x")]),
     "a known user with two logins is found": lambda store: store.owners(POOL, [login("x"), login("unknown")]),
@@ -60,7 +60,7 @@ DONE: Mapping[str, Callable[[Store], object]] = {
 
 
 def said() -> dict[str, tuple[str, str, str]]:
-    """Requests, read units and write units of each row of the page."""
+    """Returns the requests, read units and write units of each row of the page."""
     rows = re.findall(r"^\| (.+?) \| (\d+) \| (\d+(?:\.5)?) \| (\d+) \|$", PAGE, re.MULTILINE)
     return {words: (requests, read, write) for words, requests, read, write in rows}
 

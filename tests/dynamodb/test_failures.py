@@ -1,4 +1,4 @@
-"""What DynamoDB's failures are to those who call tokend and to those who operate it, and when a call ends by itself."""
+"""DynamoDB's failures as seen by callers and operators of tokend, and the timeouts of calls."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -78,7 +78,7 @@ NOT_DYNAMODB: dict[str, Step] = {
 
 
 class Pair(NamedTuple):
-    """A store that tries everything once, and the upstream that it is on."""
+    """A store without retries, and its upstream."""
 
     store: Store
     upstream: DynamoDbUpstream
@@ -97,7 +97,7 @@ def _shared(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def hasty(_shared: Pair) -> Iterator[Pair]:
-    """The same for all tests; whatever answers were set, the upstream does what it should afterwards."""
+    """The same for all tests. After each test, the upstream has its default responses again."""
     yield _shared
     _shared.upstream.always(Success())
 

@@ -1,4 +1,4 @@
-"""The policy in server/dynamodb.md allows what the store does, and nothing else."""
+"""The policy in server/dynamodb.md allows exactly the actions of the store."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def allowed() -> set[str]:
 
 
 def needed(request: Arrived) -> Iterator[str]:
-    """The rights of a request: those of a transaction are those of its actions."""
+    """Returns the permissions of a request; a transaction requires those of its actions."""
     if request.operation not in {"TransactGetItems", "TransactWriteItems"}:
         yield request.operation
         return

@@ -1,4 +1,4 @@
-"""server/running-more-than-one.md followed to the letter, but for the place of the table: DynamoDB."""
+"""The commands of server/running-more-than-one.md with DynamoDB, literally except for the table's endpoint."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The table: how it is made, by one process or several, and what is left to whoever has made it."""
+"""The table: its creation, by one process or several, and the settings of tables that others have created."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +40,7 @@ def test_a_table_is_made_as_it_should_be_run(upstream: DynamoDbUpstream) -> None
 
 
 def backups_of(configuration: config.Config, upstream: DynamoDbUpstream) -> str:
-    """What is said of point-in-time recovery."""
+    """Returns the log messages about point-in-time recovery."""
     client = boto3.client("dynamodb", region_name="eu-west-1", endpoint_url=upstream.url)
     with closing(client):
         backups = client.describe_continuous_backups(TableName=table_of(configuration))

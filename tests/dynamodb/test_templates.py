@@ -1,4 +1,4 @@
-"""Templates make the table that tokend would make."""
+"""Templates create the same table as tokend."""
 
 import json
 from pathlib import Path

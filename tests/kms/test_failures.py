@@ -1,4 +1,4 @@
-"""What KMS's failures are to those who call tokend and to those who operate it, and when a signature ends by itself."""
+"""KMS's failures as seen by callers and operators of tokend, and the timeouts of signatures."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -106,7 +106,7 @@ def opened(
 
 @pytest.fixture(scope="module")
 def hasty(_running: KmsUpstream, record: SigningKey) -> Iterator[KmsKey]:
-    """The same for all tests, which tries everything once."""
+    """The same for all tests, without retries."""
     with opened(_running, record, max_attempts=1) as key:
         yield key
 
@@ -135,7 +135,7 @@ def test_every_code_has_its_class_and_advice(upstream: KmsUpstream, hasty: KmsKe
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "KMSInternalException", "DependencyTimeoutException"])
 def test_what_may_pass_is_tried_again(upstream: KmsUpstream, record: SigningKey, code: str) -> None:
-    status = {"KMSInternalException": 500, "DependencyTimeoutException": 503}  # as the API reference of Sign has them
+    status = {"KMSInternalException": 500, "DependencyTimeoutException": 503}  # as in the API reference of Sign
     upstream.script([failure(code, status.get(code, 400))])
     with opened(upstream, record) as key:
         assert sign(key)
@@ -220,7 +220,7 @@ def test_kms_sees_no_more_of_a_token_than_its_hash(upstream: KmsUpstream, record
 
 
 class TestQuota:
-    """What is kept below KMS's own."""
+    """The service's own rate limit, below KMS's."""
 
     def test_signatures_above_the_rate_are_refused_without_a_request(
         self, upstream: KmsUpstream, record: SigningKey
@@ -274,7 +274,7 @@ class TestQuota:
 
 
 class TestCheck:
-    """What readiness asks."""
+    """The readiness check."""
 
     def test_it_asks_without_a_signature_and_remembers(self, upstream: KmsUpstream, record: SigningKey) -> None:
         clock, before = FakeClock(), len(upstream.requests)

@@ -1,4 +1,4 @@
-"""How keys come to be in KMS, and what becomes of them."""
+"""The creation of keys in KMS, and their lifecycle."""
 
 import json
 import logging
@@ -147,7 +147,7 @@ def test_no_keys_are_made_for_a_while_after_one_was_given_up(upstream: KmsUpstre
 
 
 class LateStore:
-    """A store to which another process was first."""
+    """A store where another process has committed first."""
 
     def __init__(self, store: Store) -> None:
         self.signing_keys = store.signing_keys
@@ -219,7 +219,7 @@ def test_a_key_whose_record_is_removed_goes_only_where_that_is_set(
 
 
 class TestGivenKey:
-    """A key that an operator has made."""
+    """A key that an operator has created."""
 
     @pytest.fixture
     def given(self, operator: Any) -> str:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""server/kms.md: what it allows is what is done, and its settings are good."""
+"""server/kms.md: its policies allow exactly the actions of tokend, and its settings are valid."""
 
 import json
 import re
@@ -90,5 +90,5 @@ def test_a_million_tokens_cost_what_the_requests_do() -> None:
     rows = re.findall(r"\| \$([\d.]+) \| \$(\d+) \| \$1 \|", PAGE)
     assert len(rows) == 2
     assert [100 * float(price) for price, _ in rows] == [float(million) for _, million in rows]
-    idle = [8.64 * float(price) for price, _ in rows]  # two requests a minute, of a month of 30 days
+    idle = [8.64 * float(price) for price, _ in rows]  # two requests per minute, in a month of 30 days
     assert f"month, ${idle[0]:.2f} or ${idle[1]:.2f}." in PAGE.replace("\n", " ")

@@ -1,4 +1,4 @@
-"""Keys in KMS change by themselves, across servers, and beside keys in the store."""
+"""Keys in KMS rotate automatically, across servers, and together with keys in the store."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -46,7 +46,7 @@ class Server(KeyReplica):
 
 
 def pass_days(servers: Sequence[Server], days: int) -> None:
-    """All servers act again and again, and what each signs verifies with the keys of each, as long as it is valid."""
+    """Runs all servers repeatedly, and checks that valid tokens verify with the keys of each server."""
     tokens: list[tuple[str, float]] = []
     for step in range(days * DAY // STEP):
         for server in servers:
@@ -78,7 +78,7 @@ def test_servers_rotate_keys_in_kms_and_go_there_and_back(upstream: KmsUpstream,
         pass_days(started(in_kms=True), 3)
         held = store.signing_keys()
         in_kms = {arn for key in held if (arn := kms_key_arn(key.material))}
-        assert len(in_kms) == len(held) >= 2  # those in the store have gone
+        assert len(in_kms) == len(held) >= 2  # the keys in the store have been removed
         pass_days(started(in_kms=False), 3)
     assert [kms_key_arn(key.material) for key in store.signing_keys()] == [None] * len(store.signing_keys())
     made = upstream.keys().keys() - before
@@ -116,11 +116,11 @@ def test_while_a_store_takes_no_keys_each_server_makes_one_in_kms(upstream: KmsU
 
 
 class Silent:
-    """A store whose answers to additions are lost.
+    """A store whose responses to additions are lost.
 
     Args:
         store: The store.
-        late: Whether what is added is kept at the next addition, rather than at once.
+        late: Whether a key is stored at the next addition, rather than at once.
     """
 
     def __init__(self, store: Store, *, late: bool) -> None:

@@ -52,7 +52,7 @@ def issue(server: ServerProcess, user: str = "alice", timeout: float = PATIENCE)
 
 
 def refusal(server: ServerProcess, timeout: float = PATIENCE) -> tuple[grpc.StatusCode, str]:
-    """The code and the reason of a call that fails; at its deadline there is no reason, whoever is first to end it."""
+    """Returns the code and the reason of a failed call; at its deadline there is no reason, on either side."""
     with pytest.raises(grpc.RpcError) as raised:
         issue(server, timeout=timeout)
     info, status = ErrorInfo(), rpc_status.from_call(cast("grpc.Call", raised.value))

@@ -1,4 +1,4 @@
-"""Private keys that are kept in the store, under data keys of KMS."""
+"""Private keys in the store, encrypted with data keys of KMS."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Services whose listeners of secrets are tried, and their metrics."""
+"""Services for tests of the SDS listeners, and their metrics."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +53,7 @@ def serving(config: Config, clock: FakeClock | None = None) -> Iterator[Service]
 
 
 class Certificates:
-    """Files of a listener with mutual TLS, and a client's certificate."""
+    """The files of a listener with mutual TLS, and a client certificate."""
 
     def __init__(self, directory: Path) -> None:
         names = ("tls_certificate_file", "tls_private_key_file", "tls_client_ca_file")
@@ -62,7 +62,7 @@ class Certificates:
         self.renew()
 
     def renew(self) -> None:
-        """Writes files of other authorities; the client's certificate is of the new one."""
+        """Writes files of other authorities, with a client certificate of the new one."""
         self._servers, clients = Authority("servers"), Authority("clients")
         server = self._servers.server("127.0.0.1")
         self.client = clients.client(uris=[CALLER])

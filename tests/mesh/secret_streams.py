@@ -32,7 +32,7 @@ def delta(*subscribe: str, **fields: Any) -> Any:  # noqa: ANN401 - as above
 
 
 def secrets_of(response: Any) -> dict[str, str]:  # noqa: ANN401 - either response
-    """The texts of the secrets in a response, by their names."""
+    """Returns the texts of the secrets in a response, by their names."""
     packed = [getattr(each, "resource", each) for each in response.resources]
     secrets = [SECRET.FromString(each.value) for each in packed]
     return {each.name: each.generic_secret.secret.inline_string for each in secrets}
@@ -44,7 +44,7 @@ class Stream:
     Args:
         channel: Its connection.
         method: `StreamSecrets` or `DeltaSecrets`.
-        metadata: What it shows of its caller.
+        metadata: The caller's metadata.
     """
 
     def __init__(self, channel: grpc.Channel, method: str, metadata: Sequence[tuple[str, str]] = ()) -> None:
@@ -68,7 +68,7 @@ class Stream:
         self._requests.put(message)
 
     def receive(self) -> Any:  # noqa: ANN401 - as above
-        """The next response; raises `grpc.RpcError` where the stream has failed, `StopIteration` where it has ended."""
+        """Returns the next response; raises `grpc.RpcError` if the stream failed, `StopIteration` if it ended."""
         return next(self.call)
 
     def ask(self, message: Any) -> Any:  # noqa: ANN401 - as above

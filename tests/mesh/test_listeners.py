@@ -1,4 +1,4 @@
-"""The listeners of secrets: who calls by TLS and unix sockets, limits, and what befalls the store."""
+"""The SDS listeners: callers over TLS and unix sockets, limits, and failures of the store."""
 
 import re
 import threading
@@ -135,7 +135,7 @@ def test_a_store_that_fails_and_comes_back_is_survived(tmp_path: Path) -> None:
 
 
 class RacingClock(SystemClock):
-    """Time flies between any two looks at it."""
+    """A clock that jumps far ahead with each reading."""
 
     _looks = count(100, 100)
 

@@ -1,4 +1,4 @@
-"""Secrets as streams get them, from a service in this process, by real clients."""
+"""Secrets on streams, from a service in this process, with real clients."""
 
 import json
 import secrets
@@ -282,7 +282,7 @@ def test_a_stop_ends_a_stream_whose_first_response_is_under_way_in_good_order(tm
     with socket.create_connection((host, int(port)), TIMEOUT) as connected:
         message = delta(OWN).SerializeToString()
         with connection(address) as channel:
-            fetch(channel, world(OWN), authorization())  # what is known is sent at once
+            fetch(channel, world(OWN), authorization())  # known secrets are sent at once
             stream = StalledStream(connected, address, f"/{SERVICE}/DeltaSecrets", message, authorization())
             stream.until_response()
             fetch(channel, world(OWN), authorization())  # by the same thread, so the stream's is under way before

@@ -1,4 +1,4 @@
-"""What guards the connections of the listeners of secrets, as of every gRPC listener."""
+"""The connection guard of the SDS listeners, as of every gRPC listener."""
 
 import socket
 import sys
@@ -23,7 +23,7 @@ from tokend_server.rpc.connection_guard import BAR
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the descriptors and the filter are Linux's")
 
-#: More than an accident has.
+#: More failures than by accident.
 MANY_FIELDS = [(f"x-{number:04}", "") for number in range(1025)]
 
 
@@ -71,7 +71,7 @@ def test_calls_without_a_message_end(path: str, tmp_path: Path) -> None:
 
 
 def test_strangers_who_send_no_message_are_barred(tmp_path: Path) -> None:
-    """Their calls count from their headers on."""
+    """Calls count from their headers on."""
     certificates = {"callers": {"keys": {"other": [f"sha256:{64 * '0'}"]}}}
     settings = sections(tmp_path, identify_by=["bearer_key"]) | certificates
     with serving(Config.model_validate(settings), FakeClock(time.time())) as service:

@@ -1,4 +1,4 @@
-"""grpc.health.v1 on the listeners of secrets."""
+"""grpc.health.v1 on the SDS listeners."""
 
 import threading
 from collections.abc import Iterator

@@ -25,21 +25,21 @@ import tokend.client.TokenRequest;
 import tokend.client.TokendException;
 
 /**
- * A service that needs tokens of many users all the time.
+ * Simulates a service that continually needs tokens of many users.
  *
  * <pre>Consumer HOST:PORT,HOST:PORT IDENTITY_POOL_ID DEVELOPER_PROVIDER_NAME CALLERS TOKEN_SECONDS</pre>
  *
- * It prints "ready" when each caller has had a token, goes on until its standard input ends, and then prints as JSON how
- * often it asked, when and how it failed, and how many tokens it was given that had already expired.
+ * It prints "ready" when each caller has got a token, and runs until its standard input ends. Then it prints as JSON
+ * the number of requests, the time and code of each failure, and the number of tokens that had already expired.
  */
 final class Consumer {
   private static final Duration PATIENCE = Duration.ofSeconds(1);
   private static final long PAUSE_MILLIS = 50;
 
-  /** An ask without a token: when, in seconds since the Unix epoch, and the status code. */
+  /** A failed request: its time, in seconds since the Unix epoch, and its status code. */
   record Failure(double at, String code) {}
 
-  /** What became of all asks. */
+  /** The results of all requests. */
   record Report(long asks, long expired, List<Failure> failures) {}
 
   private final List<Failure> failures = new ArrayList<>();
@@ -49,7 +49,7 @@ final class Consumer {
   public static void main(String[] arguments) throws IOException, InterruptedException {
     NameResolverRegistry.getDefaultRegistry().register(new Replicas());
     Consumer consumer = new Consumer();
-    // Where replicas share a name in DNS, Client.builder("dns:///tokend:50051") finds them.
+    // If replicas share a DNS name, Client.builder("dns:///tokend:50051") finds them.
     try (Client client = Client.builder("replicas:///" + arguments[0]).plaintext().build();
         TokenCache cache = client.tokenCache()) {
       consumer.run(
@@ -121,7 +121,7 @@ final class Consumer {
     return new Report(asks, expired, List.copyOf(failures));
   }
 
-  /** Resolves {@code replicas:///HOST:PORT,HOST:PORT} to what it says. */
+  /** Resolves {@code replicas:///HOST:PORT,HOST:PORT} to these addresses. */
   private static final class Replicas extends NameResolverProvider {
     @Override
     protected boolean isAvailable() {

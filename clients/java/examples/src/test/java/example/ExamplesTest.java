@@ -28,7 +28,7 @@ import tokend.client.testing.Failure;
 import tokend.client.testing.FakeTokendServer;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 
-/** The examples, run. */
+/** Runs the examples. */
 class ExamplesTest {
   private static final TokenRequest ALICE =
       TokenRequest.of(FakeTokendServer.IDENTITY_POOL_ID, FakeTokendServer.DEVELOPER_PROVIDER_NAME, "alice");

@@ -26,7 +26,7 @@ import tokend.client.ErrorReason;
 import tokend.client.TokenRequest;
 import tokend.client.TokendException;
 
-/** A real server demands to know who calls. */
+/** A real server that requires authentication. */
 class IdentifiedTest {
   private final ScheduledExecutorService scheduler = Executors.newSingleThreadScheduledExecutor();
   private Map<String, String> told = Map.of();
@@ -57,7 +57,7 @@ class IdentifiedTest {
     return Identified.byToken(told("bearer"), file("ca_file"), tokenFile);
   }
 
-  /** The answer to a call, which is made again where a busy machine has used up its deadline: that is the example's. */
+  /** Returns the response to a call, which is retried if it exceeds the example's deadline on a busy machine. */
   private String ask(Client client, String pool) {
     TokenRequest request = TokenRequest.of(told(pool), told("developer_provider_name"), "alice");
     while (true) {
@@ -115,7 +115,7 @@ class IdentifiedTest {
       assertThat(refusal.reason()).contains(ErrorReason.TOO_MANY_REQUESTS);
       Duration delay = refusal.retryDelay().orElseThrow();
       assertThat(delay).isPositive().isLessThanOrEqualTo(Duration.ofMillis(500));
-      Thread.sleep(delay.toMillis() + 1); // what is less than a millisecond is cut off
+      Thread.sleep(delay.toMillis() + 1); // fractions of a millisecond are cut off
       assertThat(ask(client, "identity_pool_id")).isNotEmpty();
     }
   }

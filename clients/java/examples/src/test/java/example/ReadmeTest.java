@@ -12,7 +12,7 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
-/** Whether README.md shows what is compiled here. */
+/** Checks that README.md contains the code that is compiled here. */
 class ReadmeTest {
   private static final Path PAGE = Path.of("../README.md");
 
@@ -25,7 +25,7 @@ class ReadmeTest {
     return found;
   }
 
-  /** Lines without their indentation, which differs between the page and the code around a snippet. */
+  /** Returns lines without their indentation, which differs between the page and the code. */
   private static String flat(String text) {
     return text.lines().map(String::strip).filter(line -> !line.isEmpty()).reduce("\n", (all, line) -> all + line + "\n");
   }

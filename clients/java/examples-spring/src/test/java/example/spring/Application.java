@@ -11,7 +11,7 @@ import tokend.client.TokenSource;
 import tokend.spring.RestClientTokens;
 import tokend.spring.TokendClientHttpRequestInterceptor;
 
-/** A service that accepts tokens of tokend, and calls another with its own. */
+/** A service that accepts tokend's tokens, and calls another service with its own token. */
 @SpringBootApplication
 class Application {
   @Bean

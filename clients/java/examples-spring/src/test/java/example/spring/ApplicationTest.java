@@ -17,7 +17,7 @@ import tokend.client.TokenRequest;
 import tokend.client.TokenSource;
 import tokend.spring.ClientBuilderCustomizer;
 
-/** The application as it starts by itself, with the starter alone. */
+/** The application as it starts by itself, with only the starter. */
 class ApplicationTest {
   private static ServletWebServerApplicationContext run(Tokend tokend) {
     return (ServletWebServerApplicationContext)

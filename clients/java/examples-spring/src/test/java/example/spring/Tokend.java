@@ -14,11 +14,11 @@ import tokend.client.testing.FakeTokendServer;
 import tokend.spring.ClientBuilderCustomizer;
 
 /**
- * The server that the environment names, as it does for the conformance cases, or else a fake one.
+ * The server in the environment, as for the conformance cases, or else a fake one.
  *
- * @param properties lead the application to it
- * @param customizer leads its client there
- * @param stop is run at the end
+ * @param properties the properties with which the application connects to it
+ * @param customizer connects the application's client to it
+ * @param stop runs at the end
  */
 record Tokend(Map<String, Object> properties, ClientBuilderCustomizer customizer, Runnable stop)
     implements AutoCloseable {
@@ -72,7 +72,7 @@ record Tokend(Map<String, Object> properties, ClientBuilderCustomizer customizer
   private static Map<String, Object> properties(String pool, String provider, String issuer) {
     Map<String, Object> properties = new HashMap<>();
     properties.put("tokend.plaintext", true);
-    // Machines that run tests are busy.
+    // Machines that run tests may be slow.
     properties.put("tokend.deadline", "60s");
     properties.put("tokend.cache.refresh-timeout", "60s");
     properties.put("tokend.token.pool", pool);
