@@ -37,7 +37,7 @@ def test_serve_refuses_a_store_that_is_none(config: Path) -> None:
     database.write_bytes(b"This is no database. " * 100)
     said = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error")
     assert said.startswith(
-        f"The identity store does not answer (SQLITE_NOTADB). {config.parent}/tokend.db is no SQLite "
+        f"The identity store does not answer (SQLITE_NOTADB). {config.parent}/tokend.db is not a SQLite "
     )
 
 
