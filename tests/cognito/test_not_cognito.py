@@ -134,7 +134,7 @@ def test_a_service_with_a_pool_that_works_stays_ready_and_names_the_problem(
     assert_lasting(service.refused())
     status, text = service.readyz()
     assert status == 200
-    assert text.splitlines()[1].startswith(f"{BACKEND}: Cognito's answer cannot be read.")
+    assert text.splitlines()[1].startswith(f"{BACKEND}: Cognito's response cannot be parsed.")
     assert service.get_token("bob", LOCAL_POOL).token
 
 

@@ -147,8 +147,8 @@ def test_kms_is_asked_for_the_key_and_the_context_alone(wrapping: KmsWrapping, u
         (failure("KMSInternalException", 500), errors.EngineUnavailable, "AWS KMS failed"),
         (failure("ThrottlingException"), errors.TooManyRequests, "Rate exceeded"),
         (failure("AccessDeniedException"), errors.EngineCredentialsRejected, "credentials"),
-        (Body(b"<html></html>", 200, "text/html"), errors.EngineMisconfigured, "cannot be read"),
-        (Body(b'{"Plaintext": "AAAA", "CiphertextBlob": "AAAA"}'), errors.EngineMisconfigured, "cannot be read"),
+        (Body(b"<html></html>", 200, "text/html"), errors.EngineMisconfigured, "cannot be parsed"),
+        (Body(b'{"Plaintext": "AAAA", "CiphertextBlob": "AAAA"}'), errors.EngineMisconfigured, "cannot be parsed"),
     ],
 )
 def test_what_kms_says_is_told_in_words_about_the_wrapping_key(

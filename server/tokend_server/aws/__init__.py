@@ -1,1 +1,1 @@
-"""AWS's APIs by boto3: clients whose calls end at their deadlines, their credentials, and what their failures mean."""
+"""AWS's APIs through boto3: clients whose calls end at their deadlines, their credentials, and their errors."""

@@ -1,4 +1,4 @@
-"""What happens around each request of a call, by botocore's events: is there time for it, how long did it take."""
+"""Handles each request of a call by botocore's events: checks the remaining time, and measures the request."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -10,26 +10,26 @@ from tokend_server.clock import Clock
 
 
 class Judge(Protocol):
-    """What the owner of a client thinks of its requests."""
+    """The decisions about a client's requests."""
 
     def may_pass(self, failure: Exception | str) -> bool:
-        """Whether the call may succeed when it is made again, after an exception or the code of an answer."""
+        """Returns whether a retry of the call may succeed after an exception or an error code."""
         ...
 
     def admits_retry(self, call: UpstreamCall) -> bool:
-        """Whether one more request may be made for a call; it is made then."""
+        """Returns whether a call may make another request, which it then makes."""
         ...
 
     def observe(self, call: UpstreamCall, seconds: float, failure: Exception | str) -> None:
-        """Takes note of a request: how long it took, and what it met; an empty text for nothing."""
+        """Records the duration of a request and its failure; an empty text if there was none."""
         ...
 
 
 class RetryingWhatMayPass:
-    """The `Judge` of requests of which nothing is counted: whatever may pass is tried again within its time.
+    """The `Judge` of requests without metrics: transient failures are retried until the deadline.
 
     Args:
-        faults: Tells what may pass.
+        faults: Returns whether a failure is transient.
     """
 
     def __init__(self, faults: Faults) -> None:
@@ -39,16 +39,16 @@ class RetryingWhatMayPass:
         return True
 
     def observe(self, _call: UpstreamCall, _seconds: float, _failure: Exception | str) -> None:
-        """Notes nothing: what makes the call measures it as a whole."""
+        """Does nothing: the caller measures the call as a whole."""
 
 
 class Attempts:
-    """Follows the requests of a client's calls.
+    """Handles the requests of a client's calls.
 
     Args:
         client: The client, made with botocore's standard retries.
-        judge: What its owner thinks of them.
-        max_attempts: Requests for one call, the first included.
+        judge: Decides about the requests.
+        max_attempts: The maximum number of requests of a call, including the first.
         clock: The time.
     """
 
@@ -60,13 +60,13 @@ class Attempts:
         events.register(f"needs-retry.{service}", self._needs_retry)
         events.register(f"before-send.{service}", self._before_send)
         events.register(f"response-received.{service}", self._response_received)
-        # An answer that botocore stumbles over is not received.
+        # A response that botocore cannot parse causes no response event.
         events.register(f"after-call-error.{service}", self._call_failed)
 
     def _needs_retry(self, **event: Any) -> float | None:  # noqa: ANN401 - as botocore calls it
-        """The seconds that botocore is to sleep before it tries again; None ends the call with what it met."""
+        """Returns the seconds that botocore sleeps before a retry; None ends the call with its result."""
         response, caught = event["response"], event["caught_exception"]
-        # A successful answer ends a call by itself.
+        # A successful response ends the call in any case.
         met = caught or (_error_code(response[1]) if response else "")
         if met and not self._judge.may_pass(met):
             return None

@@ -1,4 +1,4 @@
-"""What is used of botocore that is no public interface of it: credentials, connections and retries of one client."""
+"""The private interfaces of botocore that tokend uses: credentials, connections and retries of a client."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ from tokend_server.library_parts import require
 
 
 def session_of(credentials: Credentials, profile: str | None = None) -> botocore.session.Session:
-    """A session whose clients have these credentials, and no others.
+    """Returns a session whose clients have only these credentials.
 
     Raises:
         botocore.exceptions.BotoCoreError: The profile cannot be used.
@@ -27,12 +27,12 @@ def session_of(credentials: Credentials, profile: str | None = None) -> botocore
 
 
 def use_connections(client: Any, **pools: type) -> None:  # noqa: ANN401 - boto3's clients have no types
-    """Has a client connect by pools of these classes, given by URL scheme."""
+    """Makes a client use connection pools of these classes, by URL scheme."""
     client._endpoint.http_session._pool_classes_by_scheme.update(pools)
 
 
 def take_over_retries(client: Any, max_attempts: int) -> standard.RetryHandler:  # noqa: ANN401 - as above
-    """Leaves botocore's standard retries to be asked, rather than to act on their own."""
+    """Disables botocore's automatic retries, and returns their handler for explicit use."""
     service = client.meta.service_model.service_id.hyphenize()
     event, handler_id = f"needs-retry.{service}", f"retry-config-{service}"
     client.meta.events.unregister(event, unique_id=handler_id)
@@ -42,7 +42,7 @@ def take_over_retries(client: Any, max_attempts: int) -> standard.RetryHandler: 
 
 
 def needs_renewal(credentials: Credentials | None, within: int | None = None) -> bool:
-    """Whether credentials end within so many seconds; within botocore's own margin if none are given."""
+    """Returns whether credentials expire within some seconds; by default within botocore's margin."""
     return isinstance(credentials, RefreshableCredentials) and credentials.refresh_needed(within)
 
 

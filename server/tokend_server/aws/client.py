@@ -1,4 +1,4 @@
-"""boto3's clients, as tokend calls AWS by them."""
+"""boto3's clients with tokend's settings."""
 
 from functools import cache
 from importlib.metadata import version
@@ -17,15 +17,15 @@ from tokend_server.clock import Clock
 
 
 class ClientSettings(Protocol):
-    """How an API is reached.
+    """The settings of a client.
 
     Attributes:
-        endpoint_url: Where it is; None for AWS's endpoint of the region.
-        profile: Profile of the AWS configuration files; None as boto3 finds credentials.
-        role_arn: Role to assume; None for none.
-        timeout_seconds: Longest that a piece of an answer takes.
-        connect_timeout_seconds: Longest that a connection takes.
-        max_attempts: Requests for one call, the first included.
+        endpoint_url: The URL of the API; None for AWS's endpoint of the Region.
+        profile: The profile in the AWS configuration files; None for boto3's credential chain.
+        role_arn: The role to assume; None for no role.
+        timeout_seconds: The timeout of each read of a response.
+        connect_timeout_seconds: The timeout of connections.
+        max_attempts: The maximum number of requests of a call, including the first.
     """
 
     @property
@@ -50,13 +50,13 @@ class ClientSettings(Protocol):
 def aws_client(
     service: str, settings: ClientSettings, region: str, *, connections: int, clock: Clock
 ) -> tuple[Any, Credentials]:
-    """The client of a service in a region, and its credentials; nothing is sent and nothing is looked for yet.
+    """Returns a client for a service in a Region, and its credentials, without a request or a search for credentials.
 
     Args:
-        service: The service, by boto3's name.
+        service: The service, by its name in boto3.
         settings: Endpoint, credentials, timeouts and attempts.
         region: An AWS region.
-        connections: How many connections are kept open.
+        connections: The number of connections that are kept open.
         clock: The time.
 
     Raises:
@@ -70,7 +70,7 @@ def aws_client(
 
 @cache
 def _user_agent() -> str:
-    """What requests say of their sender, to which botocore adds itself."""
+    """Returns the user agent, to which botocore adds its own."""
     return f"tokend/{version('tokend-server')} Boto3/{boto3.__version__}"
 
 
@@ -82,7 +82,7 @@ def _client(
         read_timeout=settings.timeout_seconds,
         retries={"mode": "standard", "total_max_attempts": settings.max_attempts},
         max_pool_connections=connections,
-        parameter_validation=False,  # what is sent is within AWS's limits already
+        parameter_validation=False,  # parameters have been checked against AWS's limits
         user_agent=_user_agent(),
     )
     source = botocore.session.Session(profile=settings.profile)

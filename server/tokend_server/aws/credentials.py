@@ -17,23 +17,23 @@ from tokend_server.clock import Clock
 
 _ROLE_SESSION_NAME = "tokend"
 
-#: Seconds before a search that found nothing is repeated: some places where credentials may be answer slowly.
+#: Seconds before a search without a result is repeated: some sources of credentials answer slowly.
 _SEARCH_PAUSE = 5.0
 
-#: Seconds before their end when credentials are not used any more. They are renewed long before.
+#: Seconds before their expiration at which credentials are no longer used. They are renewed long before.
 _TOO_OLD = 60
 
-#: Seconds that code outside of a call waits for credentials.
+#: The timeout of waits for credentials outside of calls, in seconds.
 _PATIENCE = 1.0
 
 
 @dataclass(frozen=True, repr=False)
 class _Held:
-    """Credentials of one renewal, which are secrets.
+    """The credentials of one renewal, which are secrets.
 
     Attributes:
         frozen: The credentials.
-        source: Where they are from, as it was then: the next renewal changes when it says that they end.
+        source: A copy of their source at that time: the next renewal changes its expiration.
     """
 
     frozen: ReadOnlyCredentials
@@ -41,13 +41,13 @@ class _Held:
 
 
 class SoughtCredentials(Credentials):
-    """Credentials that are looked for and renewed in a thread of their own.
+    """Credentials that are searched and renewed in a separate thread.
 
-    boto3 looks when a client is made, and never again if there was nothing; and it renews in the thread of a call, so
-    that a call may wait for STS beyond its deadline. Here no call waits while the old ones are good.
+    boto3 searches when a client is created, and never again if there were none. It renews credentials in the thread of
+    a call, which may then wait for STS beyond its deadline. Here no call waits while the old credentials are valid.
 
     Args:
-        search: Looks for them; None when there are none.
+        search: Searches for credentials; returns None if there are none.
         clock: The time.
     """
 
@@ -62,11 +62,11 @@ class SoughtCredentials(Credentials):
         self._search_again_at = clock.monotonic()
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
-        """The credentials as of now. Waits for them, within the current call's time, if there are none that are good.
+        """Returns the current credentials. If none are valid, waits for them until the current call's deadline.
 
         Raises:
-            botocore.exceptions.BotoCoreError: There are none, or they cannot be had.
-            TimeoutError: They cannot be had in time.
+            botocore.exceptions.BotoCoreError: There are none, or they cannot be fetched.
+            TimeoutError: They cannot be fetched in time.
         """
         held = self._held
         if held is not None and not needs_renewal(held.source):
@@ -84,7 +84,7 @@ class SoughtCredentials(Credentials):
             fetching = self._fetching = Future()
         try:
             threading.Thread(target=self._run, args=(fetching,), name="credentials", daemon=True).start()
-        except RuntimeError:  # the system has no more threads: this call waits for them itself, however long that takes
+        except RuntimeError:  # no thread can be started: this call fetches them itself, without a timeout
             self._run(fetching)
         return fetching
 
@@ -113,14 +113,14 @@ class SoughtCredentials(Credentials):
 
 
 def chain_credentials(session: botocore.session.Session, clock: Clock) -> SoughtCredentials:
-    """The credentials of boto3's default chain: environment, profile, container, instance."""
+    """Returns the credentials of boto3's default chain: environment, profile, container, instance."""
     return SoughtCredentials(session.get_credentials, clock)
 
 
 def role_credentials(
     session: botocore.session.Session, role_arn: str, region: str, sts_config: BotoConfig, clock: Clock
 ) -> SoughtCredentials:
-    """The credentials of a role, assumed by those of the default chain."""
+    """Returns the credentials of a role that is assumed with those of the default chain."""
 
     def assume() -> Mapping[str, str]:
         sts = session.create_client("sts", region, config=sts_config)

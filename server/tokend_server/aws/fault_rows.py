@@ -1,11 +1,11 @@
-"""What AWS and botocore call a failure, of whatever service, and what it is to tokend: the tables of `faults`."""
+"""The tables of errors of AWS and botocore, for all services, and of tokend's errors for them; used by `faults`."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from tokend_server.errors import EngineCredentialsRejected, EngineMisconfigured, EngineUnavailable, TokendError
 
-#: Where botocore looks for credentials and renews them.
+#: The module in which botocore searches for credentials and renews them.
 CREDENTIALS_MODULE = "botocore.credentials"
 
 
@@ -14,8 +14,8 @@ class Fault(NamedTuple):
 
     Attributes:
         error: The class of the error.
-        text: What the caller reads; None passes on AWS's text, which is about the request.
-        advice: What the operator should do about it; empty where it is the caller's business.
+        text: The text for the caller; None to pass on AWS's text, which is about the request.
+        advice: Advice for the operator; empty if the caller has caused the error.
     """
 
     error: type[TokendError]
@@ -23,20 +23,20 @@ class Fault(NamedTuple):
     advice: str = ""
 
     def to_error(self) -> TokendError:
-        """The error, of a row that has its text, with what an operator should do."""
+        """Returns the error of a row with a text, with its advice."""
         error = self.error(self.text or "")
         error.advice = self.advice
         return error
 
 
 class Service(NamedTuple):
-    """A service of AWS, as its rows speak of it.
+    """An AWS service, in the words of its rows.
 
     Attributes:
         name: Its name.
-        endpoint: The settings that say where it is.
-        rights: What the IAM policy of the credentials has to allow, as the end of a sentence.
-        throttled: What it is to be throttled.
+        endpoint: The settings of its endpoint.
+        rights: The actions that the IAM policy of the credentials must allow, as the end of a sentence.
+        throttled: The row for throttling.
     """
 
     name: str
@@ -46,24 +46,24 @@ class Service(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The rows of a service that every service has.
+    """The rows of a service that are common to all services.
 
     Attributes:
-        throttled: It throttles.
-        outage: It has a fault.
-        not_service: What answers is something else.
-        other_endpoint: What answers is another service or region of AWS.
-        unreachable: It cannot be reached.
-        unknown: It refuses in a way that this release does not know.
-        mangled: It cannot read what was sent.
-        broken_off: The connection ended.
+        throttled: The service throttles.
+        outage: The service has an internal error.
+        not_service: The endpoint is not the service.
+        other_endpoint: The endpoint is another service or Region of AWS.
+        unreachable: The service cannot be reached.
+        unknown: The service responds with an error that this release does not know.
+        mangled: The service cannot parse the request.
+        broken_off: The connection was closed.
         not_renewed: AWS refuses new credentials.
         not_renewed_now: AWS has no new credentials now.
-        not_renewed_there: What answers is nothing that has credentials.
-        answers: By the code of the answer: AWS's common errors.
-        exceptions: By the class of botocore's exception, or the nearest one above it. None: tokend does nothing that
-            can cause it.
-        leaks: By the botocore module in which an exception of no class of botocore's arose.
+        not_renewed_there: The endpoint for credentials has none.
+        answers: By the code of the response: AWS's common errors.
+        exceptions: By the class of botocore's exception, or its nearest base class. None: nothing in tokend can cause
+            it.
+        leaks: For exceptions that are not botocore's, by the botocore module that raised them.
     """
 
     throttled: Fault
@@ -83,20 +83,20 @@ class Rows(NamedTuple):
 
 
 def rows_of(service: Service) -> Rows:
-    """The rows of a service, in words that name it."""
+    """Returns the rows of a service, with its name in their texts."""
     name = service.name
     outage = Fault(
         EngineUnavailable,
         f"{name} failed to answer the call.",
-        f"{name} itself has a fault. Try again later, and look at the AWS Health Dashboard of the region.",
+        f"{name} has an internal error. Try again later, and check the AWS Health Dashboard of the region.",
     )
     not_service = Fault(
         EngineMisconfigured,
-        f"{name}'s answer cannot be read.",
-        f"What answered is not {name}. Check {service.endpoint}, DNS, and any proxy or captive portal on the way.",
+        f"{name}'s response cannot be parsed.",
+        f"The response is not from {name}. Check {service.endpoint}, DNS, and any proxy or captive portal on the way.",
     )
     other_endpoint = not_service._replace(
-        text=f"What answers is not the region's {name}.",
+        text=f"The endpoint is not the region's {name}.",
         advice="The endpoint is that of another AWS service or region. "
         f"Check {service.endpoint.replace(', ', ' and ')}.",
     )
@@ -108,13 +108,13 @@ def rows_of(service: Service) -> Rows:
     )
     unknown = Fault(
         EngineUnavailable,
-        f"{name} refused the call in a way that this release does not know.",
-        f"{name}, or what stands before it, answered with an error that this release does not know. Check the endpoint "
+        f"{name} refused the call with an error that this release does not know.",
+        f"{name}, or a proxy before it, responded with an error that this release does not know. Check the endpoint "
         "and any proxy, and look for a newer release.",
     )
-    # botocore sends the right types, so something on the way changed them, or an emulator reads them differently.
-    mangled = Fault(EngineUnavailable, f"{name} could not read the call.", not_service.advice)
-    broken_off = unreachable._replace(text=f"The connection to {name} broke off.")
+    # botocore sends valid requests, so a proxy has changed them, or an emulator parses them differently.
+    mangled = Fault(EngineUnavailable, f"{name} could not parse the call.", not_service.advice)
+    broken_off = unreachable._replace(text=f"The connection to {name} was closed.")
     return Rows(
         throttled=service.throttled,
         outage=outage,
@@ -125,27 +125,26 @@ def rows_of(service: Service) -> Rows:
         mangled=mangled,
         broken_off=broken_off,
         not_renewed=_rejected(
-            "AWS refused to hand out credentials for the role. Check the role's ARN, its trust policy, and that the "
+            "AWS refused credentials for the role. Check the role's ARN, its trust policy, and that the "
             "service may assume it."
         ),
         not_renewed_now=Fault(
             EngineUnavailable,
             "The service's own AWS credentials cannot be renewed now.",
-            "AWS, asked for new credentials, does not answer or throttles. Try again later.",
+            "AWS does not answer the request for new credentials, or throttles. Try again later.",
         ),
         not_renewed_there=Fault(
             EngineMisconfigured,
             "The service's own AWS credentials cannot be renewed there.",
-            "What answers to a request for new credentials is not AWS STS, or whatever else has them, or its "
-            "certificate is not trusted. Check AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL, DNS, the CA bundle, and any "
-            "proxy on the way.",
+            "The endpoint for new credentials is not AWS STS or another source of credentials, or its certificate is "
+            "not trusted. Check AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL, DNS, the CA bundle, and any proxy on the way.",
         ),
         answers=_answers(service, outage, mangled),
         exceptions=_exceptions(name, outage, not_service, unreachable, unknown, broken_off),
         leaks={
             CREDENTIALS_MODULE: _CREDENTIALS_UNUSABLE,
             "botocore.parsers": not_service,
-            "botocore.model": not_service,  # the code of an answer is looked up there, whatever it is
+            "botocore.model": not_service,  # it looks up the code of any response
         },
     )
 
@@ -168,11 +167,11 @@ _ACCESS_KEY_UNKNOWN = _rejected(
 )
 _SESSION_EXPIRED = _rejected("The session token has expired. Renew the temporary credentials.")
 _SIGNATURE_WRONG = _rejected(
-    "The secret key does not belong to the access key, or this machine's clock is off. Check both."
+    "The secret key does not belong to the access key, or this machine's clock is wrong. Check both."
 )
 _CLOCK_OFF = _rejected("This machine's clock differs too much from AWS's. Synchronize it.")
 _SIGNATURE_LOST = _rejected(
-    "The signature did not arrive whole. Check that no proxy changes headers, and that the keys are copied right."
+    "The signature did not arrive unchanged. Check that no proxy changes headers, and that the keys are correct."
 )
 
 
@@ -225,7 +224,7 @@ def _answers(service: Service, outage: Fault, mangled: Fault) -> Mapping[str, Fa
     }
 
 
-def _exceptions(  # noqa: PLR0913, PLR0917 - the rows that it is made of
+def _exceptions(  # noqa: PLR0913, PLR0917 - the rows of the table
     name: str, outage: Fault, not_service: Fault, unreachable: Fault, unknown: Fault, broken_off: Fault
 ) -> Mapping[str, Fault | None]:
     no_time = unreachable._replace(
@@ -236,14 +235,12 @@ def _exceptions(  # noqa: PLR0913, PLR0917 - the rows that it is made of
     return {
         "NoCredentialsError": _rejected(
             "boto3's default chain found no credentials: none in the environment, a profile, a container or an "
-            "instance. Give the service a role, or credentials by one of these ways."
+            "instance. Give the service a role, or credentials in one of these ways."
         ),
         "PartialCredentialsError": _rejected(
-            "The credentials lack a part. Give both the access key and the secret key."
+            "The credentials are incomplete. Set both the access key and the secret key."
         ),
-        "ProfileNotFound": _rejected(
-            "The AWS configuration has no such profile. Check its name and the files' places."
-        ),
+        "ProfileNotFound": _rejected("The AWS configuration has no such profile. Check its name and the files' paths."),
         "ConnectionError": unreachable,
         "ConnectTimeoutError": no_time,
         "ReadTimeoutError": no_time,

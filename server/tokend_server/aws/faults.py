@@ -41,7 +41,7 @@ _OF_A_CONTAINER = re.compile(r"Received non 200 response (\d+) from container me
 
 _REQUEST_ID = re.compile(r"[\w-]{1,100}", re.ASCII)
 
-#: The end of a connection within TLS, as a network has it.
+#: Errors of a connection that was closed within TLS.
 _ENDS_OF_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
@@ -49,10 +49,10 @@ class Faults:
     """The tables of a service.
 
     Args:
-        rows: What every service has.
-        answers: The rows by the codes of its answers.
+        rows: The rows that are common to all services.
+        answers: The rows by the codes of its responses.
         exceptions: The rows by the names of botocore's exceptions.
-        operations: What is called of it; only to renew credentials does a call make another one.
+        operations: The operations that are called; other operations are only called to renew credentials.
     """
 
     def __init__(
@@ -68,19 +68,19 @@ class Faults:
         self._operations = operations
 
     def row(self, error: Exception) -> Fault | None:
-        """The row of what a call of boto3's raised; None for a defect.
+        """Returns the row for an error of a boto3 call; None for a defect of tokend.
 
-        A defect is what neither AWS nor the way to it is to blame for.
+        A defect is an error that neither AWS nor the network has caused.
         """
         return self._of_answer(error) if isinstance(error, ClientError) else self._of_exception(error)
 
     def may_pass(self, failure: Exception | str) -> bool:
-        """Whether a call that met an exception, or a code, may succeed when it is made again."""
+        """Returns whether a retry of a call with an exception or an error code may succeed."""
         fault = self._answers.get(failure) if isinstance(failure, str) else self._of_exception(failure)
         return fault is None or issubclass(fault.error, RetryableError)
 
     def label(self, failure: Exception | str) -> str:
-        """The metric label of an exception or of an AWS error code: one of a bounded set.
+        """Returns the metric label of an exception or of an AWS error code, from a bounded set.
 
         It is the code if there is a row for it, the class of botocore's own exceptions, and `other` for everything
         else.
@@ -119,18 +119,17 @@ class Faults:
         return self._of_renewal(fault) if CREDENTIALS_MODULE in modules else fault
 
     def _of_what_arose(self, error: Exception, modules: Iterable[str]) -> Fault | None:
-        """The row of an exception, whatever the call was at, by its class and the modules that it came through."""
+        """Returns the row for an exception, by its class and the modules in its traceback."""
         if name := self._row_name(error):
             return self._of_causes(error) or self._exceptions[name]
-        # botocore lets some exceptions of other classes through: a token file that is not there, JSON that is no
-        # object.
+        # botocore passes on some exceptions of other classes: a missing token file, JSON that is not an object.
         arose_in = [module for module in modules if module in self._rows.leaks]
         if arose_in:
             return self._rows.leaks[arose_in[-1]]
         return self._rows.unreachable if isinstance(error, OSError | HTTPError) else None
 
     def _of_renewal(self, fault: Fault | None) -> Fault:
-        """The row of what arose while credentials were had, from its row in a call of the service."""
+        """Returns the row for an error during the renewal of credentials, from its row in a call to the service."""
         rows = self._rows
         if fault is not None and (fault.error is EngineCredentialsRejected or fault.text == MISCONFIGURED.text):
             return fault
@@ -141,7 +140,7 @@ class Faults:
         return rows.leaks[CREDENTIALS_MODULE]  # such as an empty token file
 
     def _of_causes(self, error: Exception) -> Fault | None:
-        """What lies behind an exception of botocore's, where that tells more than its class."""
+        """Returns the row for the cause of a botocore exception, if it is more specific than its class."""
         for cause in _causes(error):
             if isinstance(cause, _ENDS_OF_TLS):
                 return self._rows.broken_off
@@ -152,31 +151,31 @@ class Faults:
         return None
 
     def _row_name(self, error: Exception) -> str | None:
-        """The name of the row for an exception of botocore's own: of its class or the nearest above it."""
+        """Returns the name of the row for a botocore exception: its class, or the nearest base class."""
         classes = type(error).__mro__
         names = (each.__name__ for each in classes if each.__module__ in {"botocore.exceptions", "botocore.parsers"})
         return next((name for name in names if name in self._exceptions), None)
 
 
 def error_code(error: Exception) -> str:
-    """The code of AWS's answer; empty if it is none."""
+    """Returns the code in AWS's response; empty if it is not a response."""
     return str(_answer(error).get("Error", {}).get("Code", ""))
 
 
 def error_message(error: Exception) -> str:
-    """The text of AWS's answer; empty if it is none."""
+    """Returns the text in AWS's response; empty if it is not a response."""
     return str(_answer(error).get("Error", {}).get("Message", ""))
 
 
 def cancellation_reasons(error: Exception) -> frozenset[str]:
-    """The codes of the reasons for which DynamoDB cancelled a transaction; none if it is no such answer."""
+    """Returns the codes of DynamoDB's reasons for cancelling a transaction; empty for other responses."""
     return frozenset(str(each.get("Code")) for each in _answer(error).get("CancellationReasons", ()))
 
 
 def request_id(error: Exception) -> str | None:
-    """The id of the request that AWS answered, if it has the form of one."""
+    """Returns the id of the request in AWS's response, if it is valid."""
     metadata = _metadata(error)
-    # botocore does not read it from an answer without a JSON body.
+    # botocore does not read it from a response without a JSON body.
     found = metadata.get("RequestId") or metadata.get("HTTPHeaders", {}).get("x-amzn-requestid") or ""
     return found if _REQUEST_ID.fullmatch(found) else None
 
@@ -191,14 +190,14 @@ def _metadata(error: Exception) -> Mapping[str, Any]:
 
 
 def _is_of_aws(status: int, error: ClientError) -> bool:
-    """Whether an error has the form of AWS's: a code, or a request id without the markup that others send."""
-    # Without a code in the answer, botocore takes the status for one, and the body for the text.
+    """Returns whether an error has AWS's format: a code, or a request id without markup."""
+    # Without a code in the response, botocore uses the status as the code, and the body as the text.
     named = error_code(error) != str(status)
     return named or (request_id(error) is not None and not error_message(error).lstrip().startswith("<"))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions that an exception carries; urllib3 and botocore have them in several places."""
+    """Yields the causes of an exception, which urllib3 and botocore store in several attributes."""
     seen, waiting = {id(error)}, [error]
     while waiting:
         each = waiting.pop()
@@ -210,9 +209,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _may_be_had_later(error: MetadataRetrievalError) -> bool:
-    """Whether credentials of a container, which were not to be had, may be another time.
+    """Returns whether a failure to fetch a container's credentials is transient.
 
-    botocore has the status in the text alone. The answers of ECS and EKS Pod Identity below 500 are refusals.
+    botocore has the status only in the text. Responses of ECS and EKS Pod Identity below 500 are refusals.
     """
     if not (refused := _OF_A_CONTAINER.search(str(error))):
         return isinstance(error.__context__, ConnectTimeoutError | EndpointConnectionError | HTTPClientError)
@@ -221,6 +220,6 @@ def _may_be_had_later(error: MetadataRetrievalError) -> bool:
 
 
 def _is_cut_off(error: HTTPException) -> bool:
-    """Whether what came was the beginning of HTTP."""
+    """Returns whether the received data were the beginning of an HTTP response."""
     begun = isinstance(error, BadStatusLine) and "HTTP/".startswith(str(error.args[0]).strip("'\"")[:5])
     return begun or isinstance(error, IncompleteRead | RemoteDisconnected)

@@ -1,4 +1,4 @@
-"""What stands for a password at databases of Amazon RDS and Aurora that know AWS's IAM.
+"""Tokens that replace passwords for databases of Amazon RDS and Aurora with IAM authentication.
 
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.html
 """
@@ -14,7 +14,7 @@ from tokend_server.clock import Clock
 
 @dataclass(frozen=True, slots=True)
 class _Settings:
-    """As of `ClientSettings`; the client sends nothing, and asks for credentials as boto3 does."""
+    """The `ClientSettings` of a client that sends no requests, with boto3's default credentials."""
 
     endpoint_url: str | None = None
     profile: str | None = None
@@ -25,24 +25,24 @@ class _Settings:
 
 
 class NoToken(Exception):
-    """Raised when there are no credentials to sign a token with; the text says why."""
+    """Raised when there are no credentials to sign a token, for the reason in the text."""
 
 
 def rds_tokens(region: str, host: str, port: int, user: str, clock: Clock) -> Callable[[], str]:
-    """Makes tokens, each of which opens connections for 15 minutes.
+    """Returns a function that creates tokens, each valid for new connections for 15 minutes.
 
     Args:
-        region: The region of the database.
-        host: Its host, as it is connected to.
+        region: The Region of the database.
+        host: Its host, as used for connections.
         port: Its port.
         user: Its user, who has the role `rds_iam`.
         clock: The time.
 
     Returns:
-        What makes one; it raises `NoToken`.
+        The function, which raises `NoToken`.
 
     Raises:
-        ValueError: There is no such region.
+        ValueError: There is no such Region.
     """
     client, _ = aws_client("rds", _Settings(), region, connections=1, clock=clock)
 

@@ -1,8 +1,8 @@
-"""How a call to AWS is kept within its deadline, beyond what botocore's own settings can do.
+"""Enforces the deadlines of calls to AWS, beyond botocore's own settings.
 
-botocore has one timeout for connecting and one for each piece of an answer, the same for all calls. Here each piece
-may only take what is left of the call's own time, so that an answer that comes byte by byte ends in time too. botocore
-reads an answer whole, however large it is; here it has a bound.
+botocore has a timeout of connections and one of each read of a response, the same for all calls. Here each read may
+only take the remaining time of the call, so that a response that arrives byte by byte times out too. botocore reads
+responses of any size; here their size is limited.
 """
 
 import io
@@ -27,8 +27,8 @@ class UpstreamCall:
     Attributes:
         operation: The operation, by its name in AWS's API.
         deadline: When it must have ended.
-        sent_at: Monotonic reading of the clock when the request was sent that is under way; 0 when none is.
-        was_sent: A request has been sent, so AWS may have done what it asks.
+        sent_at: Monotonic time at which the current request was sent; 0 if there is none.
+        was_sent: Whether a request has been sent, so that AWS may have executed it.
     """
 
     operation: str
@@ -37,7 +37,7 @@ class UpstreamCall:
     was_sent: bool = False
 
 
-#: Octets of a response. The largest are DynamoDB's, of 16 MB of items at most (BatchGetItem), which JSON makes longer.
+#: The maximum size of a response. The largest are DynamoDB's, with up to 16 MB of items (BatchGetItem) before JSON.
 LARGEST_ANSWER = 64 * 2**20
 
 #: The call that the current thread makes.
@@ -45,15 +45,15 @@ CURRENT_UPSTREAM_CALL: ContextVar[UpstreamCall | None] = ContextVar("current cal
 
 
 def bound_connections(client: Any) -> None:  # noqa: ANN401 - boto3's clients have no types
-    """Lets the connections of a boto3 client end their work at the deadline of the call that they serve."""
+    """Makes the connections of a boto3 client time out at the deadline of the current call."""
     use_connections(client, http=_HttpConnectionPool, https=_HttpsConnectionPool)
 
 
 def _within(seconds: float | None) -> float | None:
-    """A timeout, shortened to what is left of the current call.
+    """Returns a timeout, shortened to the remaining time of the current call.
 
     Raises:
-        TimeoutError: Nothing is left.
+        TimeoutError: No time is left.
     """
     call = CURRENT_UPSTREAM_CALL.get()
     if call is None:
@@ -65,7 +65,7 @@ def _within(seconds: float | None) -> float | None:
 
 
 class _Bounded:
-    """Mixed into a connection of botocore's."""
+    """A mixin for botocore's connections."""
 
     sock: socket.socket | None
     timeout: float | None
@@ -81,7 +81,7 @@ class _Bounded:
 
 
 class _BoundedSocketIO(io.RawIOBase):
-    """Reads one response from a socket, each piece within the time that is left, and all within a size."""
+    """Reads a response from a socket, with the remaining time as the timeout of each read, and a maximum size."""
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
         self._sock = sock
@@ -106,7 +106,7 @@ class _BoundedSocketIO(io.RawIOBase):
 
 
 class _BoundedSocket:
-    """As much of a socket as a response takes."""
+    """The part of a socket's interface that a response uses."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -116,14 +116,14 @@ class _BoundedSocket:
 
 
 class _BoundedResponse(FinalAnswer):
-    """A response that is read within the time, and whole: botocore takes half of one for an answer."""
+    """A response with a timeout that must be complete: botocore accepts truncated ones."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(_BoundedSocket(sock), *args, **kwargs)  # type: ignore[arg-type]
 
     def begin(self) -> None:
         super().begin()
-        # AWS says how long each answer is. Headers that are cut off look like fewer headers.
+        # AWS sends the length of each response. Truncated headers look like fewer headers.
         if self.status == HTTPStatus.OK and self.length is None and not self.chunked:
             raise IncompleteRead(b"")
 

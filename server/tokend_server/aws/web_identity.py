@@ -1,4 +1,4 @@
-"""Credentials of roles that AWS STS lets the holders of tokend's tokens assume."""
+"""Credentials of roles that AWS STS lets holders of tokend's tokens assume."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -12,17 +12,17 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Secret, TemporaryCredentials, WebIdentity
 
-#: The name under which Cognito has a session in CloudTrail, and in the ARN of the assumed role.
+#: Cognito's session name in CloudTrail and in the ARN of the assumed role.
 _SESSION_NAME = "CognitoIdentityCredentials"
 
 
 class StsCredentials:
-    """A `CredentialSource` that asks AWS STS, which needs no credentials for it.
+    """A `CredentialSource` that calls AWS STS, for which it needs no credentials.
 
     Args:
-        settings: How STS is reached.
-        region: The Region of STS; None for that of each pool.
-        connections: How many connections are kept open to each.
+        settings: The settings of clients of STS.
+        region: The Region of STS; None for the Region of each pool.
+        connections: The number of connections that are kept open to each Region.
         clock: The time.
     """
 
@@ -70,10 +70,10 @@ class StsCredentials:
                 RoleArn=role_arn, RoleSessionName=_SESSION_NAME, WebIdentityToken=token.reveal()
             )
         except Exception as error:  # noqa: BLE001 - the tables sort what boto3 raises
-            if not limit.remaining():  # whatever went wrong, want of time may have been the cause
+            if not limit.remaining():  # whatever the error, a lack of time may be the cause
                 deadline.check()
                 raise EngineUnavailable("AWS STS did not answer in time.") from None
-            # What has no row is a defect of ours.
+            # An error without a row is a defect of tokend.
             raise (fault.to_error() if (fault := FAULTS.row(error)) else error) from None
         finally:
             CURRENT_UPSTREAM_CALL.reset(bound)
@@ -86,10 +86,10 @@ class StsCredentials:
 
 
 def _text(value: object) -> str:
-    """A text that says something; of an element that is empty or has others within, botocore makes no such text.
+    """Returns a non-empty text, which botocore does not produce for an empty or nested XML element.
 
     Raises:
-        TypeError: It is none.
+        TypeError: It is not a non-empty text.
     """
     if not isinstance(value, str) or not value:
         raise TypeError

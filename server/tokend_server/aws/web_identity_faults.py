@@ -1,4 +1,4 @@
-"""What AWS STS calls a failure of AssumeRoleWithWebIdentity, and what it is to a device: the tables of `web_identity`.
+"""The tables of AWS STS's errors of AssumeRoleWithWebIdentity, and of a device's errors; used by `web_identity`.
 
 Source of the codes: the API reference of AssumeRoleWithWebIdentity.
 """
@@ -38,19 +38,19 @@ ANSWERS = {
     **ROWS.answers,
     "AccessDenied": _misfit(
         "The trust policy of the role does not let the token assume it. It needs the IAM identity provider of "
-        "issuer.url as its principal, and conditions on aud and amr that fit; with principal tags, sts:TagSession."
+        "issuer.url as its principal, and conditions on aud and amr that match; with principal tags, sts:TagSession."
     ),
     "InvalidIdentityToken": _misfit(
-        "AWS STS does not take tokens of this issuer. Register issuer.url as an IAM identity provider whose "
+        "AWS STS does not accept tokens of this issuer. Register issuer.url as an IAM identity provider whose "
         "audience is the pool's id: `tokend check-config --for aws-sts`."
     ),
     "IDPRejectedClaim": _misfit("AWS STS could not verify a claim of the token: `tokend check-config --for aws-sts`."),
-    "ValidationError": _misfit("AWS STS does not take the role's ARN, or the token. Check the pool's roles."),
+    "ValidationError": _misfit("AWS STS does not accept the role's ARN, or the token. Check the pool's roles."),
     "ExpiredTokenException": Fault(NotAuthorized, "Invalid login token. Token is expired."),
     "IDPCommunicationError": Fault(
         LoginProviderUnavailable,
         "The issuer of the token does not answer AWS STS.",
-        "AWS STS cannot fetch the discovery document or the keys from issuer.url. They have to be public.",
+        "AWS STS cannot fetch the discovery document or the keys from issuer.url. They must be public.",
     ),
     "PackedPolicyTooLarge": Fault(InvalidParameter, "The principal tags of the token are too large for AWS STS."),
     "RegionDisabledException": Fault(
@@ -60,11 +60,11 @@ ANSWERS = {
     ),
 }
 
-#: What comes of a Region that has no form of AWS's, as that of a pool that a caller has made.
+#: The error for a Region that is not one of AWS's, such as that of a managed pool.
 NO_CLIENT = Fault(
     EngineMisconfigured,
-    "AWS STS cannot be asked for the Region of the pool.",
-    "boto3 cannot use the Region, or the AWS configuration file. Set aws.credentials.region, or mend the file.",
+    "AWS STS cannot be called in the Region of the pool.",
+    "boto3 cannot use the Region, or the AWS configuration file. Set aws.credentials.region, or correct the file.",
 )
 
 FAULTS = Faults(ROWS, ANSWERS, ROWS.exceptions, frozenset({OPERATION}))

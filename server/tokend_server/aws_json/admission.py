@@ -1,4 +1,4 @@
-"""What lets calls of the operations through that the contract does not have."""
+"""Checks calls of operations outside the contract against the policy."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,11 +15,11 @@ from tokend_server.rpc.call import current_call
 
 
 class Admission:
-    """Asks policy and limits for the current call.
+    """Checks the current call against the policy and the limits of its members.
 
     Args:
-        policy: Who may do what. What is about no one pool needs a row for all pools, as IAM demands it at AWS.
-        clock: What deadlines are measured with.
+        policy: The policy. A call that concerns no single pool needs a row for all pools, as in IAM.
+        clock: Measures deadlines.
     """
 
     def __init__(self, policy: Policy, clock: Clock) -> None:
@@ -27,17 +27,17 @@ class Admission:
         self._clock = clock
 
     def admit(self, operation: ShapedOperation, given: Mapping[str, Any], asked: AuditedRequest) -> Deadline:
-        """Until when a call has time that is about one pool, or about all of them.
+        """Admits a call that concerns one pool or all pools, and returns its deadline.
 
         Args:
-            operation: What is asked for.
+            operation: The operation.
             given: The members of its input.
-            asked: What the audit log has of that, with the pool.
+            asked: The request in the audit entry, with the pool.
 
         Raises:
-            DeadlineExceeded: Its caller waits no more.
-            CallerNotAllowed: The policy does not let it through.
-            ValidationFailed: Members break their limits.
+            DeadlineExceeded: The caller's deadline has passed.
+            CallerNotAllowed: The policy does not allow it.
+            ValidationFailed: Members violate their limits.
         """
         deadline = self._begin(asked)
         row_that_allows(self._policy, current_call(), asked.identity_pool_id)
@@ -45,22 +45,22 @@ class Admission:
         return deadline
 
     def admit_somewhere(self, operation: ShapedOperation, given: Mapping[str, Any], asked: AuditedRequest) -> Deadline:
-        """As `admit`, for a call that names identities and not their pools, by which the policy has yet to decide."""
+        """As `admit`, for a call that names identities, whose pools the policy checks later."""
         deadline = self._begin(asked)
         check_allowed_somewhere(self._policy, current_call())
         operation.check(given)
         return deadline
 
     def allow(self, identity_pool_id: str) -> None:
-        """Lets a call through whose pool has become known.
+        """Checks a call against the policy once its pool is known.
 
         Raises:
-            CallerNotAllowed: The policy does not let it near that pool.
+            CallerNotAllowed: The policy does not allow the pool.
         """
         row_that_allows(self._policy, current_call(), identity_pool_id)
 
     def allows(self, identity: Identity) -> bool:
-        """Whether the policy lets the caller near an identity."""
+        """Returns whether the policy allows the call for an identity's pool."""
         try:
             self.allow(identity.identity_pool_id)
         except CallerNotAllowed:
@@ -68,10 +68,10 @@ class Admission:
         return True
 
     def find(self, identities: Identities, identity_id: str, deadline: Deadline) -> Identity:
-        """The identity of an id.
+        """Returns the identity with an id.
 
         Raises:
-            ResourceNotFound: There is none, or the policy does not let the caller near it, which looks the same.
+            ResourceNotFound: There is none, or the policy does not allow its pool, which is not distinguishable.
         """
         identity = identities.find(identity_id, deadline)
         if identity is None or not self.allows(identity):

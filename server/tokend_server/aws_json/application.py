@@ -1,4 +1,4 @@
-"""The AWS JSON face over HTTP."""
+"""Cognito's own API over HTTP."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -13,16 +13,16 @@ from tokend_server.errors import TooManyRequests
 from tokend_server.web.message import Request, Response
 from tokend_server.web.site import CORS_HEADERS
 
-#: Bytes that hold every request within the limits, though JSON may write a character in twelve.
+#: The maximum size of a body: it allows every valid request, although JSON may need twelve bytes for a character.
 _MAX_BODY_BYTES = 6_553_600
 
-#: What scripts of any web site may read of an answer, as AWS lets them (Fetch Standard, section 3.3.3).
+#: The headers that let scripts of any web site read a response, as at AWS (Fetch Standard, section 3.3.3).
 _CORS = {
     **CORS_HEADERS,
     "access-control-expose-headers": "x-amzn-RequestId,x-amzn-ErrorType,x-amzn-ErrorMessage,Date",
 }
 
-#: For as long as AWS says it, scripts may send what its SDKs send (Fetch Standard, section 3.3.2).
+#: The headers that let scripts send the requests of AWS's SDKs, for as long as at AWS (Fetch Standard, section 3.3.2).
 _PREFLIGHT = {
     **_CORS,
     "access-control-allow-headers": "*,Authorization,Content-Type,X-Amz-Date,X-Amz-Security-Token,X-Amz-Target,"
@@ -33,20 +33,20 @@ _PREFLIGHT = {
 
 
 class AwsJsonApplication:
-    """Answers every method and path in AWS's form.
+    """Answers every method and path in AWS's format.
 
     Args:
-        cognito: What answers; it waits for engines.
-        sts: The same for requests in the query protocol.
-        threads: Where they do.
-        most_calls: How many requests are worked on or wait for it; further ones are refused at once.
-        on_refusal: Called for each of these.
-        max_body_bytes: The largest body that is read.
+        cognito: Answers requests; it waits for engines.
+        sts: Answers requests in the query protocol.
+        threads: The threads that run them.
+        most_calls: The maximum number of requests that run or wait; further ones are refused at once.
+        on_refusal: Called for each refused request.
+        max_body_bytes: The maximum size of a body.
     """
 
     methods: frozenset[str] | None = None
 
-    def __init__(  # noqa: PLR0913 - what a request meets
+    def __init__(  # noqa: PLR0913 - all its parts
         self,
         cognito: Calls,
         sts: Calls,

@@ -1,6 +1,6 @@
-"""AssumeRoleWithWebIdentity: credentials that no AWS knows, for the holders of this service's tokens.
+"""AssumeRoleWithWebIdentity: fake credentials for the holders of this service's tokens.
 
-AWS STS API Reference, "AssumeRoleWithWebIdentity"; AWS's texts are those that its clients report.
+AWS STS API Reference, "AssumeRoleWithWebIdentity"; AWS's texts are from reports of its clients.
 """
 
 import base64
@@ -64,14 +64,14 @@ _VERIFIER = TokenVerifier(ALGORITHMS)
 
 
 class RoleAssumption:
-    """Performs it for the current call.
+    """Performs the operation for the current call.
 
     Args:
-        key_set: The published keys of this service, as of now.
+        key_set: Returns the current published keys of this service.
         issuer: The `iss` of its tokens.
         pools: The pools, with their roles.
-        admission: Asks policy and limits.
-        clock: The time that tokens are judged by.
+        admission: Checks policy and limits.
+        clock: The clock for tokens' times.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class RoleAssumption:
         self._clock = clock
 
     def assume_role(self, given: Mapping[str, Any]) -> Output:
-        """Does what the current call asks for, by the members of its input, which are yet to be checked."""
+        """Executes the current call with the members of its input, which are not checked yet."""
         deadline = self._admission.admit_somewhere(ASSUME_ROLE, given, AuditedRequest())
         role = _ROLE_ARN.fullmatch(given["RoleArn"])
         if role is None:
@@ -114,15 +114,15 @@ class RoleAssumption:
         }
 
     def _verified(self, given: Mapping[str, Any], now: float, deadline: Deadline) -> VerifiedClaims:
-        """The claims of a token of this service that is good now.
+        """Returns the claims of a token of this service that is valid now.
 
         Raises:
-            NotAuthorized: It is none; it has STS's code.
+            NotAuthorized: It is not such a token; the error has STS's code.
         """
         signed = _read(Secret(given["WebIdentityToken"]))
         issuer = given.get("ProviderId", signed.claims.get("iss"))
         if issuer != self._issuer or "ProviderId" in given:
-            shown = str(issuer).encode(errors="replace").decode()  # JSON can spell half of a surrogate pair
+            shown = str(issuer).encode(errors="replace").decode()  # JSON can contain lone surrogates
             raise _refused(f"No OpenIDConnect provider found in your account for {shown}")
         try:
             claims = _VERIFIER.verify(signed, self._keys, deadline)
@@ -139,11 +139,11 @@ class RoleAssumption:
         return claims
 
     def _check_role(self, claims: VerifiedClaims, role_arn: str, deadline: Deadline) -> None:
-        """Makes sure that the token's pool has the role, for users or for guests as the token is one's.
+        """Checks that the token's pool has the role for users, or for guests if the token is a guest's.
 
         Raises:
             NotAuthorized: There is no such pool.
-            CallerNotAllowed: The role is none that the token may assume.
+            CallerNotAllowed: The token may not assume the role.
         """
         pool_id = claims["aud"]
         current_call().audited = AuditedRequest(pool_id, claims["sub"]), AuditedResult()
@@ -153,13 +153,13 @@ class RoleAssumption:
         except ResourceNotFound:
             raise _refused("Incorrect token audience") from None
         if role_arn not in _roles_of(roles, claims):
-            raise CallerNotAllowed("The role is none that the pool gives to holders of such tokens.")
+            raise CallerNotAllowed("The pool does not assign the role to holders of such tokens.")
 
 
 def _roles_of(roles: Mapping[str, Any], claims: VerifiedClaims) -> frozenset[str | None]:
-    """The roles whose trust policy lets a token in, where each is written as Cognito's console writes it.
+    """Returns the roles whose trust policy allows a token, if the policies are those of Cognito's console.
 
-    Such a policy looks at `aud` and `amr`. By which rule a user would have a role, it does not.
+    Such a policy checks `aud` and `amr`, but not the rule by which a user gets a role.
     """
     kinds: Mapping[str, str] = roles.get("Roles", {})
     if "authenticated" not in claims.get("amr", ()):

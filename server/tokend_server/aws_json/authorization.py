@@ -12,11 +12,11 @@ _PARAMETERS = ("Credential", "SignedHeaders", "Signature")
 
 
 class Credential(NamedTuple):
-    """Who signed, and what the signature is good for.
+    """The signer and the scope of a signature.
 
     Attributes:
         access_key_id: The signer's access key.
-        date: The day of the signature in UTC, YYYYMMDD.
+        date: The date of the signature in UTC, YYYYMMDD.
         region: The AWS Region.
         service: The service name.
     """
@@ -28,11 +28,11 @@ class Credential(NamedTuple):
 
 
 class Authorization(NamedTuple):
-    """What the header says.
+    """The contents of the header.
 
     Attributes:
-        credential: Who signed.
-        signed_headers: The names of the headers that were signed.
+        credential: The signer and the scope.
+        signed_headers: The names of the signed headers.
         signature: 64 hexadecimal digits.
     """
 
@@ -42,7 +42,7 @@ class Authorization(NamedTuple):
 
 
 def parse_authorization(header: str | None) -> Authorization:
-    """Reads the header's value, canonical as `folded` makes it; None is no header.
+    """Parses the header's value in the canonical form of `folded`; None if there is no header.
 
     Raises:
         AwsError: MissingAuthenticationTokenException, or IncompleteSignatureException for a header of another form.
@@ -58,12 +58,12 @@ def parse_authorization(header: str | None) -> Authorization:
     if missing:
         raise _incomplete(" ".join(f"Authorization header requires '{name}' parameter." for name in missing))
     if len(given) != len(_PARAMETERS):
-        raise _incomplete("Authorization header has a parameter too many.")
+        raise _incomplete("Authorization header has too many parameters.")
     return read_authorization(*(parameters[name] for name in _PARAMETERS))
 
 
 def read_authorization(credential: str, signed_headers: str, signature: str) -> Authorization:
-    """Reads the three parts of a signature.
+    """Parses the three parts of a signature.
 
     Raises:
         AwsError: IncompleteSignatureException, or InvalidSignatureException.

@@ -1,4 +1,4 @@
-"""Builds the face of AWS from the configuration."""
+"""Builds the listener of Cognito's own API from the configuration."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +48,7 @@ from tokend_server.rpc.tracing import Tracing
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.tls import FollowingContext, following_context
 
-#: All operations that are served, some of them where the configuration lets them be.
+#: All operations that are served; some only if the configuration enables them.
 SERVED: Mapping[str, ShapedOperation] = {
     **OPERATIONS,
     **IDENTITY_OPERATIONS,
@@ -58,12 +58,12 @@ SERVED: Mapping[str, ShapedOperation] = {
     GET_CREDENTIALS.name: GET_CREDENTIALS,
 }
 
-#: All operations that there are.
+#: All known operations.
 KNOWN = (*OPERATIONS, *CognitoOperation)
 
 
 class IdentityEngines(Protocol):
-    """The engines, as far as the operations ask them that the contract does not have: parts of `Engines`."""
+    """The parts of `Engines` for operations outside the contract."""
 
     @property
     def identities(self) -> Identities: ...
@@ -83,7 +83,7 @@ class AwsFace:
     """The listener of Cognito's own API.
 
     Attributes:
-        address: Where it is, with the port that was taken.
+        address: The address with its actual port.
     """
 
     address: str
@@ -93,26 +93,26 @@ class AwsFace:
     _undo: ExitStack
 
     def start(self) -> None:
-        """Begins to serve."""
+        """Starts to serve."""
         self._listener.start()
         self._undo.callback(self._listener.stop)
         self._probe.start()
 
     def look_at_files(self) -> None:
-        """Takes up TLS files that have changed, as new connections do."""
+        """Reloads TLS files that have changed; new connections do so too."""
         if self._tls is not None:
             self._tls.look()
 
     def reaches(self) -> Sequence[Reach]:
-        """How callers would fare at the listener."""
+        """Returns whether callers can reach the listener."""
         return self._probe.reaches()
 
     def stop(self) -> None:
-        """Takes no more requests, and returns when those in flight are done, or have had their time."""
+        """Stops accepting requests; returns when those in flight are done or timed out."""
         self._undo.close()
 
 
-def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
+def build_aws_face(  # noqa: PLR0913, PLR0917 - all its parts
     config: Config,
     operations: DeveloperIdentityService,
     engines: IdentityEngines,
@@ -125,10 +125,10 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
     clock: Clock,
     tracing: Tracing,
 ) -> AwsFace:
-    """Builds the listener that `aws.listen` asks for, which does not serve yet.
+    """Builds the listener of `aws.listen` without starting it.
 
     Raises:
-        ConfigError: The address cannot be listened on, or the file with the key of access keys cannot be used.
+        ConfigError: The listener cannot listen on its address, or `callers.aws_key_file` cannot be used.
     """
     settings = config.aws
     if settings.listen is None:
@@ -145,7 +145,7 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
         limiting(access.limits),
     ]
     admission = Admission(access.policy, clock)
-    # Where real credentials are to be had, made-up ones never are.
+    # With a source of real credentials there are never fake ones.
     assumed = []
     if key_set and settings.credentials.source == "static":
         assumption = RoleAssumption(key_set, issuer, engines.pools, admission, clock)
@@ -190,7 +190,7 @@ def other_operations(
     admission: Admission,
     on_change: Callable[[str], object],
 ) -> Sequence[tuple[ShapedOperation, Perform]]:
-    """The operations that the contract does not have, each with what performs or refuses it for the current call."""
+    """Returns the operations outside the contract, each with the function that performs or refuses it."""
     public = PublicOperations(engines.identities, engines.public_engine, admission)
     by_name = {
         **IdentityOperations(engines.identities, admission, on_change).by_name,
@@ -207,7 +207,7 @@ def other_operations(
 
 
 def _account_of(config: Config, identity_pool_id: str) -> str:
-    """The account of a pool of the configuration; any other one has that of pools that callers make."""
+    """Returns the account of a configured pool, or that of managed pools for others."""
     pool = config.pools.get(identity_pool_id)
     return pool.account_id if pool else config.aws.account_id
 
@@ -223,7 +223,7 @@ def _tls(settings: Aws, metrics: Metrics) -> FollowingContext | None:
 
 
 class _Counts:
-    """Counts calls; every series is there from the start, so that a rate is right from the first call on."""
+    """Counts calls; all series exist from the start, so that rates are correct from the first call on."""
 
     def __init__(self, metrics: Metrics) -> None:
         codes = {OK, "UnknownOperationException", *(row.code for row in ERRORS.values())}
@@ -241,7 +241,7 @@ class _Counts:
 
 
 def _access_keys(callers: Callers) -> tuple[Mapping[str, Secret], Mapping[str, str]]:
-    """The secret and the caller of each access key."""
+    """Returns the secret and the caller of each access key."""
     if callers.aws_key_file is None:
         raise AssertionError("callers.aws_key_file is not set")
     try:

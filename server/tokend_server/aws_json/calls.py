@@ -1,4 +1,4 @@
-"""What every call of AWS's clients meets, whichever of AWS's protocols its client speaks."""
+"""The processing of calls that is common to all of AWS's protocols."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -18,23 +18,23 @@ from tokend_server.rpc.interceptors.layers import Behavior
 from tokend_server.rpc.trace_context import parse_traceparent
 from tokend_server.rpc.tracing import UNTRACED, Tracing
 
-#: What stands for every operation that there is not, and the code of a call that succeeded, in metrics.
+#: The label of unknown operations, and the code of successful calls, in metrics.
 UNKNOWN_OPERATION, OK = "unknown", "OK"
 
-#: Seconds that a call may take: AWS's SDKs tell no deadline, and botocore waits so long for an answer.
+#: The timeout of a call in seconds: AWS's SDKs send no deadline, and botocore's default timeout is the same.
 PATIENCE = 60.0
 
 
 def _uncounted(_operation: str, _code: str, _seconds: float) -> None:
-    """Counts nothing."""
+    """Does nothing."""
 
 
 class Service(Protocol):
-    """One of AWS's services: its operations, and how its protocol has requests and answers.
+    """An AWS service: its operations, and the requests and responses of its protocol.
 
     Attributes:
-        service_name: The service, as spans name it.
-        behaviors: What performs each operation, with all layers around it.
+        service_name: The name of the service in spans.
+        behaviors: The behavior of each operation, with all layers around it.
     """
 
     @property
@@ -44,7 +44,7 @@ class Service(Protocol):
     def behaviors(self) -> Mapping[str, Behavior]: ...
 
     def operation_of(self, request: AwsRequest) -> ShapedOperation:
-        """The operation that a request is for.
+        """Returns the operation of a request.
 
         Raises:
             AwsError: There is no such operation.
@@ -52,19 +52,19 @@ class Service(Protocol):
         ...
 
     def failure(self, call: Call, error: TokendError) -> AwsError:
-        """How an error reaches the client."""
+        """Returns the client's form of an error."""
         ...
 
     def defect(self) -> AwsError:
-        """How a defect of this service reaches the client."""
+        """Returns the client's form of a defect of this service."""
         ...
 
     def success_response(self, request: AwsRequest, operation: str, output: Output, request_id: str) -> AwsResponse:
-        """The response with an operation's output."""
+        """Returns the response with an operation's output."""
         ...
 
     def error_response(self, request: AwsRequest, error: AwsError, request_id: str) -> AwsResponse:
-        """The response of a failure."""
+        """Returns the response for a failure."""
         ...
 
 
@@ -74,9 +74,9 @@ class Calls:
     Args:
         service: The service.
         clock: Measures calls and their deadlines.
-        tracing: What traces them.
+        tracing: The traces of calls.
         count: Called with the operation, the code and the seconds of each call that ended.
-        new_id: Makes the id of a request.
+        new_id: Generates the id of a request.
     """
 
     def __init__(
@@ -94,15 +94,15 @@ class Calls:
         self._new_id = new_id
 
     def arrival(self) -> float:
-        """The reading of the clock for a request that has just come, and has yet to wait for a thread."""
+        """Returns the time of arrival for a request that is about to wait for a thread."""
         return self._clock.monotonic()
 
     def answer(self, request: AwsRequest, arrived: float | None = None) -> AwsResponse:
-        """Answers a request; what goes wrong is an answer too.
+        """Answers a request; errors are responses too.
 
         Args:
             request: The request.
-            arrived: The `arrival` of the request, where it has waited since.
+            arrived: The `arrival` of the request, if it has waited since.
         """
         begun = self.arrival() if arrived is None else arrived
         request_id = self._new_id()
@@ -117,7 +117,7 @@ class Calls:
         return response
 
     def refuse(self, request: AwsRequest, error: TokendError) -> AwsResponse:
-        """The response to a request that nothing is done for; it counts as a call that ended."""
+        """Returns the response to a refused request, and counts it as a call."""
         begun = self.arrival()
         failure = self._service.failure(Call("", ""), error)
         response = self._service.error_response(request, failure, self._new_id())
@@ -125,7 +125,7 @@ class Calls:
         return response
 
     def refuse_malformed(self, request: AwsRequest, status: HTTPStatus) -> AwsResponse:
-        """The response to what is no request of HTTP as it has to be, or to one whose answer failed."""
+        """Returns the response to a malformed HTTP request, or to one whose response failed."""
         is_defect = status is HTTPStatus.INTERNAL_SERVER_ERROR
         failure = self._service.defect() if is_defect else malformed(status)
         return self._service.error_response(request, failure, self._new_id())
@@ -147,10 +147,10 @@ class Calls:
         )
 
     def _answer(self, operation: ShapedOperation, request: AwsRequest, call: Call) -> AwsResponse:
-        """The response of an operation that succeeds.
+        """Executes an operation, and returns its response.
 
         Raises:
-            AwsError: It does not.
+            AwsError: The operation failed.
         """
         with self._tracing.span(self._service.service_name, operation.name, request.values) as tell:
             call.trace_id = self._tracing.trace_id() or _trace_id(request.values)

@@ -19,12 +19,12 @@ GET_CREDENTIALS = ShapedOperation(
 
 
 class CredentialOperations:
-    """Performs it for the current call.
+    """Performs the operation for the current call.
 
     Args:
-        public: Lets calls of devices through.
+        public: Admits calls of devices.
         pools: The pools, with their roles.
-        source: Has credentials for them.
+        source: The source of credentials.
     """
 
     def __init__(self, public: PublicOperations, pools: IdentityPools, source: CredentialSource) -> None:
@@ -33,7 +33,7 @@ class CredentialOperations:
         self._source = source
 
     def get_credentials(self, given: Mapping[str, Any]) -> Output:
-        """Does what the current call asks for, by the members of its input, which are yet to be checked."""
+        """Executes the current call with the members of its input, which are not checked yet."""
         admitted = self._public.admitted(GET_CREDENTIALS, given)
         pool, deadline = admitted.identity_pool_id, admitted.deadline
         web_identity = admitted.engine.web_identity(given["IdentityId"], logins_of(given), deadline)

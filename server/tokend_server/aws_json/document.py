@@ -1,4 +1,4 @@
-"""Request bodies: strict JSON, and the values of its members."""
+"""Parses request bodies as strict JSON, and the values of its members."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from tokend_server.aws_json.errors import AwsError
 
-#: What AWS calls the kinds of JSON values in its texts.
+#: AWS's names of the types of JSON values.
 _KINDS: Mapping[type, str] = {
     str: "STRING_VALUE",
     int: "NUMBER_VALUE",
@@ -19,16 +19,16 @@ _KINDS: Mapping[type, str] = {
 
 
 def parse_document(body: bytes) -> dict[str, Any]:
-    """The members of a JSON object, without those that are null.
+    """Returns the members of a JSON object, without those that are null.
 
     Raises:
-        AwsError: SerializationException: the body is no JSON in UTF-8 (RFC 8259), no object, nested too deeply, or an
-            object in it names a member twice.
+        AwsError: SerializationException: the body is not JSON in UTF-8 (RFC 8259), not an object, nested too deeply, or
+            has an object with a duplicate member.
     """
     try:
         document = json.loads(body.decode(), object_pairs_hook=_members, parse_constant=_refuse)
     except (ValueError, RecursionError):
-        raise _serialization("The request is no valid JSON.") from None
+        raise _serialization("The request is not valid JSON.") from None
     if not isinstance(document, dict):
         raise _serialization("Start of structure expected.")
     return document
@@ -37,16 +37,16 @@ def parse_document(body: bytes) -> dict[str, Any]:
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a name is used twice")
+        raise ValueError("a name is duplicated")
     return {name: value for name, value in members.items() if value is not None}
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def text(value: object) -> str:
-    """A string of Unicode characters.
+    """Returns a string of Unicode characters.
 
     Raises:
         AwsError: SerializationException.
@@ -56,12 +56,12 @@ def text(value: object) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise _serialization("A string holds half a surrogate pair.") from None
+        raise _serialization("A string contains a lone surrogate.") from None
     return value
 
 
 def map_of(value: object) -> dict[str, object]:
-    """A map of strings to whatever.
+    """Returns a map of strings to any values.
 
     Raises:
         AwsError: SerializationException.
@@ -72,7 +72,7 @@ def map_of(value: object) -> dict[str, object]:
 
 
 def list_of(value: object) -> list[object]:
-    """A list of whatever.
+    """Returns a list of any values.
 
     Raises:
         AwsError: SerializationException.
@@ -83,7 +83,7 @@ def list_of(value: object) -> list[object]:
 
 
 def text_map(value: object) -> dict[str, str]:
-    """A map of strings to strings.
+    """Returns a map of strings to strings.
 
     Raises:
         AwsError: SerializationException.
@@ -92,7 +92,7 @@ def text_map(value: object) -> dict[str, str]:
 
 
 def text_list(value: object) -> list[str]:
-    """A list of strings.
+    """Returns a list of strings.
 
     Raises:
         AwsError: SerializationException.
@@ -101,7 +101,7 @@ def text_list(value: object) -> list[str]:
 
 
 def boolean(value: object) -> bool:
-    """True or false.
+    """Returns a Boolean.
 
     Raises:
         AwsError: SerializationException.
@@ -112,7 +112,7 @@ def boolean(value: object) -> bool:
 
 
 def integer(value: object) -> int:
-    """A number that a protobuf int32 holds.
+    """Returns an integer of 32 bits.
 
     Raises:
         AwsError: SerializationException.
@@ -121,7 +121,7 @@ def integer(value: object) -> int:
 
 
 def long(value: object) -> int:
-    """A number that an int64 holds.
+    """Returns an integer of 64 bits.
 
     Raises:
         AwsError: SerializationException.

@@ -1,4 +1,4 @@
-"""How each failure reaches an AWS client: exception name, HTTP status and text, in one table."""
+"""The errors for AWS clients, in one table: exception name, HTTP status and text."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from tokend_server.rpc.status import INTERNAL_TEXT
 
 
 class AwsError(Exception):
-    """A failure as an AWS client gets it.
+    """An error for an AWS client.
 
     Attributes:
         code: The exception's name, such as `NotAuthorizedException`.
-        message: The text that the caller gets.
-        status: The HTTP status. AWS JSON has 400 for whatever the caller did and 500 for faults of the service.
+        message: The text for the caller.
+        status: The HTTP status. AWS JSON has 400 for errors of the caller and 500 for errors of the service.
     """
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
@@ -37,7 +37,7 @@ def _own_text(error: TokendError) -> str:
 
 
 def _as_aws_writes_it(error: ValidationFailed) -> str:
-    """The text with members and values as AWS has them, or that of a request that could not even be read."""
+    """Returns the text with AWS's members and values, or that of a request that could not be parsed."""
     if not error.violations:
         return error.text
     count = len(error.violations)
@@ -56,13 +56,13 @@ def _camel(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ErrorRow:
-    """What becomes of one class of errors.
+    """The form of one class of errors.
 
     Attributes:
-        code: The exception's name, unless the error has one that the row says counts.
+        code: The exception's name, unless `own_code` is set and the error has its own.
         status: The HTTP status.
-        message: The text that the caller gets.
-        own_code: Whether the error's own `aws_error_code` counts, which AWS does not know as one of Cognito's.
+        message: The text for the caller.
+        own_code: Whether the error's own `aws_error_code` is used, which is not one of Cognito's.
     """
 
     code: str
@@ -95,19 +95,19 @@ ERRORS: Mapping[type[TokendError], ErrorRow] = {
 
 
 def to_aws_error(error: TokendError) -> AwsError:
-    """The form of an error that the contract knows."""
+    """Returns the AWS error for an error of the contract."""
     row = ERRORS[type(error)]
     code = (row.own_code and error.aws_error_code) or row.code
     return AwsError(code, row.message(error), row.status)
 
 
 def access_denied(error: CallerNotAllowed, caller: str, operation: str, resource: str) -> AwsError:
-    """The form of what the policy does not allow, in the words of AWS.
+    """Returns the AWS error for a call that the policy does not allow, in AWS's words.
 
     Args:
-        error: Why.
-        caller: Who calls.
-        operation: What was asked for.
+        error: The reason.
+        caller: The caller.
+        operation: The operation.
         resource: The ARN of the pool.
     """
     told = f"User: {caller} is not authorized to perform: cognito-identity:{operation} on resource: {resource}"
@@ -115,10 +115,10 @@ def access_denied(error: CallerNotAllowed, caller: str, operation: str, resource
 
 
 def forbidden(identity_id: str) -> AwsError:
-    """The form of what the policy does not allow callers without a signature, in the words of Cognito.
+    """Returns the AWS error for an unsigned call that the policy does not allow, in Cognito's words.
 
     Args:
-        identity_id: The identity that was asked for; empty where it was a new one.
+        identity_id: The requested identity; empty for a new one.
     """
     if identity_id:
         return AwsError("NotAuthorizedException", f"Access to Identity '{identity_id}' is forbidden.")
@@ -126,20 +126,20 @@ def forbidden(identity_id: str) -> AwsError:
 
 
 def unauthenticated(refusal: AwsError) -> CallerUnauthenticated:
-    """A refused signature as an error of the contract, which logs and the audit know."""
+    """Returns the contract's error for a refused signature, for logs and the audit log."""
     error = CallerUnauthenticated(refusal.message)
     error.aws_error_code = refusal.code
     return error
 
 
 def other_region(region: str) -> CallerUnauthenticated:
-    """A signature for a Region that has not what is asked for, as an error of the contract."""
+    """Returns the contract's error for a signature for a Region other than that of the pool."""
     text = f"Credential should be scoped to a valid region, not '{region}'."
     return unauthenticated(AwsError("InvalidSignatureException", text))
 
 
 def unreadable(refusal: AwsError) -> ValidationFailed:
-    """A body that cannot be read, as an error of the contract."""
+    """Returns the contract's error for a body that cannot be parsed."""
     error = ValidationFailed([])
     error.text = refusal.message
     error.aws_error_code = refusal.code
@@ -147,22 +147,22 @@ def unreadable(refusal: AwsError) -> ValidationFailed:
     return error
 
 
-#: What is said of requests that break HTTP, or bounds on it, by every status that a parser refuses them with.
+#: The texts for malformed or too large HTTP requests, by the status with which the parser refuses them.
 _BROKEN_HTTP: Mapping[HTTPStatus, str] = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request body is too large.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The request line and the headers are too large.",
-    HTTPStatus.NOT_IMPLEMENTED: "A transfer coding has to be 'chunked'.",
-    HTTPStatus.BAD_REQUEST: "The request is no request of HTTP/1.1.",
+    HTTPStatus.NOT_IMPLEMENTED: "A transfer coding must be 'chunked'.",
+    HTTPStatus.BAD_REQUEST: "The request is not a valid HTTP/1.1 request.",
 }
 
 
 def malformed(status: HTTPStatus) -> AwsError:
-    """The form of what breaks HTTP or bounds on it, by its status (AWS, "Common Errors" of every API Reference)."""
+    """Returns the AWS error for a malformed or too large HTTP request (AWS, "Common Errors" of every API Reference)."""
     is_too_large = status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     code = "RequestEntityTooLargeException" if is_too_large else "MalformedHttpRequestException"
     return AwsError(code, _BROKEN_HTTP[status], status)
 
 
 def internal_error() -> AwsError:
-    """The form of a defect, which tells nothing of it."""
+    """Returns the AWS error for a defect, without details."""
     return AwsError("InternalErrorException", INTERNAL_TEXT, 500)

@@ -27,22 +27,22 @@ _DELETE = ShapedOperation(
     frozenset({"IdentityIdsToDelete"}),
 )
 
-#: The rows of these operations.
+#: The shapes of these operations.
 IDENTITY_OPERATIONS: Mapping[str, ShapedOperation] = MappingProxyType(
     {operation.name: operation for operation in (_LIST, _DESCRIBE, _DELETE)}
 )
 
-#: Why an identity was not deleted (the service model's ErrorCode).
+#: The reasons for which an identity was not deleted (the service model's ErrorCode).
 _ACCESS_DENIED, _SERVER_ERROR = "AccessDenied", "InternalServerError"
 
 
 class IdentityOperations:
-    """Performs them for the current call.
+    """Performs the operations for the current call.
 
     Args:
         identities: The identities.
-        admission: Asks policy and limits.
-        on_change: Called with a pool whose identities may have become fewer.
+        admission: Checks policy and limits.
+        on_change: Called with a pool whose identities may have been deleted.
     """
 
     def __init__(self, identities: Identities, admission: Admission, on_change: Callable[[str], object]) -> None:
@@ -79,7 +79,7 @@ class IdentityOperations:
         return {"UnprocessedIdentityIds": [{"IdentityId": each, "ErrorCode": code} for each, code in failures.items()]}
 
     def _deleted(self, identity_id: str, deadline: Deadline) -> str | None:
-        """Deletes one identity; why that failed, if it did. One that is not there is one that is deleted."""
+        """Deletes an identity, and returns the reason if that failed. A missing identity counts as deleted."""
         try:
             identity = self._identities.find(identity_id, deadline)
             if identity is None:
@@ -88,7 +88,7 @@ class IdentityOperations:
                 return _ACCESS_DENIED
             try:
                 self._identities.delete(identity, deadline)
-            finally:  # what failed may have been done all the same
+            finally:  # a failed deletion may have been executed
                 self._on_change(identity.identity_pool_id)
         except TokendError as error:
             log_failure(current_call().method, error)
@@ -97,7 +97,7 @@ class IdentityOperations:
 
 
 def described(identity: Identity) -> Mapping[str, object]:
-    """An identity as AWS describes it: providers by their names, dates in seconds since the Unix epoch."""
+    """Returns an identity in AWS's format: names of providers, dates in seconds since the Unix epoch."""
     return {
         "IdentityId": identity.identity_id,
         "Logins": sorted({login.provider_name for login in identity.logins}),

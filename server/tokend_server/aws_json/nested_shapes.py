@@ -1,4 +1,4 @@
-"""The shapes of members that have members of their own, as AWS's model of the service states them."""
+"""The shapes of members with nested members, as in AWS's model of the service."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from tokend_server.aws_json.shapes import NULL, Shape, Text
 
 
 class Broken(NamedTuple):
-    """A constraint that something within a member breaks.
+    """A constraint that a value within a member violates.
 
     Attributes:
-        path: Where, in AWS's words, such as `.1.member.clientId`; empty for the member itself.
+        path: The path of the value in AWS's form, such as `.1.member.clientId`; empty for the member itself.
         constraint: The constraint.
-        shown: The value as texts show it.
+        shown: The value as shown in texts.
     """
 
     path: str
@@ -24,7 +24,7 @@ class Broken(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of a few words."""
+    """A string with a set of allowed values."""
 
     words: tuple[str, ...]
 
@@ -43,7 +43,7 @@ class Choice:
 
 
 class _Container:
-    """What containers have in common: they are no fields of the contract, and their values are not shown."""
+    """The base of containers: they are not fields of the contract, and their values are not shown."""
 
     __slots__ = ()
 
@@ -62,11 +62,11 @@ class _Container:
 
 @dataclass(frozen=True, slots=True)
 class Structure(_Container):
-    """Members with shapes of their own.
+    """A structure of members with shapes.
 
     Attributes:
         members: The shapes.
-        required: Those that have to be given.
+        required: The required members.
     """
 
     members: Mapping[str, Shape]
@@ -91,8 +91,8 @@ class ListOf(_Container):
 
     Attributes:
         member: The shape of each member.
-        least: The fewest.
-        most: The most; None: any number.
+        least: The minimum number.
+        most: The maximum number; None for any number.
     """
 
     member: Structure
@@ -113,11 +113,11 @@ class ListOf(_Container):
 
 @dataclass(frozen=True, slots=True)
 class MapOf(_Container):
-    """A map of texts to structures.
+    """A map of strings to structures.
 
     Attributes:
-        most: The most entries.
-        key: What each key is held to.
+        most: The maximum number of entries.
+        key: The shape of each key.
         value: The shape of each value.
     """
 
@@ -138,7 +138,7 @@ class MapOf(_Container):
 
 
 def broken_within(shape: Shape, value: Any) -> Iterator[Broken]:  # noqa: ANN401 - what the shape is of
-    """The constraints that a value of a shape breaks, whether that has others within or not."""
+    """Yields the constraints that a value of a shape violates, including nested ones."""
     if isinstance(shape, _Container):
         yield from shape.broken_within(value)
         return

@@ -1,4 +1,4 @@
-"""The operations of AWSCognitoIdentityService that the contract has, between AWS JSON and the contract's messages."""
+"""The operations of AWSCognitoIdentityService in the contract: conversions between AWS JSON and its messages."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class AwsOperation(ShapedOperation):
     """An operation of the contract; a member of its input is the contract's field of the same name in snake_case.
 
     Attributes:
-        to_output: Makes the output of the engine's result.
+        to_output: Makes the output from the engine's result.
     """
 
     name: Operation
@@ -28,11 +28,11 @@ class AwsOperation(ShapedOperation):
 
     @property
     def served(self) -> ServedOperation[Any, Any, Any]:
-        """How the contract serves it."""
+        """The contract's row of the operation."""
         return SERVED[self.name]
 
     def message(self, given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a message of the operation's type
-        """The contract's message with these members."""
+        """Returns the contract's message with these members."""
         fields = {field_of(name): self.members[name].field(value) for name, value in given.items()}
         return self.served.message(**fields)
 

@@ -1,4 +1,4 @@
-"""The operations that make, change and delete identity pools, where `aws.manage_pools` lets them."""
+"""The operations that create, change and delete identity pools, if `aws.manage_pools` enables them."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -60,23 +60,23 @@ _SET_PRINCIPAL_TAGS = ShapedOperation(
     _POOL | {"IdentityProviderName"},
 )
 
-#: The rows of these operations.
+#: The shapes of these operations.
 MANAGEMENT_OPERATIONS: Mapping[str, ShapedOperation] = MappingProxyType(
     {row.name: row for row in (_CREATE, _UPDATE, _DELETE, _SET_ROLES, _TAG, _UNTAG, _SET_PRINCIPAL_TAGS)}
 )
 
-#: What the ids of a pool and its identities have behind their Region, as far as their form goes.
+#: A GUID in the form of the ids of pools and identities.
 _ANY_GUID = str(UUID(int=0))
 
 _TAGS_MEMBER, _DEVELOPER = "IdentityPoolTags", "DeveloperProviderName"
 
 
 class ManagementOperations:
-    """Performs them for the current call.
+    """Performs the operations for the current call.
 
     Args:
         pools: The pools.
-        admission: Asks policy and limits.
+        admission: Checks policy and limits.
         on_change: Called with a pool that was changed or deleted.
     """
 
@@ -99,7 +99,7 @@ class ManagementOperations:
         settings, tags = _settings(given), given.get(_TAGS_MEMBER, {})
         _check_tags(tags)
         call = current_call()
-        if any(IDENTITY_ID.broken(f"{call.region}:{_ANY_GUID}")):  # whoever signs chooses the name
+        if any(IDENTITY_ID.broken(f"{call.region}:{_ANY_GUID}")):  # the signer chooses the Region's name
             raise other_region(call.region)
         pool = self._pools.create(call.region, settings, tags, deadline)
         call.audited = AuditedRequest(region=call.region), AuditedResult(result_identity_pool_id=pool.identity_pool_id)
@@ -118,7 +118,7 @@ class ManagementOperations:
         return None
 
     def _set_roles(self, given: Mapping[str, Any]) -> Output:
-        # What is left out is taken away, as AWS does.
+        # Omitted members are removed, as at AWS.
         roles = {name: given[name] for name in ("Roles", "RoleMappings") if given.get(name)}
 
         def changed(pool: IdentityPool) -> IdentityPool:
@@ -162,17 +162,17 @@ class ManagementOperations:
 
 
 def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a pool that are given; a member that is empty is as one that is left out."""
+    """Returns the given settings of a pool; an empty member counts as omitted."""
     return {
         name: given[name] for name in CREATE_MEMBERS if given.get(name) not in (None, {}, []) and name != _TAGS_MEMBER
     }
 
 
 def _updated(given: Mapping[str, Any], pool: IdentityPool) -> IdentityPool:
-    """The pool with new settings: what is left out falls back to its default, but the developer provider and the tags.
+    """Returns the pool with new settings; omitted ones get their defaults, except the developer provider and the tags.
 
     Raises:
-        InvalidParameter: The developer provider would be another one.
+        InvalidParameter: The developer provider would change.
     """
     settings, name = _settings(given), pool.settings.get(_DEVELOPER)
     if name is not None and settings.setdefault(_DEVELOPER, name) != name:
@@ -189,7 +189,7 @@ def _tagged(given: Mapping[str, Any], pool: IdentityPool) -> IdentityPool:
 
 
 def _check_role_mappings(mappings: Mapping[str, Mapping[str, Any]]) -> None:
-    """Makes sure of what Cognito's API Reference requires of a `RoleMapping`, but its model does not."""
+    """Checks a `RoleMapping` for the requirements in Cognito's API Reference that are not in its model."""
     required = {"Token": ("AmbiguousRoleResolution",), "Rules": ("AmbiguousRoleResolution", "RulesConfiguration")}
     missing = (
         f"{name} is required in the role mapping of {provider}, of type {mapping['Type']}."
@@ -203,6 +203,6 @@ def _check_role_mappings(mappings: Mapping[str, Mapping[str, Any]]) -> None:
 
 def _check_tags(tags: Mapping[str, str]) -> None:
     if len(tags) > MOST_TAGS:
-        raise InvalidParameter(f"An identity pool has {MOST_TAGS} tags at most.")
+        raise InvalidParameter(f"An identity pool may have at most {MOST_TAGS} tags.")
     if any(key.lower().startswith("aws:") for key in tags):
         raise InvalidParameter("Keys of tags must not begin with aws:.")

@@ -1,11 +1,11 @@
-"""The shapes of what an identity pool has (AWS's model of the service, `IdentityPool` and `RoleMapping`)."""
+"""The shapes of an identity pool's members (AWS's model of the service, `IdentityPool` and `RoleMapping`)."""
 
 from collections.abc import Mapping
 
 from tokend_server.aws_json.nested_shapes import Choice, ListOf, MapOf, Structure
 from tokend_server.aws_json.shapes import Flag, Shape, Text, TextList, TextMap
 
-#: The most tags of a pool (Cognito's quota).
+#: The maximum number of tags of a pool (Cognito's quota).
 MOST_TAGS = 50
 
 ARN = Text(2048, least=20)
@@ -14,7 +14,7 @@ TAGS = TextMap(None, TAG_KEY, Text(256, least=0))
 PROVIDER_NAME = Text(128)
 PRINCIPAL_TAGS = TextMap(50, Text(128), Text(256))
 
-#: The members of a pool but its id.
+#: The members of a pool without its id.
 CREATE_MEMBERS: Mapping[str, Shape] = {
     "IdentityPoolName": Text(128, r"[\w\s+=,.@-]+"),
     "AllowUnauthenticatedIdentities": Flag(),

@@ -1,4 +1,4 @@
-"""The operations that show identity pools, and what is kept of them."""
+"""The operations that show identity pools, their roles, tags and principal tags."""
 
 import base64
 import binascii
@@ -33,21 +33,21 @@ _GET_PRINCIPAL_TAGS = ShapedOperation(
     _POOL | {"IdentityProviderName"},
 )
 
-#: The rows of these operations.
+#: The shapes of these operations.
 POOL_OPERATIONS: Mapping[str, ShapedOperation] = MappingProxyType(
     {row.name: row for row in (_DESCRIBE, _LIST, _GET_ROLES, _LIST_TAGS, _GET_PRINCIPAL_TAGS)}
 )
 
-#: The ARN of a pool; the account is not looked at, since clients that know none leave it out.
+#: The ARN of a pool; the account is ignored, because clients without one omit it.
 _POOL_ARN = re.compile(r"arn:[\w-]+:cognito-identity:([\w-]+):\d*:identitypool/(\1:[0-9a-f-]+)", re.ASCII)
 
 
 class PoolOperations:
-    """Performs them for the current call.
+    """Performs the operations for the current call.
 
     Args:
         pools: The pools.
-        admission: Asks policy and limits.
+        admission: Checks policy and limits.
     """
 
     def __init__(self, pools: IdentityPools, admission: Admission) -> None:
@@ -90,27 +90,27 @@ class PoolOperations:
 
 
 def described(pool: IdentityPool) -> Mapping[str, object]:
-    """A pool as AWS describes it."""
+    """Returns a pool in AWS's format."""
     return {"IdentityPoolId": pool.identity_pool_id, **pool.settings, "IdentityPoolTags": {**pool.tags}}
 
 
 def principal_tags_of(pool: IdentityPool, provider_name: str) -> Mapping[str, object]:
-    """The map of a pool for an identity provider; one that was never set maps nothing."""
+    """Returns a pool's map for an identity provider; a map that was never set is empty."""
     own = {"UseDefaults": False, "PrincipalTags": {}, **pool.principal_tags.get(provider_name, {})}
     return {"IdentityPoolId": pool.identity_pool_id, "IdentityProviderName": provider_name, **own}
 
 
 def pool_of_arn(arn: str) -> str:
-    """The id of the pool that an ARN names; empty where it names none."""
+    """Returns the id of the pool in an ARN; empty if it is not a pool's ARN."""
     matched = _POOL_ARN.fullmatch(arn)
     return matched[2] if matched else ""
 
 
 def named(identity_pool_id: str) -> str:
-    """The id of a pool, from a request whose members are within their limits.
+    """Returns the id of a pool from a request whose members are valid.
 
     Raises:
-        InvalidParameter: It is empty, as `pool_of_arn` gives it.
+        InvalidParameter: It is empty, as returned by `pool_of_arn`.
     """
     if not identity_pool_id:
         raise InvalidParameter("ResourceArn is not the ARN of an identity pool.")
@@ -122,10 +122,10 @@ def _next_token(last: str) -> str:
 
 
 def _last_of(next_token: str, region: str) -> str:
-    """The id behind which a page begins.
+    """Returns the id after which a page starts.
 
     Raises:
-        InvalidParameter: The token is none of this Region.
+        InvalidParameter: The token was not issued for this Region.
     """
     try:
         last = base64.b64decode(next_token.encode("ascii"), altchars=b"-_", validate=True).decode("ascii")

@@ -1,4 +1,4 @@
-"""Signatures in the query of a request, as presigned URLs have them.
+"""Signatures in the query of a request, as in presigned URLs.
 
 IAM User Guide, "Create a signed AWS API request".
 """
@@ -13,10 +13,10 @@ from tokend_server.aws_json.authorization import ALGORITHM, Authorization, read_
 from tokend_server.aws_json.errors import AwsError
 from tokend_server.model import Secret
 
-#: What the name of the signature is, which is the one parameter that is not signed.
+#: The parameter with the signature, the only one that is not signed.
 _SIGNATURE = "X-Amz-Signature"
 
-#: What there has to be, in the order in which AWS names what is missing.
+#: The required parameters, in the order in which AWS reports missing ones.
 _REQUIRED = ("X-Amz-Algorithm", "X-Amz-Credential", _SIGNATURE, "X-Amz-SignedHeaders", "X-Amz-Date")
 
 _MOST_PARAMETERS = 64
@@ -25,12 +25,12 @@ _LONGEST_SECONDS = 604_800
 
 
 class Presigned(NamedTuple):
-    """What the query of a presigned request says.
+    """The contents of a presigned request's query.
 
     Attributes:
-        authorization: Who signed what, and the signature.
-        stamp: When, as it was signed.
-        lifetime: For how long, where that is said.
+        authorization: The signer, the signed headers and the signature.
+        stamp: The time of the signature, as it was signed.
+        lifetime: The lifetime of the signature, if there is one.
         session_token: The session token of temporary credentials.
     """
 
@@ -44,7 +44,7 @@ class Query:
     """The query of a request.
 
     Args:
-        text: What follows the question mark, as it arrived.
+        text: The part after the question mark, as it arrived.
     """
 
     def __init__(self, text: str) -> None:
@@ -53,17 +53,17 @@ class Query:
 
     @property
     def canonical(self) -> str:
-        """Its canonical form in Signature Version 4: sorted, and without the signature."""
+        """Returns its canonical form in Signature Version 4: sorted, without the signature."""
         written = ((quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in self._pairs)
         return "&".join(f"{name}={value}" for name, value in sorted(written) if name != _SIGNATURE)
 
     @property
     def is_presigned(self) -> bool:
-        """Whether it has a signature, or means to."""
+        """Whether it has parameters of a signature."""
         return any(name == b"X-Amz-Algorithm" for name, _ in self._pairs)
 
     def presigned(self) -> Presigned:
-        """Reads the signature.
+        """Parses the signature.
 
         Raises:
             AwsError: IncompleteSignatureException.

@@ -1,4 +1,4 @@
-"""tokend's own looks at the listener of Cognito's API: whether callers would be answered."""
+"""Probes of the listener of Cognito's API, which show whether it answers callers."""
 
 import socket
 from collections.abc import Callable, Sequence
@@ -11,16 +11,16 @@ from tokend_server.process.repeating import Repeating
 from tokend_server.rpc.reach import takes_connections
 from tokend_server.rpc.readiness import Patience, Reach
 
-#: A request that is answered without a signature, and without a thread of calls (Fetch Standard, section 3.3.2).
+#: A request that is answered without a signature and without a thread of calls (Fetch Standard, section 3.3.2).
 _PREFLIGHT = b"OPTIONS / HTTP/1.1\r\nhost: tokend\r\nconnection: close\r\n\r\n"
 
 
 def answers_requests(address: str, seconds: float) -> bool:
-    """Whether a listener without TLS answers a request, or ends the connection because it has too many.
+    """Returns whether a listener without TLS answers a request, or closes the connection because it has too many.
 
     Args:
         address: HOST:PORT.
-        seconds: How long each step may take.
+        seconds: The timeout of each step in seconds.
     """
     host, _, port = address.rpartition(":")
     try:
@@ -34,19 +34,19 @@ def answers_requests(address: str, seconds: float) -> bool:
 
 
 class ListenerProbe:
-    """Looks again and again whether the listener takes connections, and its threads do something.
+    """Checks at intervals whether the listener accepts connections and its threads make progress.
 
     Args:
-        listen: What the listener is called.
-        address: Where this machine reaches it.
-        threads: What answers calls.
+        listen: The name of the listener.
+        address: The address at which this machine can reach it.
+        threads: The threads of calls.
         clock: The time.
-        patience: How long the threads and a connection may take.
-        has_tls: Callers have to agree on TLS first.
-        interval: Seconds between two looks.
+        patience: The timeouts of the threads and of connections.
+        has_tls: Whether it uses TLS.
+        interval: Seconds between two checks.
     """
 
-    def __init__(  # noqa: PLR0913 - what it looks at
+    def __init__(  # noqa: PLR0913 - all its parts
         self,
         listen: str,
         address: str,
@@ -71,16 +71,16 @@ class ListenerProbe:
         self._looks = Repeating(self.look, interval, f"probe {listen}")
 
     def start(self) -> None:
-        """Looks now, and from then on every interval."""
+        """Checks now, and then at every interval."""
         self.look()
         self._looks.start()
 
     def stop(self) -> None:
-        """Looks no more."""
+        """Stops the checks."""
         self._looks.stop()
 
     def look(self) -> None:
-        """Looks once; where the threads are not at hand in time, no connection is tried."""
+        """Checks once; if the threads do not answer in time, no connection is tried."""
         try:
             self._threads.submit(lambda: None).result(self._patience.live)
         except (RuntimeError, TimeoutError):  # shut down, or busy
@@ -90,6 +90,6 @@ class ListenerProbe:
             self._reached = self._clock.monotonic()
 
     def reaches(self) -> Sequence[Reach]:
-        """How long ago the listener passed."""
+        """Returns how long ago the listener last passed."""
         now = self._clock.monotonic()
         return [Reach(self._listen, now - self._answered, now - self._reached, "aws")]

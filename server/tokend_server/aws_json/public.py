@@ -30,19 +30,19 @@ _UNLINK = ShapedOperation(
     frozenset({"IdentityId", "Logins", "LoginsToRemove"}),
 )
 
-#: The rows of these operations.
+#: The shapes of these operations.
 PUBLIC_OPERATIONS: Mapping[str, ShapedOperation] = MappingProxyType(
     {operation.name: operation for operation in (_GET_ID, _GET_OPEN_ID_TOKEN, _UNLINK)}
 )
 
 
 class Admitted(NamedTuple):
-    """What a call of a device is let through to.
+    """An admitted call of a device.
 
     Attributes:
-        identity_pool_id: The pool of the identity that it is about.
+        identity_pool_id: The pool of the identity in the request.
         engine: The pool's engine.
-        deadline: Until when its caller waits.
+        deadline: The caller's deadline.
     """
 
     identity_pool_id: str
@@ -51,12 +51,12 @@ class Admitted(NamedTuple):
 
 
 class PublicOperations:
-    """Performs them for the current call.
+    """Performs the operations for the current call.
 
     Args:
-        identities: The identities, by whose pools the policy decides.
-        engine_of: The engine of a pool; raises `ResourceNotFound` or `UnsupportedByEngine` where there is none.
-        admission: Asks policy and limits.
+        identities: The identities, whose pools the policy checks.
+        engine_of: Returns the engine of a pool; raises `ResourceNotFound` or `UnsupportedByEngine` if there is none.
+        admission: Checks policy and limits.
     """
 
     def __init__(
@@ -92,12 +92,12 @@ class PublicOperations:
         return None
 
     def admitted(self, operation: ShapedOperation, given: Mapping[str, Any]) -> Admitted:
-        """Lets a call through that is about an identity.
+        """Admits a call about an identity.
 
         Raises:
-            DeadlineExceeded: Its caller waits no more.
-            CallerNotAllowed: The policy does not let it through.
-            ValidationFailed: Members break their limits.
+            DeadlineExceeded: The caller's deadline has passed.
+            CallerNotAllowed: The policy does not allow it.
+            ValidationFailed: Members violate their limits.
             ResourceNotFound: No pool that the caller may use has the identity.
         """
         identity_id, names = given.get("IdentityId", ""), tuple(sorted(given.get("Logins", ())))
@@ -109,12 +109,12 @@ class PublicOperations:
 
 
 def logins_of(given: Mapping[str, Any]) -> Mapping[str, Secret]:
-    """The logins of a request."""
+    """Returns the logins of a request."""
     return {name: Secret(value) for name, value in given.get("Logins", {}).items()}
 
 
 def tell(result: AuditedResult) -> None:
-    """Lets the audit log have what the current call has come to."""
+    """Sets the result of the current call for the audit log."""
     call = current_call()
     if call.audited:
         call.audited = call.audited[0], result

@@ -1,4 +1,4 @@
-"""Requests of AWS's query protocol: forms ("AWS query protocol", Smithy 2.0)."""
+"""Parses requests of AWS's query protocol, which are forms ("AWS query protocol", Smithy 2.0)."""
 
 import re
 from collections.abc import Mapping
@@ -12,27 +12,27 @@ from tokend_server.aws_json.shapes import Integer, Shape
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 
-#: More than any operation has.
+#: The maximum number of parameters, more than any operation has.
 _MOST_PARAMETERS = 256
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,10}")
 
 
 def is_query(request: AwsRequest) -> bool:
-    """Whether a request is in this protocol: a form in the body, or in the query of a GET."""
+    """Returns whether a request is in this protocol: a form in the body, or in the query of a GET."""
     return media_type(request) == FORM_TYPE or (request.method == "GET" and "?" in request.target)
 
 
 def media_type(request: AwsRequest) -> str:
-    """The media type of a request's body, in lower case and without parameters."""
+    """Returns the media type of a request's body, in lower case and without parameters."""
     return request.values.get("content-type", "").partition(";")[0].rstrip().lower()
 
 
 def parse_query(request: AwsRequest) -> dict[str, str]:
-    """The parameters of a request, of its query and of its body.
+    """Returns the parameters of a request, from its query and its body.
 
     Raises:
-        AwsError: MalformedQueryString: it is no form in UTF-8, or names a parameter twice.
+        AwsError: MalformedQueryString: it is not a form in UTF-8, or has a duplicate parameter.
     """
     try:
         parts = (urlsplit(request.target).query, request.body.decode("ascii"))
@@ -56,10 +56,10 @@ def _malformed() -> AwsError:
 
 
 def document_of(parameters: Mapping[str, str], members: Mapping[str, Shape]) -> dict[str, Any]:
-    """The members of an operation's input that parameters have, as JSON would have them.
+    """Returns the members of an operation's input from parameters, in the form of JSON.
 
     Raises:
-        AwsError: MalformedInput: a number is none, or the entries of a list are not numbered from 1.
+        AwsError: MalformedInput: a value is not a number, or the entries of a list are not numbered from 1.
     """
     found = ((name, _value(name, parameters, shape)) for name, shape in members.items())
     return {name: value for name, value in found if value is not None}
@@ -72,14 +72,14 @@ def _value(name: str, parameters: Mapping[str, str], shape: Shape) -> Any:  # no
     if text is None or not isinstance(shape, Integer):
         return text
     if not _WHOLE_NUMBER.fullmatch(text) or not -(2**31) <= int(text) < 2**31:
-        raise AwsError("MalformedInput", f"{name} is no Integer.")
+        raise AwsError("MalformedInput", f"{name} is not an Integer.")
     return int(text)
 
 
 def _list(prefix: str, parameters: Mapping[str, str], shape: ListOf) -> list[dict[str, Any]]:
     numbers = {name.removeprefix(f"{prefix}.").partition(".")[0] for name in parameters if name.startswith(prefix)}
     if numbers != {str(number) for number in range(1, len(numbers) + 1)}:
-        raise AwsError("MalformedInput", f"{prefix} has to be numbered from 1.")
+        raise AwsError("MalformedInput", f"{prefix} must be numbered from 1.")
     members = shape.member.members
     return [
         {name: text for name in members if (text := parameters.get(f"{prefix}.{number}.{name}")) is not None}

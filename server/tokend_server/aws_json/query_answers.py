@@ -1,6 +1,6 @@
-"""Answers of AWS's query protocol: XML, or JSON where the client asks for it ("AWS query protocol", Smithy 2.0).
+"""Responses of AWS's query protocol: XML, or JSON if the client accepts it ("AWS query protocol", Smithy 2.0).
 
-That AWS answers JSON is said nowhere, but clients rely on it, among them Envoy's, which knows no other form.
+AWS does not document JSON responses, but clients rely on them, such as Envoy, which supports no other format.
 """
 
 import html
@@ -17,17 +17,17 @@ from tokend_server.aws_json.wire import AwsResponse
 
 _JSON = "application/json"
 
-#: What XML 1.0 has no way to write (section 2.2, Char).
+#: Characters that XML 1.0 cannot represent (section 2.2, Char).
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def result_response(
     request: AwsRequest, operation: str, namespace: str, output: Output, request_id: str
 ) -> AwsResponse:
-    """The response with an operation's output, whose values are texts, numbers, moments or maps of further ones.
+    """Returns the response with an operation's output, whose values are strings, numbers, times or nested maps.
 
     Args:
-        request: What was asked, and in which form it is to be answered.
+        request: The request, with the accepted format of the response.
         operation: The name of the operation.
         namespace: The default namespace of XML.
         output: The members of the output.
@@ -41,7 +41,7 @@ def result_response(
 
 
 def fault_response(request: AwsRequest, namespace: str, error: AwsError, request_id: str) -> AwsResponse:
-    """The response of a failure."""
+    """Returns the response for a failure."""
     kind = "Receiver" if error.status >= 500 else "Sender"  # noqa: PLR2004 - HTTP
     fault = {"Type": kind, "Code": error.code, "Message": error.message}
     content = {"Error": fault, "RequestId": request_id}
@@ -51,7 +51,7 @@ def fault_response(request: AwsRequest, namespace: str, error: AwsError, request
 
 
 def _wants_json(request: AwsRequest) -> bool:
-    """Whether the first form that the client names is JSON (RFC 9110, section 12.5.1); weights are passed over."""
+    """Returns whether the first format that the client accepts is JSON (RFC 9110, section 12.5.1), without weights."""
     named = (part.partition(";")[0].strip().lower() for part in request.values.get("accept", "").split(","))
     return next((name == _JSON for name in named if name in {_JSON, "text/xml", "application/xml"}), False)
 
@@ -84,5 +84,5 @@ def _inner(value: object) -> str:
         return "".join(_elements(value))
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%dT%H:%M:%SZ}"
-    # A carriage return that is written as it is reads as a line feed (XML 1.0, section 2.11).
+    # XML parsers read a literal carriage return as a line feed (XML 1.0, section 2.11).
     return html.escape(_NO_XML.sub("\ufffd", str(value)), quote=False).replace("\r", "&#13;")

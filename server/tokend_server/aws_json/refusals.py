@@ -1,4 +1,4 @@
-"""The operations that no caller may do here, answered as AWS answers callers who may not."""
+"""The operations that are not served, with AWS's responses to callers without permission."""
 
 from collections.abc import Callable, Container, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ _IDS = ("IdentityPoolId", "IdentityId")
 def refused_operations(
     served: Container[str],
 ) -> Mapping[str, tuple[ShapedOperation, Callable[[Mapping[str, Any]], Output]]]:
-    """The operations that are not served, each with what refuses it; of their input, only ids are read."""
+    """Returns the operations that are not served, each with a function that refuses it and reads only ids."""
     members = dict.fromkeys(_IDS, IDENTITY_ID)
     return {
         name: (ShapedOperation(name, members, frozenset()), _refuse if name.is_signed else _refuse_unsigned)

@@ -1,4 +1,4 @@
-"""Requests as they reach the service, whatever transport carries them."""
+"""Requests to the service, independent of the transport."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -11,12 +11,12 @@ class AwsRequest(NamedTuple):
 
     Attributes:
         method: The HTTP method.
-        target: The path with its query, as it arrived.
-        headers: All headers, as they arrived.
-        values: The same as `folded` makes them.
+        target: The path and the query, as they arrived.
+        headers: All headers, as they arrived, in order.
+        values: The headers in the form of `folded`.
         body: The body.
-        peer: The address that it came from, without the port.
-        region: The AWS Region that it was signed for, once that is known.
+        peer: The address of the client, without the port.
+        region: The AWS Region for which it was signed, once that is known.
     """
 
     method: str
@@ -29,10 +29,10 @@ class AwsRequest(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The path alone, as it arrived."""
+        """The path, as it arrived."""
         return self.target.partition("?")[0]
 
     @property
     def query(self) -> str:
-        """What follows the path, as it arrived."""
+        """The query, as it arrived."""
         return self.target.partition("?")[2]

@@ -1,4 +1,4 @@
-"""Which IAM role a user's device is given credentials for: the rules of Cognito's role-based access control, as data.
+"""The choice of the IAM role for a device's credentials: the rules of Cognito's role-based access control.
 
 Cognito Developer Guide, "Using role-based access control".
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from tokend_server.errors import InvalidIdentityPoolConfiguration, NotAuthorized
 
-#: What the name of a claim begins with that is a principal tag (IAM User Guide, "aws:RequestTag/tag-key").
+#: The prefix of a claim that is a principal tag (IAM User Guide, "aws:RequestTag/tag-key").
 TAG_PREFIX = "aws:RequestTag/"
 
 _TAGS = "https://aws.amazon.com/tags"
@@ -21,7 +21,7 @@ _ROLES, _PREFERRED_ROLE = "cognito:roles", "cognito:preferred_role"
 
 
 class Match(StrEnum):
-    """How a rule compares a claim: `MatchType` of Cognito's `MappingRule`."""
+    """The comparison of a rule: `MatchType` of Cognito's `MappingRule`."""
 
     EQUALS = "Equals"
     CONTAINS = "Contains"
@@ -29,7 +29,7 @@ class Match(StrEnum):
     NOT_EQUAL = "NotEqual"
 
 
-#: What a comparison says of a claim's text and a rule's value.
+#: The comparisons of a claim's text with a rule's value.
 _COMPARISONS: Mapping[Match, Callable[[str, str], bool]] = MappingProxyType(
     {
         Match.EQUALS: lambda text, value: text == value,
@@ -45,11 +45,10 @@ class RoleRule:
     """A rule.
 
     Attributes:
-        claim: A claim of tokend's token, or else of the ID token that was shown; `aws:RequestTag/` and a name is a
-            principal tag.
-        match: How it is compared. A claim that is a list matches if one of its texts does, and for `NotEqual`, if all
-            do; one that is not there never matches.
-        value: What with.
+        claim: A claim of tokend's token, or of the presented ID token; `aws:RequestTag/` and a name is a principal tag.
+        match: The comparison. A claim that is a list matches if one of its texts does, or for `NotEqual` if all do; an
+            absent claim never matches.
+        value: The value to compare with.
         role_arn: The role of users whose claim matches.
     """
 
@@ -59,7 +58,7 @@ class RoleRule:
     role_arn: str
 
     def fits(self, claims: Mapping[str, Any]) -> bool:
-        """Whether the claims of a token match."""
+        """Returns whether the claims of a token match."""
         texts = _texts(claims, self.claim)
         compare = _COMPARISONS[self.match]
         found = [compare(text, self.value) for text in texts]
@@ -71,10 +70,10 @@ class PoolRoles:
     """The roles of a pool.
 
     Attributes:
-        authenticated: Of users; None for none.
-        unauthenticated: Of guests; None for none.
-        rules: What gives users other ones, the first that fits.
-        denies: Whether users whom no rule fits get none.
+        authenticated: The role of users; None for no role.
+        unauthenticated: The role of guests; None for no role.
+        rules: The rules for other roles; the first match applies.
+        denies: Whether users without a matching rule get no role.
         by_token: Whether the users' tokens name their roles, as those of Cognito's user pools do.
     """
 
@@ -86,13 +85,13 @@ class PoolRoles:
 
 
 def pool_roles(given: Mapping[str, Any], provider_name: str, client_id: str) -> PoolRoles:
-    """The roles of a pool for users of a provider.
+    """Returns the roles of a pool for users of a provider.
 
     Args:
         given: The members `Roles` and `RoleMappings` of SetIdentityPoolRoles.
         provider_name: The provider.
-        client_id: The client of it that the users have logged in to, which a mapping of a user pool has behind the
-            name. Of users whose client is not known, no such mapping gives a role, but any may deny one.
+        client_id: The client id of the provider with which the users have logged in; a mapping of a user pool has it
+            after the name. If it is not known, no such mapping assigns a role, but each may deny one.
     """
     mappings: Mapping[str, Mapping[str, Any]] = given.get("RoleMappings", {})
     own = [mappings[name] for name in (provider_name, f"{provider_name}:{client_id}") if name in mappings]
@@ -109,35 +108,35 @@ def pool_roles(given: Mapping[str, Any], provider_name: str, client_id: str) -> 
 
 
 def rules_of(mapping: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The rules of a mapping; one of the type `Token` may have some, which do not count."""
+    """Returns the rules of a mapping; those of the type `Token` are ignored."""
     rules: Sequence[Mapping[str, Any]] = mapping.get("RulesConfiguration", {}).get("Rules", ())
     return rules if mapping["Type"] == "Rules" else ()
 
 
 def provider_of(claims: Mapping[str, Any]) -> str:
-    """The provider that vouches for the holder of a token; none for a guest's."""
+    """Returns the provider in a token's `amr`; empty for a guest's token."""
     methods = claims.get("amr", ())
     return methods[1] if len(methods) > 1 else ""
 
 
 def choose_role(roles: PoolRoles, claims: Mapping[str, Any], custom_role_arn: str | None) -> str:
-    """The role of the holder of a token.
+    """Returns the role of the holder of a token.
 
     Args:
         roles: The roles of its pool.
-        claims: The token's claims, and those of the ID token that its holder has shown.
-        custom_role_arn: The role that is asked for, of several that the rules or the ID token give.
+        claims: The token's claims, and those of the presented ID token.
+        custom_role_arn: The requested role, if the rules or the ID token allow several.
 
     Raises:
-        NotAuthorized: No rule fits, and that denies; or the role that is asked for is not the holder's.
-        InvalidIdentityPoolConfiguration: There is no role, or it is none that IAM could have.
+        NotAuthorized: No rule matches and this denies access, or the requested role is not allowed.
+        InvalidIdentityPoolConfiguration: There is no role, or its ARN is not valid.
     """
     if custom_role_arn is not None and custom_role_arn in _of_token(roles, claims):
         return custom_role_arn
     candidates = [*_candidates(roles, claims)]
     if custom_role_arn is not None:
         if custom_role_arn not in candidates:
-            raise NotAuthorized("The role of CustomRoleArn is none that the identity may assume.")
+            raise NotAuthorized("The identity may not assume the role in CustomRoleArn.")
         return custom_role_arn
     if not candidates or not candidates[0].isascii():
         raise InvalidIdentityPoolConfiguration(
@@ -162,7 +161,7 @@ def _candidates(roles: PoolRoles, claims: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_token(roles: PoolRoles, claims: Mapping[str, Any]) -> Sequence[str]:
-    """The roles that the holder's ID token names, where they count."""
+    """Returns the roles in the holder's ID token, if they apply."""
     return _texts(claims, _ROLES) if roles.by_token else ()
 
 

@@ -1,4 +1,4 @@
-"""AWSCognitoIdentityService: from a request on the wire to its response, whatever transport carries them."""
+"""AWSCognitoIdentityService: from a request to its response, independent of the transport."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -27,24 +27,24 @@ from tokend_server.rpc.call import Call, current_call
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, layered
 
-#: What stands before the operation's name in `X-Amz-Target`, with a dot between them.
+#: The prefix of the operation's name in `X-Amz-Target`, followed by a dot.
 SERVICE_NAME = "AWSCognitoIdentityService"
 
-#: Does what the current call asks for, by the members of its input, which are yet to be checked.
+#: Executes the current call with the members of its input, which are not checked yet.
 Perform: TypeAlias = Callable[[Mapping[str, Any]], Output]
 
 
 class AwsJsonService:
-    """Routes requests to the operations of the contract, and speaks AWS JSON on their behalf: a `Service`.
+    """The `Service` that routes AWS JSON requests to the operations of the contract.
 
     Attributes:
         service_name: The name of the service in AWS's model.
-        behaviors: What performs each operation, with all layers around it.
+        behaviors: The behavior of each operation, with all layers around it.
 
     Args:
         operations: Policy, limits of fields, engines.
-        layers: What stands around every operation, the outermost first; what names the caller is among it.
-        others: The operations that the contract does not have, each with what performs it for the current call.
+        layers: The layers around every operation, the outermost first, including the one that identifies the caller.
+        others: The operations outside the contract, each with the function that performs it.
         account_of: The AWS account of a pool, 12 digits.
     """
 
@@ -70,7 +70,7 @@ class AwsJsonService:
         }
 
     def operation_of(self, request: AwsRequest) -> ShapedOperation:
-        """The operation that a request is for.
+        """Returns the operation of a request.
 
         Raises:
             AwsError: UnknownOperationException.
@@ -99,7 +99,7 @@ class AwsJsonService:
         return to_aws_error(error)
 
     def _resource(self, call: Call) -> str:
-        """The ARN of the pool that a call is about; `*` where that is not known."""
+        """Returns the ARN of a call's pool; `*` if it is not known."""
         pool = call.audited[0].identity_pool_id if call.audited else getattr(call.request, "identity_pool_id", "")
         return identity_pool_arn(pool, self._account_of(pool)) if pool else "*"
 
@@ -137,10 +137,10 @@ def _perform_other(perform: Perform, region: str, given: Mapping[str, Any]) -> O
 
 
 def _check_region(region: str, identity_pool_id: str) -> None:
-    """Makes sure that a request was signed for the Region of its pool, or identity; AWS has an endpoint for each.
+    """Checks that a request was signed for the Region of its pool or identity, as at AWS's regional endpoints.
 
     Raises:
-        CallerUnauthenticated: It was signed for another one.
+        CallerUnauthenticated: It was signed for another Region.
     """
     of_pool, colon, _ = identity_pool_id.partition(":")
     if colon and of_pool not in {"", region}:

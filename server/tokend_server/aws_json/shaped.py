@@ -1,4 +1,4 @@
-"""What every operation of AWS has: a name, and the shapes of its input."""
+"""The common parts of AWS's operations: a name, and the shapes of the input."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ NEXT_TOKEN = Text(65_535, r"[\S]+")
 
 @dataclass(frozen=True, slots=True)
 class ShapedOperation:
-    """One operation.
+    """An operation.
 
     Attributes:
         name: Its name.
         members: The members of its input.
-        required: Those that have to be given.
+        required: The required members.
     """
 
     name: Operation | CognitoOperation | StsOperation
@@ -33,7 +33,7 @@ class ShapedOperation:
     required: frozenset[str]
 
     def read(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """The members of its input that a JSON object has; those that the operation does not have are passed over.
+        """Parses the members of its input from a JSON object; unknown members are ignored.
 
         Raises:
             AwsError: SerializationException: a member has the wrong type.
@@ -44,7 +44,7 @@ class ShapedOperation:
         """Checks all members.
 
         Raises:
-            ValidationFailed: Members break their constraints or are missing; it names all of them.
+            ValidationFailed: Members violate their constraints or are missing; the error lists all of them.
         """
         if violations := [*self._violations(given)]:
             raise ValidationFailed(violations)
@@ -59,5 +59,5 @@ class ShapedOperation:
 
 
 def field_of(member: str) -> str:
-    """The name of a member in snake_case."""
+    """Returns the name of a member in snake_case."""
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in member).removeprefix("_")

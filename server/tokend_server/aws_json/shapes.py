@@ -1,6 +1,6 @@
-"""The shapes of members, as AWS's model of the service states them: how each is read, and what it is held to.
+"""The shapes of members, as in AWS's model of the service: their types and constraints.
 
-Texts are those of AWS's ValidationException, with the value where it is no secret.
+Texts are those of AWS's ValidationException, with the value unless it is a secret.
 """
 
 import re
@@ -12,20 +12,20 @@ from google.protobuf.duration_pb2 import Duration
 
 from tokend_server.aws_json.document import boolean, integer, long, text, text_list, text_map
 
-#: How a member is shown that is not given.
+#: The text for a member that is not given.
 NULL = "null"
 
-#: The patterns of AWS's model that Python has no words for: here, anything but white space and control characters.
+#: Python's equivalents of patterns in AWS's model: here, anything except white space and control characters.
 _PYTHONS = {
     r"[\p{L}\p{M}\p{S}\p{N}\p{P}]+": r"[^\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]+"
 }
 
 
 class Shape(Protocol):
-    """What a member is held to."""
+    """The type and the constraints of a member."""
 
     def read(self, value: object) -> Any:  # noqa: ANN401 - what the shape is of
-        """The value of a JSON value that is not null.
+        """Returns the value of a JSON value that is not null.
 
         Raises:
             AwsError: SerializationException: it is of another type.
@@ -33,15 +33,15 @@ class Shape(Protocol):
         ...
 
     def field(self, value: Any) -> Any:  # noqa: ANN401 - as above
-        """What the contract's field holds for a value."""
+        """Returns the value of the contract's field."""
         ...
 
     def broken(self, value: Any) -> Iterable[str]:  # noqa: ANN401 - as above
-        """The constraints that a value breaks, in AWS's words."""
+        """Yields the constraints that a value violates, in AWS's words."""
         ...
 
     def shown(self, value: Any) -> str:  # noqa: ANN401 - as above
-        """A value as texts show it; empty for a secret."""
+        """Returns a value as shown in texts; empty for a secret."""
         ...
 
 
@@ -50,10 +50,10 @@ class Text:
     """A string.
 
     Attributes:
-        longest: The most characters.
-        pattern: A regular expression for the whole of it.
-        is_secret: It is not shown.
-        least: The fewest characters.
+        longest: The maximum length in characters.
+        pattern: A regular expression for the whole string.
+        is_secret: Whether it is not shown.
+        least: The minimum length in characters.
     """
 
     longest: int
@@ -80,7 +80,7 @@ class Text:
 
     @property
     def constraints(self) -> str:
-        """All of them, in the order in which AWS lists them for the entries of a map."""
+        """All constraints, in the order in which AWS lists them for the entries of a map."""
         lengths = f"Member must have length less than or equal to {self.longest}, "
         pattern = f", Member must satisfy regular expression pattern: {self.pattern}" if self.pattern else ""
         return f"[{lengths}Member must have length greater than or equal to {self.least}{pattern}]"
@@ -91,9 +91,9 @@ class TextMap:
     """A map of strings to strings.
 
     Attributes:
-        most: The most entries; None: any number.
-        key: What each key is held to.
-        value: What each value is held to.
+        most: The maximum number of entries; None for any number.
+        key: The shape of each key.
+        value: The shape of each value.
     """
 
     most: int | None
@@ -125,9 +125,9 @@ class TextList:
     """A list of strings.
 
     Attributes:
-        member: What each of them is held to.
-        least: The fewest of them.
-        most: The most of them; None: any number.
+        member: The shape of each string.
+        least: The minimum number of strings.
+        most: The maximum number of strings; None for any number.
     """
 
     member: Text
@@ -154,7 +154,7 @@ class TextList:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """True or false."""
+    """A Boolean."""
 
     def read(self, value: object) -> bool:
         return boolean(value)
@@ -171,7 +171,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Integer:
-    """A whole number within bounds, of 32 bits."""
+    """An integer of 32 bits within a range."""
 
     least: int
     most: int
@@ -194,7 +194,7 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class Seconds(Integer):
-    """A number of seconds within bounds, of 64 bits: a Duration in the contract."""
+    """A number of seconds within a range, of 64 bits: a Duration in the contract."""
 
     def read(self, value: object) -> int:
         return long(value)

@@ -1,4 +1,4 @@
-"""The layer that names callers by who signed their requests."""
+"""The layer that identifies callers by their signatures."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -12,19 +12,19 @@ from tokend_server.model import CognitoOperation, StsOperation
 from tokend_server.rpc.call import current_call
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 
-#: What the audit log says of how these callers became known.
+#: The authenticator of these callers in the audit log.
 AUTHENTICATOR = "aws_signature"
 
-#: The operations whose requests bear no signature.
+#: The operations whose requests are not signed.
 UNSIGNED_OPERATIONS = frozenset({*StsOperation, *(each for each in CognitoOperation if not each.is_signed)})
 
 
 def identifying_signers(verifier: SignatureVerifier, caller_of: Callable[[str], str]) -> Layer:
-    """A layer that refuses requests whose signatures do not show who calls; of operations that have none, addresses do.
+    """Returns a layer that identifies callers by signature, or by address for unsigned operations.
 
     Args:
         verifier: Checks signatures.
-        caller_of: The caller to whom an access key belongs that the verifier knows.
+        caller_of: Returns the caller to whom an access key belongs.
     """
 
     def layer(method: Method, behavior: Behavior) -> Behavior:

@@ -1,6 +1,6 @@
-"""AWS Signature Version 4 of AWS JSON requests, checked ("Create a signed AWS API request", IAM User Guide).
+"""Verifies AWS Signature Version 4 of AWS JSON requests ("Create a signed AWS API request", IAM User Guide).
 
-Refusals bear AWS's own names.
+Errors have AWS's own names.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ _MISMATCH = (
 
 
 class SignatureVerifier:
-    """Tells who signed a request, for the access keys that it knows.
+    """Identifies the signer of a request, for known access keys.
 
     Args:
         credentials: Secret access keys by access key id.
-        clock: What the date of a signature is compared with.
-        service: The service name that signatures must be scoped to.
-        session_tokens: For temporary credentials, the session token that goes with the access key id.
+        clock: The clock for the dates of signatures.
+        service: The service name in the scope of signatures.
+        session_tokens: The session tokens of temporary credentials, by access key id.
     """
 
     def __init__(
@@ -49,16 +49,16 @@ class SignatureVerifier:
         self._session_tokens = session_tokens
 
     def verify(self, method: str, query: str, headers: Headers, body: bytes) -> Credential:
-        """Checks the signature of a request to the path `/`, in its header or in its query.
+        """Verifies the signature of a request to the path `/`, in its header or in its query.
 
         Args:
             method: The HTTP method.
-            query: What follows the question mark, as it arrived.
+            query: The part after the question mark, as it arrived.
             headers: All headers as they arrived.
             body: The body as it arrived.
 
         Returns:
-            Who signed, for which day, Region and service. The Region is for the caller to check.
+            The signer, and the date, the Region and the service of the signature. The Region is not checked.
 
         Raises:
             AwsError: MissingAuthenticationTokenException, IncompleteSignatureException, UnrecognizedClientException
@@ -132,7 +132,7 @@ def _presigned(query: Query, values: Mapping[str, str]) -> Presigned:
             "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.",
         )
     presigned = query.presigned()
-    if presigned.session_token is None:  # it may be added to a request that was signed without it
+    if presigned.session_token is None:  # it may be added to a request after signing
         return presigned._replace(session_token=_session_token(values))
     return presigned
 
@@ -152,7 +152,7 @@ def _date(stamp: str) -> datetime:
         date = datetime.fromisoformat(stamp)
     except ValueError:
         date = None
-    if date is None or f"{date:{_DATE_FORMAT}}" != stamp:  # it can be written in many ways
+    if date is None or f"{date:{_DATE_FORMAT}}" != stamp:  # the parser accepts several forms
         raise AwsError(
             "IncompleteSignatureException",
             "Authorization header requires existence of a 'X-Amz-Date' header in ISO-8601 'basic format'.",

@@ -1,4 +1,4 @@
-"""Credentials that no AWS knows, for tests."""
+"""Fake credentials for tests."""
 
 import base64
 import hashlib
@@ -6,12 +6,12 @@ import hashlib
 from tokend_server.clock import Clock, Deadline
 from tokend_server.model import Secret, TemporaryCredentials, WebIdentity
 
-#: How long they are said to be valid, in seconds, as those of Cognito's enhanced flow are.
+#: Their validity in seconds, as in Cognito's enhanced flow.
 _LIFE = 3600
 
 
 class StaticCredentials:
-    """A `CredentialSource` that makes them up: the same for an identity and a role, at any time.
+    """A `CredentialSource` of fake credentials, which depend only on the identity and the role.
 
     Args:
         clock: The time.
@@ -29,7 +29,7 @@ class StaticCredentials:
 
 
 def made_up(identity_id: str, role_arn: str, expire_time: int) -> TemporaryCredentials:
-    """Credentials of a role for an identity, valid until then as far as they say."""
+    """Returns fake credentials of a role for an identity, with an expiration."""
     digest = hashlib.sha512(f"{identity_id} {role_arn}".encode()).digest()
     return TemporaryCredentials(
         access_key_id=f"ASIA{base64.b32encode(digest)[:16].decode()}",

@@ -1,4 +1,4 @@
-"""AWS Security Token Service, as far as it is served: from a request on the wire to its response."""
+"""The served part of AWS Security Token Service: from a request to its response."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -23,7 +23,7 @@ _NAMESPACE = f"https://sts.amazonaws.com/doc/{VERSION}/"
 
 _DENIED = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
 
-#: STS's codes of this service's errors that have no code of STS's own, with HTTP statuses (AWS STS API Reference,
+#: STS's codes for this service's errors without their own STS code, with HTTP statuses (AWS STS API Reference,
 #: "Common Error Types").
 CODES: Mapping[type[TokendError], tuple[str, int]] = MappingProxyType(
     {
@@ -49,7 +49,7 @@ CODES: Mapping[type[TokendError], tuple[str, int]] = MappingProxyType(
     }
 )
 
-#: All codes that a call may end with.
+#: All codes with which a call may end.
 STS_CODES = frozenset(
     {
         *(code for code, _ in CODES.values()),
@@ -63,15 +63,15 @@ STS_CODES = frozenset(
 
 
 class StsService:
-    """Routes requests to the operations, and speaks the query protocol on their behalf: a `Service`.
+    """The `Service` that routes requests in the query protocol to the operations.
 
     Attributes:
         service_name: The name of the service in AWS's model.
-        behaviors: What performs each operation, with all layers around it.
+        behaviors: The behavior of each operation, with all layers around it.
 
     Args:
-        performed: The operations, each with what performs it for the current call.
-        layers: What stands around every operation, the outermost first; what names the caller is among it.
+        performed: The operations, each with the function that performs it.
+        layers: The layers around every operation, the outermost first, including the one that identifies the caller.
     """
 
     service_name = SERVICE_NAME
@@ -89,7 +89,7 @@ class StsService:
 
     def operation_of(self, request: AwsRequest) -> ShapedOperation:
         if request.path != "/" or request.method not in {"GET", "POST"}:
-            text = f"Requests are a GET of /, or a POST of {FORM_TYPE} to it."
+            text = f"Requests must be a GET of /, or a POST of {FORM_TYPE} to it."
             raise AwsError("UnknownOperationException", text, 404)
         parameters = parse_query(request)
         action, version = parameters.get("Action"), parameters.get("Version")
@@ -103,7 +103,7 @@ class StsService:
 
     def failure(self, _call: Call, error: TokendError) -> AwsError:
         code, status = CODES[type(error)]
-        # Of an error that was raised for this face, the code is its own; others have Cognito's by their class.
+        # An error that was raised for STS has its own code; others have Cognito's code from their class.
         own_code: str | None = vars(error).get("aws_error_code")
         text = _DENIED if isinstance(error, CallerNotAllowed) else to_aws_error(error).message
         return AwsError(own_code or code, text, status)

@@ -1,4 +1,4 @@
-"""Requests and responses as AWS JSON 1.1 has them on the wire."""
+"""Requests and responses in AWS JSON 1.1."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,20 +10,20 @@ from tokend_server.aws_json.errors import AwsError
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
 
-#: Names and values in the order of the wire, decoded as Latin-1, which keeps every byte.
+#: Names and values in their order, decoded as Latin-1, which preserves every byte.
 Headers: TypeAlias = Sequence[tuple[str, str]]
 
-#: What fits into a header as it is (RFC 9110, section 5.5), and is short enough for clients that read all of them.
+#: Texts that a header can contain (RFC 9110, section 5.5), and that are short enough for clients' limits.
 _HEADER_TEXT = re.compile(r"(?=.{1,2048}\Z)[!-~](?:[ -~]*[!-~])?")
 
 
 class AwsResponse(NamedTuple):
-    """A response; whoever sends it adds `content-length` and `date`.
+    """A response without `content-length` and `date`, which the sender adds.
 
     Attributes:
         status: The HTTP status.
-        headers: Names in lower case, and values.
-        body: JSON, or nothing for an operation without output.
+        headers: The headers: names in lower case, and values.
+        body: JSON, or empty for an operation without output.
     """
 
     status: int
@@ -32,10 +32,10 @@ class AwsResponse(NamedTuple):
 
 
 def folded(headers: Headers) -> dict[str, str]:
-    """The headers by name in lower case, in the canonical form of Signature Version 4.
+    """Returns the headers by name in lower case, in the canonical form of Signature Version 4.
 
-    Values are trimmed, white space within them is one space, and a header that is repeated has all its values,
-    separated by commas (RFC 9110, section 5.2).
+    Values are trimmed, white space in them is collapsed, and the values of a repeated header are joined with commas
+    (RFC 9110, section 5.2).
     """
     values: dict[str, list[str]] = {}
     for name, value in headers:
@@ -44,15 +44,15 @@ def folded(headers: Headers) -> dict[str, str]:
 
 
 def success_response(output: Mapping[str, object] | None, request_id: str) -> AwsResponse:
-    """The response with an operation's output; None is no output."""
+    """Returns the response with an operation's output; None for no output."""
     body = b"" if output is None else orjson.dumps(output)
     return AwsResponse(200, {"content-type": CONTENT_TYPE, "x-amzn-requestid": request_id}, body)
 
 
 def error_response(error: AwsError, request_id: str) -> AwsResponse:
-    """The response of a failure.
+    """Returns the response for a failure.
 
-    The text is in the body, and in the header `x-amzn-errormessage` where a header can hold it.
+    The text is in the body, and in the header `x-amzn-errormessage` if a header can contain it.
     """
     headers = {"content-type": CONTENT_TYPE, "x-amzn-requestid": request_id, "x-amzn-errortype": f"{error.code}:"}
     if _HEADER_TEXT.fullmatch(error.message):

@@ -116,7 +116,7 @@ def test_an_answer_is_not_read_beyond_its_bound(endless: Listener, monkeypatch: 
         reader.list_identities(IdentityPoolId="eu-west-1:0", MaxResults=1)
     error = to_domain(raised.value, (), "eu-west-1:0")
     assert isinstance(error, EngineMisconfigured)
-    assert error.text == "Cognito's answer cannot be read."
+    assert error.text == "Cognito's response cannot be parsed."
 
 
 @pytest.mark.usefixtures("environment")

@@ -98,8 +98,8 @@ def test_a_pool_of_no_region_of_awss_needs_one_for_sts(sts: StsDouble, region: s
     with pytest.raises(errors.EngineMisconfigured) as refused:
         source(sts).credentials(SHOWN, ROLE, region, NO_DEADLINE)
     assert (str(refused.value), refused.value.advice) == (
-        "AWS STS cannot be asked for the Region of the pool.",
-        "boto3 cannot use the Region, or the AWS configuration file. Set aws.credentials.region, or mend the file.",
+        "AWS STS cannot be called in the Region of the pool.",
+        "boto3 cannot use the Region, or the AWS configuration file. Set aws.credentials.region, or correct the file.",
     )
     assert source(sts, "eu-west-1").credentials(SHOWN, ROLE, region, NO_DEADLINE)
 
@@ -138,5 +138,5 @@ WHOLE = Assumed(KEY).answer("AssumeRoleWithWebIdentity")[1]
 )
 def test_an_answer_that_is_no_credentials_is_none(sts: StsDouble, answer: Refused | Answered) -> None:
     sts.answer = answer
-    with pytest.raises(errors.EngineMisconfigured, match="answer cannot be read"):
+    with pytest.raises(errors.EngineMisconfigured, match="response cannot be parsed"):
         source(sts).credentials(SHOWN, ROLE, "eu-west-1", NO_DEADLINE)

@@ -145,14 +145,14 @@ def test_no_more_than_the_largest_body_is_waited_for(address: str) -> None:
 @pytest.mark.parametrize(
     ("head", "status", "text"),
     [
-        ("POST / HTTP/9.9\r\nhost: test", 400, "The request is no request of HTTP/1.1."),
-        ("POST http://[ HTTP/1.1\r\nhost: test", 400, "The request is no request of HTTP/1.1."),
-        ("FETCH / HTTP/1.1\r\nhost: test", 400, "The request is no request of HTTP/1.1."),
+        ("POST / HTTP/9.9\r\nhost: test", 400, "The request is not a valid HTTP/1.1 request."),
+        ("POST http://[ HTTP/1.1\r\nhost: test", 400, "The request is not a valid HTTP/1.1 request."),
+        ("FETCH / HTTP/1.1\r\nhost: test", 400, "The request is not a valid HTTP/1.1 request."),
         (f"POST / HTTP/1.1\r\nhost: test\r\na: {'x' * 20_000}", 431, "The request line and the headers are too large."),
         (
             "POST / HTTP/1.1\r\nhost: test\r\ntransfer-encoding: gzip, chunked",
             501,
-            "A transfer coding has to be 'chunked'.",
+            "A transfer coding must be 'chunked'.",
         ),
     ],
 )

@@ -163,8 +163,8 @@ def test_members_that_an_operation_does_not_have_are_passed_over(value: object, 
         ("Logins", {"a": 1}, "NUMBER_VALUE can not be converted to a String"),
         ("Logins", {"a": {"b": "c"}}, "STRUCTURE_VALUE can not be converted to a String"),
         ("Logins", {"a": [None]}, "LIST_VALUE can not be converted to a String"),
-        ("Logins", {"a": "\ud83d"}, "A string holds half a surrogate pair."),
-        ("Logins", {"\ude00": "a"}, "A string holds half a surrogate pair."),
+        ("Logins", {"a": "\ud83d"}, "A string contains a lone surrogate."),
+        ("Logins", {"\ude00": "a"}, "A string contains a lone surrogate."),
         ("TokenDuration", "900", "STRING_VALUE can not be converted to a Long"),
         ("TokenDuration", 900.0, "NUMBER_VALUE can not be converted to a Long"),
         ("TokenDuration", True, "BOOLEAN_VALUE can not be converted to a Long"),
@@ -188,7 +188,7 @@ def test_a_number_of_results_is_an_integer(value: object, engine: ScriptedEngine
     assert message.endswith("can not be converted to an Integer")
 
 
-NO_JSON = "The request is no valid JSON."
+NO_JSON = "The request is not valid JSON."
 NO_OBJECT = "Start of structure expected."
 PAIR = '"IdentityPoolId":"r:0"'
 

@@ -237,7 +237,7 @@ def test_tags_are_added_and_taken_away(face: Face) -> None:
 
 def test_tags_have_limits_of_their_own(face: Face) -> None:
     face.does("CreateIdentityPool", **SHOP, IdentityPoolTags={str(number): "" for number in range(50)})
-    text = "An identity pool has 50 tags at most."
+    text = "An identity pool may have at most 50 tags."
     one_more = face.refuses("TagResource", ResourceArn=arn(FIRST), Tags={"one more": ""})
     assert one_more == ("InvalidParameterException", text)
     assert face.does("TagResource", ResourceArn=arn(FIRST), Tags={"7": "changed"}) == {}

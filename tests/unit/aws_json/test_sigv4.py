@@ -252,14 +252,14 @@ REFUSALS: dict[str, tuple[Callable[[Signed], Signed], str, str]] = {
     "a parameter twice": (
         authorization(lambda header: f"{header}, Signature={'0' * 64}"),
         INCOMPLETE,
-        "Authorization header has a parameter too many.",
+        "Authorization header has too many parameters.",
     ),
     "the header twice": (
         lambda request: replace(
             request, headers=(*request.headers, ("authorization", request.header("Authorization")))
         ),
         INCOMPLETE,
-        "Authorization header has a parameter too many.",
+        "Authorization header has too many parameters.",
     ),
     "four elements": (replaced("/us-east-1/", "/"), INCOMPLETE, ELEMENTS),
     "six elements": (replaced("/us-east-1/", "/us/east-1/"), INCOMPLETE, ELEMENTS),

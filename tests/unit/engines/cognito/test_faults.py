@@ -196,7 +196,7 @@ def test_an_answer_that_botocore_stumbles_over_is_not_cognitos(cognito: Answerin
     raised = cognito.failure(500, content)
     assert not isinstance(raised, exceptions.ClientError | exceptions.BotoCoreError)
     told = (type(domain(raised)), domain(raised).text)
-    assert told == (errors.EngineMisconfigured, "Cognito's answer cannot be read.")
+    assert told == (errors.EngineMisconfigured, "Cognito's response cannot be parsed.")
 
 
 @pytest.mark.parametrize(
