@@ -1,4 +1,4 @@
-"""Services whose calls are recorded, and an audit log that keeps a call waiting."""
+"""Services with an audit log, and an audit log that blocks calls."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 
 CHECKOUT, READER = (keys.new_key(seed.__mul__) for seed in (b"a", b"b"))
 
-#: `checkout` may do everything to one pool, `reader` may only look.
+#: `checkout` may call all operations on one pool, `reader` only lookups.
 SECTIONS: Mapping[str, object] = {
     "callers": {"keys": {"checkout": [keys.digest(CHECKOUT)], "reader": [keys.digest(READER)]}},
     "policy": {
@@ -53,7 +53,7 @@ def bearing(key: Secret) -> tuple[str, str]:
 
 
 class Audited:
-    """A service whose calls are recorded in a file.
+    """A service with an audit log in a file.
 
     Attributes:
         service: The service.
@@ -73,7 +73,7 @@ class Audited:
         return [json.loads(line) for line in self.text.splitlines()]
 
     def event(self) -> dict[str, Any]:
-        """The only line."""
+        """Returns the only line."""
         (event,) = self.events
         return event
 
@@ -88,7 +88,7 @@ def audited_service(
 ) -> Iterator[Audited]:
     path = directory / "audit.log"
     tables = {**SECTIONS, "audit": {"destination": f"file:{path}"}, **(sections or {})}
-    # A clock that stands still would end no pause.
+    # A stopped clock would never end a pause.
     defaults = {"identify_by": ["bearer_key"], "pause_after_refusal_seconds": 0}
     with grpc_service(FakeClock(), tables, **{**defaults, **settings}) as service:
         yield Audited(service, path)
@@ -100,7 +100,7 @@ def token(**header: str) -> Secret:
 
 
 class HeldLog:
-    """An audit log that keeps a line until it is let go."""
+    """An audit log that blocks a line until it is released."""
 
     def __init__(self) -> None:
         self.begun = threading.Event()
@@ -118,7 +118,7 @@ class HeldLog:
 
 
 def audited_call(log: HeldLog, behave: Callable[..., str], source: str = "") -> str:
-    """A call through the layer alone."""
+    """Makes a call through only this layer."""
     method = Method(SERVICE_NAME, GET, "unary")
     auditor = Auditor(log, required=False, clock=FakeClock(), event_id=lambda: "1", on_failure=lambda _error: None)
     before = CURRENT_CALL.set(Call(GET, "r-1", source=source))

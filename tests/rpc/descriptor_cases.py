@@ -1,7 +1,7 @@
-"""What is noticed of descriptors, each case in a process of its own: `python -m tests.rpc.descriptor_cases CASE`.
+"""The detection of new descriptors, each case in a separate process: `python -m tests.rpc.descriptor_cases CASE`.
 
-In a process of tests others open and close descriptors at any moment, so that neither their numbers nor how many there
-are can be foretold.
+In a process of tests, others open and close descriptors at any moment, so that neither their numbers nor their count is
+predictable.
 """
 
 import os
@@ -42,11 +42,11 @@ def of_connections_that_come_and_go_each_costs_its_own_work(undo: ExitStack) -> 
     before = max(work_of(listener.connect) for _ in range(2))
     for _ in range(50):
         listener.connect()
-    assert work_of(listener.connect) - before < 50  # one look at it, and none at those that were there
+    assert work_of(listener.connect) - before < 50  # one check of it, and none of the existing ones
 
 
 def work_of(act: Callable[[], object]) -> int:
-    """How many functions an act calls, of Python's and of C's."""
+    """Returns how many functions an action calls, in Python and in C."""
     calls = 0
 
     def count(_frame: FrameType, event: str, _argument: object) -> None:
@@ -103,7 +103,7 @@ def a_file_that_was_closed_hides_no_connection(undo: ExitStack) -> None:
         descriptor = file.fileno()
         seen.look()
     assert undo.enter_context(server.accept()[0]).fileno() == descriptor
-    undo.enter_context(socket.socket())  # so that their number is another one
+    undo.enter_context(socket.socket())  # so that their count differs
     assert seen.glance()
     assert name(client) in {each.peer for each in seen.connections}
 

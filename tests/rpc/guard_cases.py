@@ -1,6 +1,7 @@
-"""What a guard does to real sockets, each case in a process of its own: `python -m tests.rpc.guard_cases CASE LOOK`.
+"""The guard with real sockets, each case in a separate process: `python -m tests.rpc.guard_cases CASE LOOK`.
 
-A glance sees by numbers and counts of descriptors who has come, and in a process of tests others open and close them.
+A glance detects new connections by the numbers and the count of descriptors, and in a process of tests, others open and
+close descriptors.
 """
 
 import socket
@@ -15,7 +16,7 @@ from tokend_server.rpc.connection_guard import BAR
 
 ROOM, MADE_ROOM = 2, 4
 
-#: How long a connection is waited for that does not come.
+#: How long to wait for a connection that must not arrive.
 DROPPED = 0.2
 
 
@@ -153,7 +154,7 @@ def where_callers_are_not_identified_each_connection_has_its_line(listener: Guar
     assert is_open(listener.connect("127.0.0.2"))
 
 
-#: The cases by their names; what else each takes follows LOOK.
+#: The cases by their names; their other arguments follow LOOK.
 CASES: Mapping[str, Callable[..., None]] = MappingProxyType(
     {
         case.__name__: case

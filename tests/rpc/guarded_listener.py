@@ -11,17 +11,17 @@ from tokend_server.rpc.peers import peer_name
 
 MOST = 16
 
-#: Seconds that a connection may take.
+#: Seconds for a connection.
 _PATIENCE = 60.0
 
 
 class GuardedListener:
-    """A guard that looks when it is asked to, before a listener of this process.
+    """A guard that checks on request, for a listener of this process.
 
     Args:
-        undo: What closes its sockets.
-        by: How the guard looks: `look`, or `glance`, as it does by itself.
-        most: How many connections there may be.
+        undo: Closes its sockets.
+        by: How the guard checks: `look`, or `glance`, as it does by itself.
+        most: The maximum number of connections.
     """
 
     look: Callable[[], bool]

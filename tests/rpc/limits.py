@@ -1,6 +1,6 @@
-"""The limits of every request field as the contract states them, written out as values that keep or break them.
+"""The limits of every request field in the contract, as values that comply with or break them.
 
-A case sets one field of a valid request. `violations` is what the BadRequest has to say; an empty one means that the
+A case sets one field of a valid request. `violations` are the expected ones in the BadRequest; empty means that the
 request reaches the engine.
 """
 
@@ -36,7 +36,7 @@ def most(value: int) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """A value of one field of a method's request, and what is wrong with it: (path, constraint) of each violation."""
+    """A value of one field of a method's request, and its violations: (path, constraint) of each."""
 
     method: str
     field: str
@@ -49,7 +49,7 @@ class Case:
 
 
 def changed(method: str, values: dict[str, object]) -> Message:
-    """The valid request of a method with other values in some fields; None clears a field."""
+    """Returns the valid request of a method with other values in some fields; None clears a field."""
     request = type(VALID[method])()
     request.CopyFrom(VALID[method])
     for name in values:
@@ -60,7 +60,7 @@ def changed(method: str, values: dict[str, object]) -> Message:
 
 
 def ids(method: str, field: str, *, required: bool, pool: bool = False) -> Iterator[Case]:
-    """REGION:GUID. Only known pools get past the checks, so that a pool id has fewer good values here."""
+    """REGION:GUID. Only known pools pass the checks, so that there are fewer valid values of a pool id here."""
     good = (SHORTEST_POOL_ID, LONGEST_POOL_ID) if pool else (SHORTEST_POOL_ID, LONGEST_POOL_ID, "__--:-", "-:f")
     for value in good:
         yield Case(method, field, value)
@@ -162,7 +162,7 @@ def cases() -> Iterator[Case]:
     yield from users(unlink, "developer_user_identifier", required=True)
 
 
-#: Requests that break all their limits at once, with everything that is wrong with them.
+#: Requests that break all their limits at once, with all violations.
 ALL_BROKEN: tuple[tuple[str, dict[str, object], tuple[tuple[str, str], ...]], ...] = (
     (
         "GetOpenIdTokenForDeveloperIdentity",

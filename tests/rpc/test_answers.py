@@ -1,4 +1,4 @@
-"""What an engine returns, as its caller gets it."""
+"""The results of an engine, as received by its caller."""
 
 from typing import Any
 

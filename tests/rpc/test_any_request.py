@@ -1,4 +1,4 @@
-"""Whatever a request holds, it gets an answer of the contract, and what is within the limits arrives unchanged."""
+"""Any request gets a response of the contract, and values within the limits arrive unchanged."""
 
 import string
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def service() -> Iterator[GrpcService]:
 
 
 def texts(most: int = 40, least: int = 0, **characters: Any) -> st.SearchStrategy[str]:  # noqa: ANN401 - hypothesis' own
-    """Texts that protobuf can hold: without surrogates."""
+    """Strings that protobuf can contain: without surrogates."""
     return st.text(st.characters(codec="utf-8", **characters), min_size=least, max_size=most)
 
 
@@ -111,7 +111,7 @@ def maps(entries: int, least: int = 0) -> st.SearchStrategy[dict[str, str]]:
 
 
 def arrived(service: GrpcService, method: str, message: Message) -> object:
-    """Calls, and returns what reached the engine."""
+    """Makes a call, and returns what reached the engine."""
     service.engine.asked.clear()
     service.call(method, message)
     (request,) = service.engine.requests

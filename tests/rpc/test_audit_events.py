@@ -1,4 +1,4 @@
-"""What the audit log has of a call: one line for each decision."""
+"""The audit entries of a call: one line for each decision."""
 
 import json
 import threading

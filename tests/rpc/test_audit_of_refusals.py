@@ -1,4 +1,4 @@
-"""What the audit log has of a call that was refused or has failed."""
+"""The audit entries of rejected and failed calls."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def told(audited: Audited) -> tuple[str, str, str]:
-    """The reason, the code and the caller of the only line, which has no answer in it."""
+    """Returns the reason, the code and the caller of the only line, which contains no response."""
     event = audited.event()
     assert event["responseElements"] is None
     assert event["errorMessage"]

@@ -1,4 +1,4 @@
-"""What is answered while the audit log cannot be written, or has not been yet."""
+"""The responses while the audit log cannot be written, or is not written yet."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from tests.support.grpc_service import METHODS, PATIENCE, GrpcService, failure, 
 
 from tokend_server import errors
 
-#: Where every write fails as on a full disk.
+#: A file where every write fails, as on a full disk.
 FULL = "file:/dev/full"
 
 
@@ -36,7 +36,7 @@ def test_what_must_be_recorded_and_cannot_be_is_not_answered(method: str) -> Non
         seen = failure(lambda: service.call(method), *KINDS)
         assert (seen.code, seen.reason) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
         assert seen.text == "The call could not be recorded."
-        assert len(service.engine.asked) == 1  # the engine had answered
+        assert len(service.engine.asked) == 1  # the engine had responded
         assert CANARY not in str(seen)
         assert IDENTITY_ID not in str(seen)
         assert audit_failures(service) == 1

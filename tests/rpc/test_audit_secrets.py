@@ -14,7 +14,7 @@ from tokend_server.model import Secret
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-#: Requests whose every secret is the canary; the last ones break limits.
+#: Requests where every secret is the canary; the last ones break limits.
 CANARIES: Mapping[str, "Message"] = {
     "get": pb.GetOpenIdTokenForDeveloperIdentityRequest(
         identity_pool_id=POOL_ID, logins={"login.example.test": CANARY}, principal_tags={"department": CANARY}

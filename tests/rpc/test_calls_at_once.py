@@ -1,4 +1,4 @@
-"""How many calls wait or are worked on at once: their places come back, and no connection has them all."""
+"""The limit of concurrent calls: places are released, and no connection gets all of them."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -27,7 +27,7 @@ def at_most(most: int) -> dict[str, object]:
 
 
 def refuses(service: GrpcService) -> bool:
-    """Whether a call is refused for the number of calls."""
+    """Returns whether a call is rejected because of the number of calls."""
     return (
         failure(lambda: service.call("LookupDeveloperIdentity"), RetryInfo).code is grpc.StatusCode.RESOURCE_EXHAUSTED
     )
@@ -35,7 +35,7 @@ def refuses(service: GrpcService) -> bool:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_calls_that_fail_make_room(method: str) -> None:
-    # A call's place comes back right after its answer: the next call may be there before.
+    # A call's place is released right after its response: the next call may arrive before.
     with grpc_service(None, at_most(2)) as service:
         service.engine.failure = KeyError()
         for _ in range(3):
@@ -52,7 +52,7 @@ def test_calls_that_are_taken_back_make_room() -> None:
             with SilentCalls(service.address, "LookupDeveloperIdentity") as calls:
                 for stream in calls.begin(3):
                     calls.cancel(stream)
-            while True:  # until the server has heard of it
+            while True:  # until the server has noticed it
                 with suppress(grpc.RpcError):
                     service.call("LookupDeveloperIdentity")
                     break
@@ -100,7 +100,7 @@ def test_a_connection_with_many_calls_leaves_another_its_share(tmp_path: Path) -
         hold.release.set()
         first.result(PATIENCE)
         theirs.result()
-        # It has not waited for all that was there before it.
+        # It has not waited for all earlier calls.
         names = [type(each).__name__ for each in service.engine.requests]
         assert names.index("UnlinkRequest") <= 2
 
@@ -119,14 +119,14 @@ def test_clients_know_how_many_calls_a_connection_may_have() -> None:
 
 
 def test_a_client_that_keeps_all_its_streams_busy_has_no_call_refused() -> None:
-    # This is also how a release of gRPC is noticed that counts calls again until it has let go of their memory.
+    # This also detects a release of gRPC that counts calls until it has freed their memory.
     without_retries = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
     with (
         grpc_service(max_concurrent_streams=4) as service,
         grpc.insecure_channel(service.address, without_retries) as channel,
         ThreadPoolExecutor(12) as callers,
     ):
-        check_health(channel)  # the connection knows how many it may have
+        check_health(channel)  # the connection knows its limit
         busy = replace(service, stub=DeveloperIdentityServiceStub(channel))
         for call in [callers.submit(busy.call, "LookupDeveloperIdentity") for _ in range(600)]:
             call.result(PATIENCE)

@@ -1,4 +1,4 @@
-"""Client certificates over TLS: names with octets that no name has, and certificates that are not valid any more."""
+"""Client certificates over TLS: names with invalid octets, and certificates that are no longer valid."""
 
 import json
 import socket
@@ -32,7 +32,7 @@ UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 
 
 class ShiftedClock(SystemClock):
-    """The machine's clock, but for the offset of its dates: certificates are made by the machine's."""
+    """The machine's clock with an offset, since certificates are created with the machine's clock."""
 
     def __init__(self) -> None:
         self.offset = 0.0
@@ -59,7 +59,7 @@ class Site:
     _opened: ExitStack = field(default_factory=ExitStack)
 
     def channel(self, client: Identification) -> grpc.Channel:
-        """A connection of its own."""
+        """A separate connection."""
         credentials = grpc.ssl_channel_credentials(self.authority.certificate, client.private_key, client.certificate)
         options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
         return self._opened.enter_context(grpc.secure_channel(self.service.address, credentials, options))
@@ -69,7 +69,7 @@ class Site:
         return lambda: stub.LookupDeveloperIdentity(VALID[LOOKUP], metadata=metadata, timeout=PATIENCE)  # type: ignore[arg-type]
 
     def callers(self) -> list[str | None]:
-        """Who has called, by the audit log."""
+        """Returns the callers in the audit log."""
         self.service.await_audit_lines()
         lines = (self.directory / "audit.jsonl").read_text(encoding="utf-8").splitlines()
         return [json.loads(line)["userIdentity"].get("principalId") for line in lines]
@@ -189,7 +189,7 @@ def test_a_resumed_session_ends_to_count_with_its_certificate(version: ssl.TLSVe
 def call_in_session(
     address: str, context: ssl.SSLContext, session: ssl.SSLSession | None
 ) -> tuple[bytes | None, bool | None, ssl.SSLSession | None]:
-    """The status of a call on a new connection, whether it has resumed the session, and the session to resume next."""
+    """Returns the status of a call on a new connection, whether it has resumed the session, and the next session."""
     host, _, port = address.rpartition(":")
     path, message = f"/{SERVICE_NAME}/{LOOKUP}", VALID[LOOKUP].SerializeToString()
     with (

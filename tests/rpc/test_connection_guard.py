@@ -1,4 +1,4 @@
-"""Room for newcomers, and hosts that are barred: what happens to real sockets."""
+"""Room for new connections, and barred hosts, with real sockets."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ ADDRESSLESS = "a_peer_without_an_address_bars_no_host"
 
 
 def run(module: str, arguments: list[str], directory: Path) -> None:
-    """Runs a case in a process of its own."""
+    """Runs a case in a separate process."""
     with (directory / "stderr").open("w+", encoding="utf-8") as stderr:
         ended = fork(module, arguments, os.environ, Path.cwd(), stderr.fileno()).wait(PATIENCE)
         stderr.seek(0)

@@ -1,4 +1,4 @@
-"""The caller's deadline: the engine is given it, and is not reached once it is spent."""
+"""The caller's deadline: the engine receives it, and is not called after it."""
 
 import math
 
@@ -15,7 +15,7 @@ GET = "GetOpenIdTokenForDeveloperIdentity"
 
 
 class LeapingClock(FakeClock):
-    """Each reading is an hour after the one before."""
+    """Each reading is an hour after the previous one."""
 
     def monotonic(self) -> float:
         self.advance(3600)
@@ -57,7 +57,7 @@ def test_a_call_whose_deadline_passes_in_the_queue_never_reaches_the_engine() ->
         first = service.begin(GET)
         assert hold.entered.wait(PATIENCE)
         second = service.begin("LookupDeveloperIdentity", timeout=0.5)
-        # The connection keeps the order of calls: when the watch is answered, what was sent before it has arrived.
+        # The connection keeps the order of calls: when the watch has a response, earlier calls have arrived.
         next(watch_health(service.channel))
         assert failure(second.result).code is grpc.StatusCode.DEADLINE_EXCEEDED
         next(watch_health(service.channel))

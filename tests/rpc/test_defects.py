@@ -1,4 +1,4 @@
-"""A defect of the service: the caller gets an id, the log gets the story, and neither gets a secret."""
+"""A defect of the service: the caller gets an id, the log gets the details, and neither contains a secret."""
 
 import logging
 import uuid
@@ -14,16 +14,16 @@ CANARY = "canary-7f3a9c"
 
 TEXT = "Internal error. The request id leads to the service's log."
 
-#: The attributes that every log record has.
+#: The attributes of every log record.
 COMMON_ATTRIBUTES = vars(logging.makeLogRecord({})).keys()
 
 
 class UnforeseenError(Exception):
-    """Quotes what the caller sent, as exceptions of libraries do."""
+    """An error that contains the caller's input, like exceptions of libraries."""
 
 
 def request_id(service: GrpcService, *given: str, method: str = "GetOpenIdTokenForDeveloperIdentity") -> str:
-    """Meets a defect with these `x-request-id`s, and returns the id of the answer, which is checked."""
+    """Triggers a defect with these `x-request-id`s, checks the response, and returns its id."""
     metadata = [("x-request-id", each) for each in given]
     seen = failure(lambda: service.call(method, metadata=metadata), RequestInfo)
     assert (seen.code, seen.text) == (grpc.StatusCode.INTERNAL, TEXT)

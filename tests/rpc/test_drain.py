@@ -1,4 +1,4 @@
-"""The end of a server: announced before it comes, and not before the calls in flight are done."""
+"""The shutdown of a server: announced in advance, and not before the calls in flight have ended."""
 
 import threading
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def thread() -> Iterator[ThreadPoolExecutor]:
 
 
 def turned_away(channel: grpc.Channel) -> threading.Event:
-    """What is set once the server has asked the channel's connection to end."""
+    """Returns an event that is set when the server has sent a GOAWAY on the channel's connection."""
     gone = threading.Event()
     ready = threading.Event()
 

@@ -1,4 +1,4 @@
-"""What becomes of each failure on the wire: the error table of the contract."""
+"""Each failure on the wire: the error table of the contract."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ TEXT = "What the caller reads: ü, €."
 
 @dataclass(frozen=True)
 class Expected:
-    """What the caller of a call that raised `error` has to see."""
+    """Returns what the caller must see of a call that raised `error`."""
 
     error: TokendError
     code: grpc.StatusCode
@@ -137,7 +137,7 @@ EXTRA_KINDS = (ResourceInfo, QuotaFailure, RetryInfo)
 
 
 def concrete(base: type[TokendError]) -> Iterator[type[TokendError]]:
-    """The classes below `base` that have none below themselves."""
+    """Returns the subclasses of `base` without subclasses."""
     for each in base.__subclasses__():
         yield from concrete(each) if each.__subclasses__() else (each,)
 

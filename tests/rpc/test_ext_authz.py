@@ -1,4 +1,4 @@
-"""Envoy's external authorization, asked as Envoy asks: what each request gets, and what is recorded of it."""
+"""External authorization with Envoy's requests: the response to each, and its audit entry."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -70,11 +70,11 @@ UNAVAILABLE = Answer(503, code=14, headers={"retry-after": "1"})
 
 
 class Sidecar:
-    """What asks, with its key.
+    """A client like Envoy, with its key.
 
     Attributes:
-        service: The service that is asked.
-        audit: What it has recorded.
+        service: The service.
+        audit: Its audit entries.
     """
 
     def __init__(self, service: GrpcService, path: Path) -> None:
@@ -95,7 +95,7 @@ class Sidecar:
 
     @property
     def asked(self) -> list[TokenRequest]:
-        """What reached the engine."""
+        """Returns the requests that reached the engine."""
         return [each for each in self.service.engine.requests if isinstance(each, TokenRequest)]
 
     def counted(self, name: str, **labels: str) -> float:
@@ -246,7 +246,7 @@ def test_the_deadline_of_envoy_is_kept(tmp_path: Path) -> None:
         envoy.service.engine.act = lambda: clock.advance(PATIENCE)
         envoy.ask(check_request(claims=ALICE))
         (asked,) = envoy.service.engine.asked
-        assert 0 < asked.remaining <= PATIENCE * 1.01  # gRPC rounds timeouts up, by a hundredth at most
+        assert 0 < asked.remaining <= PATIENCE * 1.01  # gRPC rounds timeouts up, by at most a hundredth
 
 
 def test_a_request_that_asks_the_same_gets_the_same_token_and_a_line_of_its_own(envoy: Sidecar) -> None:

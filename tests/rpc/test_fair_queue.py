@@ -1,4 +1,4 @@
-"""The lines of the connections: turns, shares, and pauses."""
+"""The queues of connections: turns, shares, and pauses."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +31,7 @@ def queue(clock: FakeClock) -> Iterator[FairQueue[str]]:
 
 
 def offer(queue: FairQueue[str], *tasks: str) -> list[bool]:
-    """Offers tasks, each in the line that its first letter names."""
+    """Offers tasks, each in the queue of its first letter."""
     return [queue.offer(task, task[0]) for task in tasks]
 
 
@@ -51,7 +51,7 @@ def test_one_line_keeps_its_order(queue: FairQueue[str]) -> None:
 
 def test_a_full_queue_takes_no_more_of_those_with_their_share(queue: FairQueue[str]) -> None:
     assert offer(queue, "a1", "a2", "a3", "a4", "a5", "a6", "a7") == [True] * 6 + [False]
-    # A newcomer has less than its share, three of six, until it has them.
+    # A new queue has less than its share, three of six, until it has three.
     assert offer(queue, "b1", "b2", "b3", "b4", "a7") == [True, True, True, False, False]
 
 
@@ -118,7 +118,7 @@ def test_what_is_withdrawn_during_a_pause_costs_others_no_turn(queue: FairQueue[
     taker = threading.Thread(target=lambda: taken.append(queue.take()))
     taker.start()
     while queue._tickets.qsize():  # noqa: SLF001 - nothing else tells it
-        pass  # the taker has found that all is held back
+        pass  # the consumer has found that all tasks are held back
     with queue._lock:  # noqa: SLF001 - as above
         pass
     queue.withdraw("a2", "a")
@@ -177,7 +177,7 @@ def test_a_closed_queue_holds_nothing_back(clock: FakeClock) -> None:
 
 @pytest.mark.usefixtures("no_spare_threads")
 def test_the_calls_of_two_connections_take_turns() -> None:
-    # This is also how a release of gRPC is noticed whose calls WorkerPool does not recognise any more.
+    # This also detects a release of gRPC whose calls WorkerPool no longer recognizes.
     with (
         grpc_service(threads=1) as service,
         insecure_channel(service.address) as other,

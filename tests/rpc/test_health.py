@@ -1,4 +1,4 @@
-"""grpc.health.v1: what load balancers see, and that asking costs no call its thread."""
+"""grpc.health.v1 for load balancers. Checks do not take the threads of calls."""
 
 import threading
 from collections.abc import Iterator
@@ -99,7 +99,7 @@ def test_open_reflection_streams_take_no_thread_from_calls() -> None:
 
 @contextmanager
 def open_reflection(channel: grpc.Channel) -> Iterator[None]:
-    """A reflection stream that a client has asked once and then leaves open."""
+    """A reflection stream with one request, which the client leaves open."""
     asked = threading.Event()
     closed = threading.Event()
 

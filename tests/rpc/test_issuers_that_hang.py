@@ -1,4 +1,4 @@
-"""Callers whose issuer takes connections and never answers leave threads to the others."""
+"""Callers whose issuer accepts connections and never responds leave threads to other callers."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -28,11 +28,11 @@ class Site:
     provider: OidcProvider
 
     def known(self) -> None:
-        """A call of a caller that is known without any issuer."""
+        """Makes a call of a caller that is identified without an issuer."""
         self.service.call(METHOD, metadata=[("authorization", f"Bearer {KEY.reveal()}")])
 
     def unknown(self, kid: str, timeout: float | None = 10.0 * PATIENCE) -> "grpc.Future[Message]":
-        """Begins a call whose token names a key of the issuer."""
+        """Starts a call with a token signed by a key of the issuer."""
         token = sign({"alg": "RS256", "kid": kid}, {"iss": self.provider.issuer, "sub": "checkout"}, rsa_key("1"))
         begin: Callable[..., Any] = self.service.stub.LookupDeveloperIdentity.future
         call: grpc.Future[Message] = begin(
@@ -79,7 +79,7 @@ def test_no_thread_waits_longer_than_its_caller(site: Site) -> None:
     assert site.provider.hanging.wait(PATIENCE)
     assert failure(waits.result).code is grpc.StatusCode.DEADLINE_EXCEEDED
     site.service.until_over(1)
-    # Its place is free again: the next one waits, rather than be refused.
+    # Its place is free again: the next call waits instead of being rejected.
     second = site.unknown("1")
     site.known()
     site.provider.released.set()

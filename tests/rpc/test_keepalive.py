@@ -1,4 +1,4 @@
-"""Pings of clients that keep their connections alive (RFC 9113, section 6.7)."""
+"""Keepalive pings of clients (RFC 9113, section 6.7)."""
 
 import socket
 import threading
@@ -12,7 +12,7 @@ from tests.attacks import http2
 from tests.support.grpc_service import PATIENCE, GrpcService, grpc_service
 from tests.support.health import SERVING, check_health, wait_for, watch_health
 
-#: Pings above what gRPC forgives, two of them.
+#: Two pings more than gRPC tolerates.
 PINGS = 5
 
 #: Seconds, a little more than the interval: the server measures it again.
@@ -28,7 +28,7 @@ def connection(service: GrpcService, stream: bytes = b"") -> Iterator[socket.soc
 
 
 def frames(connection: socket.socket) -> Iterator[tuple[int, bytes]]:
-    """The server's frames, until it closes the connection."""
+    """Yields the server's frames, until it closes the connection."""
     reader = http2.FrameReader()
     while octets := connection.recv(65_536):
         for kind, flags, _, payload in reader.feed(octets):
@@ -40,7 +40,7 @@ def ping(number: int) -> bytes:
     return http2.frame(http2.PING, 0, 0, number.to_bytes(8))
 
 
-#: A call that stays open: a watch of health, whose first answer comes and nothing after it.
+#: A call that stays open: a health watch with only its first response.
 WATCH = b"".join(http2.header_frames(1, http2.request_block("/grpc.health.v1.Health/Watch"))) + http2.data_frames(
     1, http2.message(b"")
 )
@@ -61,7 +61,7 @@ def test_pings_at_the_interval_are_answered(stream: bytes) -> None:
 def test_pings_below_the_interval_end_the_connection(stream: bytes) -> None:
     with grpc_service(min_ping_interval_seconds=3600) as service, connection(service, stream) as client:
         if stream:
-            # What the server sends forgives earlier pings: they begin when the watch has been answered.
+            # Data from the server resets the count of pings: they start after the response to the watch.
             answers = frames(client)
             next(kind for kind, _ in answers if kind == http2.DATA)
         client.sendall(b"".join(map(ping, range(PINGS))))
@@ -69,12 +69,12 @@ def test_pings_below_the_interval_end_the_connection(stream: bytes) -> None:
 
 
 class Tap:
-    """Stands between one client and the server, and counts what they say about the connection.
+    """A proxy between one client and the server, which counts their connection-level frames.
 
     Attributes:
-        address: Where the client connects to.
-        pings: Released for each ping of the client's.
-        connections: How many it has made.
+        address: The address for the client.
+        pings: Released for each ping of the client.
+        connections: The number of connections.
         farewells: The server's GOAWAYs.
     """
 

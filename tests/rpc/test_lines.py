@@ -1,4 +1,4 @@
-"""Which line the calls of a connection wait in, and how connections take turns there."""
+"""The queue of a connection's calls, and the turns of connections."""
 
 import pytest
 from tests.fakes.clock import FakeClock

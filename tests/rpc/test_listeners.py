@@ -127,7 +127,7 @@ def test_tls_is_for_tcp_addresses_alone(certificate: Certificate, tmp_path: Path
 
 
 def padded(size: int) -> pb.LookupDeveloperIdentityRequest:
-    """A request of exactly that many bytes."""
+    """Returns a request of exactly this many bytes."""
     request = pb.LookupDeveloperIdentityRequest(next_token="t" * (size - 3))
     assert request.ByteSize() == size
     return request
@@ -143,7 +143,7 @@ def test_a_message_past_the_limit_is_refused() -> None:
 
 
 def wide_map(entries: int, longest_value: int) -> dict[str, str]:
-    """As many bytes as a map of the contract can have: every character takes four."""
+    """Returns the largest map of the contract: every character takes four bytes."""
     return {WIDE * 127 + chr(0x1F600 + number): WIDE * longest_value for number in range(entries)}
 
 

@@ -1,4 +1,4 @@
-"""Calls whose messages stay away: they keep no other call waiting, and end."""
+"""Calls without messages: they do not block other calls, and they end."""
 
 import logging
 import threading
@@ -22,13 +22,13 @@ from tokend_server.rpc.server import SERVICE_NAME
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-#: Seconds of a clock that stands still until a test moves it; in real ones, the wait never looks by itself.
+#: Seconds of a stopped clock that the test moves; in real seconds, the wait never checks by itself.
 INTERVAL = 1000.0
 TIMEOUT = 5000.0
 
 
 class FakeContext:
-    """What the wait needs of a call."""
+    """The parts of a call that the wait uses."""
 
     def __init__(self, connection: str = "ipv4:127.0.0.1:1") -> None:
         self.connection = connection
@@ -49,14 +49,14 @@ class FakeContext:
         return self.connection
 
     def end(self) -> None:
-        """Ends the call as gRPC does."""
+        """Ends the call like gRPC."""
         self.ended.set()
         for callback in self._callbacks:
             callback()
 
 
 class Silent:
-    """The messages of a call: one that comes when a test sends it, or never."""
+    """The messages of a call: one that arrives when a test sends it, or never."""
 
     def __init__(self) -> None:
         self.asked = threading.Event()
@@ -72,7 +72,7 @@ class Silent:
 
 
 class Waiting:
-    """A wait that looks when a test has it look."""
+    """A wait that checks when the test calls it."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -89,7 +89,7 @@ class Waiting:
         return cast("bytes", received(messages, context))
 
     def look_after(self, seconds: float) -> list[int]:
-        """Looks, and returns what has been told of waiting threads since the last time."""
+        """Checks, and returns the reports about waiting threads since the last time."""
         self.clock.advance(seconds)
         self.wait.look()
         told = self.replaced[:]
@@ -124,7 +124,7 @@ def test_a_call_that_waits_for_an_interval_has_its_thread_replaced_while_it_does
         assert waiting.look_after(INTERVAL - 1) == []
         with waiting.calls(1):
             assert waiting.look_after(1) == [2]
-            assert waiting.look_after(1) == []  # nothing new to tell
+            assert waiting.look_after(1) == []  # nothing new to report
             assert waiting.look_after(INTERVAL) == [3]
         assert waiting.look_after(0) == [2]
     assert waiting.look_after(0) == [0]
@@ -166,7 +166,7 @@ def test_a_call_without_a_message_is_refused(waiting: Waiting) -> None:
 
 
 class Ending:
-    """The messages of a call that is cancelled: there are none, and then gRPC says why."""
+    """The messages of a cancelled call: there are none, and then gRPC reports why."""
 
     def __init__(self, context: FakeContext) -> None:
         self._context = context

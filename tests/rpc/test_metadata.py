@@ -1,4 +1,4 @@
-"""The limit of a call's metadata, which holds for clients that never acknowledge the server's SETTINGS too."""
+"""The limit of a call's metadata, which also applies to clients that never acknowledge the server's SETTINGS."""
 
 import grpc
 import pytest
@@ -11,7 +11,7 @@ from tokend_server.rpc.server import SERVICE_NAME
 
 LIMIT = 1024
 
-#: What a field with the name `x-pad` counts besides its value (RFC 9113, section 6.5.2).
+#: The size of a field with the name `x-pad` without its value (RFC 9113, section 6.5.2).
 OVERHEAD = len("x-pad") + 32
 
 
@@ -50,7 +50,7 @@ def test_more_metadata_is_refused_before_any_work(method: str, metadata: list[tu
 
 
 def test_a_megabyte_of_metadata_is_refused_before_any_work() -> None:
-    # gRPC itself refuses some such calls, at random, with the same code.
+    # gRPC itself randomly rejects some such calls, with the same code.
     with grpc_service(max_metadata_bytes=LIMIT) as service:
         ending = unacknowledged(service, METHODS[0], ("x-pad", "v" * 1_000_000))
         assert ending.fields[b"grpc-status"] == b"8"
@@ -59,7 +59,7 @@ def test_a_megabyte_of_metadata_is_refused_before_any_work() -> None:
 
 @pytest.mark.parametrize("length", [8192, 12_000, 16_384, 100_000])
 def test_an_ordinary_client_is_refused_alike(length: int, service: GrpcService) -> None:
-    # gRPC's own limit may answer first, on either side.
+    # gRPC's own limit may apply first, on either side.
     seen = failure(lambda: service.call(METHODS[0], metadata=[("x-pad", "v" * length)]))
     assert seen.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert service.engine.asked == []

@@ -1,4 +1,4 @@
-"""The metrics of calls: those of go-grpc-middleware, there from the start, and no more of them than methods."""
+"""The metrics of calls: those of go-grpc-middleware, initialized at start, and only for existing methods."""
 
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -40,7 +40,7 @@ LABELS = (
     "Unauthenticated",
 )
 
-#: Type, service and method of all that is counted.
+#: The type, service and method of all counted calls.
 ALL_METHODS = {
     *(("unary", SERVICE, method) for method in METHODS),
     ("unary", HEALTH, "Check"),
@@ -110,7 +110,7 @@ def series(registry: CollectorRegistry, name: str) -> dict[tuple[str, ...], floa
 
 
 def counted(registry: CollectorRegistry, name: str) -> dict[tuple[str, ...], float]:
-    """What has been counted at all."""
+    """Returns all counts."""
     return {labels: value for labels, value in series(registry, name).items() if value}
 
 
@@ -128,7 +128,7 @@ def reflection_call(
 
 
 def counted_after(action: Callable[[GrpcService], object]) -> dict[tuple[str, ...], float]:
-    """What calls have ended how, once the server has seen their end."""
+    """Returns which calls have ended with which code, once the server has seen their end."""
     with grpc_service() as service:
         action(service)
         service.server.stop(0)
@@ -197,7 +197,7 @@ def test_a_method_that_does_not_exist_is_counted_as_unknown(path: str, service: 
 
 def test_an_empty_path_makes_no_series(service: GrpcService) -> None:
     before = len(list(all_samples(service.registry)))
-    raw_http2.call(service.address, "", b"", [])  # refused by gRPC itself
+    raw_http2.call(service.address, "", b"", [])  # rejected by gRPC itself
     assert len(list(all_samples(service.registry))) == before
 
 

@@ -1,4 +1,4 @@
-"""However a call ends, nothing of it is left: what is left keeps its place on the connection."""
+"""After any end of a call, nothing refers to it: a reference would keep its place on the connection."""
 
 import gc
 import threading
@@ -63,7 +63,7 @@ def defect(service: GrpcService) -> None:
 
 
 def error_that_its_own_frame_holds(service: GrpcService) -> None:
-    """As libraries have it: a variable names the error that was raised in its function."""
+    """As in libraries: a variable refers to the error that was raised in its function."""
 
     def fail() -> None:
         failure = EngineUnavailable("The store does not answer.")
@@ -260,7 +260,7 @@ ENDINGS = (
 
 @pytest.fixture
 def live_calls(monkeypatch: pytest.MonkeyPatch) -> "WeakSet[_RPCState]":
-    """The states of calls that are begun from now on, for as long as something refers to them."""
+    """The states of calls started from now on, as long as something refers to them."""
     live: WeakSet[_RPCState] = WeakSet()
     init = _RPCState.__init__
 
@@ -284,7 +284,7 @@ def without_collector() -> Iterator[None]:
 @pytest.mark.parametrize("end", ENDINGS, ids=lambda end: end.__name__)
 def test_nothing_of_a_call_is_left(end: Callable[[GrpcService], None], live_calls: "WeakSet[_RPCState]") -> None:
     with grpc_service(message_timeout_seconds=0.5) as service:
-        service.call(GET)  # the connection is there
+        service.call(GET)  # the connection exists
         with without_collector():
             live_calls.clear()
             for _ in range(3):
@@ -296,7 +296,7 @@ KEY = new_key(b"a".__mul__)
 
 _POLICY = {"row": {"callers": ["key:other"], "pools": [POOL_ID], "operations": ["LookupDeveloperIdentity"]}}
 
-#: Settings under which calls are refused before their messages are waited for.
+#: Settings with which calls are rejected before their messages are awaited.
 REFUSING: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {
         "not authenticated": {"callers": {"keys": {"a": [digest(new_key(b"b".__mul__))]}}},

@@ -1,4 +1,4 @@
-"""tokend's own call to itself: it tells what callers would meet, and is no call of anybody's."""
+"""tokend's call to itself: it shows what callers would see, and does not count as a caller's call."""
 
 import shutil
 import socket
@@ -44,7 +44,7 @@ def probing(service: GrpcService, clock: FakeClock, *, call_timeout: float = PAT
 
 
 def until(seen: Callable[[], bool]) -> None:
-    """Waits for what the prober's thread has to see."""
+    """Waits until the prober's thread sees a condition."""
     deadline = time.monotonic() + PATIENCE
     while not seen():
         assert time.monotonic() < deadline
@@ -205,7 +205,7 @@ def test_threads_that_are_stuck_are_noticed_and_slow_ones_are_alive() -> None:
 
 
 def _until_a_probe_waits(prober: Prober, clock: FakeClock) -> None:
-    """Probes that were under way may still pass."""
+    """Running probes may still succeed."""
     while True:
         clock.advance(1)
         time.sleep(0.2)
@@ -242,7 +242,7 @@ def test_whoever_fills_the_table_of_connections_takes_no_server_away(
 
 
 def _is_turned_away(address: str) -> bool:
-    """Whether the server ends a new connection at once."""
+    """Returns whether the server ends a new connection at once."""
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), PATIENCE) as newcomer:
         newcomer.settimeout(0.2)
@@ -317,7 +317,7 @@ def test_what_does_not_answer_a_handshake_is_no_tls() -> None:
 
 
 def test_of_tls_the_answer_to_the_beginning_of_a_handshake_counts() -> None:
-    """The listener says nothing by itself, and ends no connection: gRPC's ends one that begins no handshake."""
+    """The listener sends nothing by itself, and ends no connection: gRPC's ends connections without a handshake."""
     with socket.create_server((LOOPBACK, 0)) as listener, ThreadPoolExecutor(1) as thread:
 
         def answered() -> bytes:

@@ -1,4 +1,4 @@
-"""Readiness: what backends say, summed up, at a cost that does not grow with the pools."""
+"""Readiness: the summary of backends, at a cost that does not grow with the pools."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -21,7 +21,7 @@ DOWN = EngineUnavailable("It does not answer.")
 
 
 class Scripted:
-    """A backend that says what it is given."""
+    """A backend with a status set by the test."""
 
     def __init__(self, *problems: str, error: Exception | None = None) -> None:
         self._problems = problems
@@ -99,7 +99,7 @@ def test_pools_beyond_the_labelled_ones_share_a_label() -> None:
 
 
 class TestTroubleWatch:
-    """Rejections by pool, summed up for a region."""
+    """Rejections by pool, aggregated for a region."""
 
     def test_few_pools_are_named_and_the_others_counted(self) -> None:
         watch = TroubleWatch(FakeClock(), 100, lambda _pool, _change: None)

@@ -1,4 +1,4 @@
-"""gRPC reflection: all that a client needs to make a call without the contract at hand."""
+"""gRPC reflection: all that a client needs to make a call without the contract's files."""
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor

@@ -1,4 +1,4 @@
-"""Streams: how many there are, and that one that stands still keeps no other waiting."""
+"""Streams: their limit, and that an idle one does not block others."""
 
 import threading
 from collections.abc import Iterator
@@ -116,7 +116,7 @@ def test_open_reflection_streams_are_bounded_and_others_still_served() -> None:
 
 @pytest.mark.parametrize("most_refusals", [0, 1000])
 def test_more_reflection_streams_than_may_wait_are_refused(monkeypatch: pytest.MonkeyPatch, most_refusals: int) -> None:
-    """They count as no calls of the contract, which the objective is about."""
+    """They do not count as calls of the contract, which the SLO covers."""
     monkeypatch.setattr(worker_pool, "_MOST_REFUSALS", most_refusals)
     monkeypatch.setattr(threads, "_MOST_STREAMS", 4)
     monkeypatch.setattr(threads, "_STREAM_THREADS", 1)
@@ -149,7 +149,7 @@ def test_silent_streams_of_reflection_end() -> None:
 @pytest.mark.usefixtures("no_spare_threads")
 @pytest.mark.parametrize("method", METHODS)
 def test_calls_that_end_while_they_wait_give_their_places_up_at_once(method: str) -> None:
-    """All threads are busy all the while; a call that has ended would keep its stream and its place in the queue."""
+    """All threads are busy meanwhile; an ended call must not keep its stream and its place in the queue."""
     sections = {"limits": {"concurrent_calls": 6}}
     with (
         grpc_service(None, sections, threads=1, max_concurrent_streams=8) as service,
@@ -226,7 +226,7 @@ def test_a_client_that_ends_a_call_at_its_deadline_is_somewhat_before_the_server
 
 
 def ended(service: GrpcService) -> dict[str, float]:
-    """How many watches have ended, by their codes."""
+    """Returns how many watches have ended, by their codes."""
     labels = {"grpc_type": "server_stream", "grpc_service": "grpc.health.v1.Health", "grpc_method": "Watch"}
     name = "grpc_server_handled_total"
     counted = {code: service.registry.get_sample_value(name, {**labels, "grpc_code": code}) for code in CODES}

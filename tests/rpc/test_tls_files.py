@@ -1,4 +1,4 @@
-"""Certificates, keys and authorities are replaced under a running server, and what cannot be used changes nothing."""
+"""Certificates, keys and authorities are replaced while a server runs, and invalid files change nothing."""
 
 import datetime as dt
 import logging
@@ -28,7 +28,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass
 class Told:
-    """What is reported of the files, in order."""
+    """The reports about the files, in order."""
 
     expires_at: list[float] = field(default_factory=list)
     stale: list[float] = field(default_factory=list)
@@ -39,13 +39,13 @@ class Told:
 
 
 class Rotated:
-    """The files of a listener, and who wrote them last.
+    """The files of a listener, and their current contents.
 
     Attributes:
         files: The files.
-        authority: Whom clients trust.
-        served: What the listener identifies itself with.
-        settings: The settings of [grpc] that name them.
+        authority: The authority that clients trust.
+        served: The listener's certificate.
+        settings: The settings of [grpc] with the files.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -98,7 +98,7 @@ def gauge(registry: CollectorRegistry, name: str) -> dict[str, float]:
 
 
 def served_number(address: str, rotated: Rotated, client: Identification, directory: Path) -> int:
-    """The serial number of the certificate that a new connection is shown."""
+    """Returns the serial number of the certificate on a new connection."""
     (directory / "client.pem").write_bytes(client.certificate + client.private_key)
     context = ssl.create_default_context(cadata=rotated.authority.certificate.decode())
     context.load_cert_chain(directory / "client.pem")
@@ -115,7 +115,7 @@ def served_number(address: str, rotated: Rotated, client: Identification, direct
 
 @dataclass
 class Channels:
-    """Makes channels, each with a connection of its own."""
+    """Creates channels, each with a separate connection."""
 
     service: GrpcService
     authority: Authority
@@ -171,7 +171,7 @@ def test_garbage_leaves_the_last_good_set_and_is_reported(
     channels: Channels, rotated: Rotated, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     address, client, good = channels.service.address, rotated.client(), rotated.served
-    listen = f"{LOOPBACK}:0"  # as it is configured
+    listen = f"{LOOPBACK}:0"  # as configured
     assert stale(channels.service.registry) == {listen: 0}
     for content in (b"", b"garbage", good.certificate[:400]):
         replace_file(rotated.files.certificate, content)
@@ -218,7 +218,7 @@ def test_clients_of_an_authority_that_was_replaced_are_refused_on_new_connection
     assert failure(lambda: lookup(connected)).code is grpc.StatusCode.UNAUTHENTICATED
 
 
-#: How files may be written that tokend reads and gRPC by itself would not, or not all of them.
+#: Formats of files that tokend accepts and gRPC itself would not, or not completely.
 ODDLY: dict[str, Callable[[bytes], bytes]] = {
     "a byte-order mark": lambda pem: b"\xef\xbb\xbf" + pem,
     "indented": lambda pem: b"  " + pem.replace(b"\n", b"\n  "),
@@ -288,7 +288,7 @@ def test_the_gauge_tells_when_the_certificate_that_serves_expires(channels: Chan
     assert told == {f"{LOOPBACK}:0": rotated.files.read().expires_at.timestamp()}
 
 
-#: Every kind of key that the files may hold.
+#: Every kind of key that the files may contain.
 KINDS = {
     "RSA 2048": lambda: rsa.generate_private_key(65537, 2048),
     "RSA 3072": lambda: rsa.generate_private_key(65537, 3072),
@@ -339,7 +339,7 @@ def test_odd_certificates_are_served(
 
 
 def test_news_ask_nothing_of_grpc(rotated: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of gRPC's threads may wait for them."""
+    """All of gRPC's threads may be waiting for the fetcher, so it must not call gRPC."""
     fetchers: list[Callable[[], grpc.ServerCertificateConfiguration | None]] = []
     monkeypatch.setattr(grpc, "dynamic_ssl_server_credentials", lambda _initial, fetcher, **_: fetchers.append(fetcher))
     FollowingCredentials(rotated.files, "here", Told().gauges).port_credentials()
@@ -350,7 +350,7 @@ def test_news_ask_nothing_of_grpc(rotated: Rotated, monkeypatch: pytest.MonkeyPa
 
 
 class TestLook:
-    """Without a server: what a look at the files does."""
+    """Without a server: the effect of a check of the files."""
 
     def test_files_that_cannot_be_used_from_the_start_are_refused(self, rotated: Rotated) -> None:
         rotated.files.private_key.unlink()
@@ -406,7 +406,7 @@ class TestLook:
         assert second() is not None
         assert second() is None
         rotated.rotate()
-        following.look()  # whoever has looked before, the next handshake gets it
+        following.look()  # the next handshake uses it, whoever has checked the files
         assert first() is not None
         replace_file(rotated.files.certificate, b"garbage")
         assert first() is None

@@ -1,4 +1,4 @@
-"""Every limit of every field, over the wire: kept at the bound, broken one past it, and all named at once."""
+"""Every limit of every field, over the wire: valid at the bound, invalid beyond it, all violations at once."""
 
 from collections.abc import Iterator
 

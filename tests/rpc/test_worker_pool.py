@@ -12,7 +12,7 @@ from tests.support.threads import no_threads_left
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.rpc.worker_pool import WorkerPool
 
-#: How many calls a line may give up at once without keeping their places.
+#: How many calls a queue may abandon at once without keeping their places.
 BURST = 1000
 
 
@@ -24,7 +24,7 @@ def made(
     clock: Clock | None = None,
     on_skipped: Callable[[str, grpc.StatusCode], None] | None = None,
 ) -> WorkerPool:
-    """A pool; by default it takes whatever comes."""
+    """Returns a pool; by default it accepts all calls."""
     return WorkerPool(
         workers, most, clock or SystemClock(), spare=spare, refuse=no_call, on_skipped=on_skipped or no_call
     )
@@ -90,7 +90,7 @@ def test_shutdown_ends_the_threads() -> None:
 
 
 def busy(pool: WorkerPool, count: int) -> threading.Event:
-    """Has that many workers wait for an event, which is returned when they do."""
+    """Makes this many workers wait for an event, and returns the event when they do."""
     release, together = threading.Event(), threading.Barrier(count + 1)
 
     def work() -> None:
@@ -104,7 +104,7 @@ def busy(pool: WorkerPool, count: int) -> threading.Event:
 
 
 class Abandoned:
-    """Submits calls as gRPC does, each of which has ended before it is worked on."""
+    """Submits calls like gRPC, each of which has ended before it runs."""
 
     def __init__(self, pool: WorkerPool, *, keeps_places: bool = True) -> None:
         self._pool = pool

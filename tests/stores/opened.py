@@ -1,4 +1,4 @@
-"""What tests do with a store that is open."""
+"""Operations of tests on an open store."""
 
 import time
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from tokend_server.engines.local.store import Change, Store
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Identity
 
-#: Opens the store of a URL, with further settings.
+#: Opens the store of a URL, with additional settings.
 Opened: TypeAlias = Callable[..., Store]
 
-#: Seconds within which a store that answers again serves again.
+#: Seconds after which a store that responds again must be usable.
 BACK_WITHIN = 5.0
 
 _CLOCK = SystemClock()
@@ -34,7 +34,7 @@ def owner(store: Store, user: str, deadline: Deadline | None = None) -> str | No
 
 
 def until_back(call: Callable[[], object]) -> None:
-    """Calls again and again until it is answered, as callers do."""
+    """Retries a call until it succeeds, like callers."""
     until = time.monotonic() + BACK_WITHIN
     while time.monotonic() < until:
         with suppress(EngineUnavailable):

@@ -1,4 +1,4 @@
-"""A replica takes the place of its primary: what was acknowledged is there, and servers find their way to it."""
+"""A replica replaces its primary: acknowledged changes are there, and servers reconnect to it."""
 
 import threading
 from collections.abc import Iterator

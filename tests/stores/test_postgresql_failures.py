@@ -1,4 +1,4 @@
-"""What befalls a PostgreSQL and the way to it: callers learn in time, nothing acknowledged is lost, all comes back."""
+"""Failures of PostgreSQL and its network: calls fail in time, no acknowledged change is lost, and all recovers."""
 
 import signal
 import traceback
@@ -25,7 +25,7 @@ from tokend_server.engines.local.stores.postgresql.opening import BoundedConnect
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import IdentityOutcome, IssuedToken, MergeRequest, Secret, TokenRequest
 
-#: Seconds that a caller waits.
+#: The timeout of a caller, in seconds.
 PATIENCE = 2.5
 
 
@@ -43,12 +43,12 @@ def proxy(postgresql: PostgresqlServer) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def distant(postgresql: PostgresqlServer, proxy: FaultProxy, opened: Opened) -> Store:
-    """A store behind the proxy."""
+    """The store behind the proxy."""
     return opened(postgresql.new_schema().replace(f":{postgresql.port}/", f":{proxy.port}/"))
 
 
 def all_unavailable_in_time(store: Store) -> None:
-    """Makes a call of each kind, which learns that the store does not answer before its deadline."""
+    """Makes a call of each kind, which fails before its deadline because the store does not respond."""
     calls: list[Callable[[Deadline], object]] = [
         lambda deadline: owner(store, "x", deadline),
         lambda deadline: store.read(POOL, [login("x")], deadline=deadline),
@@ -94,7 +94,7 @@ def test_a_server_that_hangs_and_goes_on(server: PostgresqlServer, opened: Opene
     server.signal(signal.SIGSTOP)
     try:
         all_unavailable_in_time(store)
-        all_unavailable_in_time(store)  # no connection is left, and none can be had
+        all_unavailable_in_time(store)  # no connection is left, and no new one is possible
     finally:
         server.signal(signal.SIGCONT)
     until_back(lambda: owner(store, "x", deadline_in(PATIENCE)))

@@ -1,4 +1,4 @@
-"""Which servers are taken, and with which password; what is shown of it."""
+"""Which servers and passwords are accepted, and which parts are shown."""
 
 import logging
 import os
@@ -26,7 +26,7 @@ ENCODED = "pass%20w%C3%B6rd"
 
 @pytest.fixture
 def guarded(postgresql: PostgresqlServer) -> Iterator[str]:
-    """The URL of a server that asks for a password, with a place for the user's part of it."""
+    """Returns the URL of a server that requires a password, with a placeholder for the user's part."""
     postgresql.execute(f"CREATE ROLE {WITH_PASSWORD} LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
     yield postgresql.new_schema().replace("tokend@", "{}@")
     postgresql.execute(f"DROP OWNED BY {WITH_PASSWORD} CASCADE")

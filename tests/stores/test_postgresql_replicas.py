@@ -1,4 +1,4 @@
-"""Four servers on one PostgreSQL: they agree on each user, and live through an outage of the store."""
+"""Four servers on one PostgreSQL: they agree on each user, and survive an outage of the store."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresqlS
 
 @pytest.fixture(scope="module")
 def replicas(postgresql: PostgresqlServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ServerProcess]]:
-    """Servers that have started together on an empty store."""
+    """Servers that have started concurrently on an empty store."""
     config = write_config(tmp_path_factory.mktemp("replicas"))
     store = {"TOKEND_STORE_URL": postgresql.new_schema()}
     with ExitStack() as running, ThreadPoolExecutor(REPLICAS) as threads:

@@ -1,4 +1,4 @@
-"""What many servers do at once to one PostgreSQL, at each level of isolation that its operators may have chosen."""
+"""Concurrent transactions of many servers on one PostgreSQL, at each isolation level that its operators may choose."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ def test_that_another_server_was_first_is_nothing_to_warn_of(
 ) -> None:
     create(stores[0], identity("000", *"abcdefgh"))
     with logs.shown():
-        for number in range(1, 33):  # what psycopg says depends on how fast the server answers
+        for number in range(1, 33):  # psycopg's error depends on how fast the server responds
             with pytest.raises(StaleReading):
                 create(stores[1], identity(f"{number:03}", *"abcdefgh"))
     assert caplog.records == []

@@ -1,4 +1,4 @@
-"""server/running-more-than-one.md followed to the letter, but for the place of the database: PostgreSQL."""
+"""The commands of server/running-more-than-one.md with PostgreSQL, literally except for the database's URL."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A service in this process, with an issuer below a path and a pool for each signing algorithm."""
+"""A service in this process, with an issuer URL with a path and a pool for each signing algorithm."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ PROVIDER = "login.example.test"
 #: The pool of each algorithm.
 POOLS = {"ES256": "us-east-1:0e", "RS256": "us-east-1:0a", "RS512": "us-east-1:0b"}
 
-#: Names an endpoint, a pool and a user; gets the answer for them.
+#: Requests a token of a user in a pool from an endpoint; returns the response.
 GetToken = Callable[..., GetOpenIdTokenForDeveloperIdentityResponse]
 
 

@@ -12,7 +12,7 @@ GET_PAGE = b"GET /page HTTP/1.1\r\nhost: test\r\n\r\n"
 
 @contextmanager
 def connected(address: str, receive_buffer: int | None = None) -> Iterator[socket.socket]:
-    """A connection; a small `receive_buffer` makes the server feel soon that nothing is read."""
+    """A connection; with a small `receive_buffer`, the server notices soon that nothing is read."""
     host, _, port = address.partition(":")
     with socket.socket() as client:
         client.settimeout(PATIENCE)
@@ -23,7 +23,7 @@ def connected(address: str, receive_buffer: int | None = None) -> Iterator[socke
 
 
 def read_to_end(client: socket.socket) -> bytes:
-    """All that comes until the server ends the connection."""
+    """Returns all data until the server ends the connection."""
     received = b""
     while data := client.recv(65_536):
         received += data
@@ -31,7 +31,7 @@ def read_to_end(client: socket.socket) -> bytes:
 
 
 def read_answer(client: socket.socket) -> bytes:
-    """One answer, which has a `content-length`."""
+    """Returns one response, which has a `content-length`."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         head += _some(client, 1)
@@ -43,17 +43,17 @@ def read_answer(client: socket.socket) -> bytes:
 
 
 def is_gone(client: socket.socket, seconds: float = PATIENCE) -> bool:
-    """Whether the server ends the connection within some seconds, without reading what it sent."""
+    """Returns whether the server ends the connection within some seconds, without reading its data."""
     return _is_signalled(client, select.POLLRDHUP, seconds)
 
 
 def is_reset(client: socket.socket, seconds: float) -> bool:
-    """Whether the server cuts the connection within some seconds, though it may have ended its own side before."""
+    """Returns whether the server closes the connection within some seconds, maybe after shutting down its side."""
     return _is_signalled(client, 0, seconds)
 
 
 def _is_signalled(client: socket.socket, events: int, seconds: float) -> bool:
-    """Whether one of the events, or the end of both sides, is signalled."""
+    """Returns whether one of the events, or the end of both sides, is signalled."""
     poll = select.poll()
     poll.register(client, events)
     return bool(poll.poll(seconds * 1000))

@@ -1,4 +1,4 @@
-"""Requests with bodies: what is read of them, and what clients can do by sending them."""
+"""Requests with bodies: how much of them is read, and misuse by clients."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -20,7 +20,7 @@ Start = Callable[..., str]
 
 
 class Echo:
-    """Answers every request with its body."""
+    """Responds to every request with its body."""
 
     methods: frozenset[str] | None = None
     max_body_bytes = MOST
@@ -43,7 +43,7 @@ def echo() -> Echo:
 
 @pytest.fixture
 def start(echo: Echo) -> Iterator[Start]:
-    """Starts listeners; HOST:PORT of each."""
+    """Starts listeners, and returns the HOST:PORT of each."""
     with ExitStack() as running:
 
         def begin(patience: float = PATIENCE, most_body_bytes: int = 10 * MOST) -> str:
@@ -184,7 +184,7 @@ def test_what_comes_around_a_body_counts(filler: bytes, start: Start, echo: Echo
 
 
 def test_space_around_a_value_is_no_part_of_it(start: Start, echo: Echo) -> None:
-    """As RFC 9110 has it, section 5.5."""
+    """By RFC 9110, section 5.5."""
     with connected(start()) as client:
         client.sendall(
             head("transfer-encoding: \t chunked \r\na: \t b\t c \r\na: \t\r\na: d ") + b"1\r\nx\r\n0\r\n\r\n"

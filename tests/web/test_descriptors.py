@@ -1,4 +1,4 @@
-"""A process without descriptors: the HTTP listeners go on, quietly, and limits that do not fit are warned of."""
+"""A process without free descriptors: HTTP listeners continue without log noise; too high limits cause a warning."""
 
 import logging
 import resource

@@ -12,7 +12,7 @@ from tests.web.in_process import POOLS, PROVIDER, GetToken
 from tokend_server.app import Service
 from tokend_server.web.discovery import COGNITO_JWKS_PATH, DISCOVERY_PATH, JWKS_PATH
 
-#: What only the holder of a key may know (RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1).
+#: The private members of a key (RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1).
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 PUBLIC_MEMBERS = {"RSA": {"n", "e"}, "EC": {"crv", "x", "y"}}
@@ -33,7 +33,7 @@ def thumbprint(key: dict[str, Any]) -> str:
 
 
 def verified(http: httpx.Client, issuer: str, token: str, audience: str, iss: str | None = None) -> dict[str, Any]:
-    """Verifies as a stranger would, with discovery as all it knows; `iss` is the expected issuer if not this one."""
+    """Verifies a token with only the discovery document; `iss` is the expected issuer if it is not this one."""
     discovered = http.get(issuer + DISCOVERY_PATH).json()
     key_set = jwt.PyJWKSet.from_dict(http.get(discovered["jwks_uri"]).json())
     key = key_set[jwt.get_unverified_header(token)["kid"]]

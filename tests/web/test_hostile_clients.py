@@ -1,4 +1,4 @@
-"""What clients can do to a read-only listener, and cannot do to each other."""
+"""Misbehaving clients of a read-only listener do not affect other clients."""
 
 import errno
 import logging
@@ -23,10 +23,10 @@ from tokend_server.web.probes import ops_pages
 from tokend_server.web.request_parser import MAX_HEAD_BYTES
 from tokend_server.web.site import Site
 
-#: What an impatient listener lets its clients take; tests wait that long for it to lose patience.
+#: The short timeouts of a listener, for tests that wait for them.
 SHORT = 0.3
 
-#: More than the kernel keeps between a server that writes and a client that does not read.
+#: More than the kernel buffers between a server that writes and a client that does not read.
 LARGE = 32 * 1024 * 1024
 
 Start = Callable[..., str]
@@ -36,8 +36,8 @@ class Pages:
     """The pages of the tests.
 
     Attributes:
-        asked: The paths asked for so far.
-        release: Lets the page answer that waits.
+        asked: The requested paths so far.
+        release: Releases the waiting page.
     """
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ def pages() -> Pages:
 
 @contextmanager
 def serving(pages: dict[str, Page], *, patience: float = PATIENCE, most_connections: int = 256) -> Iterator[str]:
-    """A listener on a port of its own; HOST:PORT of it."""
+    """Starts a listener on a separate port, and returns its HOST:PORT."""
     with closing(BoundAddress("test", "127.0.0.1:0")) as bound:
         listener = HttpListener(
             bound, Site(pages), FakeClock(), patience=patience, most_connections=most_connections
@@ -105,7 +105,7 @@ def start(pages: Pages) -> Iterator[Start]:
 
 
 def get(address: str, path: str = "/page", method: str = "GET") -> httpx.Response:
-    """An honest client's request, on a connection of its own."""
+    """Makes a well-behaved client's request, on a separate connection."""
     with httpx.Client(trust_env=False, verify=False, timeout=PATIENCE) as client:
         return client.request(method, f"http://{address}{path}")
 
@@ -167,7 +167,7 @@ def test_a_client_that_does_not_read_its_answer_is_dropped(start: Start) -> None
     with connected(start(patience=SHORT), receive_buffer=4096) as client:
         client.sendall(GET_PAGE.replace(b"/page", b"/large"))
         assert is_gone(client)
-        with pytest.raises(ConnectionError):  # reset: neither this process nor its kernel keeps the answer
+        with pytest.raises(ConnectionError):  # reset: neither this process nor its kernel buffers the response
             read_to_end(client)
 
 
@@ -399,7 +399,7 @@ def test_a_listener_that_stops_gives_the_answers_it_owes(pages: Pages) -> None:
 
 
 class Looks:
-    """Looks at engines that do not answer until they are released."""
+    """Checks engines that do not respond until they are released."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -414,7 +414,7 @@ class Looks:
 
 
 class Counting(Collector):
-    """Counts how often it is asked."""
+    """Counts its calls."""
 
     def __init__(self) -> None:
         self.count = 0

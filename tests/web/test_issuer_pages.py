@@ -10,7 +10,7 @@ ISSUER = "https://tokens.example/a"
 
 
 class Keys:
-    """The keys of the moment; counts how often their document is read."""
+    """The current keys; counts how often their document is read."""
 
     def __init__(self) -> None:
         self.now = KeySet(b'{"keys": [1]}', timedelta(seconds=300))

@@ -19,7 +19,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 _METHOD = {"grpc_type", "grpc_service", "grpc_method"}
 
-#: The counters, histograms and gauges of the design, with their labels.
+#: The specified counters, histograms and gauges, with their labels.
 METRICS: dict[str, tuple[str, set[str]]] = {
     "grpc_server_started": ("counter", _METHOD),
     "grpc_server_handled": ("counter", _METHOD | {"grpc_code"}),
@@ -51,7 +51,7 @@ def scrape(tokend: ServerProcess, http: httpx.Client) -> Scrape:
 
 @pytest.fixture
 def canary_calls(tokend: ServerProcess) -> list[grpc.StatusCode]:
-    """Calls with the canary in them, one that succeeds and others that fail; returns how each of them ended."""
+    """Makes calls that contain the canary, one that succeeds and others that fail; returns the result of each."""
     canary = {"identity_pool_id": tokend.identity_pool_id, "logins": {tokend.developer_provider_name: CANARY}}
     changes: list[dict[str, Any]] = [
         {},
@@ -116,7 +116,7 @@ def test_a_call_is_counted_where_it_belongs(tokend: ServerProcess, scrape: Scrap
         ("tokend_store_seconds", "tokend_store_seconds_count", {"operation": "commit"}),
     ]
 
-    get_token(tokend.endpoint, tokend.identity_pool_id, "metrics-alice")  # so that every series is there
+    get_token(tokend.endpoint, tokend.identity_pool_id, "metrics-alice")  # so that every series exists
     before = scrape()
     for user in ("metrics-bob", "metrics-bob", "metrics-bob"):
         get_token(tokend.endpoint, tokend.identity_pool_id, user)

@@ -25,12 +25,12 @@ from tokend_server.web.probes import ops_pages
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
-#: For how long a service that stops says so before it does; the test does not wait for its end to see it.
+#: How long a stopping service is not ready before it stops; the test does not wait for that end.
 ANNOUNCED_FOR = 2.0
 
 
 class Probed:
-    """A service of the test's own, with its probes and its store."""
+    """A service for one test, with its probes and its store."""
 
     def __init__(self, service: Service, database: Path, http: httpx.Client) -> None:
         self.service = service
@@ -41,26 +41,26 @@ class Probed:
         return self._http.get(f"http://{self.service.ops_address}{probe}")
 
     def wait_for(self, probe: str, status_code: int) -> httpx.Response:
-        """The first answer of that status."""
+        """Returns the first response with that status."""
         until = time.monotonic() + PATIENCE
         while (answer := self.get(probe)).status_code != status_code:
             assert time.monotonic() < until
         return answer
 
     def health(self) -> set[int]:
-        """What grpc.health.v1 says of the server and of the service."""
+        """Returns the status of the server and of the service in grpc.health.v1."""
         with grpc.insecure_channel(self.service.grpc_addresses[0]) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)
             names = ("", "tokend.v1.DeveloperIdentityService")
             return {stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=30).status for name in names}
 
     def ready_by_metrics(self) -> bool:
-        """What `tokend_ready` says."""
+        """Returns the value of `tokend_ready`."""
         (sample,) = samples(self.get("/metrics").text, "tokend_ready")
         return sample.value == 1
 
     def execute(self, statement: str) -> None:
-        """Changes the store behind the service's back."""
+        """Changes the store without the service."""
         with closing(sqlite3.connect(self._database, timeout=30)) as connection, connection:
             connection.execute(statement)
 

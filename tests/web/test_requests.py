@@ -1,4 +1,4 @@
-"""What a request has to have, and what scripts of web sites may read."""
+"""The requirements of requests, and what scripts of web sites may read."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -37,7 +37,7 @@ def private() -> Iterator[str]:
 
 
 def asked(address: str, *lines: str) -> bytes:
-    """The answer to a request of these lines, after which the connection ends."""
+    """Returns the response to a request with these lines, after which the connection ends."""
     with connected(address) as client:
         client.sendall("".join(f"{line}\r\n" for line in (*lines, "connection: close", "")).encode("latin-1"))
         return read_to_end(client)

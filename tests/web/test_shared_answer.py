@@ -1,4 +1,4 @@
-"""Answers that are made once for many."""
+"""Responses that are rendered once for many requests."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ REQUEST = Request("/", {})
 
 
 class Making:
-    """Makes numbered answers, each when it is released."""
+    """Renders numbered responses, each when it is released."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -29,7 +29,7 @@ class Making:
 
 
 class Sleeper:
-    """Notes for how long it should sleep, and does not."""
+    """Records for how long it should sleep, without sleeping."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []

@@ -1,4 +1,4 @@
-"""TLS on HTTP listeners: what is shown and demanded, and what those do who do not shake hands."""
+"""TLS on HTTP listeners: certificates, client certificates, and clients without a handshake."""
 
 import ssl
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ BODY = "x" * 3_000_000
 
 
 class Page:
-    """Answers every request, and takes bodies."""
+    """Responds to every request, and accepts bodies."""
 
     methods: frozenset[str] | None = None
     max_body_bytes = 100_000
@@ -35,7 +35,7 @@ class Page:
 
 
 class Seen:
-    """What the gauges were told."""
+    """The values of the gauges."""
 
     def __init__(self) -> None:
         self.expires_at: list[float] = []
@@ -65,7 +65,7 @@ def seen() -> Seen:
 
 @pytest.fixture
 def start(certificate: Certificate, seen: Seen) -> Iterator[Start]:
-    """Starts listeners; HOST:PORT of each."""
+    """Starts listeners, and returns the HOST:PORT of each."""
     with ExitStack() as running:
 
         def begin(client_ca: Path | None = None, most_connections: int = 8, patience: float = PATIENCE) -> str:

@@ -1,4 +1,4 @@
-"""Two clients of a server: while one of them has not fetched the next key, that key does not sign."""
+"""A server with two verifiers: while one of them has not fetched the next key, that key does not sign."""
 
 import socket
 import time
@@ -37,7 +37,7 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Now, for commands have a clock of their own."""
+    """Starts at the current time, since commands use the machine's clock."""
     return FakeClock(time.time())
 
 
@@ -57,7 +57,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def behind(service: Service) -> float:
-    """What the metric says."""
+    """Returns the value of the metric."""
     text = httpx.get(f"http://{service.ops_address}/metrics").text
     (sample,) = samples(text, "tokend_verifiers_behind")
     return sample.value
@@ -83,7 +83,7 @@ def test_a_key_signs_when_the_client_that_was_behind_has_fetched_it(
         return {each["UserAgent"]: (each["Address"], each["BehindOn"]) for each in shown}
 
     def let_it_act() -> None:
-        """Five minutes pass, and the server has begun and ended what it does then."""
+        """Advances the time by five minutes, and waits for the server's periodic task."""
         for _ in range(2):
             clock.advance(301)
             wait_until(lambda: store.fetch_records()[0].noted_at >= int(clock.now()))
