@@ -2,10 +2,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.clients.python.facades import FACADES, OPTIONS, Facade
+from tests.clients.python.facades import FACADES, OPTIONS, Facade, patient
 from tests.fakes.clock import FakeClock
 
-from tokend_client import CachingPolicy, Client, TokenRequest, TokenSource
+from tokend_client import Client, TokenRequest, TokenSource
 from tokend_client.testing import FakeTokendServer
 
 
@@ -43,7 +43,7 @@ def facade_type(request: pytest.FixtureRequest) -> type[Facade]:
 
 @pytest.fixture
 def facade(facade_type: type[Facade], server: FakeTokendServer, clock: FakeClock, draws: Draws) -> Iterator[Facade]:
-    with facade_type(server.endpoint, CachingPolicy(clock=clock, random=draws)) as client:
+    with facade_type(server.endpoint, patient(clock=clock, random=draws)) as client:
         yield client
 
 
@@ -56,7 +56,7 @@ def alice(server: FakeTokendServer) -> TokenRequest:
 def source(server: FakeTokendServer, clock: FakeClock, alice: TokenRequest) -> Iterator[TokenSource]:
     with (
         Client(server.endpoint, plaintext=True, options=OPTIONS) as client,
-        TokenSource(client, alice, policy=CachingPolicy(clock=clock)) as source,
+        TokenSource(client, alice, policy=patient(clock=clock)) as source,
     ):
         yield source
 

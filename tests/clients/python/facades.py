@@ -32,6 +32,11 @@ OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
 _Result = TypeVar("_Result")
 
 
+def patient(**settings: Any) -> CachingPolicy:  # noqa: ANN401 - those of a policy
+    """Returns a policy whose refreshes are not attempted a second time on a busy machine."""
+    return CachingPolicy(refresh_timeout=2 * PATIENCE, **settings)
+
+
 class Calls:
     """The attempts of a client's calls, as seen by an interceptor.
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 from tests.clients.python.asking import failure, refused
-from tests.clients.python.facades import PATIENCE, Facade
+from tests.clients.python.facades import PATIENCE, Facade, patient
 from tests.fakes.clock import FakeClock
 
-from tokend_client import CachingPolicy, Closed, ErrorReason, TokendError, TokenRequest
+from tokend_client import Closed, ErrorReason, TokendError, TokenRequest
 from tokend_client.testing import Failure, FakeTokendServer
 
 
@@ -21,7 +21,7 @@ def test_a_user_without_a_token_makes_room_first(
     facade_type: type[Facade], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
     users = [replace(alice, logins={server.developer_provider_name: str(number)}) for number in range(5)]
-    with facade_type(server.endpoint, CachingPolicy(clock=clock), max_users=3) as facade:
+    with facade_type(server.endpoint, patient(clock=clock), max_users=3) as facade:
         first, second = facade.ask(users[0]), facade.ask(users[1])
         server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
         for user in users[2:]:
@@ -40,7 +40,7 @@ def test_a_user_whose_token_is_lost_makes_room_first(
     facade_type: type[Facade], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest, lost_by: str
 ) -> None:
     old, lost, new, newer = (replace(alice, logins={server.developer_provider_name: name}) for name in "abcd")
-    with facade_type(server.endpoint, CachingPolicy(clock=clock), max_users=2) as facade:
+    with facade_type(server.endpoint, patient(clock=clock), max_users=2) as facade:
         if lost_by == "rejection":
             kept = facade.ask(old)
             facade.source(lost).invalidate(facade.ask(lost).value)
@@ -62,7 +62,7 @@ def test_the_least_recently_used_makes_room(
     facade_type: type[Facade], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
     users = [replace(alice, logins={server.developer_provider_name: name}) for name in ("a", "b", "c")]
-    with facade_type(server.endpoint, CachingPolicy(clock=clock), max_users=2) as facade:
+    with facade_type(server.endpoint, patient(clock=clock), max_users=2) as facade:
         first, second, _ = facade.ask(users[0]), facade.ask(users[1]), facade.ask(users[0])
         held = facade.source(users[1])
         facade.ask(users[0])
@@ -80,7 +80,7 @@ def test_who_makes_room_during_a_refresh_is_back_when_it_brings_a_token(
     facade_type: type[Facade], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
     first, refreshing, idle = (replace(alice, logins={server.developer_provider_name: name}) for name in "abc")
-    with facade_type(server.endpoint, CachingPolicy(clock=clock), max_users=2) as facade:
+    with facade_type(server.endpoint, patient(clock=clock), max_users=2) as facade:
         kept = facade.ask(first)
         server.pause()
         future = facade.begin(refreshing)
@@ -98,7 +98,7 @@ def test_who_made_room_stays_away_where_the_place_is_taken_or_the_cache_is_close
     facade_type: type[Facade], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
     other = replace(alice, logins={server.developer_provider_name: "other"})
-    with facade_type(server.endpoint, CachingPolicy(clock=clock), max_users=1) as facade:
+    with facade_type(server.endpoint, patient(clock=clock), max_users=1) as facade:
         before = facade.source(alice)
         facade.source(other)
         after = facade.source(alice)

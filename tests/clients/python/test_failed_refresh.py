@@ -6,10 +6,10 @@ import grpc
 import pytest
 from tests.clients.python.asking import LIFE, UNTIL_REFRESH, failure, refused, warm
 from tests.clients.python.conftest import Draws
-from tests.clients.python.facades import Facade
+from tests.clients.python.facades import Facade, patient
 from tests.fakes.clock import FakeClock
 
-from tokend_client import CachingPolicy, ErrorReason, TokenRequest
+from tokend_client import ErrorReason, TokenRequest
 from tokend_client.testing import Failure, FakeTokendServer
 
 #: The start of both clocks, in seconds, for machines whose clocks differ.
@@ -91,7 +91,7 @@ def test_a_clock_that_is_wrong_is_told_once(
 ) -> None:
     with (
         FakeTokendServer(clock=FakeClock(now=EPOCH), algorithm="ES256") as server,
-        facade_type(server.endpoint, CachingPolicy(clock=FakeClock(now=EPOCH + 3600))) as facade,
+        facade_type(server.endpoint, patient(clock=FakeClock(now=EPOCH + 3600))) as facade,
     ):
         for user in (alice, replace(alice, principal_tags={"a": "b"})):
             assert facade.ask(user)
@@ -113,7 +113,7 @@ def test_a_filter_of_a_logger_that_fails_leaves_no_caller_waiting(
     try:
         with (
             FakeTokendServer(clock=FakeClock(now=EPOCH), algorithm="ES256") as server,
-            facade_type(server.endpoint, CachingPolicy(clock=clock)) as facade,
+            facade_type(server.endpoint, patient(clock=clock)) as facade,
         ):
             server.fail(Failure(ErrorReason.INTERNAL))
             assert refused(facade, alice).reason == ErrorReason.INTERNAL

@@ -6,11 +6,11 @@ import grpc
 import httpx
 import pytest
 import requests
-from tests.clients.python.facades import AsyncFacade, Facade, SyncFacade
+from tests.clients.python.facades import AsyncFacade, Facade, SyncFacade, patient
 from tests.clients.python.orders_over_http import OrdersOverHttp, Seen, orders_over_http
 from tests.fakes.clock import FakeClock
 
-from tokend_client import CachingPolicy, ErrorReason, TokendError, TokenRequest, downstream_code
+from tokend_client import ErrorReason, TokendError, TokenRequest, downstream_code
 from tokend_client.httpx_auth import AsyncHttpxTokenAuth, HttpxTokenAuth
 from tokend_client.requests_auth import RequestsTokenAuth
 from tokend_client.testing import Failure, FakeTokendServer
@@ -73,7 +73,7 @@ def facade_and_ask(
     request: pytest.FixtureRequest, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> Iterator[tuple[Facade, Ask]]:
     facade_type, make = request.param
-    with facade_type(server.endpoint, CachingPolicy(clock=clock)) as facade:
+    with facade_type(server.endpoint, patient(clock=clock)) as facade:
         yield facade, make(facade, alice)
 
 

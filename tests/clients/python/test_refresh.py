@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from tests.clients.python.asking import LIFE, UNTIL_REFRESH, warm
 from tests.clients.python.conftest import Draws
-from tests.clients.python.facades import PATIENCE, Facade
+from tests.clients.python.facades import PATIENCE, Facade, patient
 from tests.fakes.clock import FakeClock
 
-from tokend_client import CachingPolicy, TokenRequest
+from tokend_client import TokenRequest
 from tokend_client.testing import FakeTokendServer
 
 
@@ -75,7 +75,7 @@ def test_what_a_refresh_brings_is_handed_out_even_if_it_is_expired_by_this_clock
     facade_type: type[Facade], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
     ahead = FakeClock(now=clock.now() + 10 * LIFE)
-    with facade_type(server.endpoint, CachingPolicy(clock=ahead)) as facade:
+    with facade_type(server.endpoint, patient(clock=ahead)) as facade:
         assert facade.ask(alice) is facade.ask(alice)
     assert len(server.requests) == 1
 
@@ -91,7 +91,7 @@ def test_a_client_warns_once_of_a_clock_that_is_a_minute_wrong(  # noqa: PLR0913
     side: str | None,
 ) -> None:
     wrong = FakeClock(now=clock.now() + wrong_by)
-    with facade_type(server.endpoint, CachingPolicy(clock=wrong)) as facade:
+    with facade_type(server.endpoint, patient(clock=wrong)) as facade:
         for name in ("a", "b"):
             facade.ask(replace(alice, logins={server.developer_provider_name: name}))
     warnings = [record.getMessage() for record in caplog.records if record.name == "tokend_client"]

@@ -12,13 +12,12 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from tests.clients.python.bearer_server import BearerServer, bearer_server, call
-from tests.clients.python.facades import OPTIONS
+from tests.clients.python.facades import OPTIONS, patient
 from tests.fakes.clock import FakeClock
 
 from tokend_client import (
     AsyncClient,
     AsyncTokenCache,
-    CachingPolicy,
     Client,
     ErrorReason,
     TokenCache,
@@ -59,7 +58,7 @@ def meters() -> Meters:
 def cache(server: FakeTokendServer, clock: FakeClock, meters: Meters) -> Iterator[TokenCache]:
     with (
         Client(server.endpoint, plaintext=True, options=OPTIONS, meter_provider=meters.provider) as client,
-        TokenCache(client, policy=CachingPolicy(clock=clock), max_users=2) as cache,
+        TokenCache(client, policy=patient(clock=clock), max_users=2) as cache,
     ):
         yield cache
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import grpc
 import pytest
 from tests.clients.python.asking import LIFE, failure, warm
-from tests.clients.python.facades import PATIENCE, AsyncFacade, Facade
+from tests.clients.python.facades import PATIENCE, AsyncFacade, Facade, patient
 from tests.fakes.clock import FakeClock
 
-from tokend_client import AsyncTokenSource, CachingPolicy, ErrorReason, Token, TokenRequest
+from tokend_client import AsyncTokenSource, ErrorReason, Token, TokenRequest
 from tokend_client.testing import Failure, FakeTokendServer
 
 
@@ -71,7 +71,7 @@ def test_a_cancelled_task_takes_nothing_from_the_others(
         return await other
 
     server.pause()
-    with AsyncFacade(server.endpoint, CachingPolicy(clock=clock)) as facade:
+    with AsyncFacade(server.endpoint, patient(clock=clock)) as facade:
         assert facade.run(scenario(facade.source(alice))) is facade.ask(alice)
     assert len(server.requests) == 1
 
