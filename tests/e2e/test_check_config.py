@@ -76,6 +76,29 @@ def test_check_config_names_what_no_start_would_open(left: str, problem: str, co
     assert (serving.returncode, serving.stderr.splitlines(keepends=True)[-1]) == (1, checked)
 
 
+#: Variables for Cognito's own API.
+FOR_CLIENTS_OF_AWS = {
+    "TOKEND_AWS_LISTEN": "127.0.0.1:0",
+    "TOKEND_CALLERS_AWS_KEYS": '{"a": ["TKNDAAAAAAAAAAAAAAAA"]}',
+    "TOKEND_CALLERS_AWS_KEY_FILE": "{directory}/aws.key",
+    "TOKEND_POLICY": '{"a": {"callers": ["anonymous"], "pools": ["*"], "operations": ["*"]}}',
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [(None, "No such file or directory"), ("a", "has 1 bytes; it must hold 32 random bytes")]
+)
+def test_check_config_looks_at_the_key_of_access_keys(content: str | None, problem: str, config: Path) -> None:
+    file = config.parent / "aws.key"
+    if content is not None:
+        file.write_text(content, encoding="ascii")
+    given = {**FOR_CLIENTS_OF_AWS, "TOKEND_CALLERS_AWS_KEY_FILE": str(file)}
+    checked = failed("check-config", "--config", str(config), **given)
+    assert checked.startswith(f"configuration: callers.aws_key_file: {file}: {problem}")
+    serving = run("serve", "--config", str(config), **given)
+    assert (serving.returncode, serving.stderr.splitlines(keepends=True)[-1]) == (1, checked)
+
+
 #: Configurations with a client of AWS, and what is said of one that cannot be had.
 WITH_AWS = {
     "cognito": ({}, 'engine = "cognito"', "cognito"),
@@ -91,12 +114,9 @@ WITH_AWS = {
     ),
     "credentials of STS": (
         {
-            "TOKEND_AWS_LISTEN": "127.0.0.1:0",
+            **FOR_CLIENTS_OF_AWS,
             "TOKEND_AWS_CREDENTIALS_SOURCE": "sts",
             "TOKEND_ISSUER_URL": "https://tokens.example.test",
-            "TOKEND_CALLERS_AWS_KEYS": '{"a": ["TKNDAAAAAAAAAAAAAAAA"]}',
-            "TOKEND_CALLERS_AWS_KEY_FILE": "{directory}/aws.key",
-            "TOKEND_POLICY": '{"a": {"callers": ["anonymous"], "pools": ["*"], "operations": ["*"]}}',
         },
         "",
         "aws.credentials",
@@ -117,7 +137,7 @@ def test_check_config_names_what_no_client_of_aws_could_be_made_by(
 ) -> None:
     given, line, place = WITH_AWS[part]
     settings = {name: value.replace("{directory}", str(config.parent)) for name, value in given.items()}
-    (config.parent / "aws.key").write_text("0" * 64, encoding="ascii")
+    (config.parent / "aws.key").write_bytes(bytes(range(32)))
     pool = f'[pools."{POOL_ID}"]\ndeveloper_provider_name = "p"\n{line}\n'
     config.write_text(pool, encoding="utf-8")
     checked = failed("check-config", "--config", str(config), **settings, **variables)

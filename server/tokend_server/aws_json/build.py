@@ -133,7 +133,7 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - all its parts
     settings = config.aws
     if settings.listen is None:
         raise AssertionError("aws.listen is not set")
-    secrets, callers = _access_keys(config.callers)
+    secrets, callers = access_keys(config.callers)
     methods = [
         *(Method(SERVICE_NAME, name, "unary") for name in KNOWN),
         *(Method(STS, name, "unary") for name in StsOperation),
@@ -240,8 +240,12 @@ class _Counts:
         self._seconds[operation].observe(seconds)
 
 
-def _access_keys(callers: Callers) -> tuple[Mapping[str, Secret], Mapping[str, str]]:
-    """Returns the secret and the caller of each access key."""
+def access_keys(callers: Callers) -> tuple[Mapping[str, Secret], Mapping[str, str]]:
+    """Returns the secret and the caller of each access key.
+
+    Raises:
+        ConfigError: `callers.aws_key_file` cannot be used.
+    """
     if callers.aws_key_file is None:
         raise AssertionError("callers.aws_key_file is not set")
     try:

@@ -77,7 +77,7 @@ def check_config(
         *caller_problems(config, SystemClock()),
         *_local_problems(config),
         *_cognito_problems(config),
-        *_credential_problems(config),
+        *_aws_problems(config),
         *extra_problems(config),
         *tracing_problems(os.environ),
         *federation_problems(config, clouds),
@@ -127,8 +127,15 @@ def _cognito_problems(config: Config) -> Sequence[str]:
     )
 
 
-def _credential_problems(config: Config) -> Sequence[str]:
-    return _problems_of(lambda: app.credential_source(config, SystemClock())) if config.aws.listen else ()
+def _aws_problems(config: Config) -> Sequence[str]:
+    if not config.aws.listen:
+        return ()
+    from tokend_server.aws_json.build import access_keys  # noqa: PLC0415 - only what is configured
+
+    return [
+        *_problems_of(lambda: access_keys(config.callers)),
+        *_problems_of(lambda: app.credential_source(config, SystemClock())),
+    ]
 
 
 def _problems_of(build: Callable[[], object]) -> Sequence[str]:
