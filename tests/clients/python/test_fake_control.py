@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import grpc
+import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -27,6 +28,9 @@ def test_the_fake_serves_what_verifiers_ask_an_issuer_for(algorithm: FakeAlgorit
         before = client.get_token(user)
         url = server.serve_issuer()
         assert url == server.serve_issuer() == server.issuer
+        with httpx.Client(trust_env=False) as http:
+            for name in ("jwks.json", "jwks_uri"):
+                assert http.get(f"{url}/.well-known/{name}").text == server.jwks
         verifier = TokenVerifier(url, [server.identity_pool_id], algorithms=[algorithm])
         issued = client.get_token(user)
         assert verifier.verify(issued.value).identity_id == issued.identity_id

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 _JWKS_PATH = "/.well-known/jwks.json"
+_COGNITO_JWKS_PATH = "/.well-known/jwks_uri"
 _DISCOVERY_PATH = "/.well-known/openid-configuration"
 
 
@@ -21,7 +22,7 @@ class FakeIssuer:
     """
 
     def __init__(self, jwks: Callable[[], str], algorithm: str) -> None:
-        documents = {_JWKS_PATH: jwks}
+        documents = {_JWKS_PATH: jwks, _COGNITO_JWKS_PATH: jwks}
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:

@@ -78,6 +78,7 @@ final class FakeIssuer {
       url = "http://127.0.0.1:" + started.getAddress().getPort();
       publish(started, "/.well-known/openid-configuration", this::discovery);
       publish(started, "/.well-known/jwks.json", this::jwks);
+      publish(started, "/.well-known/jwks_uri", this::jwks); // the path of Cognito's keys
       started.start();
     }
     return url;

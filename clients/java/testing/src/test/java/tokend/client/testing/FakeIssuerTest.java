@@ -106,6 +106,7 @@ class FakeIssuerTest extends ClientOfFakeServer {
       JWK key = JWKSet.parse(get(String.valueOf(discovery.get("jwks_uri")))).getKeyByKeyId(jwt.getHeader().getKeyID());
 
       assertThat(discovery).containsEntry("issuer", url);
+      assertThat(get(url + "/.well-known/jwks_uri")).isEqualTo(other.jwks());
       assertThat(jwt.getJWTClaimsSet().getIssuer()).isEqualTo(url);
       assertThat(jwt.getHeader().getAlgorithm().getName()).isEqualTo(algorithm);
       JWSVerifier verifier = new DefaultJWSVerifierFactory().createJWSVerifier(jwt.getHeader(), publicKey(key));
