@@ -1,6 +1,6 @@
-"""Makes an attack: `python -m tests.attacks NAME --address HOST:PORT`, and prints what came of it as JSON.
+"""Runs an attack: `python -m tests.attacks NAME --address HOST:PORT`, and prints the result as JSON.
 
-It prints BEGUN when there is a connection; SIGTERM ends it before its time.
+It prints BEGUN when there is a connection; SIGTERM ends it early.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The attacks by name: what a connection sends in each."""
+"""The attacks by name: the data that a connection sends in each."""
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,7 @@ REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 _PAUSE = b""
 
-#: A window that no answers fill (RFC 9113, section 6.9.1).
+#: A window that is larger than all responses (RFC 9113, section 6.9.1).
 _LARGEST_WINDOW = 2**31 - 1
 
 #: Requests in one bundle.
@@ -24,7 +24,7 @@ _BUNDLE = 100
 
 
 def _greeting(*parameters: tuple[int, int], ack: bool = True) -> bytes:
-    """What begins a connection: the server's SETTINGS are acknowledged before they come, or never."""
+    """Returns the start of a connection: the server's SETTINGS are acknowledged in advance, or never."""
     window = http2.frame(http2.WINDOW_UPDATE, 0, 0, struct.pack(">I", _LARGEST_WINDOW - 65_535))
     return http2.PREFACE + http2.settings(*parameters) + window + (http2.settings_ack() if ack else b"")
 
@@ -34,7 +34,7 @@ def _streams() -> Iterator[int]:
 
 
 def rapid_reset(path: str = TOKEN) -> Script:
-    """Opens streams and takes each back at once."""
+    """Opens streams and resets each at once."""
     yield _greeting()
     block = http2.request_block(path)
     for streams in _bundles():
@@ -44,7 +44,7 @@ def rapid_reset(path: str = TOKEN) -> Script:
 
 
 def metadata_flood(size: int = 1_000_000) -> Script:
-    """Calls with so many octets of metadata, whose limits the client has not acknowledged."""
+    """Calls with this many octets of metadata, without an acknowledgement of the limits."""
     yield _greeting(ack=False)
     block = http2.request_block(TOKEN) + http2.literal("x-padding", "p" * size)
     for stream in _streams():
@@ -62,7 +62,7 @@ def remembered_metadata_flood(times: int = 4_000) -> Script:
 
 
 def unacknowledged_references(times: int = 60_000) -> Script:
-    """Calls with a field of the static table repeated so often, an octet each; SETTINGS are never acknowledged."""
+    """Calls with a static table field repeated this many times, an octet each; SETTINGS are never acknowledged."""
     yield _greeting(ack=False)
     block = http2.request_block(TOKEN) + http2.ACCEPT_ENCODING * times
     for stream in _streams():
@@ -70,7 +70,7 @@ def unacknowledged_references(times: int = 60_000) -> Script:
 
 
 def headers_and_gone(streams: int = 32) -> Script:
-    """So many calls whose message never comes, on a connection that ends at once."""
+    """This many calls without messages, on a connection that ends at once."""
     block = http2.request_block(TOKEN)
     numbers = _streams()
     calls = (b"".join(http2.header_frames(next(numbers), block)) for _ in range(streams))
@@ -86,7 +86,7 @@ def continuation_flood() -> Script:
 
 
 def oversize_messages(size: int = 8 * 2**20) -> Script:
-    """Messages larger than the server takes, which it ought not to read."""
+    """Messages larger than the server accepts, which it should not read."""
     yield _greeting()
     block = http2.request_block(TOKEN)
     for stream in _streams():
@@ -97,7 +97,7 @@ def oversize_messages(size: int = 8 * 2**20) -> Script:
 
 
 def many_messages() -> Script:
-    """Message upon message on a call that takes one."""
+    """Many messages on a unary call."""
     yield _greeting()
     yield b"".join(http2.header_frames(1, http2.request_block(TOKEN)))
     bundle = http2.frame(http2.DATA, 0, 1, http2.message(b"") * 3000)
@@ -105,7 +105,7 @@ def many_messages() -> Script:
 
 
 def header_only(path: str = TOKEN, streams: int = 100) -> Script:
-    """Calls whose message never comes; those that the server ends are made again."""
+    """Calls without messages; calls that the server ends are repeated."""
     yield _greeting()
     block = http2.request_block(path)
     numbers = _streams()
@@ -115,7 +115,7 @@ def header_only(path: str = TOKEN, streams: int = 100) -> Script:
 
 
 def slow_readers(request: bytes, path: str = TOKEN) -> Script:
-    """Calls whose answers find no room: a window of nothing, and a client that never reads."""
+    """Calls whose responses cannot be sent: a window of zero, and a client that never reads."""
     yield _greeting((http2.INITIAL_WINDOW_SIZE, 0))
     block = http2.request_block(path)
     for streams in _bundles():
@@ -127,7 +127,7 @@ def slow_readers(request: bytes, path: str = TOKEN) -> Script:
 
 
 def open_streams(path: str, request: bytes) -> Script:
-    """Streams that stay open, and say no more after their first message."""
+    """Streams that stay open after their first message."""
     yield _greeting((http2.INITIAL_WINDOW_SIZE, 0))
     block = http2.request_block(path)
     numbers = _streams()
@@ -140,34 +140,34 @@ def open_streams(path: str, request: bytes) -> Script:
 
 
 def silence() -> Script:
-    """Connects, and says nothing."""
+    """Connects, and sends nothing."""
     return iter(())
 
 
 def idle() -> Script:
-    """Speaks HTTP/2, and calls nothing."""
+    """Opens an HTTP/2 connection without calls."""
     yield _greeting()
 
 
 def half_handshake() -> Script:
-    """A TLS record that promises a ClientHello of 500 octets, and its first 100."""
+    """A TLS record that announces a ClientHello of 500 octets, and its first 100."""
     yield bytes.fromhex("16030101f4010001f00303") + bytes(89)
 
 
 def settings_flood() -> Script:
-    """SETTINGS, each of which has to be acknowledged."""
+    """SETTINGS, each of which must be acknowledged."""
     yield _greeting()
     yield from repeat(http2.settings() * 500)
 
 
 def ping_flood() -> Script:
-    """PINGs, each of which has to be answered."""
+    """PINGs, each of which requires a response."""
     yield _greeting()
     yield from repeat(http2.frame(http2.PING, 0, 0, bytes(8)) * 500)
 
 
 def odd_paths() -> Script:
-    """Calls to paths that are none, each to another."""
+    """Calls to unknown paths, each to another one."""
     yield _greeting()
     shapes = (
         "//{0}/{1}", "{0}/{1}", "/{0}/{1}?x={2}", "/{0}/%47etOpenIdToken{2}", "/{0}/{2}", "/{2}/{1}", "/", "*", "/{2}",
@@ -188,7 +188,7 @@ def _path(shapes: tuple[str, ...], number: int) -> str:
 
 
 def malformed_messages() -> Script:
-    """Messages that are no protobuf, and prefixes that are no gRPC."""
+    """Messages that are not protobuf, and invalid gRPC prefixes."""
     yield _greeting()
     block = http2.request_block(TOKEN)
     bodies = (
@@ -208,7 +208,7 @@ def malformed_messages() -> Script:
 
 
 def calls(request: bytes) -> Script:
-    """Valid calls, as fast as the connection takes them."""
+    """Valid calls, as fast as the connection accepts them."""
     yield _greeting()
     block = http2.request_block(TOKEN)
     body = http2.message(request)
@@ -229,7 +229,7 @@ def _in_bundles(octets: bytes) -> Iterator[bytes]:
         yield octets[start : start + 65_536]
 
 
-#: The attacks by name. Each is made of a request for a token, which it may repeat.
+#: The attacks by name. Each is created from a request for a token, which it may repeat.
 ATTACKS: Mapping[str, Callable[[bytes], Flood]] = MappingProxyType(
     {
         "rapid reset": lambda _: Flood(rapid_reset, 3),

@@ -1,4 +1,4 @@
-"""Many connections of one process, which send what an attack tells them for as long as it lasts."""
+"""Many connections of one process, which send the data of an attack during its time."""
 
 import asyncio
 import ssl
@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 
 from tests.attacks.http2 import GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, FrameReader
 
-#: What one connection sends, bundle by bundle; an empty bundle is a pause.
+#: The data of one connection in bundles; an empty bundle is a pause.
 Script = Iterator[bytes]
 
-#: What a process that makes an attack prints when it has a connection.
+#: The output of an attacking process when it has a connection.
 BEGUN = "begun"
 
 PAUSE_SECONDS = 0.05
 
-#: How long a connection may take to come about.
+#: The timeout of a connection attempt.
 _CONNECT_SECONDS = 2.0
 
-#: How long the first connection may take, of hundreds whose handshakes share a busy core.
+#: The timeout of the first connection, among hundreds whose handshakes share a busy core.
 _START_SECONDS = 30.0
 
 _NAMES = {HEADERS: "headers", RST_STREAM: "resets", GOAWAY: "goaways", SETTINGS: "settings", PING: "pings"}
@@ -28,15 +28,15 @@ _NAMES = {HEADERS: "headers", RST_STREAM: "resets", GOAWAY: "goaways", SETTINGS:
 
 @dataclass(frozen=True)
 class Flood:
-    """What an attack does.
+    """An attack.
 
     Attributes:
-        script: What each connection sends; when it is done, the connection stays.
-        connections: How many there are at once.
-        reads: Whether they read what the server sends.
+        script: The data of each connection, which stays open afterwards.
+        connections: The number of concurrent connections.
+        reads: Whether they read the server's data.
         handshakes: Whether connections to a TLS listener do the handshake before the script.
-        returns: Whether a connection that the server ends is made again.
-        renews: Whether each closes its connection when its script is done, and makes another at once.
+        returns: Whether connections that the server ends are opened again.
+        renews: Whether each connection closes after its script, and is opened again at once.
     """
 
     script: Callable[[], Script]
@@ -49,13 +49,13 @@ class Flood:
 
 @dataclass
 class Tally:
-    """What came of a flood.
+    """The result of a flood.
 
     Attributes:
-        sent_bytes: What was sent.
-        connected: Connections made, those made again among them.
-        refused: Attempts that gave no connection.
-        ended: Connections that the server ended.
+        sent_bytes: The number of sent bytes.
+        connected: The number of opened connections, including reopened ones.
+        refused: The number of failed attempts to connect.
+        ended: The number of connections that the server ended.
         received: The server's frames by kind.
     """
 
@@ -75,17 +75,17 @@ async def run(  # noqa: PLR0913 - what attacks differ in
     begun: Callable[[], None] = lambda: None,
     enough: asyncio.Event | None = None,
 ) -> Tally:
-    """Floods an address, HOST:PORT or unix:PATH, for so long from the first connection on.
+    """Floods an address, HOST:PORT or unix:PATH, for this long from the first connection on.
 
-    A connection that ends is made again.
+    A connection that ends is opened again.
 
     Args:
         flood: The attack.
         address: The address.
-        seconds: How long it takes at most.
-        tls: How connections are secured.
+        seconds: The maximum duration.
+        tls: The TLS settings of connections.
         begun: Called when there is a connection.
-        enough: Ends it as soon as it is set.
+        enough: Set it to end the flood.
     """
     tally, connected, enough = Tally(), asyncio.Event(), enough or asyncio.Event()
     with suppress(TimeoutError):
@@ -95,7 +95,7 @@ async def run(  # noqa: PLR0913 - what attacks differ in
             await connected.wait()
             begun()
             end.reschedule(asyncio.get_running_loop().time() + seconds)
-            await enough.wait()  # whatever becomes of its connections
+            await enough.wait()  # regardless of its connections
             end.reschedule(0)
             await asyncio.Event().wait()
     return tally
@@ -139,7 +139,7 @@ async def _connection(
 
 
 async def _converse(flood: Flood, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tally: Tally) -> None:
-    """Returns when the server has ended the connection."""
+    """Waits until the server has ended the connection."""
     if not flood.reads:
         writer.transport.pause_reading()  # type: ignore[attr-defined] # a stream's transport goes both ways
     tasks = {asyncio.create_task(_send(flood.script(), writer, tally, stays=not flood.renews))}

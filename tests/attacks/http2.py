@@ -1,4 +1,4 @@
-"""Frames of HTTP/2 as no decent client sends them.
+"""HTTP/2 frames that normal clients do not send.
 
 Frames are those of RFC 9113; header blocks those of RFC 7541, without Huffman coding.
 """
@@ -14,7 +14,7 @@ END_STREAM, ACK, END_HEADERS = 0x1, 0x1, 0x4
 #: The length of a frame's header.
 FRAME_HEADER = 9
 
-#: The largest frame that every server takes (RFC 9113, section 6.5.2).
+#: The largest frame that every server must accept (RFC 9113, section 6.5.2).
 MAX_FRAME = 16_384
 
 #: A parameter of SETTINGS: the window that the peer may fill on each stream.
@@ -22,7 +22,7 @@ INITIAL_WINDOW_SIZE = 0x4
 
 CANCEL = 0x8
 
-#: What every static table has at these places (RFC 7541, appendix A).
+#: Indexes in the static table (RFC 7541, appendix A).
 _POST, _HTTP = 0x83, 0x86
 _PATH, _AUTHORITY, _CONTENT_TYPE = 4, 1, 31
 
@@ -83,7 +83,7 @@ def literal(name: str, value: str) -> bytes:
 
 
 def remembered(name: str, value: str) -> bytes:
-    """A field that enters the server's table, with a new name: one octet repeats it from then on."""
+    """A field that is added to the server's table, with a new name: then one octet repeats it."""
     return b"\x40" + _string(name) + _string(value)
 
 
@@ -117,13 +117,13 @@ def _integer(value: int, *, prefix: int) -> bytes:
 
 
 class FrameReader:
-    """Tells the frames in what a peer sends, however it is cut."""
+    """Parses the frames in a peer's data, in chunks of any size."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, octets: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-        """The frames that are now whole, as type, flags, stream and payload."""
+        """Returns the complete frames so far, as type, flags, stream and payload."""
         self._buffer += octets
         at = 0
         while len(self._buffer) - at >= FRAME_HEADER:
@@ -138,6 +138,6 @@ class FrameReader:
 
 
 def chunks(frames: Sequence[bytes], size: int) -> Iterator[bytes]:
-    """Frames in bundles, since a system call for each would be most of an attacker's work."""
+    """Bundles frames, since a system call for each would take most of an attacker's time."""
     for start in range(0, len(frames), size):
         yield b"".join(frames[start : start + size])

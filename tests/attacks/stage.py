@@ -1,4 +1,4 @@
-"""A server that knows its callers, one of whom attacks it while another makes calls."""
+"""A server with authenticated callers. One of them attacks it while another makes calls."""
 
 import json
 import secrets
@@ -30,13 +30,13 @@ ROOT = Path(__file__).parents[2]
 INNOCENT = "spiffe://acme.internal/ns/shop/sa/innocent"
 ATTACKER = "spiffe://acme.internal/ns/shop/sa/attacker"
 
-#: Seconds that a caller gives a call.
+#: The timeout of a call, in seconds.
 DEADLINE = 5.0
 
 #: Seconds between two calls of the innocent caller.
 INTERVAL = 0.02
 
-#: What the innocent caller shows where callers show keys.
+#: The key of the innocent caller, if callers have keys.
 _KEY = new_key(secrets.token_bytes)
 
 _KEYS = f"""
@@ -53,7 +53,7 @@ operations = ["GetOpenIdTokenForDeveloperIdentity"]
 
 
 class Tally(TypedDict):
-    """What an attack reports of itself; see `tests.attacks.flood.Tally`."""
+    """The result of an attack; see `tests.attacks.flood.Tally`."""
 
     sent_bytes: int
     connected: int
@@ -64,7 +64,7 @@ class Tally(TypedDict):
 
 @dataclass(frozen=True)
 class Size:
-    """How much of the machine a server takes.
+    """The resource usage of a server.
 
     Attributes:
         resident_mebibytes: Memory.
@@ -78,7 +78,7 @@ class Size:
 
     @classmethod
     def of(cls, pid: int) -> "Size":
-        """That of a process (proc_pid_status(5))."""
+        """Returns the usage of a process (proc_pid_status(5))."""
         lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
         status = dict(line.split(":", 1) for line in lines)
         return cls(
@@ -90,12 +90,12 @@ class Size:
 
 @dataclass
 class Observed:
-    """What the innocent caller saw.
+    """The results of the innocent caller.
 
     Attributes:
         calls: How many calls it made.
-        failures: The status codes of those that failed, with their texts.
-        sizes: The server's, at each call.
+        failures: The status codes of failed calls, with their texts.
+        sizes: The server's resource usage at each call.
     """
 
     calls: int = 0
@@ -121,13 +121,12 @@ def request(user: str) -> GetOpenIdTokenForDeveloperIdentityRequest:
 
 @dataclass(frozen=True)
 class Stage:
-    """The running server, and what its callers show it.
+    """The running server, and the credentials of its callers.
 
     Attributes:
         server: The server.
-        directory: Where the files of its callers are.
-        innocent: The identification of the caller who does nothing wrong; None: it shows a key, and whoever attacks
-            shows nothing.
+        directory: The directory of its callers' files.
+        innocent: The certificate of the innocent caller; None if it has a key, and the attacker has no credentials.
     """
 
     server: ServerProcess
@@ -135,7 +134,7 @@ class Stage:
     innocent: Identification | None = field(repr=False)
 
     def channel(self, *, retries: bool = False) -> grpc.Channel:
-        """A connection of the innocent caller; with `retries` it repeats what the Python client does."""
+        """Returns a connection of the innocent caller; with `retries`, it retries like the Python client."""
         authority = (self.directory / "servers.crt").read_bytes()
         if self.innocent:
             credentials = grpc.ssl_channel_credentials(authority, self.innocent.private_key, self.innocent.certificate)
@@ -164,14 +163,14 @@ class Stage:
         by_stranger: bool = False,
         idle: bool = False,
     ) -> Iterator["Attack"]:
-        """Makes an attack for so long; the block goes on beside it as soon as it has a connection.
+        """Runs an attack for this long. The block starts as soon as the attack has a connection.
 
         Args:
             name: The attack.
-            seconds: How long it takes.
-            connections: How many it has, instead of its own number.
-            by_stranger: The attacker has no certificate.
-            idle: It leaves the core to others who want it.
+            seconds: Its duration.
+            connections: Its number of connections, instead of the default.
+            by_stranger: Whether the attacker has no certificate.
+            idle: Whether it runs with idle priority.
         """
         command = [
             sys.executable,
@@ -192,7 +191,7 @@ class Stage:
             attack.end()
 
     def series(self) -> set[tuple[str, ...]]:
-        """The names and labels of the metrics about calls."""
+        """Returns the names and labels of the metrics about calls."""
         return {
             (sample.name, *sorted(f"{label}={value}" for label, value in sample.labels.items()))
             for sample in named_like(self._metrics(), "grpc_server")
@@ -213,12 +212,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Attack:
-    """An attack under way."""
+    """A running attack."""
 
     process: "subprocess.Popen[bytes]"
 
     def is_over(self, within: float) -> bool:
-        """Waits so many seconds for its end, and tells whether that has come."""
+        """Waits this many seconds for its end, and returns whether it has ended."""
         try:
             self.process.wait(within)
         except subprocess.TimeoutExpired:
@@ -226,27 +225,27 @@ class Attack:
         return True
 
     def wait_for_connection(self) -> None:
-        """Waits until it has a connection, or has given up."""
+        """Waits until it has a connection, or has failed."""
         assert self._first is not None
 
     def stop(self) -> None:
-        """Has it end with its tally, before its time."""
+        """Ends it early, with its tally."""
         self.process.terminate()
 
     def end(self) -> None:
-        """Ends it, if it is not over."""
+        """Kills it, if it is running."""
         self.process.kill()
         assert self._output is not None
 
     @cached_property
     def tally(self) -> Tally:
-        """What came of it, when it is over."""
+        """Returns its result, when it has ended."""
         tally: Tally = json.loads(self._output)
         return tally
 
     @cached_property
     def _first(self) -> bytes:
-        """A word when there is a connection; the tally when there was none."""
+        """Reads the line about the first connection; without a connection, the tally."""
         assert self.process.stdout
         return self.process.stdout.readline()
 
@@ -264,8 +263,8 @@ def stage(
     Args:
         directory: For its files.
         grpc_settings: TOML of its [grpc] table.
-        extra: TOML of more tables.
-        open_to_strangers: Callers show keys, and anybody may connect; else they show certificates.
+        extra: TOML of other tables.
+        open_to_strangers: Whether callers have keys, and any client may connect; otherwise they have certificates.
     """
     servers, clients = Authority("servers"), Authority("clients")
     server, attacker = servers.server("127.0.0.1"), clients.client(uris=[ATTACKER])
@@ -294,7 +293,7 @@ tls_private_key_file = "{directory / "server.key"}"
 
 
 class InnocentCaller:
-    """Makes one call after the other on one connection."""
+    """Makes sequential calls on one connection."""
 
     def __init__(self, on: Stage, channel: grpc.Channel) -> None:
         self._stage = on
@@ -309,7 +308,7 @@ class InnocentCaller:
         return None
 
     def call_during(self, attack: Attack, enough: int | None = None) -> Observed:
-        """Makes calls until an attack is over, which so many calls end before its time."""
+        """Makes calls until an attack ends. This many calls end it early."""
         observed = Observed()
         while not attack.is_over(within=INTERVAL):
             if observed.calls == enough:

@@ -1,6 +1,6 @@
-"""What the gRPC port stands while an innocent caller goes on calling.
+"""Attacks on the gRPC port while an innocent caller makes calls.
 
-The attacker is a caller with a certificate, unless a test says otherwise: others do not get beyond TLS.
+By default, the attacker is a caller with a certificate: others do not get beyond TLS.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from tokend_server.config import Grpc
 
 SECONDS = 2.0
 
-#: Calls of the innocent caller that are enough to see what an attack does to it; they end the attack.
+#: The number of calls of the innocent caller that show the effect of an attack; they end the attack.
 ENOUGH = 40
 
-#: Of a server whose attackers hold what they may hold.
+#: The maximum sizes of a server while attackers hold all that they may.
 MOST_CONNECTIONS = 100
 
-#: What one attack may add. Memory is what 400 calls may hold, and what the allocator keeps of it.
+#: The maximum growth by one attack. Memory includes that of 400 calls, and what the allocator keeps.
 MOST_MORE_MEBIBYTES = 400
 MOST_MORE_DESCRIPTORS = MOST_CONNECTIONS + 50
 
@@ -45,7 +45,7 @@ calls_per_second = 20
 calls_burst = 20
 """
 
-#: The attack that keeps gRPC's own thread busy before any code of the service is asked.
+#: The attack that keeps gRPC's own thread busy before any code of the service runs.
 OUT_OF_REACH = "references without an acknowledgement"
 
 #: Attacks that are made with fewer connections, so that a busy machine gets done with them in time.
@@ -88,7 +88,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.mark.parametrize("by_stranger", [False, True])
 def test_service_comes_back_after_what_grpc_cannot_hold_off(tmp_path: Path, *, by_stranger: bool) -> None:
-    # server/SECURITY.md says what it does meanwhile, and which proxy holds it off.
+    # server/SECURITY.md describes its effect, and the proxy that prevents it.
     with stage(tmp_path, _SETTINGS, open_to_strangers=by_stranger) as running:
         with running.attacked(OUT_OF_REACH, SECONDS, connections=CONNECTIONS[OUT_OF_REACH]) as attack:
             while not attack.is_over(within=INTERVAL):
@@ -96,7 +96,7 @@ def test_service_comes_back_after_what_grpc_cannot_hold_off(tmp_path: Path, *, b
         with running.channel() as channel:
             innocent = InnocentCaller(running, channel)
             while innocent.call():
-                pass  # it works off what the attack has left; the time of a test ends this
+                pass  # it processes the rest of the attack's data; the test's timeout ends this
 
 
 @pytest.mark.parametrize("name", ["connections with calls, and gone", "odd paths"])
@@ -132,7 +132,7 @@ def test_idle_connections_keep_no_newcomer_out(tmp_path: Path) -> None:
     ):
         assert InnocentCaller(running, first).call() is None
         while not running.ended_connections() and not attack.is_over(within=INTERVAL):
-            pass  # they are still coming
+            pass  # they are still arriving
         while not attack.is_over(within=INTERVAL):
             with running.channel() as channel:
                 # One that comes before there is room again is turned away; its client's next try gets in.
@@ -164,7 +164,7 @@ def test_rapid_resets_are_held_to_the_streams_of_a_connection(attacked: Stage, t
     ):
         let_in = attack.tally
 
-    # What is over the limit is refused by a reset; without a limit, each call is taken in.
+    # Calls over the limit are reset; without a limit, each call is accepted.
     assert held["received"].get("resets", 0) > 100
     assert let_in["received"].get("resets", 0) == 0
 
@@ -178,7 +178,7 @@ def test_connections_are_limited(attacked: Stage, tmp_path: Path, name: str) -> 
 
 
 def _descriptors(on: Stage, name: str, connections: int) -> int:
-    """How many more there are at most while a client makes connections."""
+    """Returns the maximum increase while a client opens connections."""
     before = Size.of(on.server.pid).descriptors
     with on.channel() as channel:
         innocent = InnocentCaller(on, channel)
@@ -209,7 +209,7 @@ def test_a_caller_gets_no_more_calls_than_its_limit(attacked: Stage, tmp_path: P
 
 
 def _tokens(on: Stage) -> float:
-    """How many tokens are issued while a caller makes calls as fast as they are answered."""
+    """Returns how many tokens are issued while a caller makes sequential calls without pauses."""
     before = on.answered("OK")
     with on.attacked("too many calls", SECONDS) as attack:
         assert attack.tally["connected"]
@@ -249,7 +249,7 @@ def test_messages_that_are_malformed_are_never_called_an_internal_error(attacked
 
 
 def test_an_attack_takes_its_time_from_its_first_connection_on() -> None:
-    # Else one that a busy machine begins late is over before it has begun.
+    # Otherwise one that starts late on a busy machine would end before it starts.
     with socket.create_server(("127.0.0.1", 0)) as target:
         attack = run(Flood(lambda: iter(()), connections=1), f"127.0.0.1:{target.getsockname()[1]}", seconds=0.0)
         assert asyncio.run(attack).connected == 1

@@ -1,4 +1,4 @@
-"""What both endpoints answer, and what they were asked: AWS's JSON over HTTP, and tokend's gRPC."""
+"""The responses and the received requests of both endpoints: AWS's JSON over HTTP, and tokend's gRPC."""
 
 import json
 import threading
@@ -44,7 +44,7 @@ class AwsEndpoint(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _AwsHandler)
-        #: By the paths that they came to.
+        #: The requests, by path.
         self.requests: defaultdict[str, list[Members]] = defaultdict(list)
 
 
@@ -57,7 +57,7 @@ class _AwsHandler(BaseHTTPRequestHandler):
         exception = _exception(members["IdentityPoolId"])
         operation = self.headers["X-Amz-Target"].partition(".")[2]
         answer = {"__type": exception, "message": exception} if exception else _ANSWERS[operation]
-        # The operation without output answers with no body.
+        # The operation without output has a response without a body.
         body = json.dumps(answer).encode() if answer else b""
         self.send_response(400 if exception else 200)
         self.send_header("Content-Type", "application/x-amz-json-1.1")

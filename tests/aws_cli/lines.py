@@ -1,10 +1,10 @@
-"""Command lines of both `aws cognito-identity` and tokendctl, and the few that mean something else there."""
+"""Command lines of both `aws cognito-identity` and tokendctl, and the few with different meanings."""
 
 import shlex
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-#: What a word of a line stands for.
+#: The replacements of words in a line.
 WORDS: Mapping[str, Sequence[str]] = MappingProxyType(
     {
         "GET": ["get-open-id-token-for-developer-identity"],
@@ -227,7 +227,7 @@ LINES: tuple[str, ...] = tuple(
     line for lines in (_REQUESTS, _DOCUMENTS, _OUTPUTS, _FAILURES) for line in lines.strip().splitlines()
 )
 
-#: The lines that tokendctl takes otherwise, and why.
+#: The lines that tokendctl handles differently, with reasons.
 DIFFERENCES: Mapping[str, str] = MappingProxyType(
     {
         "GET POOL LOGINS --token-duration file://number": "AWS's CLI reads no number from a file, tokendctl does",

@@ -1,7 +1,7 @@
-"""Runs command lines by the AWS CLI, in one process: a start of it for each would take most of the time.
+"""Runs command lines with the AWS CLI, in one process: a start for each would take most of the time.
 
-A program of its own, since awscli puts its own botocore in the place of the one that is installed. It reads the command
-lines from standard input, as a JSON array of arrays of words, and writes a JSON array of what became of them.
+A separate program, since awscli replaces the installed botocore with its own. It reads the command
+lines from standard input, as a JSON array of arrays of words, and writes a JSON array of the results.
 """
 
 import io
@@ -14,7 +14,7 @@ from awscli.clidriver import create_clidriver
 
 
 def main() -> None:
-    # Sessions share what they have read of AWS's descriptions, which is most of their work.
+    # Sessions share the loaded AWS models, which take most of their time.
     loader = create_clidriver().session.get_component("data_loader")
     ended = [_run(words, loader) for words in json.load(sys.stdin)]
     json.dump(ended, sys.stdout)

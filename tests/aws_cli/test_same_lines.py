@@ -1,4 +1,4 @@
-"""tokendctl and the real AWS CLI take the same command lines in the same way."""
+"""tokendctl and the real AWS CLI handle the same command lines in the same way."""
 
 import json
 import os
@@ -43,13 +43,13 @@ _ERROR = re.compile(r"An error occurred \((\w+)\) when calling the (\w+) operati
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command line leads to.
+    """The result of a command line.
 
     Attributes:
-        exit_code: As version 2 of the AWS CLI has it.
-        stdout: What it prints.
-        error: AWS's exception and operation, if the service refused.
-        requests: The members that arrive, call by call.
+        exit_code: The exit code of version 2 of the AWS CLI.
+        stdout: Its output.
+        error: AWS's exception and operation, if the service rejected the call.
+        requests: The received members of each call.
     """
 
     exit_code: int
@@ -60,13 +60,13 @@ class Outcome:
 
 def outcome(exit_code: int, stdout: str, stderr: str, requests: list[Members]) -> Outcome:
     error = _ERROR.search(stderr)
-    # gRPC does not tell an empty map from none.
+    # gRPC does not distinguish an empty map from none.
     given = tuple({name: value for name, value in each.items() if value != {}} for each in requests)
     return Outcome(exit_code, stdout, error.groups() if error else (), given)
 
 
 def exit_code(ended: Mapping[str, Any]) -> int:
-    """The exit code that version 2 has for what version 1 says."""
+    """Returns the exit code of version 2 for the message of version 1."""
     if ended["exit_code"] == 0:
         return 0
     return next((code for pattern, code in EXIT_CODES.items() if re.search(pattern, ended["stderr"])), 255)
@@ -119,7 +119,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def by_aws(directory: Path) -> dict[str, Outcome]:
     with aws_endpoint() as endpoint:
         url = f"http://127.0.0.1:{endpoint.server_address[1]}"
-        # Each line has a path of its own, by which its requests are found.
+        # Each line has its own path, which identifies its requests.
         ended = run_aws_cli(directory, [aws_words(line, f"{url}/{number}") for number, line in enumerate(LINES)])
         return {
             line: outcome(exit_code(each), each["stdout"], each["stderr"], endpoint.requests[str(number)])

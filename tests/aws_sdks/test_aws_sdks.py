@@ -1,4 +1,4 @@
-"""AWS's SDKs, unmodified, get their credentials by a token file that tokend-agent keeps, from an independent STS."""
+"""Unmodified AWS SDKs get their credentials from an independent STS, with a token file of tokend-agent."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tokend(directory: Path) -> Iterator[ServerProcess]:
-    """Whose tokens AWS would take: signed with RS256."""
+    """A server whose tokens AWS would accept: signed with RS256."""
     with ServerProcess(write_config(directory, algorithm="RS256")) as server:
         yield server
 
@@ -81,7 +81,7 @@ def sts(tokend: ServerProcess, directory: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def bare(sts: str, directory: Path) -> Mapping[str, str]:
-    """The environment of a program on a machine where nothing of AWS is set up, but where STS is."""
+    """The environment of a program on a machine without AWS settings, except for the endpoint of STS."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return others | {
         "AWS_CONFIG_FILE": str(directory / "none"),
@@ -104,7 +104,7 @@ def environment(agent: RunningAgent, bare: Mapping[str, str], directory: Path) -
 
 
 def access_key(command: list[str], environment: Mapping[str, str], directory: Path = SOURCES) -> str:
-    """The access key that a program prints which looks for credentials."""
+    """Returns the access key in the output of a program that looks up credentials."""
     done = subprocess.run(
         command, cwd=directory, env=environment, capture_output=True, encoding="utf-8", check=False, timeout=600
     )
@@ -114,7 +114,7 @@ def access_key(command: list[str], environment: Mapping[str, str], directory: Pa
 
 
 def test_sts_verifies_what_it_gets(agent: RunningAgent, sts: str, directory: Path) -> None:
-    """Without this the rest would show nothing."""
+    """The other tests are meaningless without this."""
     token = (directory / "token").read_text(encoding="ascii")
     answer = assume_role(sts, token)
     assert answer["SubjectFromWebIdentityToken"].startswith("us-east-1:")

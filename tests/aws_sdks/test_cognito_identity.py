@@ -1,4 +1,4 @@
-"""AWS's SDKs and CLIs, unmodified, call tokend for Cognito by one variable, and see what they would see of AWS."""
+"""Unmodified AWS SDKs and CLIs call tokend instead of Cognito by one variable, with the same results as with AWS."""
 
 import json
 import os
@@ -24,7 +24,7 @@ SOURCES = Path(__file__).parent / "cognito_identity"
 #: The developer provider of a quickstart's pool.
 PROVIDER = "login.example.internal"
 
-#: What a program saw.
+#: The output of a program.
 Seen = Mapping[str, str]
 
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
@@ -38,7 +38,7 @@ def server() -> Iterator[CognitoIdentityServer]:
 
 @pytest.fixture(scope="module")
 def environment(server: CognitoIdentityServer) -> Mapping[str, str]:
-    """That of a machine which has no account of AWS."""
+    """The environment of a machine without an AWS account."""
     nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "NO_PROXY": "127.0.0.1"}
     return {**server.environment_of_a_child(), **nothing, "AWS_EC2_METADATA_DISABLED": "true"}
 
@@ -148,7 +148,7 @@ def web_identity(
 
 
 def assert_assumed(seen: Seen) -> None:
-    """Whether a program has found the credentials that its token is worth."""
+    """Returns whether a program has found the credentials for its token."""
     assert re.fullmatch("ASIA[A-Z2-7]{16}", seen["key"])
     assert seen["session"]
 

@@ -1,4 +1,4 @@
-"""GetCredentialsForIdentity with an STS that knows nothing of tokend: boto3 asks, and that STS verifies the token."""
+"""GetCredentialsForIdentity with an independent STS: boto3 calls it, and the STS verifies the token."""
 
 import secrets
 import subprocess

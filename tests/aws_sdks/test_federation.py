@@ -1,4 +1,4 @@
-"""server/federation.md followed to the letter: its configuration issues the token that an independent STS takes."""
+"""The commands of server/federation.md: its configuration issues a token that an independent STS accepts."""
 
 import json
 import re
@@ -130,7 +130,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def proxy(directory: Path) -> Iterator[TlsTerminator]:
-    """Where the issuer is reached: in place of the page's host, which is not this machine's."""
+    """The issuer's address, in place of the page's host, which is not this machine."""
     with TlsTerminator(free_port(), directory) as proxy:
         yield proxy
 

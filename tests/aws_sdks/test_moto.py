@@ -1,4 +1,4 @@
-"""moto's own tests of identity pools, from its source distribution, played to tokend."""
+"""moto's own tests of identity pools, from its source distribution, run against tokend."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 _NO_ID = "an id without a Region breaks the pattern of the service model: ValidationException"
 _NO_ACCOUNT = "an account id that is no number breaks the pattern of the service model: ValidationException"
 
-#: What moto expects and AWS does not do, with the reason.
+#: Expectations of moto that differ from AWS, with reasons.
 MOTO_IS_WRONG = {
     "test_update_identity_pool[SupportedLoginProviders-initial_value1-updated_value1]": "none comes back as none",
     "test_update_identity_pool[DeveloperProviderName-dev1-dev2]": "a name that is set stays (API reference)",

@@ -1,4 +1,4 @@
-"""The conformance command: `python -m tests.conformance`. README.md says what it is for."""
+"""The conformance command: `python -m tests.conformance`. README.md describes it."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ from tokend_server import logs
 from tokend_server.config import EMBEDDED_DEVELOPER_PROVIDER
 from tokend_server.errors import ConfigError
 
-#: The pools of the local engine where none are named.
+#: The default pools of the local engine.
 LOCAL_POOL = "eu-west-1:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
 OTHER_LOCAL_POOL = "eu-west-1:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b22"
 

@@ -1,4 +1,4 @@
-"""What a run at Cognito itself needs beside the engine: guests, a slow pace, and a list of what was made."""
+"""The parts of a run at Cognito itself: guests, a slow rate, and a list of created identities."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,22 +10,22 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tests.conformance.names import Json
 from tests.conformance.play import Caller, CreateGuest, GuestsRefused
 
-#: How often a throttled call is made again, and the least seconds before that.
+#: How often a throttled call is retried, and the minimum delay in seconds.
 _RETRIES = 5
 _RETRY_PAUSE = 1.0
 
-#: How many ids DeleteIdentities takes.
+#: The maximum number of ids for DeleteIdentities.
 _MOST_DELETED = 60
 
 
 class Visit:
-    """Makes calls at a pace, again where they are throttled, and keeps the ids of the identities that they made.
+    """Makes calls at a limited rate, retries throttled ones, and records the ids of the created identities.
 
     Args:
         caller: Makes the calls of the contract.
-        create_guest: Makes guests.
-        calls_per_second: The pace; 0 sets none.
-        sleep: Waits for so many seconds.
+        create_guest: Creates guests.
+        calls_per_second: The rate; 0 for no limit.
+        sleep: Waits for this many seconds.
 
     Attributes:
         identity_ids: The ids, in the order in which they were first seen.
@@ -67,7 +67,7 @@ class Visit:
 
 
 def guests_of_cognito(endpoint_url: str | None) -> CreateGuest:
-    """Makes guests as devices do, by GetId without a signature."""
+    """Creates guests like devices, with unsigned GetId."""
 
     def create_guest(pool: str) -> str:
         region = pool.partition(":")[0]

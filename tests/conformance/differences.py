@@ -1,4 +1,4 @@
-"""What was seen against what was expected: a pure comparison.
+"""Compares actual values with expectations.
 
 An expectation is JSON that has to be met to the letter, but for objects of one of these forms:
 
@@ -23,7 +23,7 @@ ABSENT = "nothing"
 
 
 class Difference(NamedTuple):
-    """One place at which the two differ; `path` is empty for the whole."""
+    """One difference; `path` is empty for the whole value."""
 
     path: str
     expected: Json
@@ -31,7 +31,7 @@ class Difference(NamedTuple):
 
 
 def differences(expected: Json, seen: Json) -> list[Difference]:
-    """All places at which what was seen is not what was expected."""
+    """Returns all differences between the actual and the expected value."""
     if ("error" in expected) != ("error" in seen):
         return [Difference("", summary(expected), summary(seen))]
     if "error" in expected:
@@ -49,7 +49,7 @@ def summary(answer: Json) -> str:
 
 
 def is_pattern(expected: Json) -> bool:
-    """Whether an object is one of those forms."""
+    """Returns whether an object has one of those forms."""
     return isinstance(expected, dict) and not expected.keys().isdisjoint({"in", "like", "maybe", "of"})
 
 

@@ -1,4 +1,4 @@
-"""The placeholders of a scenario: filled in before a call, and put back into what the call showed."""
+"""The placeholders of a scenario: replaced before a call, and restored in its results."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -12,15 +12,15 @@ _RANGE = re.compile(r"\$\{(\d+)\.\.(\d+)\}")
 _LONG_REPETITION = re.compile(r"(.)\1{31,}", re.DOTALL)
 _IDENTITY_ID = re.compile(r"[\w-]+:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-#: What an id is shown as that no step has remembered.
+#: The representation of an id that no step has remembered.
 UNKNOWN_ID = "(another id)"
 
 
 class Names:
-    """What the placeholders of one run stand for.
+    """The values of the placeholders in one run.
 
     Args:
-        given: The values that there are before the first step: texts of which no other text is a part by chance.
+        given: The initial values: unique strings that are not parts of other strings.
     """
 
     def __init__(self, given: Mapping[str, str]) -> None:
@@ -37,11 +37,11 @@ class Names:
         self._values[name] = value
 
     def filled(self, value: Json) -> Json:
-        """The value with its placeholders replaced."""
+        """Returns the value with its placeholders replaced."""
         return mapped(value, lambda text: _PLACEHOLDER.sub(self._value, text))
 
     def shown(self, value: Json) -> Json:
-        """The value with placeholders in the place of what they stand for; the first name of a text counts."""
+        """Returns the value with placeholders in place of their values; the first name of a string counts."""
         texts = {text: name for name, text in reversed(self._values.items()) if isinstance(text, str)}
         longest_first = sorted(texts.items(), key=lambda item: -len(item[0]))
 

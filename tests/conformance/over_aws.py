@@ -1,4 +1,4 @@
-"""Calls of Cognito's own API as a scenario writes them, by boto3, and their answers as `shapes` takes them."""
+"""Calls of Cognito's own API from a scenario, with boto3, and their responses for `shapes`."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from tokend_server.model import Secret, refresh_time
 
 
 def aws_client(url: str, access_key_id: str, secret: Secret, region: str) -> Any:  # noqa: ANN401 - boto3 has no types
-    """A client that leaves all checks to the service, and tries once."""
+    """Returns a client without its own checks and retries."""
     config = Config(parameter_validation=False, retries={"total_max_attempts": 1}, proxies={})
     session = boto3.Session(access_key_id, secret.reveal(), region_name=region)
     return session.client("cognito-identity", endpoint_url=url, config=config)
@@ -39,7 +39,7 @@ def aws_caller(client: Any) -> Caller:  # noqa: ANN401 - as above
 
 
 def _times(token: str, answered: str) -> Json:
-    """What AWS has no members for: the times of a token, by its claims and by the date of the answer."""
+    """Returns the values without members in AWS: the times of a token, from its claims and the date of the response."""
     payload = token.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return {

@@ -1,4 +1,4 @@
-"""Calls of the contract as a scenario writes them, and their answers as `shapes` takes them."""
+"""Calls of the contract from a scenario, and their responses for `shapes`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""Plays a scenario: fills in each step, makes its call, and writes down what was seen in the scenario's own words."""
+"""Plays a scenario: fills in each step, makes its call, and records the result in the scenario's format."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ CreateGuest: TypeAlias = Callable[[str], str]
 
 
 class GuestsRefused(Exception):
-    """Raised when a pool makes no guests; the text says why."""
+    """Raised when a pool does not create guests; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Played:
 
     Attributes:
         step: The step.
-        expected: What it expects, in the words of this run.
-        seen: What was seen; None if it was not played.
-        why_not: Why it was not.
+        expected: Its expectation, with the values of this run.
+        seen: The result; None if it was not played.
+        why_not: Why it was not played.
     """
 
     step: Step

@@ -1,4 +1,4 @@
-"""The scenario: what is asked, step by step, and what is expected. README.md describes its format."""
+"""The scenario: the calls, step by step, and the expectations. README.md describes its format."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Answers without what is another one at every call: keys, times and the order of lists."""
+"""Responses without variable parts: keys, times and the order of lists."""
 
 import base64
 import json

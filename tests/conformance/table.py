@@ -1,4 +1,4 @@
-"""What a run found, as a Markdown table and as JSON."""
+"""The result of a run, as a Markdown table and as JSON."""
 
 from collections.abc import Sequence
 from typing import Any

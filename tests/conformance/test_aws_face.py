@@ -1,4 +1,4 @@
-"""The scenario through Cognito's own API: it answers what gRPC answers, in the terms of AWS."""
+"""The scenario through Cognito's own API: the same results as gRPC, in AWS's format."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""One scenario on both engines, through the face that callers see: it holds on each, and they answer alike."""
+"""One scenario on both engines, through the callers' API: it passes on each, with equal responses."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.fakes.scripted_upstream import Arrived
 from tests.support.local_engine import DEVELOPER, OTHER_POOL, POOL
 
-#: Where the Cognito engine differs from the local one, and why it may.
+#: The allowed differences of the Cognito engine from the local one, with reasons.
 GAPS: Mapping[str, str] = {
     "aws_request_id": "Only requests to Cognito have an id.",
     "quota": "Cognito does not say which identity is full, so a merge tells the pool.",

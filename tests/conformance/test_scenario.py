@@ -1,4 +1,4 @@
-"""The scenario file is well formed, and says all that it is meant to say."""
+"""The scenario file is valid and complete."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""`python confined.py UNIT WRITABLE COMMAND…`: runs a command under what a unit of systemd demands, without systemd.
+"""`python confined.py UNIT WRITABLE COMMAND…`: runs a command with the restrictions of a systemd unit, without systemd.
 
 The kernel enforces it: a read-only tree but for one folder, no capabilities, limits, a filter of system calls and of
 address families, no memory that is both written and executed. Users and what hides parts of the tree are left out.

@@ -1,4 +1,4 @@
-"""What a Containerfile says, instruction by instruction, as far as the one of tokend goes."""
+"""The instructions of a Containerfile, as far as tokend's uses them."""
 
 import json
 import re

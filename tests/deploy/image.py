@@ -1,8 +1,8 @@
-"""`uv run poe image`: does what the Containerfile says, in root file systems of Debian, and starts the result.
+"""`uv run poe image`: executes the Containerfile in root file systems of Debian, and starts the result.
 
-There is no container engine: each instruction is carried out in a chroot, and the result runs as another user, on a
-read-only mount, in a network of its own, without a shell in its tree. As root, on Debian, in some minutes; exit code 1
-where something is not as it should be.
+There is no container engine: each instruction runs in a chroot, and the result runs as another user, on a read-only
+mount, in its own network namespace, without a shell in its tree. Requires root on Debian, and takes some minutes; exit
+code 1 if a check fails.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The files of a pod as its deployment mounts them, and what tokend says of its configuration there."""
+"""The files of a pod as mounted by its deployment, and tokend's check of its configuration there."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from tokend_server.cli.check_config import check_config
 
 
 def checked_as_the_pod_has_it(found: list[dict[str, Any]], directory: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What `tokend check-config` says in the pod of a deployment."""
+    """Returns the output of `tokend check-config` in the pod of a deployment."""
     pod = of_kind(found, "Deployment")["spec"]["template"]["spec"]
     files = mounted(found, pod, directory)
     (container,) = pod["containers"]

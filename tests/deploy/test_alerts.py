@@ -1,4 +1,4 @@
-"""The rules that operators load: they fire where they should, of metrics that there are, and each is explained."""
+"""The operators' alert rules: they fire when they should, use existing metrics, and are documented."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The dashboard of Grafana: its queries are asked of a real Prometheus that scrapes a tokend under load."""
+"""The Grafana dashboard: its queries run on a real Prometheus that scrapes a tokend under load."""
 
 import json
 import re

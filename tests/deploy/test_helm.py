@@ -1,4 +1,4 @@
-"""The Helm chart and the plain manifests: valid in each Kubernetes, with settings that tokend takes."""
+"""The Helm chart and the plain manifests: valid in each Kubernetes release, with settings that tokend accepts."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Values of the Helm chart: those that it takes, and those that it refuses."""
+"""Values of the Helm chart: valid and invalid ones."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The unit of systemd: systemd takes it, and tokend serves under what it demands. systemd itself does not run here."""
+"""The systemd unit: systemd accepts it, and tokend serves with its restrictions. systemd itself does not run here."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Cognito's own API as AWS's clients meet it: server/aws.md followed to the letter, on a server of its own process."""
+"""Cognito's own API with AWS's clients: the commands of server/aws.md, on a server in a separate process."""
 
 import json
 import os
@@ -379,7 +379,7 @@ def test_calls_above_the_most_count_as_aws_ones(
 
 
 class RacingClock(FakeClock):
-    """Time flies between any two looks at it."""
+    """A clock that jumps far ahead with each reading."""
 
     def monotonic(self) -> float:
         self.advance(100)

@@ -1,4 +1,4 @@
-"""How commands end when something is wrong: a line that says what and where, never a traceback."""
+"""Failures of commands: one line with the problem and its location, never a traceback."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""server/install.md, followed to the letter in an empty directory, but for ports and folders of the test's own."""
+"""The commands of server/install.md in an empty directory, literally except for ports and folders."""
 
 import json
 import os

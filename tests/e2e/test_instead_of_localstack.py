@@ -1,4 +1,4 @@
-"""server/instead-of-localstack.md followed to the letter."""
+"""The commands of server/instead-of-localstack.md."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A server that has lost a thread, or whose thread stands still, in a process of its own."""
+"""A server with a lost or blocked thread, in a separate process."""
 
 import time
 import urllib.error

@@ -1,4 +1,4 @@
-"""With `audit.required`, what cannot be recorded does not happen."""
+"""With `audit.required`, calls that cannot be recorded have no effect."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What operators do about callers: explain the policy, check the configuration, and rotate the audit log."""
+"""The operators' tasks for callers: explaining the policy, checking the configuration, and rotating the audit log."""
 
 import json
 import os

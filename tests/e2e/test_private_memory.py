@@ -1,4 +1,4 @@
-"""What other processes of the same user, and cores, get of the memory of a command."""
+"""Protection of a command's memory from other processes of the same user, and from core dumps."""
 
 import os
 import shutil

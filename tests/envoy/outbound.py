@@ -1,4 +1,4 @@
-"""ext_authz.yaml beside a service that calls, before a tokend that knows it by its certificate."""
+"""ext_authz.yaml as the sidecar of a calling service, with a tokend that authenticates it by its certificate."""
 
 import json
 import threading

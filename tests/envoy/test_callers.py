@@ -1,4 +1,4 @@
-"""front_proxy.yaml and sidecar.yaml before a tokend that demands to know who calls."""
+"""front_proxy.yaml and sidecar.yaml with a tokend that requires authentication."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

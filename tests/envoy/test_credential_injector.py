@@ -1,4 +1,4 @@
-"""credential_injector.yaml beside a service that calls: each of its requests carries the token that tokend pushes."""
+"""credential_injector.yaml as a calling service's sidecar: each request has the token that tokend pushes."""
 
 import json
 import threading

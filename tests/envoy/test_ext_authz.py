@@ -1,4 +1,4 @@
-"""ext_authz.yaml before the real tokend: each request leaves with its user's token, and with no other."""
+"""ext_authz.yaml with the real tokend: each request leaves with its user's token, and no other."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""jwt_authn.yaml before an application: tokens of the real server get through, and nothing else does."""
+"""jwt_authn.yaml in front of an application: only requests with the real server's tokens pass."""
 
 import base64
 import json

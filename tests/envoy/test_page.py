@@ -1,4 +1,4 @@
-"""clients/envoy: its page and its files say what is true."""
+"""clients/envoy: its page and its files match."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""sidecar.yaml before two replicas: their ends, in good order or not, are seen by no caller of the Go client."""
+"""sidecar.yaml with two replicas: callers of the Go client do not see the end of a replica, graceful or not."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Presents tokens to a verifier when it is time."""
+"""Presents tokens to a verifier at their times."""
 
 import heapq
 import threading

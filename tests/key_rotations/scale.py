@@ -1,4 +1,4 @@
-"""How long what takes days takes in a run."""
+"""The scaled-down durations of a run."""
 
 from dataclasses import asdict, dataclass, replace
 from math import ceil

@@ -1,4 +1,4 @@
-"""Rotates the TLS files of a server under load, and tells what became of it."""
+"""Rotates the TLS files of a server under load, and reports the result."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""That the program runs and sees; what it is for takes thousands of rotations."""
+"""The program runs and detects faults; its real purpose takes thousands of rotations."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector in this process that keeps what it is sent, over gRPC or HTTP."""
+"""An OpenTelemetry collector in this process that stores received data, over gRPC or HTTP."""
 
 import threading
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The header `traceparent`, as W3C Trace Context has it."""
+"""The header `traceparent`, by W3C Trace Context."""
 
 import re
 

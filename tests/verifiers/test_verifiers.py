@@ -1,4 +1,4 @@
-"""README's table of verifiers: each library, set up as its users do, and what it says of tokens of the real server."""
+"""README's table of verifiers: each library with its usual setup, and its results for tokens of the real server."""
 
 import itertools
 import json
