@@ -156,8 +156,11 @@ func WithAlgorithms(algorithms ...string) Option {
 }
 
 // WithTypes sets the accepted values of typ, by default JWS, as in Cognito's tokens, and JWT. A pool's setting
-// token_type is one of these two.
+// token_type is one of these two. It panics if there is none.
 func WithTypes(types ...string) Option {
+	if len(types) == 0 {
+		panic("tokendverify: no type")
+	}
 	return func(s *settings) { s.types = types }
 }
 

@@ -382,6 +382,7 @@ func TestAVerifierIsNotMadeOfNothing(t *testing.T) {
 		"negative leeway":   func() { tokendverify.WithLeeway(-1) },
 		"unknown algorithm": func() { tokendverify.WithAlgorithms("none") },
 		"no algorithm":      func() { tokendverify.WithAlgorithms() },
+		"no type":           func() { tokendverify.WithTypes() },
 	} {
 		func() {
 			defer func() {

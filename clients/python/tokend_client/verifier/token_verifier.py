@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import math
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -48,7 +49,7 @@ class TokenVerifier:
         keys: The issuer's keys; by default, they are found by its discovery document.
 
     Raises:
-        ValueError: No pool is given.
+        ValueError: No pool, algorithm or type is given, or `leeway` is negative or not finite.
     """
 
     def __init__(  # noqa: PLR0913 - what a verifier has to be told
@@ -61,8 +62,12 @@ class TokenVerifier:
         leeway: float = 60.0,
         keys: IssuerKeys | None = None,
     ) -> None:
-        if isinstance(identity_pool_ids, str) or not identity_pool_ids:
-            raise ValueError("identity_pool_ids must be a collection of at least one identity pool id")
+        named = {"identity_pool_ids": identity_pool_ids, "algorithms": algorithms, "types": types}
+        for name, values in named.items():
+            if isinstance(values, str) or not values:
+                raise ValueError(f"{name} must be a collection with at least one value")
+        if not 0 <= leeway < math.inf:
+            raise ValueError(f"leeway must be a finite number of seconds, zero or more: {leeway}")
         self._issuer = issuer
         self._audience = list(identity_pool_ids)
         self._algorithms = list(algorithms)

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
@@ -62,6 +63,18 @@ def test_one_of_several_pools_will_do(issuer: OidcProvider) -> None:
 def test_a_verifier_must_know_its_pools(pools: Collection[str]) -> None:
     with pytest.raises(ValueError, match="at least one"):
         TokenVerifier("https://issuer.example", pools)
+
+
+@pytest.mark.parametrize("settings", [{"algorithms": []}, {"algorithms": "RS256"}, {"types": ()}, {"types": "JWT"}])
+def test_a_verifier_must_have_something_to_accept(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        TokenVerifier("https://issuer.example", [POOL], **settings)
+
+
+@pytest.mark.parametrize("leeway", [-1, math.inf, math.nan])
+def test_a_leeway_is_some_seconds(leeway: float) -> None:
+    with pytest.raises(ValueError, match="leeway"):
+        TokenVerifier("https://issuer.example", [POOL], leeway=leeway)
 
 
 def test_an_array_of_one_audience_is_as_good_as_a_string(issuer: OidcProvider, verifier: TokenVerifier) -> None:
