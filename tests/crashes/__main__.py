@@ -1,4 +1,4 @@
-"""`uv run poe crashes`: whether servers that are killed in the middle of merges and unlinks lose or mix up anything."""
+"""`uv run poe crashes`: checks that servers killed during merges and unlinks lose and mix up nothing."""
 
 import sys
 from argparse import ArgumentParser

@@ -1,4 +1,4 @@
-"""The calls of `tests.linearizability` over gRPC, with the same answers."""
+"""The calls of `tests.linearizability` over gRPC, with the same results."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from tests.support.server_process import POOL_ID
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server import errors
 
-#: More than any call takes: what ends at its deadline might take effect later.
+#: Longer than any call: a call that ends at its deadline might take effect later.
 _TIMEOUT = 60.0
 
 _ERRORS: Mapping[str, str] = {
@@ -26,11 +26,11 @@ _ERRORS: Mapping[str, str] = {
 
 
 class Refused(Exception):
-    """Raised when a call fails in a way that no server of this test has a reason for."""
+    """Raised when a call fails without a reason in this test."""
 
 
 def answer(caller: Caller, call: Call, is_killed: threading.Event) -> Answer:
-    """Makes the call, and says what came of it.
+    """Makes the call, and returns its result.
 
     Args:
         caller: Calls a server.
@@ -38,7 +38,7 @@ def answer(caller: Caller, call: Call, is_killed: threading.Event) -> Answer:
         is_killed: Set before the server is killed.
 
     Raises:
-        Refused: It failed although the server was there, and not for a reason of the call's own.
+        Refused: It failed although the server was running, and not for a reason of the call itself.
     """
     try:
         return _ANSWERS[call.operation](caller, call)

@@ -1,4 +1,4 @@
-"""Two servers on one database, of which one or both are killed in the middle of merges and unlinks, time and again."""
+"""Two servers with one database. One or both are repeatedly killed during merges and unlinks."""
 
 import random
 import sqlite3
@@ -16,16 +16,17 @@ from tests.soak.measures import Growth, Sample, sample
 from tests.support.calls import Caller
 from tests.support.server_process import ServerProcess, write_config
 
-#: How many users the first identity of each group of a round has: three small groups, and one at the limit of logins.
+#: The number of users of the first identity of each group in a round: three small groups, and one at the limit of
+#: logins.
 _GROUPS = (1, 2, 3, 18)
 
-#: Of each server and group, how many clients there are, and how many calls each makes.
+#: The number of clients for each server and group, and the number of calls of each.
 _CLIENTS, _CALLS = 2, 3
 
 #: Which servers are killed, and how often: the second one mostly, so that the first lives to be measured.
 _VICTIMS, _WEIGHTS = ((0,), (1,), (0, 1)), (1, 4, 1)
 
-#: What no call may leave behind, as statements that count it.
+#: Statements that count inconsistencies, which no call may leave behind.
 _IMPOSSIBLE = {
     "logins of a disabled identity": "SELECT count(*) FROM linked_logins JOIN identities USING (identity_id) "
     "WHERE disabled",
@@ -42,13 +43,13 @@ _IMPOSSIBLE = {
 
 @dataclass
 class Report:
-    """What a run has shown.
+    """The result of a run.
 
     Attributes:
         kills: How many servers were killed.
-        calls: How many calls were answered.
-        interrupted: How many calls had no answer, since their server was killed.
-        faults: What ought never to be.
+        calls: How many calls had a response.
+        interrupted: How many calls had no response, since their server was killed.
+        faults: The detected faults.
     """
 
     kills: int = 0
@@ -84,7 +85,7 @@ class Member:
         return self._server.stop()
 
     def growth(self) -> Sequence[str]:
-        """What it holds beyond what it held after its first round, if that is more than it may."""
+        """Returns the growth of its resources since its first round, if it exceeds the limit."""
         now = sample(self._server.pid)
         settled = self._settled = self._settled or now
         growths = [
@@ -95,7 +96,7 @@ class Member:
 
 
 class Progress:
-    """Counts what is done, and lets others wait for a count."""
+    """Counts events, and lets others wait for a count."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -112,7 +113,7 @@ class Progress:
 
 
 def crash(directory: Path, times: int, seed: int) -> Iterator[Report]:
-    """Kills servers so many times at least, and yields the report after each round.
+    """Kills servers at least this many times, and yields the report after each round.
 
     Args:
         directory: Where the database is.
@@ -134,7 +135,7 @@ def crash(directory: Path, times: int, seed: int) -> Iterator[Report]:
             groups += [(group, _look_up(group, members)) for group in made]
             _judge(made, members, directory / "tokend.db", report)
             yield report
-        # What one crash has not taken, no later one may take either.
+        # Data that one crash has not lost, later ones must not lose either.
         report.faults += [f"lost later: {group.users}" for group, found in groups if _look_up(group, members) != found]
     finally:
         codes = [member.stop() for member in members]
@@ -159,7 +160,7 @@ def _play_round(groups: Sequence[Group], members: list[Member], victims: Sequenc
 
 
 def _make_calls(group: Group, member: Member, calls: Sequence[Call], add: Callable[[int], None]) -> None:
-    """Makes the calls until the server is gone; counts them all, so that no thread waits for what does not come."""
+    """Makes the calls until the server is killed; counts all of them, so that no thread waits forever."""
     left = len(calls)
     try:
         for call in calls:
@@ -187,7 +188,7 @@ def _judge(groups: Sequence[Group], members: Sequence[Member], database: Path, r
 
 
 def impossible(database: Path) -> list[str]:
-    """What the database holds that no call may leave behind."""
+    """Returns the inconsistencies in the database."""
     with closing(sqlite3.connect(database, timeout=30)) as connection:
         counts = {name: connection.execute(statement).fetchone()[0] for name, statement in _IMPOSSIBLE.items()}
     return [f"{name}: {count}" for name, count in counts.items() if count]

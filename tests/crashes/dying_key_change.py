@@ -1,4 +1,4 @@
-"""`tokend` that is killed, as if from outside, at a point of a change of its keys, which DYING_AT names."""
+"""A `tokend` that is killed, as if from outside, at the point of a key change in DYING_AT."""
 
 import os
 import signal
@@ -25,12 +25,12 @@ def die(*_: object, **__: object) -> None:
 
 
 def instead_of(owner: type, name: str) -> Callable[[], object]:
-    """It dies where it would call the method."""
+    """Dies before the call of the method."""
     return lambda: mock.patch.object(owner, name, die).start()
 
 
 def after(owner: type, name: str) -> Callable[[], object]:
-    """It dies when the method has done its work."""
+    """Dies after the call of the method."""
     method = getattr(owner, name)
 
     def call(*arguments: object, **named: object) -> None:
@@ -41,7 +41,7 @@ def after(owner: type, name: str) -> Callable[[], object]:
 
 
 def before_commit(statement: str) -> Callable[[], object]:
-    """It dies when the statement was executed, and its transaction has not ended."""
+    """Dies after the statement, before the end of its transaction."""
 
     def watch(*arguments: object) -> None:
         if str(arguments[2]).startswith(statement):

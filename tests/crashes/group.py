@@ -1,4 +1,4 @@
-"""Users who are merged and unlinked among themselves by many clients at once, and what has become of them."""
+"""Users who are merged and unlinked by many clients concurrently, and the result."""
 
 import random
 import threading
@@ -13,12 +13,12 @@ from tests.support.server_process import POOL_ID
 
 
 class Group:
-    """Some users and the history of all calls about them.
+    """Some users and the history of all their calls.
 
     Args:
-        name: Tells its users from those of other groups.
+        name: Distinguishes its users from those of other groups.
         choose: Chooses the calls.
-        linked: How many users there are of the first identity; the second has one, and two users have none.
+        linked: The number of users of the first identity; the second has one, and two users have none.
     """
 
     def __init__(self, name: str, choose: random.Random, linked: int) -> None:
@@ -33,18 +33,18 @@ class Group:
         self.history: list[Event] = []
 
     def register(self, caller: Caller, is_killed: threading.Event) -> None:
-        """Makes the first identity with its users, and the second."""
+        """Creates the first identity with its users, and the second."""
         for number, user in enumerate([*self._first, self.users[len(self._first)]]):
             named = self._identity_ids[0] if 0 < number < len(self._first) else None
             self._identity_ids.append(self.call(caller, Call("token alone", {DEVELOPER: user}, named), is_killed)[1])
         self._identity_ids = list(dict.fromkeys(self._identity_ids))
 
     def calls(self, count: int) -> Sequence[Call]:
-        """So many calls, chosen at random."""
+        """Returns this many random calls."""
         return [self._any_call() for _ in range(count)]
 
     def call(self, caller: Caller, call: Call, is_killed: threading.Event) -> Answer:
-        """Makes a call, and takes note of it."""
+        """Makes a call, and records it."""
         began = time.monotonic_ns()
         answered = answer(caller, call, is_killed)
         event = Event(call, answered, began, time.monotonic_ns())
@@ -53,16 +53,16 @@ class Group:
         return answered
 
     def look_up(self, callers: Sequence[Caller], is_killed: threading.Event) -> Iterator[Answer]:
-        """What all servers know of all users."""
+        """Looks up all users on all servers."""
         for user in self.users:
             yield self.call(self._choose.choice(callers), Call("lookup", {"user": user}), is_killed)
 
     def interrupted(self) -> int:
-        """How many calls had no answer."""
+        """Returns how many calls had no response."""
         return sum(event.answer == INTERRUPTED for event in self.history)
 
     def is_explained(self) -> bool:
-        """Whether some order of all calls answers as they did."""
+        """Returns whether some sequential order of all calls has the same results."""
         return is_explained(POOL_ID, self.history)
 
     def _any_call(self) -> Call:

@@ -1,4 +1,4 @@
-"""That the program sees what a crash must not do, and that a few crashes do none of it; many take minutes."""
+"""The program detects faults, and a few crashes cause none; many crashes take minutes."""
 
 import itertools
 import sqlite3
@@ -28,7 +28,7 @@ TOGETHER = ((LOOKUP_OF_A, ("users", B, "a", "b")), (LOOKUP_OF_B, ("users", B, "a
 
 
 def explained(*calls: tuple[Call, Answer]) -> bool:
-    """Whether the calls, one after the other, may have been answered so."""
+    """Returns whether the sequential calls may have these results."""
     time = itertools.count()
     return is_explained(POOL, [Event(call, answer, next(time), next(time)) for call, answer in calls])
 

@@ -1,4 +1,4 @@
-"""Servers and commands that are killed in the middle of a change of keys lose none, and double none."""
+"""Servers and commands that are killed during a key change lose and duplicate no key."""
 
 import os
 import signal
@@ -68,7 +68,7 @@ def published(server: ServerProcess) -> list[str]:
 
 
 def signing(server: ServerProcess, caller: Caller) -> str:
-    """The key of a token, which a verifier takes that fetches the keys only now."""
+    """Returns the key of a token, which a verifier accepts that fetches the keys now."""
     token = caller.get_token("user").token
     answer = httpx.get(f"{server.issuer}/.well-known/jwks.json", trust_env=False).raise_for_status()
     kid: str = jwt.get_unverified_header(token)["kid"]
@@ -77,7 +77,7 @@ def signing(server: ServerProcess, caller: Caller) -> str:
 
 
 def files_with(key: SigningKey, path: Path) -> list[str]:
-    """The files of the store that have some of a private key."""
+    """Returns the files of the store that contain parts of a private key."""
     fragment = key.material.reveal().splitlines()[1].encode()
     return [file.name for file in path.parent.glob("tokend.db*") if fragment in file.read_bytes()]
 
@@ -98,7 +98,7 @@ def test_a_step_that_a_kill_interrupts_is_done_once(point: str, path: Path) -> N
         keys = kept(path)
         assert published(server) == [key.kid for key in keys]
         assert [key.generation for key in keys] == ([1, 2] if step == "add" else [2])
-        # What the killed server has kept is what goes on; it is whole, and verifies what it signs.
+        # The key stored by the killed server is used; it is complete, and its signatures verify.
         assert set(left) - {first.kid} <= {key.kid for key in keys}
         assert signing(server, caller) in {key.kid for key in keys}
         if step == "remove":

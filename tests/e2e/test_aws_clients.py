@@ -49,7 +49,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def configuration(directory: Path) -> str:
-    """What the page has in tokend.toml, with the id of the access key that its commands have made."""
+    """Returns the page's tokend.toml, with the id of the access key that its commands have created."""
     commands, _client = blocks("sh")
     done = subprocess.run(
         ["sh", "-ec", commands], cwd=directory, env=with_commands({}), capture_output=True, text=True, check=True
@@ -64,7 +64,7 @@ def configuration(directory: Path) -> str:
 
 
 def with_commands(variables: Mapping[str, str]) -> dict[str, str]:
-    """An environment with the commands of this one, and nothing of AWS but these variables."""
+    """Returns an environment with the commands of this one, and only these AWS variables."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "NO_PROXY": "127.0.0.1"}
@@ -86,7 +86,7 @@ def credentials(server: ServerProcess, directory: Path) -> Credentials:
 
 
 def client_of(server: ServerProcess, credentials: Credentials, region: str = "us-east-1") -> Any:  # noqa: ANN401
-    """An unmodified client of boto3, which tries once."""
+    """Returns an unmodified boto3 client without retries."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_ENDPOINT_URL_COGNITO_IDENTITY", server.aws)
         environment.setenv("NO_PROXY", "127.0.0.1")
@@ -358,14 +358,14 @@ tls_private_key_file = "{certificate.private_key_file}"
 def test_calls_above_the_most_count_as_aws_ones(
     configuration: str, credentials: Credentials, directory: Path, tmp_path: Path
 ) -> None:
-    """The objective is about calls of the contract, of which these are none."""
+    """The SLO covers only calls of the contract, and these are not."""
     text = f"{configuration}\n[limits]\nconcurrent_calls = 1\n"
     with started(text, directory, tmp_path) as service, ThreadPoolExecutor(2) as threads:
         session = boto3.Session(*credentials.values(), region_name="us-east-1")
         once = Config(retries={"total_max_attempts": 1}, proxies={})
         client = session.client("cognito-identity", endpoint_url=f"http://{service.aws_address}", config=once)
         with closing(client), closing(sqlite3.connect(tmp_path / "tokend.db", isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")  # whoever registers a user waits
+            other.execute("BEGIN IMMEDIATE")  # calls that register a user wait
             calls = [threads.submit(register, client, user) for user in ("heidi", "ivan")]
             refused, waiting = wait(calls, return_when=FIRST_COMPLETED)
             other.execute("ROLLBACK")

@@ -41,7 +41,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def serving(config: Path) -> Iterator[ServerProcess]:
-    """A server that goes on serving while backups are made."""
+    """A server that serves while backups are created."""
     with ServerProcess(config) as server:
         yield server
 
@@ -55,7 +55,7 @@ def other_config(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def first_copy(config: Path, serving: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backup of a service that has issued tokens, and goes on serving."""
+    """A backup of a service that has issued tokens, and still serves."""
     identities_of(serving)
     file = tmp_path_factory.mktemp("copy") / "copy.db"
     run("backup", "--config", str(config), str(file)).check_returncode()
@@ -64,7 +64,7 @@ def first_copy(config: Path, serving: ServerProcess, tmp_path_factory: pytest.Te
 
 @pytest.fixture
 def copy(first_copy: Path, tmp_path: Path) -> Path:
-    """The same, for one test alone."""
+    """The same, for one test only."""
     return Path(shutil.copy2(first_copy, tmp_path / "copy.db"))
 
 
@@ -77,7 +77,7 @@ def others(other_config: Path) -> Path:
 
 
 def users_in(database: Path) -> int:
-    """How many users a file has; none while it was copied in the middle of a checkpoint."""
+    """Returns how many users a file has; None if it was copied during a checkpoint."""
     with closing(sqlite3.connect(database)) as connection, suppress(sqlite3.DatabaseError):
         count: int = connection.execute("SELECT count(*) FROM linked_logins").fetchone()[0]
         return count

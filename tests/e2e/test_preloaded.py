@@ -1,4 +1,4 @@
-"""A server that is forked from a process that has loaded tokend is as one that is started."""
+"""A server that is forked from a preloaded process behaves like one that is started."""
 
 import signal
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from tests.support.server_process import ServerProcess, write_config
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sequence[ServerProcess]]:
-    """One of each, with a directory and a variable of its own."""
+    """One of each, with its own directory and variable."""
     with ExitStack() as running:
         yield [
             running.enter_context(
@@ -29,7 +29,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sequence[Serve
 
 
 def of_the_process(server: ServerProcess) -> dict[str, object]:
-    """What the operating system says of a process."""
+    """Returns the operating system's data about a process."""
     proc = Path(f"/proc/{server.pid}")
     status = (line.partition(":") for line in (proc / "status").read_text(encoding="ascii").splitlines())
     return {

@@ -11,7 +11,7 @@ import pytest
 from tests.support.server_process import ServerProcess, write_config
 from tests.support.tokend import start
 
-#: Tells which of the process's files in /proc it may read, and whether it may attach to it as a debugger does.
+#: Prints which of the process's files in /proc it may read, and whether it may attach to it like a debugger.
 _LOOK = """
 import ctypes, os, sys
 pid = int(sys.argv[1])
@@ -38,7 +38,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 def without_privileges() -> list[str]:
-    """What a command is run under so that it may do what its user may, and no more."""
+    """Returns the prefix that runs a command with the rights of its user only."""
     if os.geteuid():
         return []
     setpriv = shutil.which("setpriv")
@@ -81,7 +81,7 @@ def test_no_other_process_of_its_user_reads_the_memory_of_a_command(tmp_path: Pa
     given = [str(config) if word == "CONFIG" else word for word in words]
     process = start(*given, under=without_privileges())
     try:
-        # It opens when the command does, which waits then for what is in it.
+        # The open blocks until the command opens it and waits for its content.
         with config.open("w", encoding="utf-8"):
             assert seen_by_others(process.pid) == []
     finally:

@@ -1,4 +1,4 @@
-"""What `tokend quickstart` ends with: how to call it from another terminal, where its data is, the same ports again."""
+"""The final output of `tokend quickstart`: how to call it from another terminal, its data, its stable ports."""
 
 import json
 import os
@@ -29,7 +29,7 @@ COMMANDS = Path(sys.executable).parent
 
 @contextmanager
 def quickstart(directory: Path) -> Iterator[str]:
-    """A quickstart that stays up, and all that it prints."""
+    """A quickstart that keeps running, and its output."""
     process = start("quickstart", TOKEND_DATA_DIR=str(directory), PYTHONUNBUFFERED="1", UV="/usr/bin/uv")
     assert process.stdout
     try:
@@ -128,7 +128,7 @@ def test_a_token_on_a_terminal_is_shortened(directory: Path, shown: str) -> None
 
 
 def read(terminal: int) -> bytes:
-    """What a terminal shows; nothing when the last process has left it."""
+    """Returns the output on a terminal; empty when its last process has ended."""
     try:
         return os.read(terminal, 4096)
     except OSError:

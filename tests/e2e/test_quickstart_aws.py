@@ -18,7 +18,7 @@ from tests.support.tokend import Ended, run
 
 from tokend_server.cli.quickstart import quickstart as quickstart_command
 
-#: A program as a test suite has it, which knows nothing of tokend.
+#: A program as in a test suite, without any reference to tokend.
 SUITE = """
 import json, os, boto3
 client = boto3.client("cognito-identity")
@@ -30,7 +30,7 @@ found = client.lookup_developer_identity(IdentityPoolId=pool, DeveloperUserIdent
 print(json.dumps([pool, provider, issued["IdentityId"], found["IdentityId"]]))
 """
 
-#: What many machines have set.
+#: Variables that are set on many machines.
 OF_THE_MACHINE = {
     "AWS_PROFILE": "work",
     "AWS_SESSION_TOKEN": "of-another-account",
@@ -45,7 +45,7 @@ OF_THE_MACHINE = {
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where it has its files while it runs, as build servers name it: with what means something in other syntaxes."""
+    """The directory of its files while it runs, with special characters of other syntaxes, as on build servers."""
     directory = tmp_path / "job%2Fbranch #1? $x"
     directory.mkdir()
     monkeypatch.setenv("TMPDIR", str(directory))
@@ -67,7 +67,7 @@ def test_a_suite_calls_it_and_nothing_is_left(temporary: Path) -> None:
     assert [*temporary.iterdir(), *temporary.parent.glob("data")] == []
 
 
-#: A program that makes a pool of its own.
+#: A program that creates its own pool.
 POOL_MAKER = """
 import boto3
 client = boto3.client("cognito-identity")
@@ -85,7 +85,7 @@ def test_a_suite_may_make_pools_of_its_own() -> None:
     assert ended.stdout.startswith("us-east-1:")
 
 
-#: A program that makes a pool with a provider of its own, of which it has an ID token.
+#: A program that creates a pool with its own provider, from which it has an ID token.
 FEDERATED = """
 import os, boto3
 from botocore import UNSIGNED
@@ -130,9 +130,9 @@ def test_the_pool_may_be_the_suites_own_and_the_store_may_be_kept(tmp_path: Path
     [
         ("exit 7", 7),
         ("kill -9 $$", 128 + signal.SIGKILL),
-        # The suite ends as it does when it is asked to, and all with it.
+        # The suite ends as on a signal, with all its processes.
         ("trap 'exit 3' TERM; kill -TERM $PPID; while :; do :; done", 3),
-        # A pipe that nothing reads ends it, and no signal is held back from it.
+        # A pipe without a reader ends it, and no signal is blocked.
         ("kill -PIPE $$", 128 + signal.SIGPIPE),
     ],
 )
@@ -152,7 +152,7 @@ def test_a_command_that_cannot_be_run_is_named(name: str, code: int, why: str, t
     assert [*temporary.iterdir()] == []
 
 
-#: A program that ends when it is asked to, and says by which signal.
+#: A program that ends on a signal, and prints which one.
 WAITING = """
 import signal
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -175,7 +175,7 @@ def test_where_it_is_killed_the_command_ends_and_the_next_one_cleans_up(temporar
 
 
 def test_a_shell_evaluates_what_it_prints(temporary: Path, tmp_path: Path) -> None:
-    """The script goes on although the service does, and ends it."""
+    """The script continues while the service runs, and ends it."""
     script = f"""
         eval "$({sys.executable} -m tokend_server quickstart --aws &)"
         {sys.executable} -c "$SUITE"
@@ -198,7 +198,7 @@ def test_a_shell_evaluates_what_it_prints(temporary: Path, tmp_path: Path) -> No
 
 @contextmanager
 def printed_lines() -> Iterator[str]:
-    """What a quickstart prints, which ends when its standard input does, as a killed parent's."""
+    """Returns the output of a quickstart that ends when its standard input ends, as after its parent is killed."""
     words = [sys.executable, "-m", "tokend_server", "quickstart", "--aws", "--until-stdin-closes"]
     environment = os.environ | OF_THE_MACHINE
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The token that `tokend quickstart` shows, and what it keeps for the next time."""
+"""The token that `tokend quickstart` shows, and the data that it keeps for the next run."""
 
 import json
 import signal
@@ -34,7 +34,7 @@ def documents(output: str) -> list[Any]:
 
 
 class Quickstart:
-    """What a quickstart has shown."""
+    """The output of a quickstart."""
 
     def __init__(self, ended: Ended) -> None:
         assert (ended.stderr, ended.returncode) == ("", 0)
@@ -55,7 +55,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shown(data_dir: Path) -> Sequence[Quickstart]:
-    """Two at once on a data directory that is not there yet, while the customary ports are taken."""
+    """Two concurrent ones with a data directory that does not exist yet, while the default ports are in use."""
     with ExitStack() as taken:
         for port in (50051, 8080, 9090):
             try:

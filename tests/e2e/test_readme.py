@@ -1,4 +1,4 @@
-"""README.md followed to the letter, but for ports and directories of the test's own."""
+"""The commands of README.md, literally except for ports and directories."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""server/SECURITY.md followed to the letter, but for directories of the test's own."""
+"""The commands of server/SECURITY.md, literally except for directories."""
 
 import re
 import shlex

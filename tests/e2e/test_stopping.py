@@ -1,4 +1,4 @@
-"""What ends a process that would otherwise go on: a signal, a thread that it has lost, a stop that takes too long."""
+"""The causes that end a process: a signal, a lost thread, a stop that takes too long."""
 
 import signal
 import subprocess
@@ -38,7 +38,7 @@ def running(script: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def end_of(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """The exit code of a process that ends, and what it has said."""
+    """Returns the exit code of a process that ends, and its output."""
     _, text = process.communicate(timeout=TIMEOUT)
     return process.returncode, text
 

@@ -1,4 +1,4 @@
-"""What strangers can make gRPC's core write to standard error."""
+"""The lines that unauthenticated clients can cause in gRPC's output to standard error."""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""A limit of threads is met at the start or never."""
+"""A limit of threads is reached at startup or never."""
 
 import os
 import shutil

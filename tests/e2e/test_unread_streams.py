@@ -1,4 +1,4 @@
-"""Standard error and an audit stream without a reader: no call waits, and the process ends when it is asked to."""
+"""Standard error and an audit stream without a reader: no call waits, and the process ends on a signal."""
 
 import fcntl
 import json
@@ -23,13 +23,13 @@ from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, STOP_TIMEO
 
 from tokend.v1.developer_identity_service_pb2 import LookupDeveloperIdentityRequest
 
-#: The least that Linux gives a pipe.
+#: The minimum size of a pipe in Linux.
 PAGE = 4096
 
 #: Calls whose lines no pipe of a page holds.
 CALLS = 60
 
-#: What a call may take on a busy machine; one that waits for a reader never ends.
+#: The timeout of a call on a busy machine; a call that waits for a reader never ends.
 TIMEOUT = 120.0
 
 

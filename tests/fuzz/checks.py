@@ -1,4 +1,4 @@
-"""What must hold of every call, found out by other means than the service's own."""
+"""Invariants of every call, checked independently of the service's code."""
 
 import base64
 import json
@@ -52,7 +52,7 @@ _QUOTING = frozenset({ord('"'), ord("\\")})
 
 
 def check(rpc: Rpc, answer: Answer, *, secrets: Iterable[str] = ()) -> None:
-    """Whatever a call was, this is what it may have come to."""
+    """Checks the result of any call."""
     assert answer.code not in _DEFECTS, f"{answer.code}: {answer.logged}"
     _check_audit(rpc, answer)
     shown = [answer.audit.decode(), answer.logged]
@@ -87,7 +87,7 @@ def _check_audit(rpc: Rpc, answer: Answer) -> None:
 
 
 def _check_limits(request: Any) -> None:  # noqa: ANN401 - any of the requests
-    """What reaches an engine is within its limits."""
+    """Checks that requests that reach an engine are within the limits."""
     for field, longest in _LONGEST.items():
         assert len(getattr(request, field, "")) <= longest, f"{field} is too long"
 
@@ -154,7 +154,7 @@ def _is_of_cluster(token: str) -> bool:
 
 
 def check_login(token: str, provider: str) -> None:
-    """An ID token that was accepted proves who its user is."""
+    """Checks that an accepted ID token proves its user."""
     claims = _signed_claims(token)
     assert claims.get("iss") == f"https://{provider}", f"no token of {provider}"
     assert APPLICATION in _listed(claims.get("azp") or claims.get("aud")), "a token for others"

@@ -1,4 +1,4 @@
-"""Decisions taken from bytes, so that whoever changes the bytes changes the decisions."""
+"""Decisions derived from bytes, so that a change of the bytes changes the decisions."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
@@ -10,7 +10,7 @@ _CHARACTERS = "a1 ./:;,=\"'\\-_%*{}[]\0\n\r\t\x7f\x80\xa0\xff\u00e9\u0130\u0661\
 
 
 class Choices:
-    """Takes decisions from bytes; when they are used up, every decision is for the first possibility.
+    """Derives decisions from bytes; after the last byte, every decision is for the first possibility.
 
     Args:
         data: The bytes.
@@ -21,7 +21,7 @@ class Choices:
         self._at = 0
 
     def number(self, least: int, most: int) -> int:
-        """A number between two others, both included."""
+        """Returns a number between two others, inclusive."""
         size = ((most - least).bit_length() + 7) // 8
         taken = self._data[self._at : self._at + size]
         self._at += size

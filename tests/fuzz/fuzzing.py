@@ -1,4 +1,4 @@
-"""Feeds targets, and keeps what made one fail."""
+"""Feeds targets, and stores the inputs that made one fail."""
 
 import hashlib
 import json
@@ -18,11 +18,11 @@ from tests.fuzz.targets import TARGETS
 #: Inputs that failed once, if only for want of a defence; one a file, in a folder for each target.
 CORPUS = Path(__file__).parent / "corpus"
 
-#: Inputs for one service: its store grows, and what its callers may do is spent.
+#: The number of inputs for one service: its store grows, and its callers' limits are used up.
 _FOR_ONE_SERVICE = 20_000
 
 
-#: The most bytes that an input is made of.
+#: The maximum number of bytes for an input.
 _MOST_BYTES = 400
 
 

@@ -1,4 +1,4 @@
-"""Streams of secrets: what clients send on them, and what must come of it."""
+"""SDS streams: the clients' messages, and the expected results."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is fuzzed: how the inputs of each target are made, and what must come of them."""
+"""The fuzz targets: the generation of their inputs, and the checks of their results."""
 
 import json
 import xml.etree.ElementTree as ET
@@ -33,8 +33,8 @@ class Target(NamedTuple):
     """One part of the service.
 
     Attributes:
-        make: Makes an input.
-        run: Gives it to the service, and raises an error where what comes of it is wrong.
+        make: Creates an input.
+        run: Passes it to the service, and raises an error if the result is wrong.
     """
 
     make: Make

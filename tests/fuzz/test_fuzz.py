@@ -1,4 +1,4 @@
-"""A short part of what `poe fuzz` does, always the same, and all that it ever found."""
+"""A short deterministic run of `poe fuzz`, and all inputs that it has ever found."""
 
 from collections.abc import Iterator
 from itertools import islice

@@ -1,4 +1,4 @@
-"""Calls of the local engine's operations and their answers, as values that processes can exchange."""
+"""Calls of the local engine's operations and their results, as values that processes can exchange."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from tokend_server.model import LookupRequest, MergeRequest, Secret, TokenReques
 DEVELOPER = "login.example.test"
 PUBLIC = "idp.example.test"
 
-#: What a call has come to: its kind, the identity, and what else the operation tells.
+#: The result of a call: its kind, the identity, and other values of the operation.
 Answer: TypeAlias = tuple[str, ...]
 
 
@@ -58,7 +58,7 @@ def pool(identity_pool_id: str) -> LocalPool:
 
 
 def answer(engines: Engines, identity_pool_id: str, call: Call) -> Answer:
-    """Makes the call, and says what came of it."""
+    """Makes the call, and returns its result."""
     try:
         return _ANSWERS[call.operation](engines, identity_pool_id, call)
     except TokendError as error:
@@ -73,7 +73,7 @@ def _token(engines: Engines, identity_pool_id: str, call: Call) -> Answer:
 
 
 def _token_alone(engines: Engines, identity_pool_id: str, call: Call) -> Answer:
-    """What a response of the contract tells: not whether the identity is a new one."""
+    """Returns the result in a response of the contract, without whether the identity is new."""
     return _token(engines, identity_pool_id, call)[:2]
 
 

@@ -1,7 +1,7 @@
 """What concurrent calls may answer: what some order of the same calls, one after the other, answers.
 
-The specification is the engine itself on a store that only one call at a time sees. The search for an order is that of
-Wing and Gong, Testing and Verifying Concurrent Objects (1993), with the states that led nowhere remembered as by Lowe.
+The specification is the engine itself with a store for one call at a time. The search for an order is that of Wing and
+Gong, Testing and Verifying Concurrent Objects (1993), with memoized failed states as by Lowe.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -100,7 +100,7 @@ class Event:
 
 
 def is_explained(identity_pool_id: str, history: Sequence[Event]) -> bool:
-    """Whether some order of the calls answers the same; a call stays behind those that ended before it began."""
+    """Returns whether some order of the calls has the same results; calls stay after those that ended before them."""
     led_nowhere: set[tuple[frozenset[int], frozenset[tuple[Any, ...]]]] = set()
     seen = sorted({event.answer[1] for event in history if event.answer[0] in {"identity", "users"}})
 

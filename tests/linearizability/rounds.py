@@ -1,4 +1,4 @@
-"""Rounds of concurrent calls through several processes on one store, and whether some order explains the answers."""
+"""Rounds of concurrent calls through several processes on one store, and whether some order explains the results."""
 
 import json
 import random
@@ -19,7 +19,7 @@ from tokend_server.engines.local.stores.opening import open_migrated_store
 
 ROOT = Path(__file__).parents[2]
 
-#: Seconds that all processes have to read what they are to do.
+#: Seconds for all processes to read their calls.
 LEAD = 0.005
 
 USERS = ("a", "b", "c", "d")

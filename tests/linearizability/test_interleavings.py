@@ -1,4 +1,4 @@
-"""Two or three calls at once, in every order in which their uses of the store can follow each other."""
+"""Two or three concurrent calls, in every interleaving of their uses of the store."""
 
 import itertools
 import threading
@@ -41,7 +41,7 @@ CALLS = {
     "deletion of B": Call("delete", identity_id=B),
 }
 
-#: What is asked afterwards: where every user now is.
+#: The lookups afterwards: the identity of every user.
 AFTER = [Call("lookup", {"user": user}) for user in ("a", "a2", "b", "new")]
 
 

@@ -1,4 +1,4 @@
-"""All operations at once through several processes on one store: they answer as if one came after the other."""
+"""All operations concurrently through several processes on one store: the results are linearizable."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`uv run poe soak`: whether calls that end badly, for a long time, leave anything behind."""
+"""`uv run poe soak`: checks that failing calls, over a long time, leave nothing behind."""
 
 import sys
 from argparse import ArgumentParser

@@ -1,4 +1,4 @@
-"""Clients that call in every way, give up at the edge of a call's own duration, and go in the middle of it."""
+"""Clients that make all kinds of calls, cancel around a call's usual duration, and disconnect during calls."""
 
 import random
 import threading
@@ -29,11 +29,11 @@ _GIVEN_UP = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 
 class Record:
-    """What all clients have seen.
+    """The results of all clients.
 
     Attributes:
-        outcomes: How many calls ended how.
-        faults: What ought never to be.
+        outcomes: The number of calls by result.
+        faults: The detected faults.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Record:
         self._lock = threading.Lock()
 
     def is_identity(self, user: str, identity_id: str) -> None:
-        """Takes note of a user's identity, which must always be the same."""
+        """Records a user's identity, which must always be the same."""
         with self._lock:
             if self._identities.setdefault(user, identity_id) != identity_id:
                 self.faults["a user has two identities"] += 1
@@ -64,7 +64,7 @@ class Record:
             self.outcomes[f"{name}: {code.name}"] += 1
 
     def count_fault(self, text: str) -> None:
-        """Takes note of a fault."""
+        """Records a fault."""
         with self._lock:
             self.faults[text] += 1
 
@@ -207,7 +207,7 @@ class Client:
         self._connect()
 
     def _say_nothing(self) -> None:
-        """Begins calls on a connection of their own, and goes before it has said what it wants."""
+        """Starts calls on a separate connection, and disconnects before it sends their messages."""
         with SilentCalls(self._server.endpoint, "LookupDeveloperIdentity") as calls:
             for stream in calls.begin(self._random.randrange(1, 8)):
                 if self._random.random() < 0.5:

@@ -1,4 +1,4 @@
-"""What a server holds, sample by sample, and whether that grows."""
+"""Samples of a server's resources, and their growth."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -11,7 +11,7 @@ _WARM_UP, _WINDOW = 1 / 4, 1 / 3
 
 @dataclass(frozen=True)
 class Sample:
-    """What a process holds at a moment.
+    """The resources of a process at a moment.
 
     Attributes:
         threads: Threads.
@@ -35,7 +35,7 @@ _ALLOWED: Mapping[str, Callable[[int], float]] = MappingProxyType(
 
 
 def sample(pid: int) -> Sample:
-    """What a process holds now."""
+    """Returns the current resources of a process."""
     process = Path(f"/proc/{pid}")
     status = dict(line.split(":", 1) for line in (process / "status").read_text(encoding="ascii").splitlines())
     return Sample(

@@ -1,4 +1,4 @@
-"""A run against a `tokend serve` of its own, and what is to be said of it."""
+"""A run against a separate `tokend serve`, and its report."""
 
 import threading
 import time
@@ -18,12 +18,12 @@ _SETTLING = 30.0
 
 @dataclass(frozen=True)
 class Report:
-    """What a run has shown.
+    """The result of a run.
 
     Attributes:
-        outcomes: How many calls ended how.
-        growths: What the server held after the warm-up, and at the end.
-        faults: What ought never to be.
+        outcomes: The number of calls by result.
+        growths: The server's resources after the warm-up, and at the end.
+        faults: The detected faults.
     """
 
     outcomes: Sequence[tuple[str, int]]
@@ -31,7 +31,7 @@ class Report:
     faults: Sequence[str]
 
     def lines(self) -> Iterator[str]:
-        """The report as tables."""
+        """Returns the report as tables."""
         yield "| calls | |\n|---|---:|"
         yield from (f"| {name} | {count:,} |" for name, count in self.outcomes)
         yield "\n| the server's | after the warm-up | at the end | |\n|---|---:|---:|---|"
@@ -41,7 +41,7 @@ class Report:
 
 
 def soak(directory: Path, *, seconds: float, connections: int, users: int = 200, interval: float = 1.0) -> Report:
-    """Has clients call a server for some time.
+    """Makes clients call a server for some time.
 
     Args:
         directory: Where its database is.

@@ -1,4 +1,4 @@
-"""What calls show of who makes them, and what comes to proxies."""
+"""The credentials of calls, and the requests of proxies."""
 
 from collections.abc import Callable, Mapping
 
@@ -45,14 +45,14 @@ def _pair(choices: Choices) -> str:
 
 
 def _any_elements(choices: Choices) -> str:
-    """What may have come to a proxy with a request."""
+    """Returns headers that a proxy may have received with a request."""
     return "".join(
         choices.several(lambda: choices.made(lambda: _pair(choices), lambda: choices.one(",", ";", '"', "\\")), 8)
     )
 
 
 def _own_element(choices: Choices) -> str:
-    """What a proxy writes of the certificate that it has seen."""
+    """Returns a proxy's header for a client certificate."""
     subject = choices.one("", 'Subject="";', 'Subject="CN=c";', r'Subject="CN=\",URI=x";', r'Subject="CN=a\\,O=b";')
     by = choices.one("", f"By={PROXY};")
     uris = "".join(f";URI={uri}" for uri in choices.several(lambda: choices.one(CHECKOUT, ADMIN, "", "https://a"), 2))
@@ -63,7 +63,7 @@ def _own_element(choices: Choices) -> str:
 
 
 def forwarded(choices: Choices) -> Json:
-    """What came to a proxy, and what it adds."""
+    """Returns the headers that a proxy received, and those that it adds."""
     return {"before": _any_elements(choices), "edits": choices.edits(), "own": _own_element(choices)}
 
 
@@ -114,7 +114,7 @@ def _edited(choices: Choices, text: str) -> str:
 
 
 def caller(choices: Choices) -> Json:
-    """What a call may show of who makes it."""
+    """Returns the possible credentials of a call."""
     return {
         "method": choices.one(GET, LOOKUP, MERGE, UNLINK),
         "pool": choices.one(SHOP_POOL, OPS_POOL),
