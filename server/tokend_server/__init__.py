@@ -1,1 +1,1 @@
-"""A gRPC token service: developer identities as Amazon Cognito has them, kept here or at Cognito."""
+"""A gRPC token service with the developer identities of Amazon Cognito, in its own store or in Cognito."""

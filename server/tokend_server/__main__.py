@@ -1,4 +1,4 @@
-"""The entry of the command `tokend`, which loads nearly nothing before signals and gRPC are set."""
+"""The entry point of the command `tokend`, which loads little before signals and gRPC are configured."""
 
 import os
 import signal
@@ -12,15 +12,15 @@ from tokend_server.process.signals import end_by
 def main() -> None:
     """Runs the command line."""
     try:
-        keep_memory_private()  # whichever the command: most hold private keys at some time
+        keep_memory_private()  # for all commands: most have private keys in memory at some time
     except OSError as error:
         sys.exit(f"the process cannot keep its memory private: {error.strerror}")
-    # Ctrl-C ends it as it ends other commands, and shows no traceback, even while modules are loaded.
+    # Ctrl-C ends it without a traceback, even while modules are loaded.
     end_by(signal.SIGINT)
     end_by(signal.SIGTERM)
-    # Else gRPC writes a line to standard error for each handshake that fails, and, as an error, for each call whose
-    # metadata it cannot parse: a stranger could fill the disk with them. What of its errors matters is logged here.
-    # It reads the variable when it is loaded.
+    # Otherwise gRPC writes a line to standard error for each failed handshake, and an error for each call with invalid
+    # metadata: a stranger could fill the disk with them. tokend logs the relevant errors itself. gRPC reads the
+    # variable when it is loaded.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from tokend_server.cli import main as run  # noqa: PLC0415 - loads click, and then a command

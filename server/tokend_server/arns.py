@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-#: The partitions beside AWS's first one, by what the names of their regions begin with.
+#: The partitions other than `aws`, by the prefix of their Regions' names.
 _PARTITIONS: Mapping[str, str] = {
     "cn-": "aws-cn",
     "eu-isoe-": "aws-iso-e",
@@ -15,11 +15,11 @@ _PARTITIONS: Mapping[str, str] = {
 
 
 def partition_of(region: str) -> str:
-    """The second word of ARNs in a Region."""
+    """Returns the partition in the ARNs of a Region."""
     return next((name for prefix, name in _PARTITIONS.items() if region.startswith(prefix)), "aws")
 
 
 def identity_pool_arn(identity_pool_id: str, account_id: str) -> str:
-    """The ARN of a pool of an account, 12 digits."""
+    """Returns the ARN of a pool in an account, 12 digits."""
     region = identity_pool_id.partition(":")[0]
     return f"arn:{partition_of(region)}:cognito-identity:{region}:{account_id}:identitypool/{identity_pool_id}"

@@ -1,4 +1,4 @@
-"""What the log tells of calls that fail."""
+"""Logs failed calls."""
 
 import logging
 import sys
@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 def log_failure(method: str, error: TokendError) -> None:
-    """Logs a failure that the contract knows: as a warning where it is on this side."""
+    """Logs an error of the contract: as a warning if the service or a dependency has caused it."""
     known = {
         "reason": error.reason,
         "aws_error_code": error.aws_error_code,
@@ -22,22 +22,22 @@ def log_failure(method: str, error: TokendError) -> None:
         "advice": error.advice,
     }
     members = {name: value for name, value in known.items() if value}
-    # A caller's mistake is the caller's to log. So are calls beyond its own limits, with which it could fill the log.
+    # Callers log their own mistakes. So they do for calls above their limits, which could otherwise fill this log.
     ours = isinstance(error, (LastingError, RetryableError)) and not error.misuse
     _log.log(logging.WARNING if ours else logging.DEBUG, "call failed", extra={"method": method, **members})
 
 
 def log_defect(method: str, error: Exception, request_id: str) -> None:
-    """Logs a defect: where it arose, under the id that the caller gets."""
+    """Logs a defect with its traceback, under the request id that the caller gets."""
     described = described_without_message(type(error), error.__traceback__)
     _log.error("internal error", extra={"method": method, "request_id": request_id, **described})
 
 
 def log_what_would_be_printed(on_thread_end: Callable[[], object]) -> None:
-    """Sends what ends a thread, or cannot be raised, to the log: Python would write it to standard error and wait.
+    """Logs exceptions that end threads or are ignored: Python would write them to standard error, and block.
 
     Args:
-        on_thread_end: Is called when a thread has ended by an exception, which is in the log.
+        on_thread_end: Called after an exception has ended a thread and has been logged.
     """
 
     def ended(arguments: threading.ExceptHookArgs) -> None:
@@ -55,8 +55,8 @@ def log_what_would_be_printed(on_thread_end: Callable[[], object]) -> None:
 
 
 def described_without_message(kind: type[BaseException], traceback: TracebackType | None) -> dict[str, str]:
-    """The members of a record about an unforeseen exception: its type and where it arose.
+    """Returns the members of a log record about an unexpected exception: its type and its location.
 
-    The messages of such exceptions may repeat what a caller sent; their types and places do not.
+    The messages of such exceptions may contain data from callers; their types and locations do not.
     """
     return {"exception": kind.__qualname__, "traceback": "".join(format_tb(traceback))}

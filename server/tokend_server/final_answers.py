@@ -1,4 +1,4 @@
-"""Answers of HTTP/1.1 as http.client reads them, without those that come before the answer proper."""
+"""HTTP/1.1 responses of http.client without interim responses."""
 
 from http import HTTPStatus
 from http.client import BadStatusLine, HTTPResponse
@@ -7,10 +7,10 @@ _PROVISIONAL = frozenset(range(100, 200)) - {HTTPStatus.SWITCHING_PROTOCOLS}
 
 
 class FinalAnswer(HTTPResponse):
-    """The answer to a request: a provisional one is none (RFC 9110, section 15.2).
+    """The final response to a request, after interim responses (RFC 9110, section 15.2).
 
-    http.client passes over status 100 alone: what follows another one would be lost, or the answer to the next request
-    of the connection, whoever makes that.
+    http.client skips only status 100: after another interim status, the final response would be lost, or become the
+    response to the next request on the connection.
     """
 
     def begin(self) -> None:
@@ -18,5 +18,5 @@ class FinalAnswer(HTTPResponse):
         while self.status in _PROVISIONAL:
             self.headers = None  # type: ignore[assignment] # as before anything was read
             super().begin()
-        if self.status == HTTPStatus.SWITCHING_PROTOCOLS:  # which is not asked for
+        if self.status == HTTPStatus.SWITCHING_PROTOCOLS:  # it was not requested
             raise BadStatusLine(f"HTTP/1.1 {self.status}")

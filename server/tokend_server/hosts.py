@@ -1,4 +1,4 @@
-"""What a host is by itself, before its name is looked up: this machine, an internal address, or neither."""
+"""Classifies hosts before their names are resolved: this machine, an internal address, or neither."""
 
 import ipaddress
 import socket
@@ -8,12 +8,12 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 #: Networks whose last 32 bits are an IPv4 address: mapped, compatible, and NAT64 (RFC 4291, section 2.5.5; RFC 6052).
 _WITH_IPV4 = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::/96", "64:ff9b::/96")))
-#: NAT64 of a network's own (RFC 8215), which leads wherever its operator likes.
+#: Local-use NAT64 (RFC 8215), whose targets the network's operator chooses.
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a host, which may have the brackets of IPv6 in a URL."""
+    """Returns whether only this machine can reach a host, which may have the brackets of IPv6 in a URL."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -21,12 +21,12 @@ def is_loopback(host: str) -> bool:
 
 
 def is_secure(scheme: str | None, host: str) -> bool:
-    """Whether what comes from a URL is what its owner sent: https, or http that does not leave this machine."""
+    """Returns whether a URL ensures integrity: https, or http that does not leave this machine."""
     return scheme == "https" or (scheme == "http" and is_loopback(host))
 
 
 def is_inside(address: Address) -> bool:
-    """Tells whether an address is not one of the public internet."""
+    """Returns whether an address is not on the public internet."""
     if isinstance(address, ipaddress.IPv6Address):
         if any(address in network for network in _WITH_IPV4):
             return is_inside(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
@@ -38,7 +38,7 @@ def is_inside(address: Address) -> bool:
 
 
 def names_inside(host: str) -> bool:
-    """Whether a host is an internal address by itself, in whatever form the C library reads it."""
+    """Returns whether a host is an internal address, in any form that the C library accepts."""
     if host == "localhost" or host.endswith((".localhost", "localhost.")):
         return True
     address = address_in(host)
@@ -46,7 +46,7 @@ def names_inside(host: str) -> bool:
 
 
 def address_in(host: str) -> Address | None:
-    """The address that a host is, in whatever form the C library reads it; None for a name."""
+    """Returns the address of a host in any form that the C library accepts; None for a name."""
     try:
         return ipaddress.ip_address(host.strip("[]"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""The latest tokens by the keys of their requests, until it is time for others."""
+"""A cache of the latest tokens by request key, until their renewal is due."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,12 +10,12 @@ from tokend_server.model import IssuedToken, NumericDate
 
 @dataclass(frozen=True, slots=True)
 class HeldToken:
-    """A token that may be given out again.
+    """A reusable token.
 
     Attributes:
         issued: The token.
-        received_at: Monotonic reading of the clock when it came.
-        life: Seconds from its `iat` to its `exp`.
+        received_at: Monotonic time when it was received.
+        life: The seconds from its `iat` to its `exp`.
     """
 
     issued: IssuedToken
@@ -24,13 +24,13 @@ class HeldToken:
 
 
 class KeptTokens:
-    """The latest tokens by the keys of their requests.
+    """A cache of the latest tokens by request key.
 
-    A token's age is taken from both clocks: one that runs behind or is set back makes no token younger.
+    A token's age is measured by both clocks, so that a clock that is slow or set back does not extend it.
 
     Args:
-        max_tokens: How many are held; the least recently used makes room.
-        stale_margin: How long before its expiry a token is not given out any more.
+        max_tokens: The maximum number of tokens; the least recently used one is evicted.
+        stale_margin: How long before its expiration a token is no longer used.
         clock: The time.
     """
 
@@ -43,11 +43,11 @@ class KeptTokens:
         return len(self._tokens)
 
     def put(self, key: bytes, issued: IssuedToken, issued_at: NumericDate) -> None:
-        """Holds a token that has just come."""
+        """Stores a token that has just been received."""
         self._tokens.put(key, HeldToken(issued, self._clock.monotonic(), issued.expire_time - issued_at))
 
     def fresh(self, key: bytes) -> IssuedToken | None:
-        """The token for a key until its `refresh_time`."""
+        """Returns the token for a key until its `refresh_time`."""
         held = self._tokens.get(key)
         if held is None:
             return None
@@ -55,7 +55,7 @@ class KeptTokens:
         return held.issued if self._is_before(held, held.issued.refresh_time, until_refresh) else None
 
     def usable(self, key: bytes) -> IssuedToken | None:
-        """The token for a key until the margin before its `expire_time`."""
+        """Returns the token for a key until the margin before its `expire_time`."""
         held = self._tokens.get(key)
         if held is None:
             return None

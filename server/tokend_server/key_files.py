@@ -1,4 +1,4 @@
-"""Files with a key: 32 random bytes, in whatever form operators have made them."""
+"""Files with a key of 32 random bytes, in several formats."""
 
 import re
 from base64 import b64decode
@@ -13,26 +13,26 @@ _TEXT = re.compile(rb"[\x20-\x7e\s]*")
 
 _FORM = "must hold 32 random bytes, or these as 64 hexadecimal digits or in base64: `openssl rand -hex 32` makes some"
 
-#: Different bytes among 32: of random ones there are fewer than once in 10^19 files.
+#: The minimum number of different bytes among 32; random keys have fewer only once in 10^19 files.
 _LEAST_VARIETY = 12
 
 _LONGEST_FILE = 4096
 
 
 def read_key(path: Path) -> bytes:
-    """The key in a file.
+    """Returns the key in a file.
 
     Raises:
-        ValueError: It cannot be read, or holds something else; the text names it and repeats nothing of it.
+        ValueError: It cannot be read, or has other contents; the text names the file without its contents.
     """
     return read_short(path, key_of)
 
 
 def key_of(content: bytes) -> bytes:
-    """The key in the content of a file.
+    """Returns the key in the contents of a file.
 
     Raises:
-        ValueError: There is none, or it is not random; the text repeats nothing of it.
+        ValueError: There is no key, or it is not random; the text does not contain it.
     """
     key = _bytes_of(content)
     if len(set(key)) < _LEAST_VARIETY:
@@ -53,18 +53,18 @@ def _bytes_of(content: bytes) -> bytes:
 
 def _why_not(content: bytes) -> Iterator[str]:
     if len(content) == KEY_BYTES:
-        yield "has 32 characters of text, which are no random bytes; "
+        yield "has 32 characters of text, which are not random bytes; "
     elif len(content) == KEY_BYTES + 1 and content.endswith(b"\n"):
-        yield "has 33 bytes, of which the last ends a line; "
+        yield "has 33 bytes, of which the last is a line end; "
     else:
         yield f"has {len(content)} bytes; "
 
 
 def read_short(path: Path, parse: Callable[[bytes], bytes]) -> bytes:
-    """What a short file holds.
+    """Returns the parsed contents of a short file.
 
     Raises:
-        ValueError: It cannot be read, or holds something else; the text names it.
+        ValueError: It cannot be read, or has other contents; the text names the file.
     """
     try:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""The values that were used last, by their keys: as many as may be kept."""
+"""A cache of the most recently used values, by key."""
 
 import threading
 from typing import Generic, TypeVar
@@ -9,10 +9,10 @@ _Value = TypeVar("_Value")
 
 
 class Latest(Generic[_Value]):
-    """Values by their keys; the least recently used makes room. Methods may be called from many threads.
+    """A cache that evicts the least recently used value. It is thread-safe.
 
     Args:
-        most: How many are kept.
+        most: The maximum number of values.
     """
 
     def __init__(self, most: int) -> None:
@@ -23,13 +23,13 @@ class Latest(Generic[_Value]):
         return len(self._values)
 
     def get(self, key: bytes) -> _Value | None:
-        """The value of a key, which is used by that."""
+        """Returns the value of a key, and marks it as used."""
         with self._lock:
             value: _Value | None = self._values.get(key)
         return value
 
     def put(self, key: bytes, value: _Value) -> None:
-        """Keeps a value, in the place of another one with its key."""
+        """Stores a value, replacing another one with its key."""
         with self._lock:
             if self._values.maxsize:
                 self._values[key] = value

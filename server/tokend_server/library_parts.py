@@ -1,22 +1,22 @@
-"""Makes sure that other libraries have what tokend uses of them beyond their public interfaces."""
+"""Checks that libraries have the private interfaces that tokend uses."""
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
 
 class UnsupportedLibraryError(ImportError):
-    """Raised when a module is imported that a library is not fit for; the text says which and why."""
+    """Raised at the import of a module whose library lacks a required interface; the text names both."""
 
 
 def require(distribution: str, parts: Mapping[str, Callable[[], bool]]) -> None:
-    """Checks what a library has.
+    """Checks that a library has some interfaces.
 
     Args:
         distribution: The library.
-        parts: What is needed, in words that follow "without", and whether it is there; an error says that it is not.
+        parts: The required interfaces, in words that follow "without", with their checks; an error means absence.
 
     Raises:
-        UnsupportedLibraryError: Something is not there.
+        UnsupportedLibraryError: An interface is missing.
     """
     if missing := [part for part, is_there in parts.items() if not _holds(is_there)]:
         raise UnsupportedLibraryError(

@@ -1,4 +1,4 @@
-"""The service's log: one JSON object a line, or text for people."""
+"""The service's log: one JSON object per line, or human-readable text."""
 
 import logging
 import sys
@@ -12,9 +12,9 @@ from tokend_server.rpc.call import CURRENT_CALL
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _TEXT_OF_COMMANDS = "%(levelname)s: %(message)s"
-#: The AWS SDK shows requests with all that is in them when it is asked for more. urllib3 and OpenTelemetry warn of
-#: headers that they cannot read by showing them: callers' own, and those that hold a collector's credentials. psycopg
-#: warns of what comes after an error that it raises, as it does where two servers create one identity.
+#: The minimum levels of libraries. At lower levels the AWS SDK logs whole requests. urllib3 and OpenTelemetry log
+#: invalid headers, which may be callers' or contain a collector's credentials. psycopg warns of consequences of errors
+#: that it raises, as when two servers create one identity.
 _LEAST = {
     "alembic": logging.WARNING,
     "boto3": logging.INFO,
@@ -26,17 +26,17 @@ _LEAST = {
     "urllib3": logging.ERROR,
 }
 
-#: What records tell of the call that is worked on, by the names of its attributes.
+#: The members of records about the current call, by the names of its attributes.
 _OF_THE_CALL = ("request_id", "method", "caller", "trace_id")
 
 _JSON_MEMBERS = "{asctime}{levelname}{name}{message}"
 
 
 def configure(*, level: str, as_json: bool, handler: logging.Handler | None = None) -> None:
-    """Sends everything that is logged to one place; what is logged during a call tells which one.
+    """Configures the log's destination and format; records during a call identify the call.
 
     Args:
-        level: The least severity that is written, such as `info`.
+        level: The minimum severity, such as `info`.
         as_json: Whether to write JSON rather than text.
         handler: Writes it; by default to standard error.
     """
@@ -50,7 +50,7 @@ def configure(*, level: str, as_json: bool, handler: logging.Handler | None = No
 
 @contextmanager
 def shown() -> Iterator[None]:
-    """Shows what tokend logs in a block on standard error, as those read it who have run a command."""
+    """Returns a context manager that shows tokend's log records on standard error, for users of commands."""
     logger, handler = logging.getLogger(__package__), logging.StreamHandler(sys.stderr)
     handler.setFormatter(_TextFormatter(_TEXT_OF_COMMANDS))
     levels = {each: each.level for each in (logger, *map(logging.getLogger, _LEAST))}
@@ -71,7 +71,7 @@ def _hold_back_libraries() -> None:
 
 
 def _tell_the_call(record: logging.LogRecord) -> bool:
-    """Adds what is known of the call; what the record says of itself stays."""
+    """Adds the members of the current call, unless the record has them."""
     if call := CURRENT_CALL.get():
         for name in _OF_THE_CALL:
             if value := getattr(call, name):
@@ -85,7 +85,7 @@ def _json_formatter() -> logging.Formatter:
 
 
 class _TextFormatter(logging.Formatter):
-    """Text with the members that JSON would have, behind the message."""
+    """Formats records as text, with the members of the JSON format after the message."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
         members = {name: value for name, value in vars(record).items() if name not in {*RESERVED_ATTRS, "asctime"}}

@@ -9,21 +9,21 @@ from tokend_server.tls_files import TlsGauges
 #: From the half millisecond of a warm call to the seconds of a hanging dependency.
 SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-#: The `pool` of those that have no series of their own.
+#: The `pool` label of pools without separate series.
 OTHER_POOLS = "other"
 
 _METHOD = ("grpc_type", "grpc_service", "grpc_method")
 
 
 class Metrics:
-    """All collectors, on a registry of their own.
+    """All collectors, on a separate registry.
 
-    The `grpc_server_*` names are those of go-grpc-middleware, so that dashboards made for it fit.
+    The `grpc_server_*` names are those of go-grpc-middleware, so that its dashboards work.
 
     Args:
         registry: The registry.
-        labelled_pools: How many pools have series of their own, the first that ask; the others share `pool="other"`,
-            so that an answer does not grow with the number of pools.
+        labelled_pools: The number of pools with separate series, which are the first ones; the others share
+            `pool="other"`, so that a response does not grow with the number of pools.
     """
 
     def __init__(self, registry: CollectorRegistry, *, labelled_pools: int = 1000) -> None:
@@ -46,7 +46,7 @@ class Metrics:
             registry=registry,
             buckets=SECONDS_BUCKETS,
         )
-        self.ready = Gauge("tokend_ready", "1 while /readyz says 200, else 0.", registry=registry)
+        self.ready = Gauge("tokend_ready", "1 while /readyz returns 200, else 0.", registry=registry)
         self.tokens_issued = Counter(
             "tokend_tokens_issued_total", "Tokens issued.", ("engine", "pool", "alg"), registry=registry
         )
@@ -81,62 +81,62 @@ class Metrics:
         )
         self._store_file_behind = Gauge(
             "tokend_store_file_behind_seconds",
-            "For how long the database file has lacked something that could not be copied from its log; 0: nothing.",
+            "For how long writes could not be copied from the log into the database file; 0: none.",
             registry=registry,
         )
         self.cognito_request_seconds = Histogram(
             "tokend_cognito_request_seconds",
-            "Time from a request to Cognito to its answer; each retry is a request.",
+            "Time from a request to Cognito to its response; each retry is a request.",
             ("region", "operation"),
             registry=registry,
             buckets=SECONDS_BUCKETS,
         )
         self.cognito_request_failures = Counter(
             "tokend_cognito_request_failures_total",
-            "Requests to Cognito that failed, by AWS's error code or by what kept the answer away.",
+            "Requests to Cognito that failed, by AWS's error code or by the reason why no response arrived.",
             ("region", "operation", "code"),
             registry=registry,
         )
         self.cognito_answers = Counter(
             "tokend_cognito_answers_total",
-            "Answers of Cognito pools by where they came from: cognito, shared, reused or stale.",
+            "Responses of Cognito pools by source: cognito, shared, reused or stale.",
             ("pool", "source"),
             registry=registry,
         )
         self.cognito_refused = Counter(
             "tokend_cognito_refused_total",
-            "Calls that were not made, to keep below the quota or the most calls that may wait.",
+            "Calls that were not made, because of the quota or the maximum of waiting calls.",
             ("region", "limit"),
             registry=registry,
         )
         self.cognito_quota = Gauge(
             "tokend_cognito_quota_requests_per_second",
-            "Requests for an operation that this server may make of Cognito in a second, as the configuration says.",
+            "Configured maximum of this server's requests to Cognito for an operation in a second.",
             ("region",),
             registry=registry,
         )
         self.cognito_credentials_rejected = Gauge(
             "tokend_cognito_credentials_rejected",
-            "Pools for which AWS refuses the service's own credentials now, or there are none: 1 or 0 of each.",
+            "Pools for which AWS currently rejects the service's own credentials, or there are none: 1 or 0 of each.",
             ("pool",),
             registry=registry,
         )
         self.kms_request_seconds = Histogram(
             "tokend_kms_request_seconds",
-            "Time from a request to AWS KMS to its answer; each retry is a request.",
+            "Time from a request to AWS KMS to its response; each retry is a request.",
             ("region", "operation"),
             registry=registry,
             buckets=SECONDS_BUCKETS,
         )
         self.kms_request_failures = Counter(
             "tokend_kms_request_failures_total",
-            "Requests to AWS KMS that failed, by AWS's error code or by what kept the answer away.",
+            "Requests to AWS KMS that failed, by AWS's error code or by the reason why no response arrived.",
             ("region", "operation", "code"),
             registry=registry,
         )
         self.kms_refused = Counter(
             "tokend_kms_refused_total",
-            "Signatures that were not asked for, to keep below the quota or the most calls that may wait.",
+            "Signatures that were not requested, because of the quota or the maximum of waiting calls.",
             ("region", "limit"),
             registry=registry,
         )
@@ -148,24 +148,24 @@ class Metrics:
         )
         self.connections_ended = Counter(
             "tokend_connections_ended_total",
-            "Connections to gRPC listeners that were ended to keep room for new ones, or because they did harm.",
+            "Connections to gRPC listeners that were closed to keep room for new ones, or because they were harmful.",
             registry=registry,
         )
         self.caller_tokens_refused = Counter(
             "tokend_caller_tokens_refused_total",
-            "Callers' JWTs that proved nothing, by why.",
+            "Refused JWTs of callers, by reason.",
             ("why",),
             registry=registry,
         )
         self.sds_tokens = Counter(
             "tokend_sds_tokens_total",
-            "Tokens that streams of secrets wanted, by outcome: issued or failed.",
+            "Tokens that streams of secrets requested, by outcome: issued or failed.",
             ("outcome",),
             registry=registry,
         )
         self.sds_receipts = Counter(
             "tokend_sds_receipts_total",
-            "What clients said of secrets they were sent: acknowledged, rejected, or stale (of an earlier response).",
+            "Clients' receipts of secrets: acknowledged, rejected, or stale (of an earlier response).",
             ("receipt",),
             registry=registry,
         )
@@ -181,36 +181,35 @@ class Metrics:
         )
         self.aws_calls = Counter(
             "tokend_aws_calls_total",
-            "Calls of Cognito's own API that ended, by operation and by code: OK, or the name of AWS's exception.",
+            "Completed calls of Cognito's own API, by operation and by code: OK, or the name of AWS's exception.",
             ("operation", "code"),
             registry=registry,
         )
         self.aws_call_seconds = Histogram(
             "tokend_aws_call_seconds",
-            "Time from a whole request of Cognito's own API to its answer.",
+            "Time from a complete request of Cognito's own API to its response.",
             ("operation",),
             registry=registry,
             buckets=SECONDS_BUCKETS,
         )
         self.ext_authz_checks = Counter(
             "tokend_ext_authz_checks_total",
-            "Requests that Envoy asked about, by mapping and by what became of them: token, unauthenticated, denied, "
-            "failed or let_through.",
+            "Checks of requests by Envoy by mapping and result: token, unauthenticated, denied, failed or let_through.",
             ("mapping", "result"),
             registry=registry,
         )
         self.mesh_tokens = Counter(
             "tokend_mesh_tokens_total",
-            "Tokens that proxies got, by what for and by where they came from: issued, shared or reused.",
+            "Tokens for proxies by use and source: issued, shared or reused.",
             ("use", "source"),
             registry=registry,
         )
         self._mesh_tokens_kept = Gauge(
-            "tokend_mesh_tokens_kept", "Tokens that are kept to be given out again.", ("use",), registry=registry
+            "tokend_mesh_tokens_kept", "Tokens that are cached for reuse.", ("use",), registry=registry
         )
         self.log_records_dropped = Counter(
             "tokend_log_records_dropped_total",
-            "Log records that nothing took: standard error is full, closed or broken.",
+            "Log records that could not be written: standard error is full, closed or broken.",
             registry=registry,
         )
         self.audit_failures = Counter(
@@ -221,43 +220,43 @@ class Metrics:
         )
         self.audit_omissions = Counter(
             "tokend_audit_records_omitted_total",
-            "Refusals of callers who are not known that have no audit line of their own, since there were too many.",
+            "Refusals of unknown callers without their own audit line, because there were too many.",
             registry=registry,
         )
         self._tls_certificate_expiry = Gauge(
             "tokend_tls_certificate_expiry_timestamp_seconds",
-            "When the certificate that a listener serves with expires.",
+            "When the current certificate of a listener expires.",
             ("listen",),
             registry=registry,
         )
         self._tls_files_stale = Gauge(
             "tokend_tls_files_stale",
-            "1 while a listener's TLS files cannot be used and those before them still serve.",
+            "1 while a listener's new TLS files cannot be used and the old ones are still used.",
             ("listen",),
             registry=registry,
         )
         self._tls_handshakes = Counter(
-            "tokend_tls_handshakes_total", "Handshakes that have begun.", ("listen",), registry=registry
+            "tokend_tls_handshakes_total", "Started TLS handshakes.", ("listen",), registry=registry
         )
         self._signing_key_age = Gauge(
             "tokend_signing_key_age_seconds", "Age of the key that signs now.", ("alg",), registry=registry
         )
         self._signing_keys = Gauge(
             "tokend_signing_keys",
-            "Keys that this server publishes, by what they do now: published, signing or retired.",
+            "Keys that this server publishes, by state: published, signing or retired.",
             ("alg", "state"),
             registry=registry,
         )
         self._signing_key_next_rotation = Gauge(
             "tokend_signing_key_next_rotation_timestamp_seconds",
-            "When another key is to sign; the past where none was added in time, infinite where none is to come.",
+            "When the next key should sign; in the past if none was added in time, infinite if none is planned.",
             ("alg",),
             registry=registry,
         )
         self.signing_key_failures = Counter(
             "tokend_signing_key_failures_total",
-            "What failed about signing keys: to read them, to add one, to remove one; to note who has fetched them, to "
-            "have one sign before its time.",
+            "Failed steps of key management: to read keys, to add one, to remove one; to note who has fetched them, to "
+            "activate one early.",
             ("step",),
             registry=registry,
         )
@@ -271,12 +270,12 @@ class Metrics:
         )
         self.verifiers_uncounted = Counter(
             "tokend_verifiers_uncounted_total",
-            "Fetches of keys by verifiers that were not taken note of, since there were too many.",
+            "Fetches of keys by verifiers that were not recorded, because there were too many.",
             registry=registry,
         )
 
     def pool_label(self, identity_pool_id: str) -> str:
-        """The `pool` of a pool; not for several threads at once."""
+        """Returns the `pool` label of a pool; not thread-safe."""
         if len(self._pool_labels) < self._labelled_pools:
             self._pool_labels.add(identity_pool_id)
         return identity_pool_id if identity_pool_id in self._pool_labels else OTHER_POOLS
@@ -286,7 +285,7 @@ class Metrics:
         self._store_info.labels(kind).set(1)
 
     def tls_gauges(self, listener: str) -> TlsGauges:
-        """Where the state of a listener's TLS files is reported."""
+        """Returns the metrics of a listener's TLS files."""
         return TlsGauges(
             self._tls_certificate_expiry.labels(listener).set,
             self._tls_files_stale.labels(listener).set,
@@ -294,16 +293,16 @@ class Metrics:
         )
 
     def watch_streams_of_secrets(self, streams: Callable[[], float], late: Callable[[], float]) -> None:
-        """Reports how many streams of secrets there are, and how many of their tokens are late."""
+        """Sets the sources of the number of streams of secrets, and of their late tokens."""
         self._sds_streams.set_function(streams)
         self._sds_tokens_late.set_function(late)
 
     def watch_mesh_tokens(self, use: str, count: Callable[[], float]) -> None:
-        """Reports how many tokens are kept for a use whenever metrics are read."""
+        """Sets the source of the number of cached tokens for a use."""
         self._mesh_tokens_kept.labels(use).set_function(count)
 
     def watch_store_file(self, seconds_behind: Callable[[], float]) -> None:
-        """Reports for how long the database file has been behind its log, in seconds, whenever metrics are read."""
+        """Sets the source of the seconds for which the database file has been behind its log."""
         self._store_file_behind.set_function(seconds_behind)
 
     def watch_signing_keys(
@@ -313,13 +312,13 @@ class Metrics:
         next_rotation: Callable[[], float],
         counts: Mapping[str, Callable[[], float]],
     ) -> None:
-        """Reports on the signing keys of an algorithm whenever metrics are read.
+        """Sets the sources of the metrics of an algorithm's signing keys.
 
         Args:
             algorithm: The algorithm.
-            age: The age of the key that signs, in seconds.
-            next_rotation: When another one is to sign, in seconds since the Unix epoch.
-            counts: How many keys there are, by what they do.
+            age: Returns the age of the key that signs, in seconds.
+            next_rotation: Returns when the next key should sign, in seconds since the Unix epoch.
+            counts: Return the number of keys, by state.
         """
         self._signing_key_age.labels(algorithm).set_function(age)
         self._signing_key_next_rotation.labels(algorithm).set_function(next_rotation)
@@ -327,11 +326,11 @@ class Metrics:
             self._signing_keys.labels(algorithm, state).set_function(count)
 
     def watch_verifiers(self, known: Callable[[], float], behind: Callable[[], float]) -> None:
-        """Reports on who fetches keys whenever metrics are read.
+        """Sets the sources of the metrics of verifiers.
 
         Args:
-            known: How many verifiers fetched from this server within a day.
-            behind: How many of all servers may not have a key that waits to sign.
+            known: Returns the number of verifiers that fetched keys from this server within a day.
+            behind: Returns the number of verifiers of all servers that may not have a waiting key.
         """
         self._verifiers.set_function(known)
         self._verifiers_behind.set_function(behind)

@@ -1,8 +1,8 @@
-"""PEM files (RFC 7468), read once for all who use them.
+"""Parses PEM files (RFC 7468), in one way for all libraries.
 
-Readers of PEM differ in what they pass over: a byte-order mark or an indented line hides a certificate from OpenSSL and
-BoringSSL, which go on with the others in the file. So what is read here is serialized again for them, and what one of
-them would pass over and another would not is an error.
+PEM parsers differ in what they ignore: a byte-order mark or an indented line hides a certificate from OpenSSL and
+BoringSSL, which use only the others in the file. Therefore the parsed contents are serialized again for them, and
+contents that only some of them would ignore are an error.
 """
 
 import re
@@ -24,19 +24,19 @@ _CERTIFICATES = frozenset({b"CERTIFICATE", b"X509 CERTIFICATE"})
 
 _NO_CERTIFICATES, _NO_KEY = "no PEM certificates", "no PEM private key without a password"
 
-#: How files begin that are no PEM: DER of a certificate, a key or a PKCS #12 bundle, and text of two octets a letter.
+#: The prefixes of other formats: DER of a certificate, a key or a PKCS #12 bundle, and UTF-16 text.
 _DER = re.compile(rb"\x30[\x80-\x84]")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _UTF_8_MARK = b"\xef\xbb\xbf"
 
 
 def read_certificates(data: bytes) -> Sequence[x509.Certificate]:
-    """The certificates of a file, in its order.
+    """Returns the certificates in a file, in order.
 
-    Other text and other kinds of blocks are passed over.
+    Other text and other kinds of blocks are ignored.
 
     Raises:
-        ValueError: There is none, or one that cannot be read; the text says why and repeats nothing of the file.
+        ValueError: There is none, or one cannot be parsed; the text has the reason without the file's contents.
     """
     text = _text(data, _NO_CERTIFICATES)
     blocks = _blocks(text)
@@ -46,7 +46,7 @@ def read_certificates(data: bytes) -> Sequence[x509.Certificate]:
     if not found:
         raise ValueError(_NO_CERTIFICATES)
     if 2 * len(blocks) != len(_BOUNDARY.findall(text)):
-        raise ValueError("a certificate is cut off")
+        raise ValueError("a certificate is truncated")
     try:
         return [x509.load_pem_x509_certificate(block) for block in found]
     except ValueError:
@@ -54,11 +54,11 @@ def read_certificates(data: bytes) -> Sequence[x509.Certificate]:
 
 
 def read_private_key(data: bytes) -> PrivateKeyTypes:
-    """The private key of a file.
+    """Returns the private key in a file.
 
     Raises:
-        ValueError: There is none, or several, or one that cannot be read; the text says why and repeats nothing of the
-            file.
+        ValueError: There is none, there are several, or it cannot be parsed; the text has the reason without the file's
+            contents.
     """
     blocks = _blocks(_text(data, _NO_KEY))
     found = [block for label, block in blocks if label.endswith(b"PRIVATE KEY")]
@@ -71,28 +71,28 @@ def read_private_key(data: bytes) -> PrivateKeyTypes:
 
 
 def write_certificates(certificates: Sequence[x509.Certificate]) -> bytes:
-    """PEM that every reader understands alike."""
+    """Returns the certificates as PEM that all parsers read in the same way."""
     return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
 
 
 def write_private_key(key: PrivateKeyTypes) -> bytes:
-    """PEM of PKCS #8, without a password."""
+    """Returns the key as PEM of PKCS #8, without a password."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _text(data: bytes, problem: str) -> bytes:
-    """The lines of a file without what indents or ends them."""
+    """Returns the lines of a file without surrounding white space."""
     if data.startswith(_UTF_16):
         raise ValueError(f"{problem}: it is UTF-16 text; write it as ASCII")
     if _DER.match(data):
         raise ValueError(f"{problem}: it is DER or PKCS #12; convert it with `openssl`")
-    apart = data.removeprefix(_UTF_8_MARK).replace(b"----------", b"-----\n-----")  # where files were put together
+    apart = data.removeprefix(_UTF_8_MARK).replace(b"----------", b"-----\n-----")  # where files were concatenated
     lines = [line.strip() for line in re.split(rb"[\r\n]+", apart)]
     if any((boundary := _BOUNDARY.search(line)) and boundary[0] != line for line in lines):
-        raise ValueError(f"{problem}: a BEGIN or END shares its line with something else")
+        raise ValueError(f"{problem}: a BEGIN or END line has other text")
     return b"\n".join(lines)
 
 
 def _blocks(text: bytes) -> Sequence[tuple[bytes, bytes]]:
-    """The whole blocks, with their labels."""
+    """Returns the complete blocks, with their labels."""
     return [(match[1], match[0] + b"\n") for match in _BLOCK.finditer(text)]

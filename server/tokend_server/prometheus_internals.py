@@ -1,7 +1,7 @@
-"""What is used of prometheus-client that is no public interface of it: the values behind counters and histograms.
+"""The private interfaces of prometheus-client that tokend uses: the values of counters and histograms.
 
-A call counts in ten of them. Their public methods check each time what never changes, look for the bucket of a time
-one after another, and take a lock for it and one for the sum: 24 of Python's function calls a call more than here.
+A call updates ten of them. Their public methods repeat checks of constant data, search buckets linearly, and take one
+lock for the bucket and one for the sum: 24 Python function calls more for each call than here.
 """
 
 from bisect import bisect_left
@@ -15,17 +15,17 @@ from tokend_server.library_parts import UnsupportedLibraryError, require
 
 
 def counting(counter: Counter) -> Callable[[float], None]:
-    """What adds to a counter that has its labels; an amount is never negative."""
+    """Returns a function that adds a non-negative amount to a counter with its labels."""
     add: Callable[[float], None] = counter._value.inc
     return add
 
 
 def observing(histogram: Histogram) -> Callable[[float], None]:
-    """What `Histogram.observe` does, without exemplars, for a histogram that has its labels."""
+    """Returns an equivalent of `Histogram.observe`, without exemplars, for a histogram with its labels."""
     total: Any = histogram._sum
     bounds: list[float] = histogram._upper_bounds
     buckets: list[Any] = histogram._buckets
-    # One for all of them, which `Histogram.observe` then takes as well.
+    # One lock for all values, which `Histogram.observe` then takes as well.
     lock = total._lock
     for bucket in buckets:
         bucket._lock = lock
@@ -65,8 +65,8 @@ def _samples(metric: Counter | Histogram) -> dict[str, float]:
 
 if ValueClass is not MutexValue:
     raise UnsupportedLibraryError(
-        "PROMETHEUS_MULTIPROC_DIR is set, by which prometheus-client keeps values in files that several processes "
-        "share. tokend is one process and serves its own: unset the variable for it."
+        "PROMETHEUS_MULTIPROC_DIR is set, with which prometheus-client stores values in files that several processes "
+        "share. tokend is one process and serves its own values: unset the variable."
     )
 require(
     "prometheus-client",

@@ -1,4 +1,4 @@
-"""What makes two requests the same."""
+"""Keys by which requests are equal."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,14 +9,14 @@ from tokend_server.model import LookupRequest, Secret, TokenRequest
 
 
 def request_key(epoch: int, request: TokenRequest | LookupRequest) -> bytes:
-    """A key that two requests share only if every field of them is the same.
+    """Returns a key that two requests share only if all their fields are equal.
 
     Args:
-        epoch: Distinguishes the same request at different times, before and after a change.
-        request: The request; all its fields count, also those that it will have one day.
+        epoch: Distinguishes equal requests before and after a change.
+        request: The request; all its fields are included, also future ones.
 
     Returns:
-        A SHA-256 digest: short, and nothing of a login can be read from it.
+        A SHA-256 digest, which is short and discloses nothing about logins.
     """
     values = request if isinstance(request, tuple) else tuple(getattr(request, field.name) for field in fields(request))
     return hashlib.sha256(encode((epoch, type(request).__name__, values))).digest()

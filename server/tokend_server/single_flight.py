@@ -1,4 +1,4 @@
-"""Identical calls in flight share one: the first makes it, the others wait for it, each until its own deadline."""
+"""Sharing of identical calls in flight: the first makes the call, the others wait for it until their own deadlines."""
 
 import threading
 from collections.abc import Callable
@@ -10,15 +10,15 @@ _Result = TypeVar("_Result")
 
 
 class OutOfTime(Exception):
-    """Raised when a caller's deadline passes before there is an answer."""
+    """Raised when a caller's deadline passes before there is a result."""
 
 
 class Terms(NamedTuple):
-    """On which terms a caller shares.
+    """The terms on which a caller shares a call.
 
     Attributes:
-        key: What makes calls the same.
-        insistent: It has nothing else to go by: a call that its maker gave up for want of time is made again.
+        key: The key by which calls are identical.
+        insistent: Whether the call is repeated if the caller that made it ran out of time.
     """
 
     key: bytes
@@ -26,26 +26,26 @@ class Terms(NamedTuple):
 
 
 class SingleFlight:
-    """The calls that are under way, by their keys."""
+    """The calls in flight, by key."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._flights: dict[bytes, _Flight] = {}
 
     def fly(self, terms: Terms, make: Callable[[], _Result], deadline: Deadline) -> tuple[_Result, bool]:
-        """Makes a call, or waits for the same call that is under way.
+        """Makes a call, or waits for an identical call in flight.
 
         Args:
-            terms: The caller's.
+            terms: The caller's terms.
             make: Makes the call in this thread, and raises `OutOfTime` when the deadline passes.
-            deadline: Until when this caller waits.
+            deadline: The caller's deadline.
 
         Returns:
-            The answer, and whether another caller's call brought it.
+            The result, and whether another caller made the call.
 
         Raises:
             OutOfTime: The deadline passed.
-            Exception: What the call raised; all who share it raise the same.
+            Exception: The error of the call, which all sharing callers get.
         """
         while deadline.remaining():
             flight, is_mine = self._board(terms.key)
@@ -71,7 +71,7 @@ class SingleFlight:
             flight.error = error
             raise
         finally:
-            # No caller may join once the answer is known: it is older than what a newcomer asks for.
+            # No caller may join once the result is known, because it would be older than the caller's request.
             with self._lock:
                 del self._flights[key]
             flight.landed.set()

@@ -1,4 +1,4 @@
-"""TLS files: a certificate, its key and the authorities of clients, read and checked as one, and followed."""
+"""TLS files: a certificate, its key and the authorities of clients, which are validated together and reloaded."""
 
 import logging
 import os
@@ -23,24 +23,24 @@ _log = logging.getLogger(__name__)
 _Parsed = TypeVar("_Parsed")
 _Used = TypeVar("_Used")
 
-#: The elliptic curves of the keys that gRPC can serve with.
+#: The elliptic curves that gRPC supports for servers' keys.
 _CURVES = frozenset({"secp256r1", "secp384r1"})
 
-#: From it on, the octet behind a tag says how many octets of the length follow (X.690, section 8.1.3).
+#: The minimum value of a length octet in long form, which has the number of further length octets (X.690, 8.1.3).
 _LONG_FORM = 0x80
 
-#: What tells that files have changed; None while one of them is not there.
+#: Changes when the files change; None while one of them is missing.
 Stamp = tuple[tuple[int, int, int, int], ...] | None
 
 
 @dataclass(frozen=True, slots=True)
 class TlsMaterial:
-    """What a listener proves itself with, and whom it trusts: what was read from the files, serialized again.
+    """The certificate, the key and the trusted authorities of a listener: the parsed files, serialized again.
 
     Attributes:
         certificate_chain: PEM, the listener's own certificate first.
         private_key: PEM; never shown.
-        client_authorities: PEM; None lets clients without a certificate in.
+        client_authorities: PEM; None to accept clients without a certificate.
         authorities: The same, parsed.
         expires_at: When the listener's certificate expires.
     """
@@ -53,7 +53,7 @@ class TlsMaterial:
 
 
 class _Hidden(bytes):
-    """Bytes that do not show themselves."""
+    """Bytes that are not printed."""
 
     __slots__ = ()
 
@@ -70,7 +70,7 @@ class TlsFiles:
     Attributes:
         certificate: The certificate chain.
         private_key: Its key.
-        client_ca: The authorities of clients, if clients need certificates.
+        client_ca: The authorities of clients, if clients must have certificates.
     """
 
     certificate: Path
@@ -81,7 +81,7 @@ class TlsFiles:
         """Reads the files.
 
         Raises:
-            ValueError: They cannot be used together; the text names every file with what is wrong with it.
+            ValueError: They cannot be used together; the text lists the problems of each file.
         """
         problems: list[str] = []
         chain = _read(self.certificate, read_certificates, problems)
@@ -101,10 +101,10 @@ class TlsFiles:
         )
 
     def stamp(self) -> Stamp:
-        """Something that is another after a change of the files."""
+        """Returns a value that changes when the files change."""
         paths = (self.certificate, self.private_key, *((self.client_ca,) if self.client_ca else ()))
         try:
-            # The time of the inode's change: a file that could not be read may only have got another mode or owner.
+            # The inode's change time: an unreadable file may have got only another mode or owner.
             return tuple((s.st_dev, s.st_ino, s.st_size, s.st_ctime_ns) for s in map(os.stat, paths))
         except OSError:
             return None
@@ -112,12 +112,12 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True)
 class TlsGauges:
-    """The metrics of a listener's files, and of the connections that ask for them.
+    """The metrics of a listener's files, and of its handshakes.
 
     Attributes:
-        expires_at: Called with the time at which the certificate that serves expires, in seconds since the Unix epoch.
-        stale: Called with 1 when the files cannot be used, so that those before them still serve, else 0.
-        handshake: Called when a handshake begins.
+        expires_at: Called with the expiration of the current certificate, in seconds since the Unix epoch.
+        stale: Called with 1 if the files cannot be used and the previous ones are still used, otherwise with 0.
+        handshake: Called when a handshake starts.
     """
 
     expires_at: Callable[[float], None]
@@ -126,13 +126,13 @@ class TlsGauges:
 
 
 class FollowedFiles(Generic[_Used]):
-    """Files that are read again when they have changed, while those before them serve where new ones cannot be used.
+    """Files that are reloaded when they have changed; if the new ones cannot be used, the previous ones are kept.
 
     Args:
         files: The files.
         address: The listener, for the log.
-        gauges: Where the state of the files is reported.
-        use: Makes what serves with them; raises ValueError where they cannot be used after all.
+        gauges: The metrics of the files.
+        use: Makes an object from the files for connections; raises ValueError if they cannot be used.
 
     Raises:
         ValueError: The files cannot be used.
@@ -149,17 +149,17 @@ class FollowedFiles(Generic[_Used]):
 
     @property
     def current(self) -> _Used:
-        """What serves."""
+        """The current object for connections."""
         return self._current
 
     def for_handshake(self) -> _Used:
-        """What a handshake that begins now is to use."""
+        """Returns the object for a new handshake."""
         self._gauges.handshake()
         self.look()
         return self._current
 
     def look(self) -> None:
-        """Looks at the files."""
+        """Reloads the files if they have changed."""
         with self._lock:
             stamp = self._files.stamp()
             if stamp == self._seen:
@@ -170,7 +170,7 @@ class FollowedFiles(Generic[_Used]):
             except ValueError as error:
                 self._gauges.stale(1)
                 members = {"listen": self._address, "problem": str(error)}
-                _log.error("TLS files cannot be used; those before them still serve", extra=members)
+                _log.error("TLS files cannot be used; the previous ones are still used", extra=members)
             else:
                 _log.info("TLS files loaded", extra={"listen": self._address})
 
@@ -193,9 +193,9 @@ def _read(path: Path, parse: Callable[[bytes], _Parsed], problems: list[str]) ->
 
 
 def _renewed_first(authorities: Sequence[x509.Certificate], now: datetime) -> Sequence[x509.Certificate]:
-    """The same authorities, of which those that were renewed with their key come before their old certificates.
+    """Returns the authorities, with certificates renewed for the same key before the old ones.
 
-    gRPC takes the first one of a name and a key that it finds, and no other where that has expired, or is yet to begin.
+    gRPC uses the first certificate with a name and a key, and no other one if that is not valid now.
     """
     places: dict[tuple[bytes, bytes], int] = {}
 
@@ -207,7 +207,7 @@ def _renewed_first(authorities: Sequence[x509.Certificate], now: datetime) -> Se
 
 
 def _key_of(certificate: x509.Certificate) -> bytes:
-    """The public key; where it is of an unknown kind, what no other certificate has."""
+    """Returns the public key; for an unknown type of key, a value that is unique to the certificate."""
     try:
         return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except (ValueError, UnsupportedAlgorithm):
@@ -230,29 +230,29 @@ def _check_key(path: Path, key: PrivateKeyTypes, certificate: x509.Certificate, 
 
 
 def _check_certificate(path: Path, certificate: x509.Certificate, problems: list[str]) -> None:
-    """Names what gRPC's TLS does not take of a certificate.
+    """Adds the properties of a certificate that gRPC's TLS does not support to the problems.
 
-    gRPC says no reason at its start, and nothing at all later: it would serve on with what it had.
+    gRPC reports no reason at the start, and nothing later, when it would keep the previous certificate.
     """
     try:
         key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):  # it has been named as one that the private key does not belong to
+    except (ValueError, UnsupportedAlgorithm):  # it has already been reported as not matching the private key
         return
     usual = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if _algorithm_identifier(usual) not in certificate.tbs_certificate_bytes:
-        problems.append(f"{path}: its key is for RSASSA-PSS alone, or on a curve that is spelled out rather than named")
+        problems.append(f"{path}: its key is for RSASSA-PSS only, or on a curve with explicit parameters")
     elif isinstance(key, EllipticCurvePublicKey) and not _may_sign(certificate):
         problems.append(f"{path}: its key usage lacks digitalSignature")
 
 
 def _algorithm_identifier(public_key: bytes) -> bytes:
-    """The AlgorithmIdentifier of a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7), both in DER."""
+    """Returns the AlgorithmIdentifier of a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7), both in DER."""
     begin = 2 if public_key[1] < _LONG_FORM else 2 + public_key[1] - _LONG_FORM
     return public_key[begin : begin + 2 + public_key[begin + 1]]
 
 
 def _may_sign(certificate: x509.Certificate) -> bool:
-    """Whether the key may sign, as in a handshake: a certificate that says nothing of usage lets it."""
+    """Returns whether the key may sign, as in a handshake: without a key usage extension it may."""
     try:
         return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature
     except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):

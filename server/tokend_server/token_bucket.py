@@ -1,4 +1,4 @@
-"""Rates with a burst: how many of something are admitted a second, and at once after a pause."""
+"""Token buckets: rates with a burst after a pause."""
 
 import threading
 
@@ -25,10 +25,10 @@ class TokenBucket:
         self._filled_at = clock.monotonic()
 
     def take(self) -> float:
-        """Takes one request's worth, if there is one.
+        """Takes one token, if there is one.
 
         Returns:
-            Zero when it was taken; else the seconds until there will be one.
+            0 if it was taken, or the seconds until the next one is available.
         """
         with self._lock:
             now = self._clock.monotonic()
@@ -40,6 +40,6 @@ class TokenBucket:
             return 0.0
 
     def put_back(self) -> None:
-        """Gives back what was taken for nothing."""
+        """Gives back a token that was not used."""
         with self._lock:
             self._level = min(self._burst, self._level + 1.0)

@@ -106,4 +106,4 @@ def test_what_cannot_be_copied_is_refused(moto_url: str, tmp_path: Path) -> None
     (tmp_path / "empty.db").touch(mode=0o600)
     empty = run("store", "copy", f"sqlite:///{tmp_path}/empty.db", table)
     assert empty.returncode == 1
-    assert "FROM has not the schema of this release" in empty.stderr
+    assert "FROM does not have the schema of this release" in empty.stderr

@@ -396,7 +396,7 @@ def test_operators_see_and_import_the_identities_of_a_pool_that_was_made(client:
     client.delete_identities(IdentityIdsToDelete=[issued["IdentityId"]])
     for name, answer in (
         ("login.other", "line 1: Logins: login.other: not a provider of the pool"),
-        ("login.seen", "identities: 1 created, 0 there already, 0 left out"),
+        ("login.seen", "identities: 1 created, 0 already present, 0 left out"),
     ):
         logins = [{**login, "ProviderName": name} for login in line["Logins"]]
         (directory / "seen.jsonl").write_text(json.dumps({**line, "Logins": logins}), encoding="utf-8")

@@ -62,7 +62,7 @@ def problems(ended: Ended, proxy: TlsTerminator) -> list[str]:
 def test_an_issuer_behind_https_is_good(check: Check, proxy: TlsTerminator) -> None:
     ended = check("--issuer-ca-file", str(proxy.ca_file))
     assert (ended.returncode, problems(ended, proxy)) == (0, [])
-    assert ended.stdout.splitlines()[-1] == f"{proxy.url}: ok, discovery and keys are there, 1 key(s) as in the store"
+    assert ended.stdout.splitlines()[-1] == f"{proxy.url}: ok, discovery and 1 key(s) match the store"
 
 
 def test_a_certificate_of_no_public_authority_is_told(check: Check, proxy: TlsTerminator) -> None:

@@ -56,7 +56,7 @@ def test_a_pool_that_answers_is_ok(check: Check, upstream: CognitoUpstream) -> N
         ("AccessDeniedException", "User: arn:aws:iam::1:user/x is not authorized", "The IAM policy of the credentials"),
         ("UnrecognizedClientException", "The security token included is invalid.", "AWS does not know the access key"),
         ("ExpiredTokenException", "The security token included is expired", "The session token has expired"),
-        ("InternalErrorException", "An internal error", "Cognito itself has a fault"),
+        ("InternalErrorException", "An internal error", "Cognito has an internal error"),
     ],
 )
 def test_what_cognito_refuses_is_said_in_plain_words(
@@ -104,4 +104,4 @@ def test_an_endpoint_that_does_not_answer_is_reported(check: Check, upstream: Co
 def test_local_pools_have_nothing_to_ask(check: Check, upstream: CognitoUpstream) -> None:
     checked = check(f'[pools."{LOCAL_POOL}"]\n')
     assert (checked.returncode, upstream.requests) == (0, [])
-    assert "there is nothing to ask" in checked.stdout
+    assert "there is nothing to check online" in checked.stdout

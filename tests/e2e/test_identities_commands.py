@@ -78,7 +78,7 @@ def test_identities_are_imported_from_a_pipe(pool: Sequence[str], other_place: S
     writer.start()
     imported = run("identities", "import", *other_place, str(pipe))
     writer.join()
-    assert imported.stdout == f"identities: {len(lines.splitlines())} created, 0 there already, 0 left out\n"
+    assert imported.stdout == f"identities: {len(lines.splitlines())} created, 0 already present, 0 left out\n"
     assert run("identities", "export", *other_place).stdout == lines
 
 

@@ -72,7 +72,7 @@ def leaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Leaving
 def test_each_user_keeps_the_id(leaving: Leaving) -> None:
     leaving.cognito.identities = {identity(n): Listed([f"user-{n}", f"alias-{n}", f"third-{n}"]) for n in range(5)}
     done = leaving.import_()
-    assert (done.returncode, done.stdout) == (0, "identities: 5 created, 0 there already, 0 left out\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "identities: 5 created, 0 already present, 0 left out\n"), done.stderr
     assert [leaving.identity_of(f"third-{n}") for n in range(5)] == [identity(n) for n in range(5)]
 
 
@@ -93,7 +93,7 @@ def test_logins_of_public_providers_are_named(leaving: Leaving) -> None:
         identity(2): Listed([], ["accounts.google.com"]),
     }
     done = leaving.import_()
-    assert (done.returncode, done.stdout) == (1, "identities: 1 created, 0 there already, 1 left out\n")
+    assert (done.returncode, done.stdout) == (1, "identities: 1 created, 0 already present, 1 left out\n")
     assert f"{identity(2)}: it has only logins of accounts.google.com" in done.stderr
     assert f"{identity(1)}\n" in done.stderr
     assert "canary" not in done.stderr
@@ -105,7 +105,7 @@ def test_an_import_that_was_broken_off_goes_on(leaving: Leaving) -> None:
     leaving.cognito.script([*[Success()] * 33, REFUSED])
     assert leaving.import_().returncode == 1
     before = leaving.cognito.count("LookupDeveloperIdentity")
-    assert leaving.import_().stdout == "identities: 30 created, 20 there already, 0 left out\n"
+    assert leaving.import_().stdout == "identities: 30 created, 20 already present, 0 left out\n"
     assert leaving.cognito.count("LookupDeveloperIdentity") - before == 30
 
 
@@ -118,7 +118,7 @@ def test_what_contradicts_the_store_is_left_out(leaving: Leaving) -> None:
         identity(3): Listed([f"user-{n}" for n in range(21)]),
     }
     done = leaving.import_()
-    assert (done.returncode, done.stdout) == (1, "identities: 0 created, 0 there already, 3 left out\n")
+    assert (done.returncode, done.stdout) == (1, "identities: 0 created, 0 already present, 3 left out\n")
     assert f"{identity(1)}: the store has the identity with other contents" in done.stderr
     assert f"{identity(2)}: a login is linked to another identity" in done.stderr
     assert f"{identity(3)}: it has 21 logins" in done.stderr
@@ -176,7 +176,7 @@ def test_a_pool_that_a_caller_has_made_takes_them_over_too(leaving: Leaving, tmp
     made(leaving, tmp_path, PROVIDER)
     leaving.cognito.identities = {identity(n): Listed([f"user-{n}"]) for n in range(3)}
     done = import_into_made(leaving)
-    assert (done.returncode, done.stdout) == (0, "identities: 3 created, 0 there already, 0 left out\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "identities: 3 created, 0 already present, 0 left out\n"), done.stderr
     exported = run("identities", "export", "--config", str(leaving.config), "--identity-pool-id", MADE).stdout
     lines = [json.loads(line) for line in exported.splitlines()]
     assert [(line["IdentityId"], line["Logins"][0]["UserIdentifier"]) for line in lines] == [

@@ -96,7 +96,7 @@ def test_no_key_is_added_by_a_clock_that_is_behind_the_servers(
         store.keep_fetch_record(record_of(replace(notes, server="stopped", noted_at=now + DAY, stopped=True)))
     monkeypatch.setattr(SystemClock, "now", staticmethod(lambda: now - TIMES.clock_skew - 1.0))
     assert failed("keys", *words, "--config", str(config)) == (
-        f"Error: This machine's clock is {TIMES.clock_skew + 1} s behind a server's, for which the key would begin to "
+        f"Error: This machine's clock is {TIMES.clock_skew + 1} s behind a server's, by which the key would start to "
         "sign too early: set the clock first.\n"
     )
     assert done("keys", "list", "--config", str(config)) == before
@@ -150,7 +150,7 @@ def test_a_store_that_is_not_there_is_not_taken_for_one_without_keys(tmp_path: P
 
 def test_the_last_key_of_an_algorithm_that_no_pool_uses_goes_when_an_operator_says_so(config: Path) -> None:
     (key,) = status(config)["RS256"]["Keys"]
-    assert "another has to sign first" in failed("keys", "remove", key["KeyId"], "--config", str(config))
+    assert "another one must sign first" in failed("keys", "remove", key["KeyId"], "--config", str(config))
     ended = run("keys", "remove", key["KeyId"], "--compromised", "--config", str(config))
     assert (ended.stdout, ended.stderr, ended.returncode) == ("", "", 0)
     assert "RS256" not in status(config)
@@ -159,7 +159,7 @@ def test_the_last_key_of_an_algorithm_that_no_pool_uses_goes_when_an_operator_sa
 def test_a_compromised_key_has_its_algorithm(config: Path) -> None:
     ended = run("keys", "rotate", "ES256", "--compromised", "a-key", "--config", str(config))
     assert (ended.stdout, ended.returncode) == ("", 2)
-    assert "name the key alone" in ended.stderr
+    assert "name only the key" in ended.stderr
 
 
 def test_the_embedded_default_rotates_a_key_of_thirty_days_by_itself(

@@ -78,7 +78,7 @@ def test_a_server_that_loses_a_thread_ends(tmp_path: Path, kind: str) -> None:
         caller.close()
     output = "".join(server.output)
     assert "a thread has ended" in output
-    assert "the process ends, since it has lost a thread" in output
+    assert "the process ends, because it has lost a thread" in output
 
 
 def test_a_serving_thread_that_stands_still_is_seen_by_all(tmp_path: Path) -> None:

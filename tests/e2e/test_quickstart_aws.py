@@ -233,9 +233,9 @@ def environment_of(output: str) -> Mapping[str, str]:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--", "true"], "a command, a pool and --until-stdin-closes go with --aws alone"),
-        (["--until-stdin-closes"], "a command, a pool and --until-stdin-closes go with --aws alone"),
-        (["--aws", "--once"], "--once goes without --aws"),
+        (["--", "true"], "a command, a pool and --until-stdin-closes can be used only with --aws"),
+        (["--until-stdin-closes"], "a command, a pool and --until-stdin-closes can be used only with --aws"),
+        (["--aws", "--once"], "--once cannot be used with --aws"),
         (["--aws", "--identity-pool-id", "zz"], "must be REGION:GUID, at most 55 characters"),
         (["--aws", "--developer-provider-name", ""], "must be 1 to 128 letters, digits, '_', '.' and '-'"),
         (["--aws", "--developer-provider-name", "a b"], "must be 1 to 128 letters, digits, '_', '.' and '-'"),

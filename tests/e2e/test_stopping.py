@@ -50,7 +50,7 @@ def test_a_process_that_loses_a_thread_ends(started: str) -> None:
         code, text = end_of(process)
     assert code == 1
     assert "a thread has ended" in text
-    assert "the process ends, since it has lost a thread" in text
+    assert "the process ends, because it has lost a thread" in text
     assert "secret'" not in text.replace("['secret']", "")
 
 

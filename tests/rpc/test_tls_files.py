@@ -180,7 +180,7 @@ def test_garbage_leaves_the_last_good_set_and_is_reported(
         assert lookup(channels.open(client)).identity_id
         assert stale(channels.service.registry) == {listen: 1}
         (record,) = [each for each in caplog.records if each.levelno >= logging.ERROR]
-        assert record.getMessage() == "TLS files cannot be used; those before them still serve"
+        assert record.getMessage() == "TLS files cannot be used; the previous ones are still used"
         assert vars(record)["listen"] == listen
         assert str(rotated.files.certificate) in vars(record)["problem"]
     rotated.rotate()

@@ -22,11 +22,11 @@ _COMPRESSED = ("-conv_form", "compressed")
 UNUSABLE: Mapping[str, tuple[tuple[str, ...], str]] = {
     "RSASSA-PSS": (
         ("-newkey", "rsa-pss"),
-        "its key is for RSASSA-PSS alone, or on a curve that is spelled out rather than named",
+        "its key is for RSASSA-PSS only, or on a curve with explicit parameters",
     ),
     "a curve without its name": (
         (*_EC, "-pkeyopt", "ec_param_enc:explicit"),
-        "its key is for RSASSA-PSS alone, or on a curve that is spelled out rather than named",
+        "its key is for RSASSA-PSS only, or on a curve with explicit parameters",
     ),
     "a key that may not sign": (
         (*_EC, "-addext", "keyUsage=critical,keyAgreement"),

@@ -151,5 +151,5 @@ def test_the_variable_that_has_metrics_in_files_is_named(command: str, tmp_path:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("PROMETHEUS_MULTIPROC_DIR is set")
-    assert done.stderr.endswith("unset the variable for it.\n")
+    assert done.stderr.endswith("unset the variable.\n")
     assert not list(tmp_path.iterdir())

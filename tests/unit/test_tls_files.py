@@ -20,7 +20,7 @@ from tokend_server.tls_files import TlsFiles
 LOOPBACK = "127.0.0.1"
 NO_CERTIFICATES = "no PEM certificates"
 NO_KEY = "no PEM private key without a password"
-CUT_OFF = "a certificate is cut off"
+CUT_OFF = "a certificate is truncated"
 OTHER_KEY = "not the key of the certificate"
 
 

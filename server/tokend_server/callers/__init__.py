@@ -1,1 +1,1 @@
-"""How callers are named, in the configuration, logs and metrics, and the form of their keys."""
+"""The names of callers in the configuration, logs and metrics, and the formats of their keys."""

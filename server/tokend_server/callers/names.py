@@ -1,15 +1,15 @@
-"""How callers' names are spelled: in printable ASCII without spaces, so that policy, logs and metrics see one name.
+"""The spelling of callers' names: printable ASCII without spaces, so that it is the same in policy, logs and metrics.
 
-The subject of a JWT may have any characters but control characters. Those outside `!` to `~`, and `%` itself, are
-percent-encoded octet by octet in UTF-8 (RFC 3986, section 2.1, with capital letters); the others stand for themselves.
-No two subjects have the same spelling.
+The subject of a JWT may have any characters except control characters. Characters outside `!` to `~`, and `%` itself,
+are percent-encoded octet by octet in UTF-8 (RFC 3986, section 2.1, in upper case); the others are unchanged. Different
+subjects have different spellings.
 """
 
 import re
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from urllib.parse import quote
 
-#: What the names of callers begin with whose requests are not signed.
+#: The prefix of the names of callers whose requests are not signed.
 UNSIGNED = "unsigned:"
 
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
@@ -17,12 +17,12 @@ _PLAIN = _PRINTABLE.replace("%", "")
 
 _NAME = re.compile(r"[!-~]*")
 
-#: What `%` begins in no name: all that is encoded is a space, `%`, and octets beyond ASCII.
+#: An invalid use of `%` in a name: only spaces, `%`, and non-ASCII octets are encoded.
 _NEVER_ENCODED = re.compile("%(?!20|25|[89A-F][0-9A-F])")
 
 
 def name_by_token(issuer_name: str, subject: str) -> str:
-    """The name of a caller with a JWT.
+    """Returns the name of a caller with a JWT.
 
     Args:
         issuer_name: The issuer's name in the configuration, without a colon.
@@ -32,10 +32,10 @@ def name_by_token(issuer_name: str, subject: str) -> str:
 
 
 def name_by_address(address: str) -> str:
-    """The name of a caller that shows nothing but where it calls from, as devices of users do.
+    """Returns the name of a caller without credentials, such as a user's device.
 
     Args:
-        address: An IP address. Of IPv6 the network of 64 bits counts, of which whoever has one address has all.
+        address: An IP address. For IPv6, the /64 network is used, because a host can use all of its addresses.
     """
     ip = ip_address(address)
     if isinstance(ip, IPv6Address):
@@ -45,20 +45,20 @@ def name_by_address(address: str) -> str:
 
 
 def check_spelling(text: str) -> str:
-    """Returns a name, or a pattern of names, if a caller's name can be spelled so.
+    """Returns a name, or a pattern of names, if it is a valid spelling.
 
     Raises:
-        ValueError: It cannot, for the reason in the text, which says how to spell it.
+        ValueError: It is not valid; the text has the reason and the correct spelling.
     """
     if not _NAME.fullmatch(text):
         spelled = quote(text, safe=_PRINTABLE, errors="surrogatepass")
         raise ValueError(
-            "no caller's name has white space, control characters or characters beyond ASCII; "
+            "a caller's name has no white space, control characters or non-ASCII characters; "
             f"a JWT's subject has them percent-encoded: {spelled}"
         )
     if _NEVER_ENCODED.search(text):
         raise ValueError(
-            "in a caller's name % begins an encoded octet of a JWT's subject, with capital letters: "
-            "%20 for a space, %25 for % itself, %80 to %FF beyond ASCII"
+            "in a caller's name, % begins an encoded octet of a JWT's subject, in upper case: "
+            "%20 for a space, %25 for % itself, %80 to %FF for non-ASCII"
         )
     return text

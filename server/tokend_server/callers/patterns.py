@@ -1,7 +1,7 @@
 """Patterns of callers' names.
 
-`*` stands for any run of characters other than `/` and `:`, so that it stays within one segment of a name; `**` stands
-for any run at all. Either run may be empty. Everything else stands for itself, and a pattern fits whole names only.
+`*` matches any sequence of characters except `/` and `:`, so that it stays within one segment of a name; `**` matches
+any sequence. Both may match nothing. All other characters match themselves, and a pattern matches only whole names.
 """
 
 import re
@@ -13,10 +13,10 @@ _BOUNDARIES = frozenset("/:")
 
 
 def check_pattern(pattern: str) -> str:
-    """Returns the pattern, if some name can fit it.
+    """Returns the pattern, if a name can match it.
 
     Raises:
-        ValueError: It is empty, has three stars in a row, or is spelled as no name is.
+        ValueError: It is empty, has three stars in a row, or has characters that names cannot have.
     """
     if not pattern:
         raise ValueError("a pattern of callers must not be empty")
@@ -26,7 +26,7 @@ def check_pattern(pattern: str) -> str:
 
 
 class Pattern:
-    """A pattern, ready to be compared with many names.
+    """A compiled pattern.
 
     Args:
         text: The pattern.
@@ -42,10 +42,10 @@ class Pattern:
         self._pieces = tuple(piece for piece in _STARS.split(text) if piece)
 
     def matches(self, name: str) -> bool:
-        """Tells whether the pattern fits the whole name.
+        """Returns whether the pattern matches the whole name.
 
-        It follows all readings of the pattern at once, and so takes no longer than the product of the two lengths,
-        where a regular expression could try the readings one after the other without end.
+        It follows all alternatives at once, so its time is bounded by the product of the two lengths, unlike a regular
+        expression with backtracking.
         """
         ends = {0}
         for piece in self._pieces:
@@ -59,7 +59,7 @@ class Pattern:
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Tells whether a pattern fits the whole name.
+    """Returns whether a pattern matches the whole name.
 
     Raises:
         ValueError: It is not a pattern.
@@ -68,7 +68,7 @@ def matches(pattern: str, name: str) -> bool:
 
 
 def _ends(piece: str, name: str, starts: set[int]) -> set[int]:
-    """Where a piece of a pattern can end in the name, if it starts at one of the given positions."""
+    """Returns the positions in the name at which a piece of a pattern can end, for the given start positions."""
     if piece == "**":
         return set(range(min(starts), len(name) + 1))
     if piece == "*":
@@ -80,7 +80,7 @@ def _ends_of_run(name: str, starts: set[int]) -> set[int]:
     ends: set[int] = set()
     for start in starts:
         end = start
-        while end not in ends:  # from a known end on, all is known
+        while end not in ends:  # all ends after a known one are known
             ends.add(end)
             if end == len(name) or name[end] in _BOUNDARIES:
                 break

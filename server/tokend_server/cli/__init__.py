@@ -1,4 +1,4 @@
-"""The command line of the service and of those who operate it."""
+"""The command line of the service and of its operators."""
 
 import sys
 
@@ -15,7 +15,7 @@ from tokend_server.cli.failure import (
 )
 from tokend_server.cli.stopping import leave
 
-#: Commands that say themselves where what they log goes.
+#: Commands that configure their own logs.
 _WITH_LOGS_OF_THEIR_OWN = frozenset({"quickstart", "serve"})
 
 
@@ -46,7 +46,7 @@ def tokend(context: click.Context) -> None:
 
 
 def main() -> None:
-    """Runs the command line. Exit codes: 0 done, 1 refused or failed, 2 wrong usage."""
+    """Runs the command line. Exit codes: 0 success, 1 refusal or failure, 2 wrong usage."""
     keep_standard_streams()
     speak_utf_8()
     if numbers := arguments_that_are_no_text(sys.argv[1:]):

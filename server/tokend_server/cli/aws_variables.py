@@ -1,4 +1,4 @@
-"""What a process needs in its environment so that its AWS clients call a service of this machine."""
+"""The environment variables with which AWS clients call a service on this machine."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,10 @@ from tokend_server.model import Secret
 _LOOPBACK = "127.0.0.1"
 _PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
-#: Where a stand-in for all of AWS, or for STS, is there already; it serves what this service has not.
+#: Variables of an existing emulator of AWS or STS, which serves what this service does not.
 _OTHER_STS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS")
 
-#: What would have clients sign as someone else, or call elsewhere, whatever else is set.
+#: Variables with which clients would use other credentials or endpoints, whatever else is set.
 IN_THE_WAY = (
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
@@ -31,14 +31,14 @@ IN_THE_WAY = (
 def variables(
     config: Config, service: Service, access_key_id: str, secret: Secret, environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """The variables to set.
+    """Returns the variables to set.
 
     Args:
-        config: What is served; its first pool is named.
-        service: Where it is.
-        access_key_id: What to sign with.
-        secret: The secret of it.
-        environment: What there is already: proxies are kept off this machine, and another STS stays.
+        config: The configuration of the service; its first pool is used.
+        service: The service.
+        access_key_id: The access key.
+        secret: Its secret.
+        environment: The current environment: proxies are bypassed for this machine, and another STS is kept.
     """
     identity_pool_id, pool = next(iter(config.pools.items()))
     region = identity_pool_id.partition(":")[0]
@@ -63,11 +63,11 @@ def variables(
 
 
 def with_variables(environment: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
-    """An environment with further variables, and without those in the way."""
+    """Returns an environment with further variables, and without those in `IN_THE_WAY`."""
     return {name: value for name, value in environment.items() if name not in IN_THE_WAY} | dict(added)
 
 
 def shell_lines(added: Mapping[str, str], removed: Sequence[str] = IN_THE_WAY) -> str:
-    """Commands of a POSIX shell that set and unset variables."""
+    """Returns commands of a POSIX shell that set and unset variables."""
     lines = [f"export {name}={shlex.quote(value)}" for name, value in added.items()]
     return "\n".join([f"unset {' '.join(removed)}", *lines])

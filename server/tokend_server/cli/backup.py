@@ -25,7 +25,7 @@ def _force_option(what: str) -> Callable[[_Command], _Command]:
 @_file_argument
 @_force_option("Replace FILE if it exists.")
 def backup(config_path: Path | None, file: Path, *, force: bool) -> None:
-    """Copy the database into FILE, also while servers use it. FILE then holds the private keys."""
+    """Copy the database into FILE, also while servers use it. FILE then contains the private keys."""
     database = load_config(config_path).store_file
     click.echo(_told(lambda: back_up(database, file, overwrite=force)))
 
@@ -33,14 +33,14 @@ def backup(config_path: Path | None, file: Path, *, force: bool) -> None:
 @click.command()
 @config_option
 @_file_argument
-@_force_option("Replace the identities and keys that the database holds.")
+@_force_option("Replace the identities and keys in the database.")
 @click.option(
     "--without-log",
     is_flag=True,
-    help="Take a FILE that was copied while in use, or has lost its log: it lacks what was written last.",
+    help="Accept a FILE that was copied while in use, or whose log is lost: it lacks the last writes.",
 )
 def restore(config_path: Path | None, file: Path, *, force: bool, without_log: bool) -> None:
-    """Put what `backup` has made in the place of the database, which no server may use meanwhile."""
+    """Replace the database by a file from `backup`; no server may use the database."""
     database = load_config(config_path).store_file
     click.echo(_told(lambda: put_back(file, database, overwrite=force, without_log=without_log)))
 

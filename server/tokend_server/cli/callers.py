@@ -26,9 +26,9 @@ def _checked(_context: click.Context, _parameter: click.Parameter, name: str) ->
 @callers.command("new-key")
 @click.argument("name", callback=_checked)
 def new_key(name: str) -> None:
-    """Make a bearer key for the caller NAME.
+    """Create a bearer key for the caller NAME.
 
-    The key goes to standard output, alone and never again; the lines for tokend.toml go to standard error.
+    The key is written to standard output, and cannot be shown again; the lines for tokend.toml go to standard error.
     """
     key = keys.new_key(secrets.token_bytes)
     click.echo(f'[callers.keys]\n"{name}" = ["{keys.digest(key)}"]', err=True)
@@ -42,12 +42,12 @@ def new_key(name: str) -> None:
     required=True,
     type=FilePath(),
     envvar="TOKEND_CALLERS_AWS_KEY_FILE",
-    help="The file that callers.aws_key_file names.",
+    help="The file in callers.aws_key_file.",
 )
 def new_aws_key(name: str, key_file: Path) -> None:
-    """Make an access key for the caller NAME, with which AWS's SDKs sign.
+    """Create an access key for the caller NAME, with which AWS's SDKs sign.
 
-    The variables of the SDKs go to standard output; the lines for tokend.toml go to standard error.
+    The SDKs' variables are written to standard output, the lines for tokend.toml to standard error.
     """
     try:
         key = read_key(key_file)

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--online",
     is_flag=True,
-    help="Also ask Amazon Cognito about its pools, and with --for fetch the issuer's keys; this changes nothing there.",
+    help="Also call Amazon Cognito for its pools, and with --for fetch the issuer's keys; this changes nothing there.",
 )
 @click.option(
     "--for",
@@ -56,17 +56,17 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.Choice([cloud.value for cloud in Cloud]),
     callback=lambda _context, _option, names: [Cloud(name) for name in names],
-    help="Also check what another cloud demands of an issuer whose tokens it takes; may be given more than once.",
+    help="Also check another cloud's requirements on issuers of tokens; may be given more than once.",
 )
 @click.option(
     "--issuer-ca-file",
     type=FilePath(exists=True),
-    help="With --online and --for: PEM certificates of the only authorities to believe, not those of the system.",
+    help="With --online and --for: PEM certificates of the authorities to trust instead of the system's.",
 )
 def check_config(
     config_path: Path | None, *, reference: bool, online: bool, clouds: Sequence[Cloud], issuer_ca_file: Path | None
 ) -> None:
-    """Check the configuration and name every problem in it, and what it may not be meant to say as a warning."""
+    """Check the configuration, and report all its problems, and probable mistakes as warnings."""
     if reference:
         click.echo("\n".join(reference_table()))
         return
@@ -93,7 +93,7 @@ def check_config(
     for line in federation_checked(clouds):
         click.echo(line)
     if online and not (clouds or config.pools_of("cognito")):
-        click.echo('no pool has engine = "cognito": there is nothing to ask')
+        click.echo('no pool has engine = "cognito": there is nothing to check online')
     elif online:
         _check_online(config, clouds, issuer_ca_file)
 
@@ -139,7 +139,7 @@ def _aws_problems(config: Config) -> Sequence[str]:
 
 
 def _problems_of(build: Callable[[], object]) -> Sequence[str]:
-    """Returns what keeps a part of a service from being built; nothing is sent."""
+    """Returns the problems of building a part of a service, without a request."""
     try:
         build()
     except ConfigError as error:
@@ -167,7 +167,7 @@ def _check_issuer(config: Config, ca_file: Path | None) -> bool:
     from tokend_server.engines.local.issuer_check import IssuerCheck  # noqa: PLC0415 - only this needs them
     from tokend_server.oidc.outbound import open_http  # noqa: PLC0415 - as above
 
-    issuer = config.issuer.url or ""  # which is there, since clouds demand https
+    issuer = config.issuer.url or ""  # it is set, because clouds require https
     try:
         http = open_http(ca_file)
     except ValueError as error:
@@ -178,23 +178,23 @@ def _check_issuer(config: Config, ca_file: Path | None) -> bool:
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
     if not found.problems:
-        click.echo(f"{issuer}: ok, discovery and keys are there, {found.keys} key(s) as in the store")
+        click.echo(f"{issuer}: ok, discovery and {found.keys} key(s) match the store")
     return not found.problems
 
 
 def _held_keys(config: Config) -> tuple[Sequence["SigningKey"], str]:
-    """The keys in the store, or why there are none; the store is not changed."""
+    """Returns the keys in the store, or the reason why there are none, without changing the store."""
     from tokend_server.engines.local.stores.opening import open_store  # noqa: PLC0415 - only what is configured
 
     if config.store_url.startswith(SQLITE) and not config.store_file.exists():
-        return (), f"the store has none: {config.store_file} is not there yet"
+        return (), f"the store has none: {config.store_file} does not exist yet"
     with closing(open_store(config)) as store:
         if store.missing_migrations():
             return (), "the store lacks migrations: run `tokend migrate`"
         return store.signing_keys(), ""
 
 
-#: The tables of which there may be any number.
+#: The tables that may occur any number of times.
 _TABLES: Mapping[str, type[Section]] = {
     'callers.jwt."NAME".': JwtIssuer,
     'ext_authz.mappings."NAME".': ExtAuthzMapping,
@@ -208,7 +208,7 @@ _TABLES: Mapping[str, type[Section]] = {
 
 
 def reference_table() -> Iterator[str]:
-    """The configuration reference: a Markdown table row for every setting."""
+    """Yields the configuration reference: a Markdown table with a row for every setting."""
     yield "| setting | default | meaning |"
     yield "|---|---|---|"
     for name, field in Config.model_fields.items():

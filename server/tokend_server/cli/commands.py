@@ -1,4 +1,4 @@
-"""Commands that are loaded when they are used: most need a part of tokend, and `serve` no store but its own."""
+"""Commands that are loaded when they are used: most need only a part of tokend, and `serve` only its own store."""
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from importlib import import_module
@@ -10,8 +10,8 @@ class Commands(MutableMapping[str, click.Command]):
     """The commands of a `click.Group`.
 
     Args:
-        modules: The full name of the module that has a command, by the command's name. There it is a function, with
-            underscores where the command has hyphens.
+        modules: The full name of the module of each command, by the command's name. The module has a function with the
+            command's name, with underscores instead of hyphens.
     """
 
     def __init__(self, modules: Mapping[str, str]) -> None:

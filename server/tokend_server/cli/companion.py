@@ -1,4 +1,4 @@
-"""A command that runs beside a service of this process."""
+"""A command that runs while a service runs in this process."""
 
 import os
 import signal
@@ -6,25 +6,25 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-#: What is passed on to the command.
+#: The signals that are passed on to the command.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-#: `si_code` of a signal of the terminal's (sigaction(2), SI_KERNEL), which the command gets without this process.
+#: `si_code` of a signal from the terminal (sigaction(2), SI_KERNEL), which the command gets directly.
 _OF_THE_TERMINAL = 0x80
 
-#: What a shell adds to the number of a signal.
+#: The offset of a signal's number in a shell's exit code.
 _SIGNALLED = 128
 
 
-#: What the command is run by, so that it does not outlive a process that is killed, which passes no signal on.
+#: The launcher of the command, which ends the command if this process is killed and cannot pass on a signal.
 _LAUNCHER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("ending_with_parent.py")))
 
 
 class Companion:
-    """Runs one command, and passes on to it the signals that this process gets.
+    """Runs a command, and passes on to it the signals of this process.
 
-    Where this process ends first, the command gets SIGTERM. From its construction on, which must come before the first
-    thread, the signals are kept for `run`.
+    If this process ends first, the command gets SIGTERM. It must be created before the first thread; from then on
+    signals are kept for `run`.
     """
 
     def __init__(self) -> None:
@@ -32,11 +32,11 @@ class Companion:
         signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
 
     def run(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
-        """Runs a command to its end; it must be called on the main thread, whose end counts as this process's.
+        """Runs a command to its end; must be called in the main thread, whose end counts as this process's.
 
         Returns:
-            Its exit code; for one that a signal has ended, 128 and the signal's number, as of a shell; 127 where there
-            is no such command, and 126 where it cannot be run, as of env(1), which standard error has then.
+            Its exit code; if a signal has ended it, 128 plus the signal's number, as in a shell; 127 if there is no
+            such command, and 126 if it cannot be run, as in env(1), with an error on standard error.
         """
         words = [*_LAUNCHER, str(os.getpid()), *command]
         return self._end_of(os.posix_spawn(words[0], words, environment, setsigmask=()))

@@ -1,7 +1,7 @@
-"""Becomes a command that gets SIGTERM when its parent ends, however that ends: `ending_with_parent.py PARENT COMMAND…`.
+"""Executes a command that gets SIGTERM when its parent ends: `ending_with_parent.py PARENT COMMAND…`.
 
-It is run as a file by an interpreter of its own. Between a fork and an exec of a process with threads there may be no
-Python, and posix_spawn(3) has no word for this.
+It is run as a file by a separate interpreter: a process with threads must not run Python between fork and exec, and
+posix_spawn(3) does not support this.
 """
 
 import ctypes
@@ -10,7 +10,7 @@ import signal
 import sys
 from typing import NoReturn
 
-#: PR_SET_PDEATHSIG of prctl(2), which exec keeps but for programs that gain privileges.
+#: PR_SET_PDEATHSIG of prctl(2), which is kept by exec except for programs that gain privileges.
 _SET_PARENT_DEATH_SIGNAL = 1
 
 #: What Python ignores for itself, and programs expect not to be ignored.
@@ -21,11 +21,11 @@ _CANNOT_RUN, _NOT_FOUND = 126, 127
 
 
 def become(parent: int, command: list[str]) -> NoReturn:
-    """Becomes the command.
+    """Executes the command.
 
     Args:
-        parent: The process that runs this; where another one has taken its place, it has ended already.
-        command: The program, which is looked for in PATH, and its arguments.
+        parent: The process that runs this; if the parent is another process, it has already ended.
+        command: The program, which is looked up in PATH, and its arguments.
     """
     for number in _OF_PYTHON:
         signal.signal(number, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""How a command that fails ends: a line for each thing that is wrong, never a traceback."""
+"""The errors of commands: a line for each problem, never a traceback."""
 
 import io
 import os
@@ -17,31 +17,31 @@ _STDIN, _STDOUT, _STDERR = range(3)
 
 
 def keep_standard_streams() -> None:
-    """Takes the places of standard streams that are closed, so that no file or socket gets there.
+    """Opens /dev/null in place of closed standard streams, so that no file or socket gets their numbers.
 
-    What a command prints to a closed standard output is lost then as ever, but the command fails.
+    Output to a closed standard output is lost, and the command fails.
     """
     closed = [number for number in (_STDIN, _STDOUT, _STDERR) if not _is_open(number)]
     for number in closed:
-        # The system gives the lowest number that is free. To write to what is open for reading fails.
+        # The system uses the lowest free number. Writes to a read-only descriptor fail.
         os.open(os.devnull, os.O_WRONLY if number == _STDERR else os.O_RDONLY)
         if number == _STDOUT:
             sys.stdout = open(_STDOUT, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - a descriptor
 
 
 def speak_utf_8() -> None:
-    """Has standard output in UTF-8 whatever the locale's encoding, as JSON is; names of files that are no text stay."""
+    """Sets standard output to UTF-8, whatever the locale, as for JSON; undecodable file names are unchanged."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
 def arguments_that_are_no_text(arguments: Sequence[str]) -> list[int]:
-    """The positions, from 1, of arguments in another encoding than the locale's."""
+    """Returns the positions, from 1, of arguments that are not in the locale's encoding."""
     return [number for number, argument in enumerate(arguments, start=1) if not _is_text(argument)]
 
 
 def explained(error: Exception) -> Iterator[str]:
-    """The lines that tell an operator why a command failed."""
+    """Yields the lines of a command's error for operators."""
     if isinstance(error, ConfigError):
         yield from (f"configuration: {problem}" for problem in error.problems)
     elif isinstance(error, TokendError):
@@ -51,13 +51,13 @@ def explained(error: Exception) -> Iterator[str]:
     elif isinstance(error, OSError):
         yield f"{_place_of(error)}: {error.strerror or error}"
     else:
-        # The text may repeat what was given, a secret even.
+        # The text may contain arguments or secrets.
         frame = traceback.extract_tb(error.__traceback__)[-1]
         yield f"internal error: {type(error).__qualname__} at {Path(frame.filename).name}:{frame.lineno}"
 
 
 def give_up_output() -> None:
-    """Gives up what could not be written, which Python would try to write again at its end."""
+    """Discards unwritten output, which Python would try to write again at its exit."""
     if sys.stdout is not None:
         with suppress(OSError, ValueError):
             sys.stdout.close()

@@ -1,4 +1,4 @@
-"""The first token of a service: got over gRPC, verified with the published keys, and how to go on from there."""
+"""Shows the first token of a service: gets it over gRPC, verifies it, and prints the next steps."""
 
 import json
 import shlex
@@ -24,7 +24,7 @@ from tokend_server.web.discovery import DISCOVERY_PATH, JWKS_PATH
 _USER = "quickstart-user"
 _CALL_SECONDS = 10
 
-#: Characters of a token that say enough to people.
+#: The number of characters of a shortened token.
 _SHOWN_CHARACTERS = 40
 
 
@@ -32,9 +32,9 @@ def show_first_token(config: Config, service: Service, *, shortened: bool) -> No
     """Gets a token, verifies it, and prints both.
 
     Args:
-        config: What is served.
-        service: Where it is; its issuer has keys.
-        shortened: Whether the token is for people to see, rather than for programs to read.
+        config: The configuration of the service.
+        service: The service, whose issuer has keys.
+        shortened: Whether to shorten the token for people.
 
     Raises:
         click.ClickException: The call fails.
@@ -47,7 +47,7 @@ def show_first_token(config: Config, service: Service, *, shortened: bool) -> No
 
 
 def whereabouts(config: Config) -> str:
-    """Where identities and keys stay, and how to remove them."""
+    """Returns the location of identities and keys, and how to remove them."""
     if not config.store_url.startswith(SQLITE):
         return f"Identities and keys stay in {config.store_name}, until its tables are dropped."
     files = shlex.join(f"{config.store_file}{end}" for end in ("", *BESIDE_SQLITE))
@@ -55,12 +55,12 @@ def whereabouts(config: Config) -> str:
 
 
 def lines_to_paste(config: Config, service: Service, environment: Mapping[str, str]) -> list[str]:
-    """Three commands for another terminal: two that get a token, and one that gets the keys.
+    """Returns three commands for another terminal: two that get a token, and one that gets the keys.
 
     Args:
-        config: What is served.
-        service: Where it is.
-        environment: Tells whether the commands of this service are those of `uv run`.
+        config: The configuration of the service.
+        service: The service.
+        environment: Shows whether the commands of this service need `uv run`.
     """
     identity_pool_id, pool = next(iter(config.pools.items()))
     endpoint, logins = service.grpc_addresses[0], {pool.developer_provider_name: "alice"}
@@ -86,7 +86,7 @@ def _get_token(config: Config, endpoint: str) -> GetOpenIdTokenForDeveloperIdent
 
 
 def _verify(token: str, issuer: str, audience: str) -> dict[str, Any]:
-    """Verifies a token as its receivers would, by discovery over HTTP; returns its header and claims."""
+    """Verifies a token by discovery over HTTP, as verifiers do; returns its header and claims."""
     with urllib3.PoolManager(retries=False, timeout=_CALL_SECONDS) as http:
         discovered = http.request("GET", issuer + DISCOVERY_PATH).json()
         keys = KeySet.import_key_set(http.request("GET", discovered["jwks_uri"]).json())

@@ -54,8 +54,8 @@ def describe(config_path: Path | None, identity_pool_id: str, identity_id: str) 
 @config_option
 @_pool_option
 @click.option("--max-results", type=click.IntRange(1, 60), default=60, show_default=True, help="Identities on a page.")
-@click.option("--next-token", help="NextToken of the page before.")
-@click.option("--hide-disabled", is_flag=True, help="Leave out disabled identities.")
+@click.option("--next-token", help="NextToken of the previous page.")
+@click.option("--hide-disabled", is_flag=True, help="Omit disabled identities.")
 def list_identities(
     config_path: Path | None, identity_pool_id: str, max_results: int, next_token: str | None, *, hide_disabled: bool
 ) -> None:
@@ -74,9 +74,9 @@ def list_identities(
 @_pool_option
 @click.argument("identity_ids", nargs=-1, required=True)
 def delete(config_path: Path | None, identity_pool_id: str, identity_ids: tuple[str, ...]) -> None:
-    """Delete identities for good: their users get new identities when they come again.
+    """Delete identities permanently: their users get new identities at their next calls.
 
-    Prints the answer of DeleteIdentities. Exit code 1: some were not there, or could not be deleted.
+    Prints the response of DeleteIdentities. Exit code 1: some did not exist, or could not be deleted.
     """
     with _administration(config_path, identity_pool_id) as administration:
         failures = {each: _failed_deletion(administration, each) for each in dict.fromkeys(identity_ids)}
@@ -95,7 +95,7 @@ def delete(config_path: Path | None, identity_pool_id: str, identity_ids: tuple[
 @config_option
 @_pool_option
 def export(config_path: Path | None, identity_pool_id: str) -> None:
-    """Print all identities of a pool with their logins, as lines of JSON. They say who the users are."""
+    """Print all identities of a pool with their logins, as lines of JSON. These contain the users' identifiers."""
     with _opened(config_path, identity_pool_id) as (_config, store):
         for line in exported(store, identity_pool_id):
             click.echo(line)
@@ -120,11 +120,11 @@ def import_(
     from_cognito: str | None,
     lookups_per_second: float,
 ) -> None:
-    """Create the identities of FILE, or of a pool in Cognito, with their ids and logins; what is there stays as it is.
+    """Create the identities of FILE, or of a pool in Cognito, with their ids and logins; existing ones are not changed.
 
-    FILE has what `export` prints; - is standard input. Nothing is created while a line of it cannot be read. An import
-    that was broken off is repeated. Exit code 1: some were left out, which contradict what is there or cannot be read
-    whole.
+    FILE has the format of `export`; - is standard input. Nothing is created if a line is invalid. An interrupted
+    import can be repeated. Exit code 1: some identities were left out, because they contradict existing ones or cannot
+    be read completely.
     """
     if (file is None) == (from_cognito is None):
         raise click.UsageError("Either FILE or --from-cognito is needed.")
@@ -141,14 +141,14 @@ def import_(
             from tokend_server.cli.leaving_cognito import import_from_cognito  # noqa: PLC0415 - loads boto3
 
             done = import_from_cognito(target, from_cognito, lookups_per_second, importing)
-    click.echo(f"identities: {done.created} created, {done.present} there already, {len(done.problems)} left out")
+    click.echo(f"identities: {done.created} created, {done.present} already present, {len(done.problems)} left out")
     if done.problems:
         raise click.ClickException("\n".join(named(done.problems)))
 
 
 @contextmanager
 def _read_twice(file: Path) -> Iterator[IO[bytes]]:
-    """A file for a block that reads it twice; a pipe, which can be read once, is kept in a file without a name."""
+    """Opens a file to read it twice; a pipe, which can be read only once, is copied to a temporary file."""
     with ExitStack() as undo:
         lines = undo.enter_context(click.open_file(str(file), "rb"))
         if not lines.seekable():
@@ -166,7 +166,7 @@ def _check_lines(target: ImportTarget, file: Path, lines: IO[bytes]) -> None:
 
 
 def _failed_deletion(administration: IdentityAdministration, identity_id: str) -> TokendError | None:
-    """Deletes one identity; what went wrong, if anything."""
+    """Deletes an identity, and returns the error if that failed."""
     try:
         administration.delete(identity_id)
     except TokendError as error:
@@ -184,7 +184,7 @@ def _administration(
 
 @contextmanager
 def _opened(config_path: Path | None, identity_pool_id: str, *, made: bool = False) -> Iterator[tuple[Config, Store]]:
-    """The store of a configuration, for a block; one that is not there is made where it is to be."""
+    """Returns a context manager with the store of a configuration; creates a missing store if `made` is set."""
     config = load_config(config_path)
     is_declared = identity_pool_id in config.pools
     if not (is_declared or config.aws.manage_pools):

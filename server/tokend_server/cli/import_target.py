@@ -1,4 +1,4 @@
-"""The pool that identities are imported into: one of the configuration, or one that callers have made."""
+"""The pool into which identities are imported: a configured or a managed pool."""
 
 from dataclasses import dataclass
 
@@ -15,11 +15,11 @@ class ImportTarget:
     """The pool.
 
     Attributes:
-        config: Where it may be declared.
-        store: Where it may be kept, and its identities are.
+        config: The configuration, which may declare it.
+        store: The store of its identities, which may also contain it.
         identity_pool_id: REGION:GUID.
-        developer_provider_name: Its developer provider; empty where it has none.
-        provider_names: All of whose users may be imported.
+        developer_provider_name: Its developer provider; empty if it has none.
+        provider_names: The providers whose users may be imported.
     """
 
     config: Config
@@ -29,18 +29,18 @@ class ImportTarget:
     provider_names: frozenset[str]
 
     def keep_developer_provider(self) -> None:
-        """Keeps the developer provider, unless users are registered under another one; to be done before any is.
+        """Stores the developer provider, unless users are registered under another one; to be called before an import.
 
         Raises:
             ConfigError: There are such users.
         """
-        # A pool that callers have made has it for good.
+        # The developer provider of a managed pool cannot change.
         if declared := self.config.pools.get(self.identity_pool_id):
             keep_developer_providers(self.store, {self.identity_pool_id: declared})
 
 
 def import_target(config: Config, store: Store, identity_pool_id: str) -> ImportTarget:
-    """The pool of an id.
+    """Returns the pool with an id.
 
     Raises:
         ResourceNotFound: There is no such pool.

@@ -33,7 +33,7 @@ from tokend_server.engines.local.stores.opening import open_migrated_store
 from tokend_server.errors import EngineUnavailable
 from tokend_server.metrics import Metrics
 
-#: A key's id may begin with a hyphen, and have any letter after it.
+#: A key's id may begin with a hyphen and any letter, like an option.
 _AS_KEY_ID = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 
 _ALGORITHMS = click.Choice([each.value for each in SigningAlgorithm])
@@ -47,16 +47,16 @@ class _Opened(NamedTuple):
 
     @property
     def algorithms(self) -> frozenset[SigningAlgorithm]:
-        """What pools sign with."""
+        """The signing algorithms of pools."""
         return frozenset(map(SigningAlgorithm, self.config.signing_algorithms))
 
     @contextmanager
     def changing(self, key_id: str | None = None, *, kms_key: str | None = None) -> Iterator[KeyRotation]:
-        """What changes the keys, in a block at whose end the key manager gives up its connections.
+        """Returns a context manager that changes keys, at whose end the key manager's connections are closed.
 
         Args:
-            key_id: The key that is named, for the texts of errors.
-            kms_key: The key in AWS KMS that is the next one; None for one that is made.
+            key_id: The given key, for the texts of errors.
+            kms_key: The key in AWS KMS to use as the next one; None to create one.
         """
         with self._key_manager(kms_key) as manager, _explained(key_id):
             yield KeyRotation(self.store, manager, SystemClock(), self.config.keys.times, self.algorithms)
@@ -70,29 +70,29 @@ class _Opened(NamedTuple):
         return open_given_key(self.config, metrics, clock, kms_key)
 
     def check_clock(self) -> None:
-        """Makes sure that no server has been at work later than it is now: a key would begin to sign too early there.
+        """Checks that no server's clock is ahead, by which a new key would start to sign too early.
 
         Raises:
-            ClickException: One has, by its clock.
+            ClickException: A server's clock is ahead.
         """
         noted: Sequence[ServerNotes] = ()
-        with suppress(EngineUnavailable):  # who may add keys need not have the right to read the notes
+        with suppress(EngineUnavailable):  # permission to add keys does not include the notes
             noted = all_notes(self.store.fetch_records())
         latest = max((each.noted_at for each in noted if not each.stopped), default=0)
         behind = latest - SystemClock.now()
         if behind > self.config.keys.times.clock_skew:
             raise click.ClickException(
-                f"This machine's clock is {behind:.0f} s behind a server's, for which the key would begin to sign too "
+                f"This machine's clock is {behind:.0f} s behind a server's, by which the key would start to sign too "
                 "early: set the clock first."
             )
 
     def plan(self, algorithm: SigningAlgorithm) -> Sequence[Step]:
-        """What happens to the keys of an algorithm from now on."""
+        """Returns the planned steps for the keys of an algorithm."""
         keys, times = self.store.signing_keys(), self.config.keys.times
         return plan(keys, algorithm, times, SystemClock.now(), in_use=algorithm in self.algorithms)
 
     def next_keys(self, algorithm: str | None) -> Sequence[Step]:
-        """What brings the next key of an algorithm, or of all that pools sign with."""
+        """Returns the steps to the next key of an algorithm, or of all signing algorithms of pools."""
         keys, times = self.store.signing_keys(), self.config.keys.times
         chosen = [SigningAlgorithm(algorithm)] if algorithm else sorted(self.algorithms, key=attrgetter("value"))
         return [next_key(keys, each, times, SystemClock.now()) for each in chosen]
@@ -106,7 +106,7 @@ def keys() -> None:
 @keys.command("list")
 @config_option
 def list_keys(config_path: Path | None) -> None:
-    """List the keys with what they do now; private keys are never shown."""
+    """List the keys with their states; private keys are never shown."""
     with _opened(config_path) as opened:
         held = opened.store.signing_keys()
     echo_json({"Keys": [_described(key, held, opened.config) for key in held]})
@@ -115,7 +115,7 @@ def list_keys(config_path: Path | None) -> None:
 @keys.command()
 @config_option
 def status(config_path: Path | None) -> None:
-    """Show what each key does, and what happens to them next and when."""
+    """Show the state of each key, and the next steps with their times."""
     with _opened(config_path) as opened:
         held = opened.store.signing_keys()
         plans = {algorithm: opened.plan(algorithm) for algorithm in SigningAlgorithm}
@@ -141,11 +141,11 @@ def status(config_path: Path | None) -> None:
 
 @keys.command()
 @config_option
-@click.option("--all", "everyone", is_flag=True, help="Show those too that have the next keys.")
+@click.option("--all", "everyone", is_flag=True, help="Also show verifiers that have the next keys.")
 def verifiers(config_path: Path | None, *, everyone: bool) -> None:
-    """Show who fetched keys within the last day, and may not have the key that signs next.
+    """Show the verifiers that fetched keys within the last day and may not have the next key.
 
-    A server notes it within seconds of a verifier's first fetch, and of its first fetch of other keys.
+    Servers record a verifier's first fetch, and its first fetch of other keys, within seconds.
     """
     with _opened(config_path) as opened:
         now, times = SystemClock.now(), opened.config.keys.times
@@ -170,16 +170,16 @@ def verifiers(config_path: Path | None, *, everyone: bool) -> None:
     "--signs-in",
     type=click.IntRange(0, 30 * 86_400),
     metavar="SECONDS",
-    help="How long it is published before it signs: longer than any verifier keeps the keys that it has fetched; "
-    "default `keys.publish_before`.",
+    help="How long it is published before it signs: longer than any verifier caches keys; default "
+    "`keys.publish_before`.",
 )
 @click.option(
     "--kms-key",
     metavar="ARN|alias/NAME",
-    help="Take this key, which is in AWS KMS already, instead of a new one. It is only signed with, never changed.",
+    help="Use this existing key in AWS KMS instead of a new one. It is only used to sign, never changed.",
 )
 def add(config_path: Path | None, algorithm: str, signs_in: int | None, kms_key: str | None) -> None:
-    """Add a key that takes over from the one that signs now, whether or not another waits."""
+    """Add a key that replaces the one that signs now, whether or not another one waits."""
     with _opened(config_path, made=True) as opened, opened.changing(kms_key=kms_key) as rotation:
         opened.check_clock()
         lead = opened.config.keys.times.publish_before if signs_in is None else signs_in
@@ -191,9 +191,9 @@ def add(config_path: Path | None, algorithm: str, signs_in: int | None, kms_key:
 @keys.command(context_settings=_AS_KEY_ID)
 @config_option
 @click.argument("key_id")
-@click.option("--compromised", is_flag=True, help="End its tokens too, though they have not expired.")
+@click.option("--compromised", is_flag=True, help="Also invalidate its tokens, although they have not expired.")
 def remove(config_path: Path | None, key_id: str, *, compromised: bool) -> None:
-    """Remove a key that signs no more, when its tokens have expired."""
+    """Remove a key that no longer signs and whose tokens have expired."""
     with _opened(config_path) as opened, opened.changing(key_id) as rotation:
         rotation.remove(key_id, compromised=compromised)
 
@@ -205,15 +205,15 @@ def remove(config_path: Path | None, key_id: str, *, compromised: bool) -> None:
 @click.option(
     "--compromised",
     metavar="KEY_ID",
-    help="In an emergency: take this key out at once, after a new one has begun to sign in its place.",
+    help="In an emergency: remove this key at once, after a new one has started to sign in its place.",
 )
 def rotate(config_path: Path | None, algorithm: str | None, compromised: str | None, *, dry_run: bool) -> None:
-    """Add the next key of an algorithm, or of all that pools sign with; it signs when verifiers know it.
+    """Add the next key of an algorithm, or of all signing algorithms of pools; it signs when verifiers have it.
 
-    Where the next key waits already, nothing is added.
+    If the next key already waits, nothing is added.
     """
     if algorithm and compromised:
-        raise click.UsageError("The algorithm is that of the compromised key: name the key alone.")
+        raise click.UsageError("The algorithm is that of the compromised key: name only the key.")
     with _opened(config_path) as opened, opened.changing(compromised) as rotation:
         if not compromised:
             opened.check_clock()
@@ -226,9 +226,9 @@ def rotate(config_path: Path | None, algorithm: str | None, compromised: str | N
 @config_option
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
 def rewrap(config_path: Path | None, *, dry_run: bool) -> None:
-    """Keep all private keys as `keys.encryption` says: encrypt them, or by another key, or no more.
+    """Encrypt or decrypt all private keys in the store as configured in `keys.encryption`.
 
-    Ids, public keys and times stay as they are. Servers follow within seconds; they need the new wrapping key before.
+    Ids, public keys and times do not change. Servers observe it within seconds; they need the new wrapping key before.
     """
     with (
         _opened(config_path) as opened,
@@ -252,7 +252,7 @@ def _opened(config_path: Path | None, *, made: bool = False) -> Iterator[_Opened
 
 @contextmanager
 def _explained(key_id: str | None = None) -> Iterator[None]:
-    """A block that changes keys."""
+    """Returns a context manager for changes of keys, which explains their errors."""
     try:
         yield
     except StaleReading as error:
@@ -268,7 +268,7 @@ def _explained(key_id: str | None = None) -> Iterator[None]:
 def _why_in_use(error: KeyInUse) -> str:
     if error.tokens_expired_by is None:
         return (
-            "The key signs, or will within minutes; another has to sign first: `tokend keys rotate`, or in an "
+            "The key signs, or will within minutes; another one must sign first: `tokend keys rotate`, or in an "
             "emergency `tokend keys rotate --compromised KEY_ID`."
         )
     return f"Tokens that the key has signed may be valid until {iso(error.tokens_expired_by)}."

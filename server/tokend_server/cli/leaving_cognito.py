@@ -1,4 +1,4 @@
-"""Joins the two sides of an import from Cognito."""
+"""Imports a pool in Cognito into the store."""
 
 import time
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ from tokend_server.model import Identity
 
 
 def import_from_cognito(target: ImportTarget, source: str, lookups_per_second: float, importing: Import) -> Imported:
-    """Creates the identities of a pool in Cognito, and says on standard error which were not taken over whole.
+    """Creates the identities of a pool in Cognito, and reports on standard error which are incomplete.
 
     Raises:
-        ConfigError: The pools have different developer providers, or Cognito cannot be called so.
+        ConfigError: The pools have different developer providers, or Cognito cannot be called with the settings.
         TokendError: Cognito or the store fails; the import may be repeated.
     """
     region = source.partition(":")[0]
@@ -36,13 +36,13 @@ def import_from_cognito(target: ImportTarget, source: str, lookups_per_second: f
             done = importing.run(_without(left_out, read), lambda _created: None)
     done.problems += left_out
     if reading.incomplete:
-        click.echo("without their logins of public providers, whose users Cognito does not tell:", err=True)
+        click.echo("without their logins of public providers, whose users Cognito does not disclose:", err=True)
         click.echo("\n".join(named(reading.incomplete)), err=True)
     return done
 
 
 def _without(left_out: list[str], read: Iterator[Identity | LeftOut]) -> Iterator[tuple[str, Identity]]:
-    """The identities that were read; the others are added to a list."""
+    """Yields the identities that were read; adds the others to a list."""
     for each in read:
         if isinstance(each, LeftOut):
             left_out.append(f"{each.identity_id}: {each.reason}")

@@ -14,10 +14,10 @@ from tokend_server.engines.local.stores.opening import open_store, template_of
     "--print",
     "language",
     type=click.Choice(["cloudformation", "terraform"]),
-    help="Print a template that makes the table of a store on DynamoDB, and do nothing.",
+    help="Print a template that creates the table of a store on DynamoDB, and do nothing else.",
 )
 def migrate(config_path: Path | None, language: str | None) -> None:
-    """Bring the store's schema to the version that this release needs."""
+    """Upgrade the store's schema to the version that this release needs."""
     config = load_config(config_path)
     if language:
         click.echo(template_of(config, language))

@@ -1,4 +1,4 @@
-"""What several commands have in common."""
+"""Options and functions that several commands share."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tokend_server.config.stores import SQLITE
 from tokend_server.errors import ConfigError
 from tokend_server.model import NumericDate
 
-#: How the library begins what a check of ours says.
+#: The prefix with which pydantic reports the errors of tokend's checks.
 _OF_PYDANTIC = "Value error, "
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -24,11 +24,11 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 class FilePath(click.Path):
     """The path of a file.
 
-    An empty one is refused, as of a shell's variable that is not set: as a path it would be the working directory.
+    An empty path, such as an unset shell variable, is refused: it would mean the working directory.
 
     Args:
-        exists: Whether the file has to be there.
-        allow_dash: Whether - is a standard stream.
+        exists: Whether the file must exist.
+        allow_dash: Whether - means a standard stream.
     """
 
     def __init__(self, *, exists: bool = False, allow_dash: bool = False) -> None:
@@ -43,14 +43,14 @@ class FilePath(click.Path):
 
 
 def never_empty(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    """The callback of a text that has no meaning when it is empty, as of a shell's variable that is not set."""
+    """The callback of a text that must not be empty, such as an unset shell variable."""
     if value == "":
         raise click.BadParameter("must not be empty")
     return value
 
 
 def config_option(command: _Command) -> _Command:
-    """The option `--config`, handed on as `config_path`."""
+    """Adds the option `--config`, which is passed as `config_path`."""
     return click.option(
         "--config",
         "config_path",
@@ -61,10 +61,10 @@ def config_option(command: _Command) -> _Command:
 
 
 def with_store(config: Config, url: str) -> Config:
-    """The configuration with the store of a URL.
+    """Returns the configuration with the store of a URL.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: It is not the URL of a store.
     """
     try:
         return config.model_copy(update={"store": Store.model_validate({"url": url})})
@@ -73,15 +73,15 @@ def with_store(config: Config, url: str) -> Config:
 
 
 def check_store_is_there(config: Config) -> None:
-    """Refuses a configuration whose store is not there: a new one would look like one that has lost what it held.
+    """Refuses a configuration whose store does not exist: a new one would look like a store that lost its data.
 
     Raises:
-        ClickException: It names a file of SQLite that is not there.
+        ClickException: Its SQLite file does not exist.
     """
     if config.store_url.startswith(SQLITE) and not config.store_file.exists():
         raise click.ClickException(
-            f"There is no store at {config.store_file}: name the configuration of the servers with --config. "
-            "`tokend serve` and `tokend migrate` make a new one."
+            f"There is no store at {config.store_file}: use the configuration of the servers with --config. "
+            "`tokend serve` and `tokend migrate` create a new one."
         )
 
 
@@ -91,5 +91,5 @@ def echo_json(document: object) -> None:
 
 
 def iso(date: NumericDate) -> str:
-    """A date as ISO 8601 writes it, in UTC."""
+    """Returns a date in ISO 8601 and UTC."""
     return datetime.fromtimestamp(date, UTC).isoformat()

@@ -37,7 +37,7 @@ def _checked(_context: click.Context, _parameter: click.Parameter, name: str) ->
 )
 @click.option("--pool", required=True, help="The identity pool id.")
 def explain(config_path: Path | None, caller: str, operation: str, pool: str) -> None:
-    """Say what would happen to a call, and which row of the policy decides.
+    """Show whether a call would be allowed, and which row of the policy decides.
 
     Exits with 1 if the call would be denied.
     """

@@ -1,4 +1,4 @@
-"""How far a command is, on standard error."""
+"""Shows the progress of a command on standard error."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -9,13 +9,13 @@ import click
 
 from tokend_server.clock import Clock
 
-#: Called with how much has been done.
+#: Called with the amount of completed work.
 Progress: TypeAlias = Callable[[int], None]
 
 
 @contextmanager
 def counted(what: str) -> Iterator[Progress]:
-    """Shows a number that grows, on a terminal."""
+    """Shows a growing number on a terminal."""
     is_seen = _is_seen()
 
     def show(count: int) -> None:
@@ -29,9 +29,9 @@ def counted(what: str) -> Iterator[Progress]:
 
 @contextmanager
 def progress_of(what: str, clock: Clock, total: int) -> Iterator[Progress]:
-    """Shows how much of a total is done, how fast, and how long the rest takes.
+    """Shows the completed part of a total, the rate, and the remaining time.
 
-    On a terminal that is a bar; otherwise a line is written for each tenth.
+    On a terminal this is a bar; otherwise a line is written for each tenth.
     """
     began = clock.monotonic()
 

@@ -1,4 +1,4 @@
-"""One command from nothing to a verified token, or to Cognito's own API for a test suite."""
+"""A command that starts a service to try, and shows a verified token, or serves Cognito's own API for tests."""
 
 import os
 import sys
@@ -22,23 +22,23 @@ from tokend_server.config import (
 )
 from tokend_server.errors import ConfigError
 
-#: Any free port, so that nothing that runs already is in the way.
+#: Any free port, to avoid conflicts with running services.
 _FREE = "127.0.0.1:0"
 
 _LISTENERS = ("grpc", "issuer", "ops")
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Exit after the first token rather than stay up.")
+@click.option("--once", is_flag=True, help="Exit after the first token instead of serving.")
 @click.option("--store", "url", metavar="URL", callback=never_empty, help="The store; by default, the embedded one.")
-@click.option("--aws", is_flag=True, help="Serve Cognito's own API to a test suite, from an empty store of its own.")
+@click.option("--aws", is_flag=True, help="Serve Cognito's own API to a test suite, from a new empty store.")
 @click.option("--identity-pool-id", callback=quickstart_aws.checked_pool_id, help="--aws: the id of the pool.")
 @click.option(
     "--developer-provider-name",
     callback=quickstart_aws.checked_developer_provider,
     help="--aws: the developer provider of the pool.",
 )
-@click.option("--until-stdin-closes", is_flag=True, help="--aws: end when standard input does, as with a parent.")
+@click.option("--until-stdin-closes", is_flag=True, help="--aws: end when standard input is closed, as by a parent.")
 @click.argument("command", nargs=-1)
 def quickstart(  # noqa: PLR0913 - the options
     *,
@@ -53,12 +53,12 @@ def quickstart(  # noqa: PLR0913 - the options
     """Start on the embedded default, get a token over gRPC, and verify it with the published keys.
 
     With --aws, Cognito's own API is served instead. COMMAND is run with the variables of AWS's SDKs, its exit code is
-    passed on, and all ends with it. Without one the variables are printed, for a shell to eval.
+    passed on, and the service ends with it. Without a command, the variables are printed for a shell to eval.
     """
     if aws and once:
-        raise click.UsageError("--once goes without --aws")
+        raise click.UsageError("--once cannot be used with --aws")
     if not aws and (command or identity_pool_id or developer_provider_name or until_stdin_closes):
-        raise click.UsageError("a command, a pool and --until-stdin-closes go with --aws alone")
+        raise click.UsageError("a command, a pool and --until-stdin-closes can be used only with --aws")
     logs.configure(level="warning", as_json=False)
     config = load_config(None)
     config = with_store(config, url) if url else config
@@ -70,7 +70,7 @@ def quickstart(  # noqa: PLR0913 - the options
 
 
 def _with_pool(config: Config, identity_pool_id: str | None, developer_provider_name: str | None) -> Config:
-    """The configuration with one pool, unless others than the embedded one are configured and nothing is said of it."""
+    """Returns the configuration with one pool, unless other pools are configured and no pool is given."""
     is_embedded = list(config.pools) == [EMBEDDED_POOL_ID]
     if not (is_embedded or identity_pool_id or developer_provider_name):
         return config
@@ -83,7 +83,7 @@ def _show_first_token(config: Config, *, once: bool) -> None:
     service = _started(config)
     try:
         if not service.issuer:
-            raise ConfigError(["pools: quickstart shows the local engine, and no pool has it"])
+            raise ConfigError(["pools: quickstart shows the local engine, but no pool uses it"])
         show_first_token(config, service, shortened=sys.stdout.isatty())
         click.echo(f"\n{whereabouts(config)}")
         if not once:
@@ -96,7 +96,7 @@ def _show_first_token(config: Config, *, once: bool) -> None:
 
 
 def _started(config: Config) -> app.Service:
-    """The service on the ports that it had before, or on free ones.
+    """Starts the service on its previous ports, or on free ones.
 
     Raises:
         ConfigError: It cannot be started.
@@ -104,12 +104,12 @@ def _started(config: Config) -> app.Service:
     usual = usual_addresses(config.store_name, _LISTENERS, is_free)
     try:
         return app.start(_loopback_alone(config, *usual))
-    except ConfigError:  # another one may have taken a port meanwhile
+    except ConfigError:  # another process may have taken a port
         return app.start(_loopback_alone(config, _FREE, _FREE, _FREE))
 
 
 def _loopback_alone(config: Config, grpc: str, issuer: str, ops: str) -> Config:
-    """The configuration on these addresses alone, where callers need not be identified."""
+    """Returns the configuration on these addresses only, without authentication of callers."""
     unguarded = Grpc(listen=[grpc])
     return config.model_copy(
         update={

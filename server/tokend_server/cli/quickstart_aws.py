@@ -1,4 +1,4 @@
-"""Cognito's own API for a test suite: a service of one access key that ends with the suite and leaves nothing."""
+"""Cognito's own API for a test suite: a service with one access key that ends with the suite and leaves no data."""
 
 import os
 import secrets
@@ -24,19 +24,19 @@ from tokend_server.config.pools import Roles
 from tokend_server.key_files import KEY_BYTES, read_key
 from tokend_server.process.own_directory import own_directory
 
-#: The pool where none is configured, in the Region that examples of AWS have.
+#: The pool if none is configured, in the Region of AWS's examples.
 POOL_ID = "us-east-1:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
 
 _CALLER = "quickstart"
 
-#: The caller may do all that callers can be allowed.
+#: The caller may do everything.
 _EVERYTHING = PolicySettings(
     callers=["**"], pools=["*"], operations=["*"], max_token_duration_seconds=86_400, principal_tag_keys=["*"]
 )
 
 
 def checked_pool_id(_context: click.Context, _parameter: click.Parameter, pool_id: str | None) -> str | None:
-    """The callback of an option with the id of a pool."""
+    """Validates an option with the id of a pool."""
     try:
         return TypeAdapter(PoolId | None).validate_python(pool_id)
     except ValidationError:
@@ -44,7 +44,7 @@ def checked_pool_id(_context: click.Context, _parameter: click.Parameter, pool_i
 
 
 def checked_developer_provider(_context: click.Context, _parameter: click.Parameter, name: str | None) -> str | None:
-    """The callback of an option with the name of a developer provider."""
+    """Validates an option with the name of a developer provider."""
     try:
         return None if name is None else Pool(developer_provider_name=name).developer_provider_name
     except ValidationError:
@@ -52,11 +52,11 @@ def checked_developer_provider(_context: click.Context, _parameter: click.Parame
 
 
 def serving_aws(config: Config, key_file: Path, access_key_id: str) -> Config:
-    """The configuration with Cognito's own API on a free port of the loopback, for one caller without limits.
+    """Returns the configuration with Cognito's own API on a free loopback port, for one caller without limits.
 
     Args:
-        config: All else.
-        key_file: What the signatures of the access key are verified with.
+        config: The configuration.
+        key_file: The file with the key from which the access key's secret is derived.
         access_key_id: The access key.
     """
     return config.model_copy(
@@ -77,7 +77,7 @@ def serving_aws(config: Config, key_file: Path, access_key_id: str) -> Config:
 
 
 def _with_roles(pool: Pool) -> Pool:
-    """The pool, with a role for its users and one for its guests where it has none."""
+    """Returns the pool, with roles for its users and guests if it has none."""
     if pool.roles != Roles():
         return pool
     users, guests = (f"arn:aws:iam::{pool.account_id}:role/{_CALLER}-{kind}" for kind in ("users", "guests"))
@@ -85,15 +85,15 @@ def _with_roles(pool: Pool) -> Pool:
 
 
 def serve(config: Config, command: Sequence[str], *, until_stdin_closes: bool) -> int:
-    """Serves until a command has ended; without one, until a signal.
+    """Serves until a command ends; without a command, until a signal.
 
     Args:
-        config: The pools, and the store if it is to be kept; on the loopback alone.
-        command: What to run, with the variables of AWS's SDKs; nothing prints them.
-        until_stdin_closes: Whether the end of standard input ends it too, by SIGTERM.
+        config: The pools, and the store if it is kept; with loopback addresses only.
+        command: The command to run with the variables of AWS's SDKs, which are not printed then.
+        until_stdin_closes: Whether the end of standard input also ends it, by SIGTERM.
 
     Returns:
-        The exit code, the command's if there is one; as of env(1) where the command cannot be run.
+        The exit code, which is the command's if there is one; as in env(1) if the command cannot be run.
 
     Raises:
         ConfigError: The service cannot be started.
@@ -103,7 +103,7 @@ def serve(config: Config, command: Sequence[str], *, until_stdin_closes: bool) -
         threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
     with own_directory("tokend-quickstart-") as directory:
         key_file = directory / "aws.key"
-        key_file.write_text(secrets.token_hex(KEY_BYTES), encoding="ascii")  # the directory is its owner's alone
+        key_file.write_text(secrets.token_hex(KEY_BYTES), encoding="ascii")  # only the owner can access the directory
         access_key_id = new_access_key_id(secrets.token_bytes)
         secret = secret_access_key(read_key(key_file), access_key_id)
         kept = config if config.store.url else config.model_copy(update={"data_dir": directory})
@@ -121,7 +121,7 @@ def serve(config: Config, command: Sequence[str], *, until_stdin_closes: bool) -
 
 
 def _tell(config: Config, service: app.Service, lines: str) -> None:
-    """Prints the lines, to people or to a shell, which gets an end of file after them."""
+    """Prints the lines for people, or for a shell, which then gets an end of file."""
     pools = ", ".join(config.pools)
     click.echo(f"Cognito's own API: http://{service.aws_address}, pool {pools}. Stop with Ctrl-C or SIGTERM.", err=True)
     click.echo(lines)

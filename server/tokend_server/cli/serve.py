@@ -17,16 +17,16 @@ from tokend_server.process.service_manager import READY, STOPPING, keep_watchdog
 
 _log = logging.getLogger(__name__)
 
-#: Seconds beyond its delay and its grace that a stop may take, for connections, databases and traces to be closed.
+#: Seconds for closing connections, databases and traces, in addition to the delay and the grace period of a stop.
 _LONGEST_END = 15.0
 
 
 @click.command()
 @config_option
 def serve(config_path: Path | None) -> None:
-    """Serve until SIGTERM, which drains: health says NOT_SERVING, calls in flight finish, exit 0.
+    """Serve until SIGTERM, which drains: health reports NOT_SERVING, calls in flight finish, exit 0.
 
-    SIGHUP reopens the audit log and looks at the TLS files.
+    SIGHUP reopens the audit log and reloads changed TLS files.
     """
     config = load_config(config_path)
     stop = StopSignal(hangup=True)
@@ -48,10 +48,10 @@ def serve(config_path: Path | None) -> None:
     keep_watchdog(service.what_is_dead)
     if config.grpc.insecure:
         _log.warning(
-            "insecure = true: whoever reaches an address may call, and tokens may cross the network in the clear",
+            "insecure = true: everybody who reaches an address may call, and tokens may be sent in clear text",
             extra={"listen": list(service.grpc_addresses)},
         )
-    # Whoever presses Ctrl-C has no load balancer to wait for.
+    # With Ctrl-C there is no load balancer to wait for.
     delay = config.grpc.drain_delay_seconds if stop.wait(service.reload) == signal.SIGTERM else 0.0
     _log.info("draining", extra={"delay_seconds": delay})
     tell_service_manager(STOPPING)

@@ -13,10 +13,10 @@ from tokend_server.process.signals import end_by
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between two looks for a signal while the process is not serving yet.
+#: Seconds between two checks for a signal while the process is not serving yet.
 _SIGNAL_INTERVAL = 0.1
 
-#: Seconds after which a process ends that cannot say why it does.
+#: Seconds after which a process ends even if it cannot log the reason.
 _LONGEST_WORD = 2
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -25,10 +25,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class StopSignal:
     """The signal that asks the process to end: SIGTERM, or SIGINT from a keyboard.
 
-    From its construction on, which must come before the first thread, the signals are kept for `wait`.
+    It must be created before the first thread; from then on signals are kept for `wait`.
 
     Args:
-        hangup: Whether SIGHUP is kept too; else it ends the process as ever.
+        hangup: Whether SIGHUP is kept too; otherwise it ends the process.
     """
 
     def __init__(self, *, hangup: bool = False) -> None:
@@ -36,14 +36,14 @@ class StopSignal:
         signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
 
     def is_pending(self) -> bool:
-        """Whether one has come that no code waits for yet."""
+        """Returns whether a signal has arrived that no code waits for yet."""
         return not signal.sigpending().isdisjoint(_SIGNALS)
 
     def wait(self, on_hangup: Callable[[], None] = lambda: None) -> int:
         """Waits for the first such signal, and returns its number. A second one ends the process at once.
 
         Args:
-            on_hangup: What SIGHUP asks for, each time that it comes.
+            on_hangup: Called at each SIGHUP.
         """
         while (number := signal.sigwait(self._signals)) == signal.SIGHUP:
             on_hangup()
@@ -54,7 +54,7 @@ class StopSignal:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process without the interpreter's own end, which waits without a limit for threads of gRPC's."""
+    """Ends the process without the interpreter's finalization, which waits for gRPC's threads without a timeout."""
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -64,13 +64,13 @@ def leave(code: int) -> NoReturn:
 
 
 class Guard:
-    """Sees to it that the process ends: while it starts, when it stops, and when it has lost a thread.
+    """Ensures that the process ends: while it starts, when it stops, and when it has lost a thread.
 
     Args:
-        stop: What keeps the signals.
+        stop: Keeps the signals.
 
     Raises:
-        RuntimeError: The operating system has no more threads.
+        RuntimeError: The operating system refuses to start a thread.
     """
 
     def __init__(self, stop: StopSignal) -> None:
@@ -80,17 +80,17 @@ class Guard:
         threading.Thread(target=self._watch, name="guard", daemon=True).start()
 
     def started(self) -> None:
-        """Leaves the signals to `StopSignal.wait`; until then they end the process at once."""
+        """Passes signals to `StopSignal.wait` from now on; before, they end the process at once."""
         self._started.set()
 
     def end_within(self, seconds: float) -> None:
-        """Ends the process after some seconds, if it has not ended by itself."""
+        """Ends the process after some seconds if it has not ended by itself."""
         self._seconds.put(seconds)
 
     @staticmethod
     def thread_ended() -> NoReturn:
-        """Ends the process, which may look alive and not work without that thread."""
-        _end("the process ends, since it has lost a thread")
+        """Ends the process, which without that thread might seem alive but not work."""
+        _end("the process ends, because it has lost a thread")
 
     def _watch(self) -> None:
         while not self._started.wait(_SIGNAL_INTERVAL):
@@ -101,6 +101,6 @@ class Guard:
 
 
 def _end(why: str) -> NoReturn:
-    signal.alarm(_LONGEST_WORD)  # ends the process where whoever reads the log has stopped
+    signal.alarm(_LONGEST_WORD)  # ends the process even if the log's reader is blocked
     _log.critical(why)
     leave(1)

@@ -22,17 +22,17 @@ def store() -> None:
 @click.argument("target", metavar="TO", callback=never_empty)
 @click.option("--delete", is_flag=True, help="Remove from TO the identities and keys that FROM lacks.")
 def copy(source: str, target: str, *, delete: bool) -> None:
-    """Make the store TO hold all identities, logins, signing keys and developer providers of FROM, and compare the two.
+    """Copy all identities, logins, signing keys and developer providers of the store FROM to TO, and compare the two.
 
-    Both are store URLs, or configuration files that name a store. FROM may serve meanwhile; TO may not. A run that was
-    broken off is repeated, and a last one, when FROM serves no more, makes both equal. Exit code 1: they differ.
+    Both are store URLs, or configuration files with a store. Servers may use FROM meanwhile, but not TO. An interrupted
+    run can be repeated, and a last run when no server uses FROM makes both equal. Exit code 1: they differ.
     """
     from_config, to_config = _configured(source), _configured(target)
     with ExitStack() as undo:
         check_store_is_there(from_config)
         from_store = undo.enter_context(closing(open_store(from_config)))
         if from_store.missing_migrations():
-            raise ConfigError(["store: FROM has not the schema of this release: check its place, or migrate it"])
+            raise ConfigError(["store: FROM does not have the schema of this release: check its URL, or migrate it"])
         to_store = undo.enter_context(closing(open_migrated_store(to_config)))
         clock, total = SystemClock(), identity_count(from_store)
         with progress_of("copying", clock, total) as progress:
@@ -48,7 +48,7 @@ def copy(source: str, target: str, *, delete: bool) -> None:
             theirs = contents(to_store, pools, progress)
     click.echo(f"FROM: {_described(ours)}\nTO:   {_described(theirs)}")
     if ours != theirs:
-        raise click.ClickException("The stores differ: repeat it when FROM serves no more.")
+        raise click.ClickException("The stores differ: repeat the copy when no server uses FROM.")
 
 
 def _configured(place: str) -> Config:

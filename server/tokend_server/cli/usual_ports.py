@@ -1,26 +1,26 @@
-"""Ports that a service finds again at its next start, though they stand nowhere."""
+"""Ports that are the same at each start of a service without being stored."""
 
 import hashlib
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 
-#: Below the ports that the kernel gives to clients and for port 0 (ip_local_port_range of ip(7)).
+#: Below the kernel's ephemeral ports (ip_local_port_range of ip(7)).
 _PORTS = range(15_000, 32_000)
 
 _BYTES_OF_A_PORT = 4
 
 
 def usual_addresses(name: str, listeners: Sequence[str], is_free: Callable[[int], bool]) -> list[str]:
-    """An address of the loopback for each listener: the same each time for one name, as long as its ports are free.
+    """Returns a loopback address for each listener, the same each time for a name as long as its ports are free.
 
     Args:
-        name: What the listeners belong to.
+        name: The name of the service.
         listeners: Their names.
-        is_free: Tells whether a port may be taken.
+        is_free: Returns whether a port is free.
 
     Returns:
-        HOST:PORT, in the order of the listeners; port 0 where none of a listener's eight ports is free.
+        HOST:PORT, in the order of the listeners; port 0 if none of a listener's eight ports is free.
     """
     ports: list[int] = []
     for listener in listeners:
@@ -30,7 +30,7 @@ def usual_addresses(name: str, listeners: Sequence[str], is_free: Callable[[int]
 
 
 def is_free(port: int) -> bool:
-    """Whether a port of the loopback can be listened on now."""
+    """Returns whether a loopback port is free now."""
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError:

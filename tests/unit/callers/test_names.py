@@ -35,7 +35,7 @@ def test_printable_ascii_stands_for_itself(subject: str) -> None:
         ("jwt:idp:50%25 é", "jwt:idp:50%25%20%C3%A9"),
         ("jwt:idp:\udce9", "percent-encoded"),
         ("jwt:idp:50%", "%25 for % itself"),
-        ("jwt:idp:%c3%a9", "capital letters"),
+        ("jwt:idp:%c3%a9", "upper case"),
         ("jwt:idp:%41", "%20 for a space"),
         ("jwt:idp:%0A", "%80 to %FF"),
     ],

@@ -64,9 +64,9 @@ def test_rows_name_pools_that_there_are(problems: Problems) -> None:
         (f"{ISSUER}clock_skew_seconds = nan", "callers.jwt.cluster.clock_skew_seconds: "),
         (
             EVERYBODY.replace("**", "jwt:cluster:build bot"),
-            "policy.everybody.callers.0: no caller's name has white space",
+            "policy.everybody.callers.0: a caller's name has no white space",
         ),
-        (EVERYBODY.replace("**", "jwt:cluster:50%"), "policy.everybody.callers.0: in a caller's name % begins"),
+        (EVERYBODY.replace("**", "jwt:cluster:50%"), "policy.everybody.callers.0: in a caller's name, % begins"),
         (EVERYBODY.replace("everybody", '"every body"'), "policy.every body.[key]: "),
         (EVERYBODY.replace('["**"]', "[]"), "policy.everybody.callers: "),
         (

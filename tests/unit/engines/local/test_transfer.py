@@ -59,7 +59,7 @@ def test_what_is_exported_is_imported_with_its_ids(place: Place, tmp_path: Path)
     guest = {**LINE, "IdentityId": "eu-west-1:0b", "Logins": []}
     disabled = {**guest, "IdentityId": "eu-west-1:0c", "Disabled": True}
     done = place.import_(LINE, guest, disabled)
-    assert (done.returncode, done.stdout) == (0, "identities: 3 created, 0 there already, 0 left out\n")
+    assert (done.returncode, done.stdout) == (0, "identities: 3 created, 0 already present, 0 left out\n")
     assert place.exported() == [LINE, guest, disabled]
     (tmp_path / "other").mkdir()
     other = Place(tmp_path / "other")
@@ -86,7 +86,7 @@ def test_an_import_is_repeated_and_changes_nothing(place: Place) -> None:
     lines = [{**LINE, "IdentityId": f"eu-west-1:{number:02x}", "Logins": [login(str(number))]} for number in range(50)]
     place.import_(*lines[10:30])
     again = place.import_(*lines)
-    assert again.stdout == "identities: 30 created, 20 there already, 0 left out\n"
+    assert again.stdout == "identities: 30 created, 20 already present, 0 left out\n"
     assert place.exported() == lines
 
 
@@ -97,7 +97,7 @@ def test_what_contradicts_the_store_is_left_out_and_named(place: Place) -> None:
     new = {**LINE, "IdentityId": "eu-west-1:0e", "Logins": []}
     done = place.import_(other_contents, other_identity, new, LINE)
     assert done.returncode == 1
-    assert done.stdout == "identities: 1 created, 1 there already, 2 left out\n"
+    assert done.stdout == "identities: 1 created, 1 already present, 2 left out\n"
     assert "line 1: the store has the identity with other contents" in done.stderr
     assert "line 2: a login is linked to another identity" in done.stderr
     assert "canary" not in done.stderr

@@ -218,9 +218,9 @@ def test_a_random_key_may_end_as_a_line_does() -> None:
     [
         (b"", "has 0 bytes"),
         (KEY[:31], "has 31 bytes"),
-        (KEY + b"\n", "has 33 bytes, of which the last ends a line"),
+        (KEY + b"\n", "has 33 bytes, of which the last is a line end"),
         (KEY.hex().encode()[:32], "has 32 characters of text"),
-        (b"correct horse battery staple !!!", "are no random bytes"),
+        (b"correct horse battery staple !!!", "are not random bytes"),
         (KEY.hex().encode()[:62], "has 62 bytes"),
         (base64.b64encode(KEY[:24]), "has 32 characters of text"),
         (bytes(32), "not random"),
