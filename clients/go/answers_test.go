@@ -97,7 +97,7 @@ func checkProtocolError(t *testing.T, err error) {
 	}
 }
 
-// answerOfLife is an answer whose token is refreshed at a third of its life.
+// answerOfLife returns a response whose token is refreshed at a third of its lifetime.
 func answerOfLife(life time.Duration) *tokendv1.GetOpenIdTokenForDeveloperIdentityResponse {
 	now := time.Now()
 	return &tokendv1.GetOpenIdTokenForDeveloperIdentityResponse{

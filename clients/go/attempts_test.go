@@ -16,7 +16,7 @@ import (
 	"tokend.internal/go/tokendtest"
 )
 
-// hanging are the first calls that a service does not answer; it counts all of them.
+// hanging is a service that does not respond to its first calls. It counts all calls.
 type hanging struct {
 	first int64
 	calls atomic.Int64

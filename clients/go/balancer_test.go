@@ -27,7 +27,7 @@ const (
 	callsAtOnce = 64
 	serviceName = "tokend.v1.DeveloperIdentityService"
 
-	// A config of the user that names the policy.
+	// A user's config that names the policy.
 	withoutThrottling = `{
 	  "loadBalancingConfig": [{ "tokend_round_robin": {} }],
 	  "methodConfig": [{
@@ -40,7 +40,8 @@ const (
 	}`
 )
 
-// fleet is some servers of one service, each with its own answer; it keeps which ones each user's call came to.
+// fleet is a set of servers of one service, each with its own response. It records which servers received each user's
+// call.
 type fleet struct {
 	mu      sync.Mutex
 	answers []func(context.Context) error
@@ -77,7 +78,7 @@ func (f *fleet) set(answers ...func(context.Context) error) {
 	f.answers, f.came = answers, map[string][]int{}
 }
 
-// calls is how many attempts came to a server.
+// calls returns how many attempts a server has received.
 func (f *fleet) calls(index int) (calls int) {
 	for _, came := range f.came {
 		for _, at := range came {
@@ -89,7 +90,7 @@ func (f *fleet) calls(index int) (calls int) {
 	return calls
 }
 
-// met is how many calls came to a server at least once.
+// met returns how many calls reached a server at least once.
 func (f *fleet) met(index int) (met int) {
 	for _, came := range f.came {
 		if slices.Contains(came, index) {
@@ -99,7 +100,7 @@ func (f *fleet) met(index int) (met int) {
 	return met
 }
 
-// newFleet starts servers that answer, and a client that is connected to all of them.
+// newFleet starts servers, and a client that is connected to all of them.
 func newFleet(t *testing.T, size int, opts ...tokend.Option) (*fleet, *tokend.Client) {
 	made := &fleet{}
 	made.set(make([]func(context.Context) error, size)...)
@@ -129,7 +130,7 @@ func newFleet(t *testing.T, size int, opts ...tokend.Option) (*fleet, *tokend.Cl
 	return made, client
 }
 
-// callTogether makes calls of different users at once, and returns how many failed.
+// callTogether makes concurrent calls of different users, and returns how many failed.
 func callTogether(t *testing.T, client *tokend.Client) int {
 	var calling sync.WaitGroup
 	failed := make(chan error, callsAtOnce)
@@ -141,7 +142,7 @@ func callTogether(t *testing.T, client *tokend.Client) int {
 		})
 	}
 	calling.Wait()
-	synctest.Wait() // until servers have ended what they do, too
+	synctest.Wait() // until servers have finished, too
 	return len(failed)
 }
 

@@ -20,15 +20,15 @@ import (
 	"tokend.internal/go/tokendv1"
 )
 
-// malformed is no token for its blank.
+// malformed is not a token, because of its space.
 const malformed = "s3cr3t t0k3n"
 
-// echo answers with the authorization that has come.
+// echo responds with the received authorization.
 func echo(ctx context.Context, _ any, _ *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) {
 	return backend{}.Check(ctx, nil)
 }
 
-// startGuarded serves a healthy tokend that answers every call with the authorization that it gets.
+// startGuarded serves a healthy tokend that responds to every call with the received authorization.
 func startGuarded(t *testing.T) (string, credentials.TransportCredentials) {
 	certificate, trusted := selfSigned(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -64,7 +64,7 @@ func TestEachCallSendsTheTokenThatTheFileHolds(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	client := newBearerClient(t, file)
 	for _, token := range []string{"a.b-c_d~e+f/g==", "next"} {
-		write(t, file, []byte("\uFEFF"+token+"\r\n")) // as some editors write it
+		write(t, file, []byte("\uFEFF"+token+"\r\n")) // with a byte-order mark, as some editors write
 		if got := call(t, client).Message(); got != "Bearer "+token {
 			t.Errorf("the service got %q", got)
 		}

@@ -13,7 +13,7 @@ import (
 	"tokend.internal/go"
 )
 
-// callers is how many goroutines ask at once.
+// callers is the number of concurrent goroutines.
 const callers = 64
 
 func BenchmarkFreshSource(b *testing.B) {
@@ -72,7 +72,7 @@ func benchmarkReads(b *testing.B, read func(context.Context) (tokend.Token, erro
 	b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")
 }
 
-// processorTime is what this process has used, whatever else runs on the machine.
+// processorTime returns the CPU time of this process.
 func processorTime(b *testing.B) time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

@@ -11,7 +11,7 @@ import (
 	"tokend.internal/go"
 )
 
-// identity is a client's certificate and its key, in files.
+// identity is a client certificate and its key, in files.
 type identity struct{ certificateFile, keyFile string }
 
 func newIdentity(t *testing.T) identity {

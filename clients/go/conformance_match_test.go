@@ -16,7 +16,7 @@ import (
 
 var variable = regexp.MustCompile(`\$\{(\w+)\}`)
 
-// expand puts the variables into a JSON value and writes repetitions out.
+// expand replaces the variables in a JSON value and expands repetitions.
 func (p *play) expand(value any) any {
 	switch value := value.(type) {
 	case string:
@@ -52,8 +52,8 @@ func repetition(value map[string]any) (text string, times int, ok bool) {
 	return text, int(number), isText && isNumber && len(value) == 2
 }
 
-// mismatch tells where a JSON value is not what was expected of it; empty where it is. Objects may have more members,
-// lists are sets, "*" is any text but the empty one, {"absent": true} is nothing.
+// mismatch returns where a JSON value differs from the expected one; empty if it matches. Objects may have more
+// members, lists are sets, "*" is any non-empty string, {"absent": true} is no value.
 func mismatch(expected, actual any, path string) string {
 	switch expected := expected.(type) {
 	case string:
@@ -101,7 +101,7 @@ func sorted(list []any) []string {
 	return texts
 }
 
-// expectedError is what the typed error has to show; nil asks nothing, but of the reason that there is none.
+// expectedError is the expected typed error; nil means any value, except for the reason, where it means none.
 type expectedError struct {
 	Code         string   `json:"code"`
 	Reason       *string  `json:"reason"`
@@ -113,7 +113,7 @@ type expectedError struct {
 	Downstream   *string  `json:"downstream"`
 }
 
-// check tells what the error does not show; empty where it shows all.
+// check returns the differences of an error; empty if it matches.
 func (e expectedError) check(err error) string {
 	failed, ok := asError(err)
 	if errors.Is(err, tokend.ErrClosed) {

@@ -19,7 +19,7 @@ import (
 	"tokend.internal/go/tokendverify"
 )
 
-// returnTimeout is how long a client may take to come back to a server that was started again.
+// returnTimeout is how long a client may take to reconnect to a restarted server.
 const returnTimeout = 30 * time.Second
 
 type callStep struct {
@@ -218,7 +218,7 @@ func (p *play) moveWallClock(step moveWallClockStep) {
 	p.clock.moveWall(time.Duration(step.MoveWallClock.Seconds * float64(time.Second)))
 }
 
-// lookAtArrivals notes when tokens came: no clock moves within a step that brings one.
+// lookAtArrivals records when tokens arrived: no clock moves within a step that gets a token.
 func (p *play) lookAtArrivals() {
 	for name, source := range p.sources {
 		if token := tokend.HeldToken(source).Value.Reveal(); token != p.arrivals[name].token {
@@ -247,7 +247,7 @@ func (p *play) askAtOnce(source tokend.TokenSource, callers, timeoutMS int) []as
 	return answers
 }
 
-// checkToken tells what is wrong with a token; empty where nothing is.
+// checkToken returns the problem of a token; empty if there is none.
 func (p *play) checkToken(step askStep, token string) string {
 	switch expected := step.Expect.Token.(type) {
 	case string:
@@ -306,8 +306,8 @@ type conductorStep struct {
 	Conductor string `json:"conductor"`
 }
 
-// conductor has the conductor do something. A server that is started again has the client back: its first call is not the
-// one that finds out.
+// conductor calls the conductor. After a restart of the server, it waits until the client has reconnected, so that the
+// first call does not fail.
 func (p *play) conductor(step conductorStep) {
 	p.conduct(step.Conductor)
 	if step.Conductor != "/start" {
@@ -350,7 +350,7 @@ type judgeStep struct {
 	} `json:"expect"`
 }
 
-// judged is what a case says of the identity of a token.
+// judged is the expected identity of a token in a case.
 type judged struct {
 	IdentityID     string            `json:"identityId"`
 	IdentityPoolID string            `json:"identityPoolId"`

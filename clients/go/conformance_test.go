@@ -23,7 +23,7 @@ import (
 	"tokend.internal/go"
 )
 
-// leftOut are cases that this client cannot pass, with the reasons.
+// leftOut are the cases that this client cannot pass, with reasons.
 var leftOut = map[string]string{}
 
 type conformanceCase struct {
@@ -37,7 +37,7 @@ type conformanceCase struct {
 	RefreshTimeoutSeconds *float64 `json:"refresh_timeout_seconds"`
 }
 
-// refreshTimeout is the deadline of refreshes and of calls; 0 is the client's own.
+// refreshTimeout is the timeout of refreshes and of calls; 0 is the client's default.
 func (c conformanceCase) refreshTimeout() time.Duration {
 	if c.RefreshTimeoutSeconds == nil {
 		return time.Minute
@@ -73,7 +73,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// play is a case that is being played.
+// play is the state of a running case.
 type play struct {
 	t         *testing.T
 	harness   harness
@@ -91,7 +91,7 @@ type play struct {
 	arrivals  map[string]arrival
 }
 
-// arrival is a token that a source was seen to hold, and when it was seen first.
+// arrival is a token of a source, and when it was first seen.
 type arrival struct {
 	token string
 	at    time.Duration
@@ -118,7 +118,7 @@ func newPlay(t *testing.T, harness harness, provider *oidc.Provider, c conforman
 	p.client = harness.clientOf(t, c.Server, clientOpts...)
 	p.cache = newCache(t, p.client, opts...)
 	p.variables["run"] = randomWord()
-	p.variables["number"] = "${number}" // another for each user of a stampede
+	p.variables["number"] = "${number}" // a different one for each user of a stampede
 	expanded := map[string]string{}
 	for name, value := range c.Variables {
 		expanded[name] = p.expand(value).(string)
@@ -127,7 +127,8 @@ func newPlay(t *testing.T, harness harness, provider *oidc.Provider, c conforman
 	return p
 }
 
-// serviceConfigOf is that of every client, but a call has the time of a refresh: no case depends on how busy the machine is.
+// serviceConfigOf returns the default config with the timeout of a refresh for calls, so that no case depends on the
+// machine's load.
 func serviceConfigOf(t *testing.T, timeout time.Duration) string {
 	patient := strings.Replace(tokend.ServiceConfig, `"3s"`, fmt.Sprintf(`"%gs"`, timeout.Seconds()), 1)
 	if patient == tokend.ServiceConfig {
@@ -171,7 +172,7 @@ func (p *play) askConductor(path string, question []byte) string {
 	return string(answer)
 }
 
-// kinds are the steps by the member that names them.
+// kinds are the kinds of steps, by their member.
 var kinds = []struct {
 	member string
 	play   func(p *play, step []byte)
@@ -220,7 +221,7 @@ func (p *play) step(step map[string]any, expanded []byte) {
 	p.t.Fatalf("no such step: %s", expanded)
 }
 
-// played decodes a step into what its kind takes, and nothing else.
+// played decodes a step into the type of its kind, without unknown members.
 func played[S any](how func(*play, S)) func(*play, []byte) {
 	return func(p *play, step []byte) {
 		var decoded S

@@ -34,7 +34,7 @@ func answer(err error) grpc.UnaryServerInterceptor {
 	return func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) { return nil, err }
 }
 
-// backend is another service, which answers with the authorization that it gets.
+// backend is another service, which responds with the received authorization.
 type backend struct {
 	healthv1.UnimplementedHealthServer
 }
@@ -94,7 +94,7 @@ func TestTheTokenIsNotSentOverPlaintext(t *testing.T) {
 	}
 }
 
-// careless credentials let gRPC's own check pass, as connections do whose kind does not tell.
+// careless credentials pass gRPC's own check, like connections with an unknown security level.
 type careless struct{ credentials.PerRPCCredentials }
 
 func (careless) RequireTransportSecurity() bool { return false }

@@ -70,7 +70,7 @@ func TestErrorsIsFindsTheReasonAndNoOther(t *testing.T) {
 	}
 }
 
-// documentedReason is a value of the contract's enumeration with what its comment says of it.
+// documentedReason matches a value of the contract's enumeration with its comment.
 var documentedReason = regexp.MustCompile(`(?m)((?:^  // .*\n)+)  ERROR_REASON_([A-Z_]+) = [1-9]`)
 
 var (
@@ -104,7 +104,7 @@ func TestEveryReasonOfTheContractHasAConstantAndAFailure(t *testing.T) {
 	}
 }
 
-// first is what the pattern's group finds first; empty where it finds nothing.
+// first returns the first match of the pattern's group; empty if there is none.
 func first(pattern *regexp.Regexp, text string) string {
 	if found := pattern.FindStringSubmatch(text); found != nil {
 		return found[1]

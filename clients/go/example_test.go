@@ -10,7 +10,7 @@ import (
 )
 
 func Example() {
-	server := tokendtest.NewServer() // stands for tokend.New("dns:///tokend.example.internal:443")
+	server := tokendtest.NewServer() // in place of tokend.New("dns:///tokend.example.internal:443")
 	defer server.Close()
 	client := server.Client()
 	request := tokend.TokenRequest{

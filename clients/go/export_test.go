@@ -7,7 +7,8 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// AwaitReady connects where there is no connection, and waits until one has a healthy server; false once ctx is done.
+// AwaitReady connects if there is no connection, and waits until one has a healthy server. It returns false if ctx is
+// done first.
 func AwaitReady(ctx context.Context, client *Client) bool {
 	client.connection.Connect()
 	for state := client.connection.GetState(); state != connectivity.Ready; state = client.connection.GetState() {
@@ -18,7 +19,7 @@ func AwaitReady(ctx context.Context, client *Client) bool {
 	return true
 }
 
-// AwaitRefresh waits until the refresh of a source that runs has ended; at once if none does.
+// AwaitRefresh waits until a source's running refresh has ended. It returns at once if there is none.
 func AwaitRefresh(source TokenSource) {
 	inner := behind(source)
 	inner.mu.Lock()
@@ -29,7 +30,7 @@ func AwaitRefresh(source TokenSource) {
 	}
 }
 
-// HeldToken is the token of a source's snapshot; the zero token where there is none.
+// HeldToken returns the token of a source's snapshot; the zero token if there is none.
 func HeldToken(source TokenSource) Token {
 	if held := behind(source).held.Load(); held != nil {
 		return held.token
@@ -37,7 +38,7 @@ func HeldToken(source TokenSource) Token {
 	return Token{}
 }
 
-// Reject tells a source of a cache that its token was rejected, wherever the user is by now.
+// Reject drops a rejected token of a cache's source, even if the user was evicted.
 func Reject(source TokenSource, token string) {
 	behind(source).Invalidate(Token{Value: NewSecret(token)})
 }
@@ -46,8 +47,8 @@ func behind(source TokenSource) *CachedTokenSource {
 	return source.(*userSource).entry.Load().source
 }
 
-// BearerFile are the credentials of [WithBearerTokenFile].
+// BearerFile returns the credentials of [WithBearerTokenFile].
 func BearerFile(path string) credentials.PerRPCCredentials { return bearerFile(path) }
 
-// Version is the module's.
+// Version is the version of the module.
 const Version = version

@@ -18,7 +18,7 @@ import (
 	"tokend.internal/go"
 )
 
-// guarded is a service that demands to know who calls, and what callers need to show it.
+// guarded is a service that requires authentication, and the credentials of its callers.
 type guarded struct {
 	MutualTLS             string `json:"mutual_tls"`
 	Bearer                string `json:"bearer"`
@@ -33,7 +33,7 @@ type guarded struct {
 	DeveloperProviderName string `json:"developer_provider_name"`
 }
 
-// newGuarded reads the environment, and skips the test where it does not tell of such a service.
+// newGuarded reads the environment, and skips the test if it has no such service.
 func newGuarded(t *testing.T) guarded {
 	told := os.Getenv("TOKEND_GUARDED")
 	if told == "" && os.Getenv("CI") != "true" {
@@ -65,7 +65,7 @@ func (g guarded) bearing(t *testing.T, file string) *tokend.Client {
 	return g.client(t, g.Bearer, &tls.Config{}, tokend.WithBearerTokenFile(file))
 }
 
-// ask makes a call, and makes it again where a busy machine has used up the client's own deadline.
+// ask makes a call, and repeats it if it exceeds the client's own deadline on a busy machine.
 func (g guarded) ask(t *testing.T, client *tokend.Client, pool string) error {
 	for {
 		_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), tokend.TokenRequest{

@@ -13,14 +13,14 @@ import (
 	"tokend.internal/go"
 )
 
-// harness is what stands around the tests that need the real service.
+// harness is the environment of the tests that need the real service.
 type harness struct {
 	endpoint, scripted, conductor, cases, issuer string
 	replicas                                     []string
 	variables                                    map[string]string
 }
 
-// newHarness reads the environment, and skips the test where it does not tell of a service.
+// newHarness reads the environment, and skips the test if it has no service.
 func newHarness(t *testing.T) harness {
 	h := harness{
 		endpoint: os.Getenv("TOKEND_ENDPOINT"), scripted: os.Getenv("TOKEND_SCRIPTED"),
@@ -43,7 +43,7 @@ func (h harness) client(t *testing.T, opts ...tokend.Option) *tokend.Client {
 	return newClient(t, h.endpoint, opts...)
 }
 
-// clientOf is a client of one of the servers that a case may name.
+// clientOf returns a client of one of the servers of the cases.
 func (h harness) clientOf(t *testing.T, server string, opts ...tokend.Option) *tokend.Client {
 	switch server {
 	case "", "served":

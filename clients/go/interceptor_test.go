@@ -18,7 +18,7 @@ import (
 	"tokend.internal/go"
 )
 
-// rejecting is a service that rejects tokens, and keeps those that it saw.
+// rejecting is a service that rejects tokens, and records the received ones.
 type rejecting struct {
 	tokens map[string]bool
 	seen   []string
@@ -40,7 +40,7 @@ func TestACallWhoseTokenIsRejectedIsMadeOnceMoreWithANewOne(t *testing.T) {
 		want    codes.Code
 		seen    int
 	}{
-		"not rejected":   {nil, codes.Aborted, 1}, // which is what the backend answers
+		"not rejected":   {nil, codes.Aborted, 1}, // the backend's response
 		"rejected":       {[]string{"Bearer 1"}, codes.Aborted, 2},
 		"rejected twice": {[]string{"Bearer 1", "Bearer 2"}, codes.Unauthenticated, 2},
 	} {
@@ -118,7 +118,7 @@ func TestOnlyTheTokenThatIsHeldIsDropped(t *testing.T) {
 			}
 		})
 	}
-	cache.Invalidate(request("carol"), tokend.Token{}) // whom the cache does not know
+	cache.Invalidate(request("carol"), tokend.Token{}) // not in the cache
 }
 
 func TestCallsOfManyUsersThroughOneInterceptorHaveTheirOwnTokens(t *testing.T) {

@@ -14,12 +14,13 @@ import (
 	"tokend.internal/go/tokendtest"
 )
 
-// life is that of the tokens of a scriptedIssuer: refreshed at a third of it, handed out until a minute before its end.
+// life is the lifetime of a scriptedIssuer's tokens: refreshed at a third of it, returned until a minute before its
+// end.
 const life = 900 * time.Second
 
 var errDown = tokendError(tokendtest.Failure{Reason: tokend.EngineUnavailable})
 
-// scriptedIssuer issues numbered tokens, or does what answer says.
+// scriptedIssuer issues numbered tokens, or calls answer.
 type scriptedIssuer struct {
 	mu       sync.Mutex
 	attempts []time.Time
@@ -61,7 +62,7 @@ func (i *scriptedIssuer) calls() int {
 
 func down(context.Context) error { return errDown }
 
-// held is an answer that comes when the channel is closed, or the call is ended.
+// held returns an answer that waits until the channel is closed or the call ends.
 func held(until <-chan struct{}) func(context.Context) error {
 	return func(ctx context.Context) error {
 		select {
@@ -84,7 +85,7 @@ func tokendError(failure tokendtest.Failure) error {
 
 func noJitter() float64 { return 0 }
 
-// newSource is a source without jitter that ends with the test.
+// newSource returns a source without jitter that is closed at the end of the test.
 func newSource(t *testing.T, issuer tokend.Issuer, opts ...tokend.SourceOption) *tokend.CachedTokenSource {
 	source := tokend.NewTokenSource(issuer, request("alice"), append([]tokend.SourceOption{tokend.WithRandom(noJitter)}, opts...)...)
 	t.Cleanup(func() { _ = source.Close() })
@@ -105,7 +106,7 @@ func asError(err error) (failed *tokend.Error, ok bool) {
 	return failed, ok
 }
 
-// demand asks for a token and checks which one it is.
+// demand requests a token and checks which one it is.
 func demand(t *testing.T, source tokend.TokenSource, want string) {
 	t.Helper()
 	token, err := source.Token(t.Context())
@@ -114,7 +115,7 @@ func demand(t *testing.T, source tokend.TokenSource, want string) {
 	}
 }
 
-// refuse asks for a token and checks the error.
+// refuse requests a token and checks the error.
 func refuse(t *testing.T, source tokend.TokenSource, want error) {
 	t.Helper()
 	if _, err := source.Token(t.Context()); !errors.Is(err, want) {

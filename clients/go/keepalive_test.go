@@ -15,7 +15,7 @@ import (
 	"tokend.internal/go/tokendv1"
 )
 
-// wire is a connection whose other side can be made to hang: nothing comes any more.
+// wire is a connection whose other side can be made to hang, so that no data arrives.
 type wire struct {
 	net.Conn
 

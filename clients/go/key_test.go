@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// inputs is a request in a form that a fuzzer can write and == can compare entry by entry.
+// inputs is a request in a form that a fuzzer can generate and == can compare.
 type inputs struct {
 	Pool, Identity string
 	Logins, Tags   map[string]string
@@ -60,7 +60,7 @@ func FuzzKeysAreEqualWhenRequestsAre(f *testing.F) {
 	})
 }
 
-// decode is the inverse of encode, whose existence shows that no two requests share an encoding.
+// decode is the inverse of encode. Its existence proves that different requests have different encodings.
 func FuzzEncodingsCanBeDecoded(f *testing.F) {
 	f.Add("pool", "identity", "provider", "login", "tag", "value", int64(900))
 	f.Add("", "", "", "", "", "", int64(0))

@@ -21,7 +21,7 @@ import (
 	"tokend.internal/go"
 )
 
-// meterProvider adds up what is counted, by instrument and attributes.
+// meterProvider sums up counts, by instrument and attributes.
 type meterProvider struct {
 	noop.MeterProvider
 

@@ -9,7 +9,7 @@ import (
 	"tokend.internal/go"
 )
 
-// Half a token's life is as long as the server means an outage to go unnoticed, whenever it begins.
+// An outage of half a token's lifetime must not be noticed, whenever it begins.
 func TestAnOutageOfHalfTheLifeIsInvisible(t *testing.T) {
 	for begin := time.Duration(0); begin <= life; begin += 30 * time.Second {
 		demandThroughOutage(t, begin, life/2, rand.New(rand.NewPCG(1, uint64(begin))).Float64)
@@ -51,8 +51,8 @@ func TestInAnOutageTheServiceIsAskedWithBackoff(t *testing.T) {
 	})
 }
 
-// demandThroughOutage asks each second, from a warm start until long after an outage of the service, and fails the test
-// when a caller sees it.
+// demandThroughOutage requests a token each second, from a warm start until long after an outage of the service, and
+// fails the test if a request fails.
 func demandThroughOutage(t *testing.T, begin, duration time.Duration, random func() float64) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}

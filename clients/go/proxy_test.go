@@ -13,7 +13,7 @@ import (
 	"tokend.internal/go"
 )
 
-// proxied tells the test below, in a process of its own, to make a call: Go reads the proxy's variables once.
+// proxied makes the test below make a call in a separate process, since Go reads the proxy's variables once.
 const proxied = "TOKEND_TEST_PROXIED"
 
 func TestCallsGoThroughTheProxyOfTheEnvironmentOnlyWhereThatIsAskedFor(t *testing.T) {
@@ -45,7 +45,7 @@ func callThroughProxy(t *testing.T, opts ...tokend.Option) {
 	}
 }
 
-// proxyIsAskedFor tells what the first request to the proxy is; empty where there is none.
+// proxyIsAskedFor returns the first request to the proxy; empty if there is none.
 func proxyIsAskedFor(t *testing.T, asked string) string {
 	proxy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -21,13 +21,13 @@ func TestWhoSawTheOldTokenJustBeforeTheNewOneCameStartsNoSecondRefresh(t *testin
 	if _, err := source.Token(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// What Token does when it has found the snapshot before this one.
+	// The path of Token if it has read the previous snapshot.
 	if _, err := source.await(t.Context(), reading(0)); err != nil || issuer.calls != 1 {
 		t.Errorf("error %v, %d calls", err, issuer.calls)
 	}
 }
 
-// Who is woken while the lock is held, and finds the new token stale at once, would leave it without a refresh.
+// A caller that is woken while the lock is held, and finds the new token already stale, would not start a refresh.
 func TestALandingWakesNoCallerBeforeItsLockIsFree(t *testing.T) {
 	source := NewTokenSource(&countingIssuer{}, TokenRequest{}, WithClock(func() Reading { return reading(0) }))
 	defer source.Close()

@@ -12,7 +12,7 @@ func tokenOfLife(life time.Duration) Token {
 	return Token{IssueTime: arrival, ExpireTime: arrival.Add(life), RefreshTime: arrival.Add(life / 2)}
 }
 
-// reading is what both clocks tell so long after the arrival.
+// reading returns the reading of both clocks this long after the arrival.
 func reading(after time.Duration) Reading {
 	return Reading{Wall: arrival.Add(after), Monotonic: time.Hour + after}
 }

@@ -9,14 +9,14 @@ import (
 	"google.golang.org/grpc/balancer"
 )
 
-// connection is picked, and does nothing else.
+// connection is a connection that can only be picked.
 type connection struct {
 	balancer.SubConn
 
 	name string
 }
 
-// inTurn picks its connections one after another, again and again.
+// inTurn picks its connections in a cycle.
 type inTurn struct {
 	connections []*connection
 	next        int

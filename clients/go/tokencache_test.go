@@ -86,7 +86,7 @@ func TestOfUsersOfTheSameMomentTheFirstMakesRoom(t *testing.T) {
 	}
 }
 
-// choosyIssuer refuses some users.
+// choosyIssuer rejects some users.
 type choosyIssuer struct {
 	scriptedIssuer
 
@@ -103,10 +103,10 @@ func (i *choosyIssuer) GetOpenIdTokenForDeveloperIdentity(
 	return token, err
 }
 
-// modelUser is a user whom a cache should hold.
+// modelUser is a user that a cache should contain.
 type modelUser struct {
 	name  string
-	token tokend.Token // the zero token where there is none
+	token tokend.Token // the zero token if there is none
 }
 
 func TestACacheHoldsWhatAModelOfItHolds(t *testing.T) {

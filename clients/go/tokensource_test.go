@@ -346,7 +346,7 @@ func TestCallersRefreshesAndCloseMayRunAtOnce(t *testing.T) {
 	refuse(t, source, tokend.ErrClosed)
 }
 
-// clock only moves when a test moves it.
+// clock moves only when a test moves it.
 type clock struct {
 	mu  sync.Mutex
 	now tokend.Reading
@@ -367,7 +367,7 @@ func (c *clock) advance(by time.Duration) {
 	c.now.Monotonic += by
 }
 
-// moveWall sets the wall clock alone.
+// moveWall moves only the wall clock.
 func (c *clock) moveWall(by time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 	"tokend.internal/go/tokendtest"
 )
 
-// atOnce counts the calls that a service has under way.
+// atOnce counts the concurrent calls of a service.
 type atOnce struct {
 	mu        sync.Mutex
 	now, most int

@@ -17,7 +17,7 @@ import (
 	"tokend.internal/go"
 )
 
-// api answers 401 to the tokens that it rejects, and else the token with the body that came.
+// api responds with 401 to rejected tokens, and otherwise with the token and the received body.
 type api struct {
 	rejects map[string]bool
 	seen    []string
@@ -183,7 +183,7 @@ func (c *closable) Close() error {
 	return nil
 }
 
-// redirecting answers with the redirects of a map of URLs, and notes the URLs with the tokens that came.
+// redirecting responds with the redirects of a map of URLs, and records the URLs with the received tokens.
 type redirecting struct {
 	to   map[string]string
 	seen []string

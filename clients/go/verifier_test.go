@@ -83,7 +83,7 @@ func checkClaims(t *testing.T, verified *oidc.IDToken, token tokend.Token) {
 	}
 }
 
-// checkIdentity verifies a token as a service does that uses package tokendverify.
+// checkIdentity verifies a token like a service that uses package tokendverify.
 func checkIdentity(t *testing.T, issuer, pool string, token tokend.Token) {
 	verifier, err := tokendverify.New(issuer, []string{pool})
 	if err != nil {
@@ -99,7 +99,7 @@ func checkIdentity(t *testing.T, issuer, pool string, token tokend.Token) {
 	}
 }
 
-// alterations are tokens with one character of a part replaced by another.
+// alterations returns tokens with one character of a part replaced by another.
 func alterations(raw string) map[string]string {
 	parts := strings.Split(raw, ".")
 	altered := map[string]string{}

@@ -37,7 +37,7 @@ const (
 <Error><Type>Sender</Type><Code>%s</Code><Message>no</Message></Error><RequestId>1</RequestId></ErrorResponse>`
 )
 
-// fakeSTS is AWS STS as far as AssumeRoleWithWebIdentity goes: the Query protocol over HTTP.
+// fakeSTS implements AssumeRoleWithWebIdentity of AWS STS: the Query protocol over HTTP.
 type fakeSTS struct {
 	mu       sync.Mutex
 	requests []url.Values
@@ -62,7 +62,7 @@ func (f *fakeSTS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, answer, len(f.requests), time.Now().Add(f.life).UTC().Format(time.RFC3339))
 }
 
-// tokens are those that were sent, in order.
+// tokens returns the received tokens, in order.
 func (f *fakeSTS) tokens() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -101,7 +101,7 @@ func tokenOf(t *testing.T, source tokend.TokenSource) string {
 
 func TestEachRoleIsAssumedWithATokenThatCanBeUsed(t *testing.T) {
 	fake, client := serveSTS(t)
-	fake.life = 0 // so that the cache comes back each time
+	fake.life = 0 // so that the cache renews them each time
 	now := tokend.Reading{Wall: time.Now()}
 	_, source := serveTokend(t, tokend.WithClock(func() tokend.Reading { return now }))
 	provider := tokendaws.NewWebIdentityProvider(client, source, role, "service-a",

@@ -62,7 +62,7 @@ func TestAnIdentityHasAtMostTwentyLogins(t *testing.T) {
 	wantFull(t, err, alice.IdentityID)
 }
 
-// wantFull demands a failure that says which identity has no room, as the contract has it.
+// wantFull checks for a failure that names the identity at its limit, as in the contract.
 func wantFull(t *testing.T, err error, identityID string) {
 	t.Helper()
 	wantReason(t, err, tokend.LimitExceeded)

@@ -18,7 +18,7 @@ import (
 	"tokend.internal/go/tokendverify"
 )
 
-// echo answers with the identity that it finds in the context.
+// echo responds with the identity in the context.
 type echo struct {
 	healthv1.UnimplementedHealthServer
 }
@@ -39,7 +39,7 @@ func identityOf(ctx context.Context) error {
 	return status.Error(codes.Aborted, identity.ID)
 }
 
-// connect starts a service behind a verifier.
+// connect starts a service with a verifier.
 func connect(t *testing.T, verifier *tokendverify.Verifier, open ...string) *grpc.ClientConn {
 	listener := bufconn.Listen(1 << 16)
 	server := grpc.NewServer(
@@ -57,7 +57,7 @@ func connect(t *testing.T, verifier *tokendverify.Verifier, open ...string) *grp
 	return connection
 }
 
-// callBoth makes a unary call and a stream, which have to end alike.
+// callBoth makes a unary call and a stream, which must end alike.
 func callBoth(t *testing.T, connection *grpc.ClientConn, authorization ...string) *status.Status {
 	t.Helper()
 	ctx := t.Context()

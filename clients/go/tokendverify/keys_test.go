@@ -21,7 +21,7 @@ import (
 	"tokend.internal/go/tokendverify"
 )
 
-// requests counts those that go through, and fails them while it is set to.
+// requests counts requests, and fails them while configured to.
 type requests struct {
 	count atomic.Int64
 	fail  atomic.Bool
@@ -35,7 +35,7 @@ func (r *requests) RoundTrip(request *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(request)
 }
 
-// clock only moves when a test moves it.
+// clock moves only when a test moves it.
 type clock struct{ offset atomic.Int64 }
 
 func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
@@ -67,7 +67,7 @@ func TestKeysAreKeptAndFetchedAgainForANewOne(t *testing.T) {
 	verify(first, nil, 2)
 	strangers := issue(t, newServer(t), nil)
 	verify(strangers, tokendverify.ErrRejected, 3)
-	verify(strangers, tokendverify.ErrRejected, 3) // of unknown keys there is a pause
+	verify(strangers, tokendverify.ErrRejected, 3) // unknown keys cause a pause
 	verify(second, nil, 3)
 	server.RotateKey()
 	third := issue(t, server, nil)
@@ -116,7 +116,7 @@ func TestTokensOfUnknownKeysMakeTheIssuerDoLittle(t *testing.T) {
 		})
 	}
 	asking.Wait()
-	if got := seen.count.Load(); got > 4 { // a second fetch where the first one was for a key that is there
+	if got := seen.count.Load(); got > 4 { // a second fetch if the first one was for an existing key
 		t.Errorf("%d requests, want 4 at the most", got)
 	}
 	if _, err := verifier.Verify(t.Context(), f.token(t, "ES256", "es256", "JWS", nil)); err != nil {
@@ -230,7 +230,7 @@ func TestAnIssuerThatBreaksDiscoveryHasNoKeys(t *testing.T) {
 	}
 }
 
-// issuerWith is an issuer with these keys. Its token is good if they are.
+// issuerWith returns an issuer with these keys. Its token is valid if they are.
 func issuerWith(t *testing.T, f *forger, keys ...any) (issuer, token string) {
 	var url string
 	mux := http.NewServeMux()

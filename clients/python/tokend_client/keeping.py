@@ -116,7 +116,7 @@ class TokenKeeping:
         """Drops the token, if it is the cached one."""
         if self._held is not None and self._held.token.value == token:
             self._held = None
-            self.has_token_changed(False)  # noqa: FBT003 - the one thing that it tells
+            self.has_token_changed(False)  # noqa: FBT003 - the only argument
 
     def close(self, error: Closed) -> None:
         """Ends the source: requests then get this error."""
@@ -128,7 +128,7 @@ class TokenKeeping:
         self._backoff = self._backoff.after(error, self._policy, self._shared.successes)
         freshness = self._held.freshness(self._policy.clock) if self._held else Freshness.EXPIRED
         if freshness is Freshness.EXPIRED:
-            self.has_token_changed(False)  # noqa: FBT003 - the one thing that it tells
+            self.has_token_changed(False)  # noqa: FBT003 - the only argument
         if not self._closed and not isinstance(error, Closed):
             pause, monotonic = self._backoff.delay(error, freshness), self._policy.clock.monotonic()
             self._news.append(
@@ -147,7 +147,7 @@ class TokenKeeping:
         if self._backoff.error is not None:
             self._news.append(partial(self._telemetry.log_recovery, self._request))
         self._backoff = Backoff()
-        self.has_token_changed(True)  # noqa: FBT003 - the one thing that it tells
+        self.has_token_changed(True)  # noqa: FBT003 - the only argument
         self._shared.note_success()
         if token.issue_time is not None:
             self._news.append(partial(self._shared.check_clock, held.arrived_at - token.issue_time.timestamp()))
@@ -156,7 +156,7 @@ class TokenKeeping:
         return self._backoff.is_over(self._policy.clock.monotonic(), freshness, self._shared.successes)
 
 
-def _ignore(_has_token: bool) -> None:  # noqa: FBT001 - the one thing that it tells
+def _ignore(_has_token: bool) -> None:  # noqa: FBT001 - the only argument
     pass
 
 

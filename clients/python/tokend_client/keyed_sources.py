@@ -113,7 +113,7 @@ class KeyedSources(Generic[_Source]):
         else:
             self._sources.popitem(last=False)
 
-    def _note(self, key: bytes, source: "weakref.ref[_Source]", has_token: bool) -> None:  # noqa: FBT001 - the one thing that it tells
+    def _note(self, key: bytes, source: "weakref.ref[_Source]", has_token: bool) -> None:  # noqa: FBT001 - the only argument
         with self._lock:
             owner, kept = source(), self._sources.get(key)
             if owner is None or self._closed:

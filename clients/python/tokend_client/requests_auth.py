@@ -39,7 +39,7 @@ class RequestsTokenAuth(AuthBase):
         request.register_hook("response", partial(self._answered, attached))
         return request
 
-    def _answered(self, attached: "_Attached", response: requests.Response, **settings: Any) -> requests.Response:  # noqa: ANN401 - whatever the adapter takes
+    def _answered(self, attached: "_Attached", response: requests.Response, **settings: Any) -> requests.Response:  # noqa: ANN401 - the arguments of the adapter
         rejected = response.request.headers.get("Authorization") == attached.authorization
         if response.status_code != requests.codes.unauthorized or not rejected:
             return response

@@ -52,7 +52,7 @@ class TokenVerifier:
         ValueError: No pool, algorithm or type is given, or `leeway` is negative or not finite.
     """
 
-    def __init__(  # noqa: PLR0913 - what a verifier has to be told
+    def __init__(  # noqa: PLR0913 - the parameters of a verifier
         self,
         issuer: str,
         identity_pool_ids: Collection[str],

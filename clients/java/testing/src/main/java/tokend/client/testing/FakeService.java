@@ -179,7 +179,7 @@ final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentitySe
     return user;
   }
 
-  /** Whether a provider has a place of its own in tokend; any other name is taken for a developer provider's. */
+  /** Reports whether tokend supports a provider. Any other name counts as that of a developer provider. */
   private static boolean isKnown(String provider) {
     return provider.equals(FakeTokendServer.DEVELOPER_PROVIDER_NAME) || PUBLIC_PROVIDER.matcher(provider).matches();
   }
