@@ -76,4 +76,4 @@ def test_no_user_is_asked_for_the_password_of_a_key(guarded: Guarded, tmp_path: 
 
 def test_a_token_does_not_leave_the_machine_in_plaintext(guarded: Guarded) -> None:
     bearer = ["--bearer-token-file", guarded.key_file]
-    assert "needs --tls" in refused(guarded, 252, *bearer, endpoint="tokend.example.test:50051")
+    assert "requires --tls" in refused(guarded, 252, *bearer, endpoint="tokend.example.test:50051")
