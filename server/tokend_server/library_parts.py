@@ -29,5 +29,5 @@ def require(distribution: str, parts: Mapping[str, Callable[[], bool]]) -> None:
 def _holds(is_there: Callable[[], bool]) -> bool:
     try:
         return is_there()
-    except Exception:  # noqa: BLE001 - whatever fails, it is not as it was
+    except Exception:  # noqa: BLE001 - any error means that the interface has changed
         return False

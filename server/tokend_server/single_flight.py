@@ -86,7 +86,7 @@ class _Flight:
         self.result: Any = None
         self.error: BaseException | None = None
 
-    def answer(self) -> Any:  # noqa: ANN401 - the result of whatever was called
+    def answer(self) -> Any:  # noqa: ANN401 - the result of any call
         if self.error is not None:
             raise self.error
         return self.result

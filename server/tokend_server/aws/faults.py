@@ -30,13 +30,13 @@ _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
 _NETWORK_AUTHENTICATION_REQUIRED = 511  # of a captive portal (RFC 6585)
 
-#: Statuses of proxies that say something of the one request alone: 408, 413, 425, 431.
+#: Statuses of proxies that concern only the single request: 408, 413, 425, 431.
 _OF_THE_REQUEST = frozenset({408, 413, 425, 431})
 
-#: What AWS says to a signature that was made for another service or region than the one that answers.
+#: The beginnings of AWS's texts about a signature for another service or Region than that of the endpoint.
 _OTHER_SCOPE = re.compile(r"Credential should be scoped to (?:a valid region|correct service)")
 
-#: What botocore says where the credentials of a container are not to be had.
+#: The text of botocore if the credentials of a container cannot be fetched.
 _OF_A_CONTAINER = re.compile(r"Received non 200 response (\d+) from container metadata")
 
 _REQUEST_ID = re.compile(r"[\w-]{1,100}", re.ASCII)

@@ -73,7 +73,7 @@ def read_authorization(credential: str, signed_headers: str, signature: str) -> 
 
 def _credential(text: str) -> Credential:
     parts = text.split("/")
-    if len(parts) != 5 or not all(parts):  # noqa: PLR2004 - what the text below says
+    if len(parts) != 5 or not all(parts):  # noqa: PLR2004 - as in the text below
         raise _incomplete(
             "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term."
         )

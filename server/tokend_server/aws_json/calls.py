@@ -158,7 +158,7 @@ class Calls:
             try:
                 output = self._service.behaviors[operation.name](request, None)
                 response = self._service.success_response(request, operation.name, output, call.request_id)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the caller learns no more than its row says
+            except Exception as error:  # noqa: BLE001 - the client gets only the text of the error's row
                 failure = self._failure(call, error)
                 tell(failure.code)
             else:

@@ -47,7 +47,7 @@ class _Container:
 
     __slots__ = ()
 
-    def field(self, value: Any) -> Any:  # noqa: ANN401 - what the shape is of
+    def field(self, value: Any) -> Any:  # noqa: ANN401 - a value of the shape
         return value
 
     def broken(self, value: Any) -> Iterator[str]:  # noqa: ANN401 - as above
@@ -137,7 +137,7 @@ class MapOf(_Container):
             yield from _below(f".{number}.value", self.value, each)
 
 
-def broken_within(shape: Shape, value: Any) -> Iterator[Broken]:  # noqa: ANN401 - what the shape is of
+def broken_within(shape: Shape, value: Any) -> Iterator[Broken]:  # noqa: ANN401 - a value of the shape
     """Yields the constraints that a value of a shape violates, including nested ones."""
     if isinstance(shape, _Container):
         yield from shape.broken_within(value)
@@ -146,5 +146,5 @@ def broken_within(shape: Shape, value: Any) -> Iterator[Broken]:  # noqa: ANN401
         yield Broken("", constraint, shape.shown(value))
 
 
-def _below(path: str, shape: Shape, value: Any) -> Iterator[Broken]:  # noqa: ANN401 - what the shape is of
+def _below(path: str, shape: Shape, value: Any) -> Iterator[Broken]:  # noqa: ANN401 - a value of the shape
     return (each._replace(path=path + each.path) for each in broken_within(shape, value))

@@ -65,7 +65,7 @@ def document_of(parameters: Mapping[str, str], members: Mapping[str, Shape]) -> 
     return {name: value for name, value in found if value is not None}
 
 
-def _value(name: str, parameters: Mapping[str, str], shape: Shape) -> Any:  # noqa: ANN401 - what the shape is of
+def _value(name: str, parameters: Mapping[str, str], shape: Shape) -> Any:  # noqa: ANN401 - a value of the shape
     if isinstance(shape, ListOf):
         return _list(f"{name}.member", parameters, shape) or None
     text = parameters.get(name)

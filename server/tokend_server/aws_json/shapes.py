@@ -24,7 +24,7 @@ _PYTHONS = {
 class Shape(Protocol):
     """The type and the constraints of a member."""
 
-    def read(self, value: object) -> Any:  # noqa: ANN401 - what the shape is of
+    def read(self, value: object) -> Any:  # noqa: ANN401 - a value of the shape
         """Returns the value of a JSON value that is not null.
 
         Raises:
@@ -159,7 +159,7 @@ class Flag:
     def read(self, value: object) -> bool:
         return boolean(value)
 
-    def field(self, value: bool) -> bool:  # noqa: FBT001 - what a field holds
+    def field(self, value: bool) -> bool:  # noqa: FBT001 - the value of a field
         return value
 
     def broken(self, _value: bool) -> Iterable[str]:  # noqa: FBT001 - as above

@@ -32,7 +32,7 @@ def identifying_signers(verifier: SignatureVerifier, caller_of: Callable[[str], 
             return _identifying_addresses(behavior)
 
         @wraps(behavior)
-        def identified(request: AwsRequest, context: None) -> Any:  # noqa: ANN401 - what the operation answers
+        def identified(request: AwsRequest, context: None) -> Any:  # noqa: ANN401 - the operation's result
             try:
                 credential = verifier.verify(request.method, request.query, request.headers, request.body)
             except AwsError as refusal:
@@ -49,7 +49,7 @@ def identifying_signers(verifier: SignatureVerifier, caller_of: Callable[[str], 
 
 def _identifying_addresses(behavior: Behavior) -> Behavior:
     @wraps(behavior)
-    def identified(request: AwsRequest, context: None) -> Any:  # noqa: ANN401 - what the operation answers
+    def identified(request: AwsRequest, context: None) -> Any:  # noqa: ANN401 - the operation's result
         current_call().caller = name_by_address(request.peer)
         return behavior(request, context)
 

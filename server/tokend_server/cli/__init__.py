@@ -54,7 +54,7 @@ def main() -> None:
         sys.exit(2)
     try:
         tokend()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it ends in plain words
+    except Exception as error:  # noqa: BLE001 - commands report all errors in one line
         lines = list(explained(error))
         if isinstance(error, OSError):
             give_up_output()

@@ -101,7 +101,7 @@ def check_config(
 def _local_problems(config: Config) -> Sequence[str]:
     if not config.pools_of("local"):
         return ()
-    from tokend_server.engines.local.keys.build import (  # noqa: PLC0415 - only what is configured
+    from tokend_server.engines.local.keys.build import (  # noqa: PLC0415 - loaded only if it is configured
         encryption_problems,
         open_key_manager,
     )
@@ -130,7 +130,7 @@ def _cognito_problems(config: Config) -> Sequence[str]:
 def _aws_problems(config: Config) -> Sequence[str]:
     if not config.aws.listen:
         return ()
-    from tokend_server.aws_json.build import access_keys  # noqa: PLC0415 - only what is configured
+    from tokend_server.aws_json.build import access_keys  # noqa: PLC0415 - loaded only if it is configured
 
     return [
         *_problems_of(lambda: access_keys(config.callers)),
@@ -184,7 +184,7 @@ def _check_issuer(config: Config, ca_file: Path | None) -> bool:
 
 def _held_keys(config: Config) -> tuple[Sequence["SigningKey"], str]:
     """Returns the keys in the store, or the reason why there are none, without changing the store."""
-    from tokend_server.engines.local.stores.opening import open_store  # noqa: PLC0415 - only what is configured
+    from tokend_server.engines.local.stores.opening import open_store  # noqa: PLC0415 - loaded only if it is configured
 
     if config.store_url.startswith(SQLITE) and not config.store_file.exists():
         return (), f"the store has none: {config.store_file} does not exist yet"

@@ -35,7 +35,7 @@ def become(parent: int, command: list[str]) -> NoReturn:
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)
     try:
-        os.execvp(command[0], command)  # noqa: S606 - what the user wants to run
+        os.execvp(command[0], command)  # noqa: S606 - the user's command
     except OSError as error:
         sys.stderr.write(f"Error: {command[0]}: {error.strerror}\n")
         sys.exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _CANNOT_RUN)

@@ -242,7 +242,7 @@ def rewrap(config_path: Path | None, *, dry_run: bool) -> None:
 
 @contextmanager
 def _opened(config_path: Path | None, *, made: bool = False) -> Iterator[_Opened]:
-    """The store of a configuration, for a block; one that is not there is made where it is to be."""
+    """Returns a context manager with the store of a configuration; creates a missing store if `made` is set."""
     config = load_config(config_path)
     if not made:
         check_store_is_there(config)

@@ -91,7 +91,7 @@ def tcp_address(address: str) -> str:
     """Returns the address of a TCP listener.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not valid.
     """
     host_and_port(address)
     return address
@@ -101,7 +101,7 @@ def grpc_address(address: str) -> str:
     """Returns the address of a gRPC listener, with the expanded path of a unix socket.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not valid.
     """
     if address.startswith("unix-abstract:"):
         raise ValueError("must not be an abstract socket, which all users of the machine can access: write unix:PATH")

@@ -123,7 +123,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - all their parts
 
     with ExitStack() as undo:
         if pools := config.pools_of("local"):
-            from tokend_server.engines.local.build import build_local_engines  # noqa: PLC0415 - only what is configured
+            from tokend_server.engines.local.build import build_local_engines  # noqa: PLC0415 - loaded only if it is configured
 
             local = build_local_engines(
                 config, pools, issuer, metrics, clock, new_identity, before_change, issuers, both_observed

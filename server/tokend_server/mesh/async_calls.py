@@ -62,7 +62,7 @@ def around_calls(recorder: Callable[[Method], Recorder], clock: Clock, new_id: C
             try:
                 response = await serve(request, context)
                 code = None if context.cancelled() else context.code() or grpc.StatusCode.OK
-            except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets no more than its status
+            except Exception as error:  # noqa: BLE001 - the caller gets only the status of any error
                 status = _status(method, error, new_id)
                 code = status.code
             finally:

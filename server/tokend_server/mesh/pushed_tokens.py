@@ -169,7 +169,7 @@ class PushedTokens:
     async def _renew(self, key: _Key, pushed: _Pushed) -> None:
         try:
             issued = await self._run(partial(self._issue, pushed.call, key[1], self._wanted(key)))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again; `issue` has logged it
+        except Exception as error:  # noqa: BLE001 - any failure is retried; `issue` has logged it
             self._fail(key, pushed, error)
         else:
             self._succeed(key, pushed, issued)

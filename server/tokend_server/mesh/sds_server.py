@@ -239,7 +239,7 @@ class SdsServer:
             await asyncio.sleep(self._tick)
             try:
                 self._secrets.tick()
-            except Exception as error:  # noqa: BLE001 - whatever it is, it goes on
+            except Exception as error:  # noqa: BLE001 - the loop must continue after any error
                 _log.error("internal error", extra=described_without_message(type(error), error.__traceback__))
             self._ticked = SystemClock.monotonic()
 

@@ -9,7 +9,7 @@ from types import FrameType
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
-#: Seconds between two looks at whether there is still something to clean up.
+#: Seconds between two checks whether there is still something to clean up.
 _INTERVAL = 0.1
 
 
@@ -26,8 +26,8 @@ def end_by(number: int) -> None:
 def cleaning_up(clean_up: Callable[[], object]) -> Iterator[None]:
     """Returns a context manager for a block in which SIGINT and SIGTERM first clean up, and then end the process.
 
-    They do so at once. A handler of Python's would run only when the thread returns from what it does, such as a copy
-    of gigabytes.
+    They do so at once. A Python signal handler would run only when the main thread returns to the interpreter, for
+    example after a copy of gigabytes.
     """
     done = threading.Event()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)

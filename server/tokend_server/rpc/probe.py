@@ -32,7 +32,7 @@ _JOINING_SECONDS = 1.0
 #: The maximum length of the directory's path in octets; it leaves room for the name of the socket.
 _LONGEST_DIRECTORY = 97
 
-#: How the names of the directories for sockets begin.
+#: The prefix of the names of directories for sockets.
 _PREFIX = "tokend-probes-"
 
 #: Directories in which a socket may be created; /dev/shm is writable even if the root file system is read-only.
@@ -169,7 +169,7 @@ class Prober:
     def _try(self, target: Target) -> None:
         try:
             self._probe(target)
-        except Exception:  # noqa: BLE001 - a prober goes on, whatever happened
+        except Exception:  # noqa: BLE001 - a prober must continue after any error
             _log.exception("a probe failed", extra={"listen": target.listen})
 
     def _probe(self, target: Target) -> None:

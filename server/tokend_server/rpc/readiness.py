@@ -140,7 +140,7 @@ def _check(name: str, backend: Backend) -> _Checked:
         return _Checked([f"{name}: {_text(error)}"], serves=False)
     except TokendError as error:
         return _Checked([f"{name}: {_text(error)}"], serves=False, ours=True)
-    except Exception:  # noqa: BLE001 - whatever it is, the service is not ready, and must go on looking
+    except Exception:  # noqa: BLE001 - any error means not ready, and checks must continue
         _log.exception("a check failed", extra={"backend": name})
         return _Checked([f"{name}: internal error"], serves=False, ours=True)
 

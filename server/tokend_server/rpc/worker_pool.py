@@ -287,7 +287,7 @@ class _Task(Future[Any]):
         """Runs the work."""
         try:
             work()
-        except Exception:  # noqa: BLE001 - a worker goes on to the next call, whatever happened in this one
+        except Exception:  # noqa: BLE001 - a worker must continue with the next call after any error
             _log.exception("work on a call failed")
         self.finish()
 

@@ -95,7 +95,7 @@ def _resource() -> Resource:
 
 def _trace_aws(provider: TracerProvider) -> Callable[[], None]:
     """Traces boto3's calls, and returns a function that stops this."""
-    from opentelemetry.instrumentation.botocore import BotocoreInstrumentor  # noqa: PLC0415 - only what is configured
+    from opentelemetry.instrumentation.botocore import BotocoreInstrumentor  # noqa: PLC0415 - loaded only if it is configured
 
     instrumentor = BotocoreInstrumentor()  # type: ignore[no-untyped-call] # it has no types
     instrumentor.instrument(tracer_provider=provider)

@@ -190,7 +190,7 @@ class Connection(asyncio.Protocol):
     def _answer(self, request: Request) -> None:
         try:
             answer = self._application.respond(request)
-        except Exception:  # noqa: BLE001 - whatever it is, it is logged, and the client gets status 500
+        except Exception:  # noqa: BLE001 - any error is logged, and the client gets status 500
             _log.exception("an answer failed", extra={"path": request.path})
             answer = self._application.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, request)
         if isinstance(answer, Response):

@@ -27,7 +27,7 @@ def discovery_document(issuer: str, algorithms: Sequence[str]) -> bytes:
 
     Args:
         issuer: The `iss` of its tokens.
-        algorithms: What it signs with.
+        algorithms: Its signing algorithms.
     """
     metadata = {
         "issuer": issuer,
@@ -51,7 +51,7 @@ def issuer_pages(
 
     Args:
         issuer: The `iss` of its tokens.
-        algorithms: What it signs with.
+        algorithms: Its signing algorithms.
         key_set: Returns the current keys.
         note_fetch: Called for each client that gets the keys, or proves that it has them, with its address and its user
             agent as sent. No header with another address is trusted.

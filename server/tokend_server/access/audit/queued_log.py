@@ -147,7 +147,7 @@ class QueuedAuditLog:
             job.work()
         except AuditWriteFailed as error:
             job.error = error
-        except Exception as error:  # noqa: BLE001 - the writer goes on, whatever happened to this line
+        except Exception as error:  # noqa: BLE001 - the writer must continue after any error
             job.error = _failed(errno.EIO, type(error).__name__)
         if job.error and not self._required:
             self._on_loss(job.error)

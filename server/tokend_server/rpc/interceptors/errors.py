@@ -22,7 +22,7 @@ def translating_errors(method: Method, behavior: Behavior) -> Behavior:
     def translated(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
         try:
             return behavior(request, context, *rest)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets no more than its status
+        except Exception as error:  # noqa: BLE001 - the caller gets only the status of any error
             _abort(method, error, context)
 
     if not method.answers_with_stream:

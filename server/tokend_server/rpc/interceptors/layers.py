@@ -199,7 +199,7 @@ def _deserializing_each(behavior: Behavior, deserialize: _Deserialize | None) ->
     return deserializing
 
 
-def deserialized(serialized: bytes, deserialize: _Deserialize) -> Any:  # noqa: ANN401 - a message of whatever type
+def deserialized(serialized: bytes, deserialize: _Deserialize) -> Any:  # noqa: ANN401 - a message of any type
     """Deserializes a client's message.
 
     Raises:

@@ -95,7 +95,7 @@ def read_public_key(der: bytes) -> RSAKey | ECKey:
         key = load_der_public_key(der)
     except UnsupportedAlgorithm as error:
         raise ValueError from error
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size == 2048:  # noqa: PLR2004 - as the docstring says
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size == 2048:  # noqa: PLR2004 - as in the docstring
         return RSAKey.import_key(key)
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return ECKey.import_key(key)

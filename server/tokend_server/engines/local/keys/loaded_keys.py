@@ -95,7 +95,7 @@ def _opened(
         if materials.get(record.kid) != record.material:
             try:
                 opened[record.kid] = manager.open(record)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other keys are to be followed
+            except Exception as error:  # noqa: BLE001 - the other keys must be loaded after any error
                 failures[record.kid] = error
     return opened, failures
 

@@ -47,7 +47,7 @@ class KeyRefresh:
         """
         try:
             self._signer.refresh()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next reading has to come
+        except Exception as error:  # noqa: BLE001 - the next read must follow after any error
             self._failed()
             if self._failure is None:
                 log_problem("signing keys cannot be read; those of the last read stay in use", error)

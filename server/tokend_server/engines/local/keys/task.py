@@ -160,7 +160,7 @@ class KeyTask:
         except (StaleReading, KeyNotFound, KeyInUse):
             self._forget(taken)
             return True
-        except Exception as error:  # noqa: BLE001 - whatever it is, keys have to be followed, and the step tried again
+        except Exception as error:  # noqa: BLE001 - the thread must continue, and retry the step, after any error
             self._fail(taken, step, error)
             return False
         _log.info("signing key changed", extra=_described(step))

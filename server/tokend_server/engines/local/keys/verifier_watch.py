@@ -66,7 +66,7 @@ class VerifierWatch:
         behind: The number of verifiers of the last day that may not have a waiting key, at the last check.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what it reads, what it changes, and by which times
+    def __init__(  # noqa: PLR0913, PLR0917 - all its parts
         self,
         server: str,
         log: FetchLog,
@@ -168,7 +168,7 @@ class VerifierWatch:
     def _attempt(self, what: str, call: Callable[[], None]) -> None:
         try:
             call()
-        except Exception as error:  # noqa: BLE001 - whatever it is, keys have to be followed
+        except Exception as error:  # noqa: BLE001 - the thread must continue after any error
             self._failed(what)
             if what not in self._failing:
                 log_problem("verifiers cannot be followed; keys sign after publish_before", error, step=what)
