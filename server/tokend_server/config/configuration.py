@@ -2,14 +2,14 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
+from typing import Any, Self
 
 from platformdirs import user_data_path
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tokend_server.callers.patterns import matches
@@ -82,20 +82,49 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _parts_fit_each_other(self) -> Self:
-        problems = [
-            *self._region_problems(),
-            *self._address_problems(),
-            *self._store_problems(),
-            *self._listener_problems(),
-            *self._policy_problems(),
-            *self._secret_problems(),
-            *self._mapping_problems(),
-            *self._aws_problems(),
-            *self._audit_problems(),
-        ]
-        if problems:
+        if problems := [*self.problems_between()]:
             raise ValueError("\n".join(problems))
         return self
+
+    @classmethod
+    def problems_between_others(cls, wrong: Collection[str], file: Mapping[str, Any]) -> list[str]:
+        """Returns the problems between the settings outside some sections, which are invalid by themselves.
+
+        Args:
+            wrong: The names of these sections.
+            file: The content of the file; all of it outside them, and of the environment, is valid.
+        """
+        if not cls.model_fields.keys() >= set(wrong):  # it is not known which section an unknown name stands for
+            return []
+        values = _merged(file, SettingsVariables(cls, environment_variables())())
+        valid = {
+            name: TypeAdapter[Any](cls.model_fields[name].rebuild_annotation()).validate_python(value)
+            for name, value in values.items()
+            if name not in wrong
+        }
+        others = cls.model_construct(**valid)
+        for name in wrong:
+            del others.__dict__[name]
+        return [*others.problems_between()]
+
+    def problems_between(self) -> Iterator[str]:
+        """Yields the problems between settings. A check that needs a missing section ends there."""
+        for problems in (
+            self._region_problems(),
+            self._address_problems(),
+            self._store_problems(),
+            self._listener_problems(),
+            self._policy_problems(),
+            self._secret_problems(),
+            self._mapping_problems(),
+            self._aws_problems(),
+            self._audit_problems(),
+        ):
+            try:
+                yield from problems
+            except AttributeError:
+                if self.__dict__.keys() >= type(self).model_fields.keys():
+                    raise
 
     def _region_problems(self) -> Iterator[str]:
         if odd := [pool_id for pool_id in self.pools_of("cognito") if not _AWS_REGION.match(pool_id)]:
@@ -258,6 +287,16 @@ class Config(BaseSettings):
         # The arguments are from the file; the environment takes precedence over the file.
         del env_settings, dotenv_settings, file_secret_settings
         return SettingsVariables(settings_cls, environment_variables()), init_settings
+
+
+def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns two tables as one, in which the second goes before the first."""
+    tables = {
+        name: _merged(one[name], other[name])
+        for name in one.keys() & other.keys()
+        if isinstance(one[name], dict) and isinstance(other[name], dict)
+    }
+    return {**one, **other, **tables}
 
 
 def environment_variables() -> Mapping[str, tuple[str, str]]:

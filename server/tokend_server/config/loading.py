@@ -42,8 +42,11 @@ def load_config(path: Path | None) -> Config:
     try:
         config = Config(**file)
     except ValidationError as error:
-        for details in error.errors(include_url=False):
+        found = error.errors(include_url=False)
+        for details in found:
             problems += _problems(details)
+        if all(details["loc"] for details in found):
+            problems += Config.problems_between_others({str(details["loc"][0]) for details in found}, file)
     if problems:
         raise ConfigError(problems)
     return config

@@ -1,5 +1,5 @@
 import pytest
-from tests.unit.config.conftest import Problems
+from tests.unit.config.conftest import Load, Problems
 from tests.unit.config.file_parts import EVERYBODY, POOL, POOL_ID
 
 #: Unicode digits that AWS does not accept.
@@ -42,6 +42,60 @@ signing_algorithm = "HS256"
         "typo",
     ]
     assert all(problem.partition(": ")[2] for problem in found)
+
+
+#: What is wrong by itself, and the beginnings of what does not fit between other settings.
+BESIDE = {
+    "[log]\nlevel = 'loud'": ["grpc: others can reach", "ops.listen: 127.0.0.1:8080", "policy.a.pools: no such"],
+    "[callers]\njwt = 1": ["grpc: others can reach", "ops.listen: 127.0.0.1:8080", "policy.a.pools: no such"],
+    "[store]\nurl = 'x'": ["grpc: others can reach", "ops.listen: 127.0.0.1:8080", "policy.a.pools: no such"],
+    "[aws]\nlisten = 'x'": ["grpc: others can reach", "policy.a.pools: no such"],
+    "[issuer]\nlisten = 'x'": ["grpc: others can reach", "policy.a.pools: no such"],
+    "colour = 1": [],
+}
+
+
+@pytest.mark.parametrize(("wrong", "others"), BESIDE.items())
+def test_what_does_not_fit_is_reported_beside_what_is_wrong_elsewhere(
+    wrong: str, others: list[str], problems: Problems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEND_OPS_LISTEN", "127.0.0.1:8080")
+    policy = '[policy.a]\ncallers = ["*"]\npools = ["us-east-1:0b"]\noperations = ["*"]\n'
+    listen = '[ops]\nlisten = "127.0.0.1:1"\n[grpc]\nlisten = ["0.0.0.0:50051"]\n'
+    first, *rest = problems(f"{wrong}\n{listen}{policy}{POOL}")
+    assert first.startswith(wrong[:3].strip("["))
+    assert len(rest) == len(others)
+    assert all(problem.startswith(begin) for problem, begin in zip(sorted(rest), others, strict=True))
+
+
+#: Sections that need each other.
+TOGETHER = {
+    "grpc": 'listen = ["127.0.0.1:1"]\nidentify_by = ["bearer_key"]',
+    "callers": (
+        f'aws_key_file = "/nowhere"\nkeys = {{ a = ["sha256:{"0" * 64}"] }}\n'
+        'aws_keys = { a = ["TKNDAAAAAAAAAAAAAAAA"] }'
+    ),
+    "policy": 'a = { callers = ["key:a"], pools = ["us-east-1:0a"], operations = ["*"] }',
+    "sds": (
+        'listen = ["127.0.0.1:2"]\nidentify_by = ["bearer_key"]\nkey_set = "keys"\n'
+        'tokens.a = { identity_pool_id = "us-east-1:0a" }'
+    ),
+    "ext_authz": 'mappings.a = { identity_pool_id = "us-east-1:0a", user = { header = "x-user", trusted = true } }',
+    "aws": 'listen = "127.0.0.1:3"\nmanage_pools = true\ncredentials = { source = "sts" }',
+    "issuer": 'listen = "127.0.0.1:4"\nurl = "https://tokens.example"',
+    "ops": 'listen = "127.0.0.1:5"',
+    "store": 'url = "sqlite:////nowhere/tokend.db"',
+    "audit": 'destination = "file:/nowhere/audit.log"',
+    "pools": '"us-east-1:0a" = { developer_provider_name = "login.example" }',
+}
+
+
+@pytest.mark.parametrize("wrong", TOGETHER)
+def test_what_needs_a_section_that_is_wrong_is_not_reported(wrong: str, load: Load, problems: Problems) -> None:
+    text = {name: f"[{name}]\n{content}\n" for name, content in TOGETHER.items()}
+    assert list(load("".join(text.values())).pools) == ["us-east-1:0a"]
+    (problem,) = problems(f"{wrong} = 1\n" + "".join(part for name, part in text.items() if name != wrong))
+    assert problem.startswith(f"{wrong}: must be a table")
 
 
 PROVIDERS = 'open_id_connect_providers = { "a b" = {}, "c d" = {} }\n'
