@@ -130,7 +130,7 @@ def test_sockets_of_a_process_that_was_killed_are_removed(tmp_path: Path, monkey
     monkeypatch.setattr(probe, "_DIRECTORIES", (str(tmp_path),))
     with grpc_service():
         (private,) = tmp_path.iterdir()
-        killed = Path(f"{private}-of-before")
+        killed = private.with_name("tokend-probes-killed")
         killed.mkdir()
         shutil.copy(private / "lock", killed)
         with closing(socket.socket(socket.AF_UNIX)) as left:
