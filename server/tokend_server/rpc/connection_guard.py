@@ -120,7 +120,7 @@ class ConnectionGuard:
         return peer
 
     def abandoned(self, peer: str, line: str) -> bool:
-        """Records that a call ended while it waited in a line, and returns whether it may keep its place there.
+        """Records that a call ended while it waited in a line, and returns whether it may have to keep its place.
 
         A call in the line of its host has not identified its caller: it counts as a stranger's, and its place would
         delay other new connections.
@@ -183,7 +183,7 @@ class ConnectionGuard:
             try:
                 interval = _CALM if self.glance() else _ALARMED
             except Exception:  # noqa: BLE001 - if the thread ended, hosts would stay barred permanently
-                _log.exception("cannot look at the connections")
+                _log.exception("connections cannot be checked")
 
     def _punish(self, peer: str) -> None:
         """Closes a connection at once, because each of its calls costs gRPC a lot of time, and bars its host."""
