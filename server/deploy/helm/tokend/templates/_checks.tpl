@@ -1,12 +1,12 @@
-{{- /* What a schema cannot say of values: all that is wrong, at once. */}}
+{{- /* Checks of values that a JSON schema cannot express; all problems are reported at once. */}}
 {{- define "tokend.checks" -}}
 {{- $problems := list }}
 {{- $name := include "tokend.name" . }}
 {{- if not (regexMatch "^[a-z]" $name) }}
-{{- $problems = append $problems (printf "fullnameOverride: set one, since services are named %s and would not begin with a letter" $name) }}
+{{- $problems = append $problems (printf "fullnameOverride: set one: a service cannot be named %s, which does not begin with a letter" $name) }}
 {{- end }}
 {{- with regexFind "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x{9f}\\x{2028}\\x{2029}]" (.Values.config | replace "\r\n" "\n") }}
-{{- $problems = append $problems (printf "config: it has the character %+q, which YAML does not take as a part of a line" .) }}
+{{- $problems = append $problems (printf "config: it contains the character %+q, which YAML does not allow within a line" .) }}
 {{- end }}
 {{- $ports := .Values.ports }}
 {{- range list "aws" "sds" }}
@@ -15,7 +15,7 @@
 {{- $taken := dict }}
 {{- range $listener, $port := $ports }}
 {{- with get $taken (toString $port) }}
-{{- $problems = append $problems (printf "ports.%s: %v is that of ports.%s, and each listener needs its own" $listener $port .) }}
+{{- $problems = append $problems (printf "ports.%s: %v is also ports.%s; each listener needs its own port" $listener $port .) }}
 {{- end }}
 {{- $_ := set $taken (toString $port) $listener }}
 {{- end }}
@@ -26,7 +26,7 @@
 {{- end }}
 {{- with .Values.tls.clientCa }}
 {{- if and .secretName .configMapName }}
-{{- $problems = append $problems "tls.clientCa: name a secret or a config map, since the authorities are those of one file" }}
+{{- $problems = append $problems "tls.clientCa: name a secret or a config map, not both: tokend reads one file of authorities" }}
 {{- end }}
 {{- end }}
 {{- range .Values.env }}
@@ -38,7 +38,7 @@
 {{- range $secret := .Values.secrets }}
 {{- $volume := $secret | replace "." "-" }}
 {{- with get $volumes $volume }}
-{{- $problems = append $problems (printf "secrets: %s and %s differ by a dot alone, and would have one volume" . $secret) }}
+{{- $problems = append $problems (printf "secrets: %s and %s differ only by a dot and would share a volume" . $secret) }}
 {{- end }}
 {{- $_ := set $volumes $volume $secret }}
 {{- end }}
@@ -52,7 +52,7 @@
 {{- range index $.Values $setting }}
 {{- $member := index . $key }}
 {{- if eq (get $found $member | toString) "once" }}
-{{- $problems = append $problems (printf "%s: %s is there more than once" $setting $member) }}
+{{- $problems = append $problems (printf "%s: %s is set more than once" $setting $member) }}
 {{- end }}
 {{- $_ := set $found $member (hasKey $found $member | ternary "more" "once") }}
 {{- end }}
@@ -68,7 +68,7 @@
 {{- range .Values.extraVolumes }}{{ $names = append $names .name }}{{ end }}
 {{- range .Values.extraVolumeMounts }}
 {{- if has (clean .mountPath) (values $mounts) }}
-{{- $problems = append $problems (printf "extraVolumeMounts: %s is where the chart has a volume" .mountPath) }}
+{{- $problems = append $problems (printf "extraVolumeMounts: %s is a mount path of the chart" .mountPath) }}
 {{- end }}
 {{- if not (has .name $names) }}
 {{- $problems = append $problems (printf "extraVolumeMounts: there is no volume %s" .name) }}
