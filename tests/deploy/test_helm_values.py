@@ -74,8 +74,8 @@ REFUSED: Mapping[str, str] = {
 #: The same, of values that `--set` cannot write.
 REFUSED_OF_FILES: Sequence[tuple[Mapping[str, Any], str]] = (
     ({"networkPolicy": {"verifiers": [{}]}}, "/networkPolicy/verifiers/0"),
-    ({"config": "# one\u2028two"}, r'config: it has the character "\u2028"'),
-    ({"config": "# one\u0085two"}, r'config: it has the character "\u0085"'),
+    ({"config": "# one\u2028two"}, r'config: it contains the character "\u2028"'),
+    ({"config": "# one\u0085two"}, r'config: it contains the character "\u0085"'),
 )
 
 
