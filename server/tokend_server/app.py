@@ -50,7 +50,7 @@ class _Listening(Protocol):
         """Starts to serve."""
         ...
 
-    def look_at_files(self) -> None:
+    def reload_tls_files(self) -> None:
         """Reloads TLS files that have changed."""
         ...
 
@@ -89,9 +89,9 @@ class Service:
 
         Both also happen without a call: at the next connection, and within a second of the next record.
         """
-        self._grpc_server.look_at_files()
+        self._grpc_server.reload_tls_files()
         for each in self._others:
-            each.look_at_files()
+            each.reload_tls_files()
         self._access.reopen_audit_log()
 
     def what_is_dead(self) -> list[str]:
@@ -188,7 +188,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         readiness = Readiness(engines.backends, set_ready, reaches, patience=patience)
         undo.callback(readiness.stop)
 
-        _serve_http(ops_address, Site(ops_pages(metrics.registry, readiness.look, readiness.alive)), undo)
+        _serve_http(ops_address, Site(ops_pages(metrics.registry, readiness.check, readiness.alive)), undo)
         if issuer_address and (keys := engines.local_keys):
             published = Site(issuer_pages(issuer, keys.algorithms, keys.key_set, keys.note_fetch), public=True)
             _serve_http(issuer_address, published, undo)

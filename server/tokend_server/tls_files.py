@@ -125,7 +125,7 @@ class TlsGauges:
     handshake: Callable[[], None]
 
 
-class FollowedFiles(Generic[_Used]):
+class ReloadedTlsFiles(Generic[_Used]):
     """Files that are reloaded when they have changed; if the new ones cannot be used, the previous ones are kept.
 
     Args:
@@ -145,7 +145,7 @@ class FollowedFiles(Generic[_Used]):
         self._use = use
         self._lock = threading.Lock()
         self._seen = files.stamp()
-        self._current = self._take()
+        self._current = self._load()
 
     @property
     def current(self) -> _Used:
@@ -155,10 +155,10 @@ class FollowedFiles(Generic[_Used]):
     def for_handshake(self) -> _Used:
         """Returns the object for a new handshake."""
         self._gauges.handshake()
-        self.look()
+        self.reload_if_changed()
         return self._current
 
-    def look(self) -> None:
+    def reload_if_changed(self) -> None:
         """Reloads the files if they have changed."""
         with self._lock:
             stamp = self._files.stamp()
@@ -166,7 +166,7 @@ class FollowedFiles(Generic[_Used]):
                 return
             self._seen = stamp
             try:
-                self._current = self._take()
+                self._current = self._load()
             except ValueError as error:
                 self._gauges.stale(1)
                 members = {"listen": self._address, "problem": str(error)}
@@ -174,7 +174,7 @@ class FollowedFiles(Generic[_Used]):
             else:
                 _log.info("TLS files loaded", extra={"listen": self._address})
 
-    def _take(self) -> _Used:
+    def _load(self) -> _Used:
         material = self._files.read()
         used = self._use(material)
         self._gauges.expires_at(material.expires_at.timestamp())

@@ -124,7 +124,7 @@ STATED: list[tuple[str, str, Any, Any]] = [
     (SECURITY, "one line a second for refusals", constant("access.audit.auditor.REFUSALS_PER_SECOND"), 1),
     (SECURITY, "(a hundred after a pause)", constant("access.audit.auditor.REFUSALS_BURST"), 100),
     (SECURITY, "once a minute and at the end", constant("access.audit.auditor.SUMMARY_SECONDS"), 60),
-    (SECURITY, "within a second of the next line", constant("access.audit.file_log._LOOK_SECONDS"), 1),
+    (SECURITY, "within a second of the next line", constant("access.audit.file_log._CHECK_INTERVAL"), 1),
     (SECURITY, "every 30 days by default", TIMES.rotate_every, 30 * 86_400),
     (SECURITY, "published for an hour before it signs", TIMES.publish_before, 3600),
     (KEYS, "A day and twenty minutes later", TIMES.tokens_last, 86_400 + 1200),

@@ -11,7 +11,7 @@ from tokend_server.errors import ValidationFailed
 from tokend_server.mesh.protos import EnvoyProtos
 from tokend_server.mesh.sds_messages import SdsMessages
 from tokend_server.mesh.secret_stream import Variant, variants
-from tokend_server.mesh.xds import Look, Missing, Resource
+from tokend_server.mesh.xds import GetResource, Missing, Resource
 
 Json = Any
 
@@ -59,16 +59,16 @@ def check_secret_stream(_service: object, given: Json) -> None:
         except ValidationFailed:
             return
         assert len(state.names) <= _MOST_NAMES + len(NAMES)
-        look = _looking_at(there)
-        if (sent := state.respond(look)) is not None:
+        get = _getter(there)
+        if (sent := state.respond(get)) is not None:
             read = response.FromString(variant.write(sent))
             _check_response(read, there, state.names)
             assert read.nonce not in nonces
             nonces.append(read.nonce)
-        assert state.respond(look) is None, "news without news"
+        assert state.respond(get) is None, "news without news"
 
 
-def _looking_at(there: Mapping[str, Resource | Missing]) -> Look:
+def _getter(there: Mapping[str, Resource | Missing]) -> GetResource:
     return lambda name: there.get(name, Missing.ABSENT)
 
 

@@ -27,4 +27,4 @@ def no_spare_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     On a busy machine, the wait may be longer than the 0.1 s for which a call keeps its thread. A spare thread would
     then handle calls that should wait.
     """
-    monkeypatch.setattr(MessageWait, "look", lambda _wait: None)
+    monkeypatch.setattr(MessageWait, "check", lambda _wait: None)

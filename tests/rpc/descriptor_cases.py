@@ -28,11 +28,11 @@ def quiet_connections_cost_no_work(undo: ExitStack) -> None:
     for _ in range(2):
         for _ in range(50):
             listener.connect()
-        listener.look()
-        quiet.append(work_of(listener.look))
+        listener.check()
+        quiet.append(work_of(listener.check))
     assert quiet[0] == quiet[1]
     listener.clock.advance(THOROUGH)
-    assert work_of(listener.look) > 10 * quiet[1]
+    assert work_of(listener.check) > 10 * quiet[1]
 
 
 def of_connections_that_come_and_go_each_costs_its_own_work(undo: ExitStack) -> None:
@@ -61,23 +61,23 @@ def work_of(act: Callable[[], object]) -> int:
     return calls
 
 
-def a_glance_sees_who_comes_and_goes_where_they_are_not_counted(undo: ExitStack) -> None:
+def changed_descriptors_are_noticed_where_they_are_not_counted(undo: ExitStack) -> None:
     with patch.object(sockets, "_COUNTED", "/nowhere"):
-        a_glance_sees_who_comes_and_goes(undo)
+        changed_descriptors_are_noticed(undo)
 
 
-def a_glance_sees_who_comes_and_goes(undo: ExitStack) -> None:
+def changed_descriptors_are_noticed(undo: ExitStack) -> None:
     seen = Sockets(FakeClock().monotonic)
-    seen.look()
+    seen.refresh()
     before = {each.peer for each in seen.connections}
     server = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
     client = undo.enter_context(socket.create_connection(server.getsockname()[:2]))
     accepted, _ = server.accept()
-    assert seen.glance()
+    assert seen.refresh_changed()
     assert {each.peer for each in seen.connections} - before == {name(client), peer_name(server.getsockname())}
-    assert not seen.glance()
+    assert not seen.refresh_changed()
     accepted.close()
-    assert seen.glance()
+    assert seen.refresh_changed()
     assert name(client) not in {each.peer for each in seen.connections}
 
 
@@ -86,11 +86,11 @@ def a_connection_in_the_descriptor_of_another_one_is_seen_by_the_next_look(undo:
     clients = [undo.enter_context(socket.create_connection(server.getsockname()[:2])) for _ in range(2)]
     accepted, _ = server.accept()
     seen = Sockets(FakeClock().monotonic)
-    seen.look()
+    seen.refresh()
     descriptor = accepted.fileno()
     accepted.close()
     assert undo.enter_context(server.accept()[0]).fileno() == descriptor
-    seen.look()
+    seen.refresh()
     peers = {each.peer for each in seen.connections}
     assert (name(clients[0]) in peers, name(clients[1]) in peers) == (False, True)
 
@@ -101,10 +101,10 @@ def a_file_that_was_closed_hides_no_connection(undo: ExitStack) -> None:
     seen = Sockets(FakeClock().monotonic)
     with Path(os.devnull).open("rb") as file:
         descriptor = file.fileno()
-        seen.look()
+        seen.refresh()
     assert undo.enter_context(server.accept()[0]).fileno() == descriptor
     undo.enter_context(socket.socket())  # so that their count differs
-    assert seen.glance()
+    assert seen.refresh_changed()
     assert name(client) in {each.peer for each in seen.connections}
 
 
@@ -115,8 +115,8 @@ CASES: Mapping[str, Callable[[ExitStack], None]] = MappingProxyType(
         for case in (
             quiet_connections_cost_no_work,
             of_connections_that_come_and_go_each_costs_its_own_work,
-            a_glance_sees_who_comes_and_goes,
-            a_glance_sees_who_comes_and_goes_where_they_are_not_counted,
+            changed_descriptors_are_noticed,
+            changed_descriptors_are_noticed_where_they_are_not_counted,
             a_connection_in_the_descriptor_of_another_one_is_seen_by_the_next_look,
             a_file_that_was_closed_hides_no_connection,
         )

@@ -1,7 +1,7 @@
-"""The guard with real sockets, each case in a separate process: `python -m tests.rpc.guard_cases CASE LOOK`.
+"""The guard with real sockets, each case in a separate process: `python -m tests.rpc.guard_cases CASE METHOD`.
 
-A glance detects new connections by the numbers and the count of descriptors, and in a process of tests, others open and
-close descriptors.
+`ConnectionGuard.check` detects new connections by the numbers and the count of descriptors, and in a process of tests,
+others open and close descriptors.
 """
 
 import socket
@@ -75,7 +75,7 @@ def a_host_has_a_second_to_show_who_calls(listener: GuardedListener) -> None:
     newcomer = listener.connect("127.0.0.2")
     assert is_open(newcomer)
     listener.clock.advance(1.0)
-    listener.look()
+    listener.check()
     assert not is_open(newcomer)
 
 
@@ -84,12 +84,12 @@ def a_call_with_more_fields_than_an_accident_has_bars_its_host(listener: Guarded
     listener.guard.learn(name(known), "key:a")
     listener.guard.line_of(name(bad), 8192)
     assert not is_open(bad)
-    listener.look()
+    listener.check()
     assert [is_open(same_host), is_open(known)] == [False, True]
     assert is_dropped(listener, "127.0.0.2")
     assert is_open(listener.connect())
     listener.clock.advance(BAR)
-    listener.look()
+    listener.check()
     assert is_open(listener.connect("127.0.0.2"))
 
 
@@ -97,27 +97,27 @@ def a_second_offence_bars_for_longer(listener: GuardedListener) -> None:
     for times in (1, 2, 4):
         listener.guard.line_of("ipv4:127.0.0.2:1", 8192)
         listener.clock.advance(times * BAR - 0.1)
-        listener.look()
+        listener.check()
         assert is_dropped(listener, "127.0.0.2")
         listener.clock.advance(0.1)
-        listener.look()
+        listener.check()
         assert is_open(listener.connect("127.0.0.2"))
 
 
 def this_machine_itself_is_never_barred_for_longer(listener: GuardedListener) -> None:
     for _ in range(3):
         listener.guard.line_of("ipv4:127.0.0.1:1", 8192)
-        listener.look()
+        listener.check()
         assert is_dropped(listener, "127.0.0.1")
         listener.clock.advance(BAR)
-        listener.look()
+        listener.check()
         assert is_open(listener.connect("127.0.0.1"))
 
 
 def a_host_whose_calls_show_no_caller_is_barred(listener: GuardedListener) -> None:
     for port in range(1100):
         listener.guard.line_of(f"ipv4:127.0.0.2:{port}", 8)
-    listener.look()
+    listener.check()
     assert is_dropped(listener, "127.0.0.2")
 
 
@@ -126,7 +126,7 @@ def a_host_whose_calls_are_given_up_before_they_can_show_anyone_is_barred(listen
         peer = f"ipv4:127.0.0.2:{port}"
         assert not listener.guard.abandoned(peer, listener.guard.line_of(peer, 8))
         listener.guard.learn(peer, "key:a")
-    listener.look()
+    listener.check()
     assert is_dropped(listener, "127.0.0.2")
 
 
@@ -135,7 +135,7 @@ def a_known_caller_may_give_up_calls(listener: GuardedListener) -> None:
     listener.guard.learn(peer, "key:a")
     for _ in range(1100):
         assert listener.guard.abandoned(peer, listener.guard.line_of(peer, 8))
-    listener.look()
+    listener.check()
     assert is_open(listener.connect("127.0.0.2"))
 
 
@@ -143,14 +143,14 @@ def a_peer_without_an_address_bars_no_host(listener: GuardedListener, peer: str)
     for _ in range(1100):
         listener.guard.line_of(peer, 8)
     listener.guard.line_of(peer, 8192)
-    listener.look()
+    listener.check()
     assert is_open(listener.connect())
 
 
 def where_callers_are_not_identified_each_connection_has_its_line(listener: GuardedListener) -> None:
     peers = [f"ipv4:127.0.0.2:{port}" for port in range(1100)]
     assert [listener.guard.line_of_anonymous(peer, 8) for peer in peers] == peers
-    listener.look()
+    listener.check()
     assert is_open(listener.connect("127.0.0.2"))
 
 
@@ -177,6 +177,6 @@ CASES: Mapping[str, Callable[..., None]] = MappingProxyType(
 )
 
 if __name__ == "__main__":
-    case, look, *arguments = sys.argv[1:]
+    case, by, *arguments = sys.argv[1:]
     with ExitStack() as closing:
-        CASES[case](GuardedListener(closing, look), *arguments)
+        CASES[case](GuardedListener(closing, by), *arguments)

@@ -20,17 +20,17 @@ class GuardedListener:
 
     Args:
         undo: Closes its sockets.
-        by: How the guard checks: `look`, or `glance`, as it does by itself.
+        by: How the guard checks: `check_all`, or `check`, as it does by itself.
         most: The maximum number of connections.
     """
 
-    look: Callable[[], bool]
+    check: Callable[[], bool]
 
-    def __init__(self, undo: ExitStack, by: str = "glance", most: int = MOST) -> None:
+    def __init__(self, undo: ExitStack, by: str = "check", most: int = MOST) -> None:
         self.clock = FakeClock()
         self.ended = 0
         self.guard = ConnectionGuard(8192, self._count, self.clock)
-        self.look = getattr(self.guard, by)
+        self.check = getattr(self.guard, by)
         self._undo = undo
         self._listener = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.port: int = self._listener.getsockname()[1]
@@ -44,7 +44,7 @@ class GuardedListener:
         self._undo.enter_context(client)
         self._undo.enter_context(self._listener.accept()[0])
         self.clock.advance(0.001)
-        self.look()
+        self.check()
         return client
 
 

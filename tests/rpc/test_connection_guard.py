@@ -26,16 +26,16 @@ def run(module: str, arguments: list[str], directory: Path) -> None:
         assert ended == 0, stderr.read()
 
 
-@pytest.mark.parametrize("look", ["look", "glance"])
+@pytest.mark.parametrize("by", ["check_all", "check"])
 @pytest.mark.parametrize("case", [case for case in guard_cases.CASES if case != ADDRESSLESS])
-def test_connections_are_guarded(case: str, look: str, tmp_path: Path) -> None:
-    run(guard_cases.__name__, [case, look], tmp_path)
+def test_connections_are_guarded(case: str, by: str, tmp_path: Path) -> None:
+    run(guard_cases.__name__, [case, by], tmp_path)
 
 
-@pytest.mark.parametrize("look", ["look", "glance"])
+@pytest.mark.parametrize("by", ["check_all", "check"])
 @pytest.mark.parametrize("peer", ["", "unknown", "unix:", "ipv6:nonsense:1", "ipv4:nonsense:1"])
-def test_a_peer_without_an_address_bars_no_host(peer: str, look: str, tmp_path: Path) -> None:
-    run(guard_cases.__name__, [ADDRESSLESS, look, peer], tmp_path)
+def test_a_peer_without_an_address_bars_no_host(peer: str, by: str, tmp_path: Path) -> None:
+    run(guard_cases.__name__, [ADDRESSLESS, by, peer], tmp_path)
 
 
 @pytest.mark.parametrize("case", descriptor_cases.CASES)
@@ -62,7 +62,7 @@ def test_a_connection_is_known_by_the_name_that_grpc_gives_it(address: str, monk
     with grpc_service(listen=[f"{address}:0"]) as service:
         service.call("LookupDeveloperIdentity")
         seen = Sockets(FakeClock().monotonic)
-        seen.look()
+        seen.refresh()
         port = int(service.address.rpartition(":")[2])
         (connection,) = [each for each in seen.connections if each.port == port]
     assert learned == [(connection.peer, "anonymous")]

@@ -25,13 +25,13 @@ def readiness(service: GrpcService) -> Readiness:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("problem", [EngineUnavailable("The store does not answer."), ValueError("unforeseen")])
 def test_health_follows_readiness(name: str, problem: Exception, service: GrpcService, readiness: Readiness) -> None:
-    readiness.look()
+    readiness.check()
     assert check_health(service.channel, name) == SERVING
     service.engine.problem = problem
-    readiness.look()
+    readiness.check()
     assert check_health(service.channel, name) == NOT_SERVING
     service.engine.problem = None
-    readiness.look()
+    readiness.check()
     assert check_health(service.channel, name) == SERVING
 
 
@@ -52,21 +52,21 @@ def test_a_watch_sees_each_change(name: str, service: GrpcService) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_watch_sees_the_shutdown_for_good(name: str, service: GrpcService, readiness: Readiness) -> None:
-    readiness.look()
+    readiness.check()
     watch = watch_health(service.channel, name)
     assert next(watch).status == SERVING
     service.server.announce_shutdown()
     assert next(watch).status == NOT_SERVING
-    readiness.look()
+    readiness.check()
     assert check_health(service.channel, name) == NOT_SERVING
 
 
 def test_a_watch_hears_of_changes_alone(service: GrpcService, readiness: Readiness) -> None:
-    readiness.look()
+    readiness.check()
     watch = watch_health(service.channel)
     assert next(watch).status == SERVING
     for _ in range(3):
-        readiness.look()
+        readiness.check()
     service.server.announce_shutdown()
     assert next(watch).status == NOT_SERVING
 
@@ -139,6 +139,6 @@ def test_a_list_tells_of_all_names(service: GrpcService, readiness: Readiness) -
     stub = health_pb2_grpc.HealthStub(service.channel)
     for problem, status in ((None, SERVING), (EngineUnavailable("The store does not answer."), NOT_SERVING)):
         service.engine.problem = problem
-        readiness.look()
+        readiness.check()
         answer = stub.List(health_pb2.HealthListRequest(), timeout=PATIENCE)  # type: ignore[attr-defined] # not in the stubs
         assert {name: each.status for name, each in answer.statuses.items()} == dict.fromkeys(NAMES, status)

@@ -91,7 +91,7 @@ class Waiting:
     def look_after(self, seconds: float) -> list[int]:
         """Checks, and returns the reports about waiting threads since the last time."""
         self.clock.advance(seconds)
-        self.wait.look()
+        self.wait.check()
         told = self.replaced[:]
         self.replaced.clear()
         return told

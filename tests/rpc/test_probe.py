@@ -188,20 +188,20 @@ def test_threads_that_are_stuck_are_noticed_and_slow_ones_are_alive() -> None:
         readiness = Readiness(
             {"scripted": service.engine}, service.server.set_serving, prober.reaches, patience=Patience(10, 60)
         )
-        assert (readiness.look().ready, readiness.alive().ready) == (True, True)
+        assert (readiness.check().ready, readiness.alive().ready) == (True, True)
         with service.engine.holding() as hold:
             call = service.begin("LookupDeveloperIdentity")
             hold.entered.wait()
             _until_a_probe_waits(prober, clock)
             clock.advance(11)
-            assert (readiness.look().ready, readiness.alive().ready) == (False, True)
+            assert (readiness.check().ready, readiness.alive().ready) == (False, True)
             clock.advance(50)
-            assert (readiness.look().ready, readiness.alive().ready) == (False, False)
+            assert (readiness.check().ready, readiness.alive().ready) == (False, False)
             (problem,) = readiness.alive().problems
             assert problem.startswith(f"grpc {service.address}: no call of tokend's own has passed for ")
         call.result()
         passes_again(prober, clock)
-        assert (readiness.look().ready, readiness.alive().ready) == (True, True)
+        assert (readiness.check().ready, readiness.alive().ready) == (True, True)
 
 
 def _until_a_probe_waits(prober: Prober, clock: FakeClock) -> None:
@@ -222,7 +222,7 @@ def test_a_listener_that_has_ended_is_noticed() -> None:
         _until_a_probe_waits(prober, clock)
         clock.advance(61)
         readiness = Readiness({"scripted": service.engine}, service.server.set_serving, prober.reaches)
-        assert (readiness.look().ready, readiness.alive().ready) == (False, False)
+        assert (readiness.check().ready, readiness.alive().ready) == (False, False)
 
 
 @pytest.mark.parametrize("has_tls", [False, True])
@@ -277,10 +277,10 @@ def test_a_port_that_says_nothing_is_alive_and_not_ready(
         prober = Prober([target], path, clock, call_timeout=PATIENCE, reach_timeout=0.2, interval=0.01)
         prober.start()
         readiness = Readiness({"scripted": service.engine}, service.server.set_serving, prober.reaches)
-        assert (readiness.look().ready, readiness.alive().ready) == (False, True)
+        assert (readiness.check().ready, readiness.alive().ready) == (False, True)
         clock.advance(1000)
         until(lambda: all(each.answered == 0 for each in prober.reaches()))
-        assert (readiness.look().ready, readiness.alive().ready) == (False, True)
+        assert (readiness.check().ready, readiness.alive().ready) == (False, True)
         prober.stop()
 
 
@@ -293,7 +293,7 @@ def test_all_that_tell_of_it_say_the_same() -> None:
         )
         for reached, ready in ((0.0, True), (10.5, False), (0.0, True), (float("inf"), False)):
             reaches[:] = [Reach("here", 0.0, reached)]
-            assert readiness.look().ready is ready
+            assert readiness.check().ready is ready
             assert check_health(service.channel, "") == (SERVING if ready else NOT_SERVING)
 
 
@@ -301,7 +301,7 @@ def test_a_service_that_shuts_down_is_alive() -> None:
     readiness = Readiness({}, lambda _ready: None, lambda: [Reach("here", 1000.0, 1000.0)])
     readiness.stop()
     assert readiness.alive() == (True, [])
-    assert readiness.look() == (False, ["shutting down"])
+    assert readiness.check() == (False, ["shutting down"])
 
 
 def test_no_thread_is_left() -> None:

@@ -46,7 +46,7 @@ class Scripted:
 )
 def test_backends_are_summed_up(backends: dict[str, Scripted], problems: list[str], *, ready: bool) -> None:
     told: list[bool] = []
-    assert Readiness(backends, told.append).look() == (ready, problems)
+    assert Readiness(backends, told.append).check() == (ready, problems)
     assert told == [ready]
 
 
@@ -59,7 +59,7 @@ def built(directory: Path, engine: str, pools: int, metrics: Metrics) -> Engines
 
 def statements_of_a_look(engines: Engines) -> int:
     with executed_statements() as statements:
-        assert Readiness(engines.backends, lambda _ready: None).look() == (True, [])
+        assert Readiness(engines.backends, lambda _ready: None).check() == (True, [])
     return len(statements)
 
 

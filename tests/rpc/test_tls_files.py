@@ -20,7 +20,7 @@ from tests.support.grpc_service import PATIENCE, VALID, GrpcService, failure, gr
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
-from tokend_server.rpc.tls import FollowingCredentials
+from tokend_server.rpc.tls import ReloadedCredentials
 from tokend_server.tls_files import TlsFiles, TlsGauges
 
 LOOPBACK = "127.0.0.1"
@@ -342,7 +342,7 @@ def test_news_ask_nothing_of_grpc(rotated: Rotated, monkeypatch: pytest.MonkeyPa
     """All of gRPC's threads may be waiting for the fetcher, so it must not call gRPC."""
     fetchers: list[Callable[[], grpc.ServerCertificateConfiguration | None]] = []
     monkeypatch.setattr(grpc, "dynamic_ssl_server_credentials", lambda _initial, fetcher, **_: fetchers.append(fetcher))
-    FollowingCredentials(rotated.files, "here", Told().gauges).port_credentials()
+    ReloadedCredentials(rotated.files, "here", Told().gauges).port_credentials()
     for name in ("server", "insecure_channel", "secure_channel"):
         monkeypatch.delattr(grpc, name)
     rotated.rotate()
@@ -355,38 +355,38 @@ class TestLook:
     def test_files_that_cannot_be_used_from_the_start_are_refused(self, rotated: Rotated) -> None:
         rotated.files.private_key.unlink()
         with pytest.raises(ValueError, match="No such file"):
-            FollowingCredentials(rotated.files, "here", Told().gauges)
+            ReloadedCredentials(rotated.files, "here", Told().gauges)
 
     def test_files_that_stay_as_they_are_are_read_once(self, rotated: Rotated) -> None:
         told = Told()
-        following = FollowingCredentials(rotated.files, "here", told.gauges)
+        reloaded = ReloadedCredentials(rotated.files, "here", told.gauges)
         for _ in range(3):
-            following.look()
+            reloaded.reload_if_changed()
         assert told == Told([rotated.files.read().expires_at.timestamp()], [0])
 
     def test_each_change_is_reported_once(self, rotated: Rotated, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         told = Told()
-        following = FollowingCredentials(rotated.files, "here", told.gauges)
+        reloaded = ReloadedCredentials(rotated.files, "here", told.gauges)
         key = rotated.files.private_key.read_bytes()
         rotated.files.private_key.unlink()
         for _ in range(2):
-            following.look()
+            reloaded.reload_if_changed()
         replace_file(rotated.files.private_key, key)
         for _ in range(2):
-            following.look()
+            reloaded.reload_if_changed()
         assert told.stale == [0, 1, 0]
         assert len(told.expires_at) == 2
         assert [each.levelname for each in caplog.records] == ["ERROR", "INFO"]
 
     def test_a_key_that_was_written_under_another_certificate_is_not_taken(self, rotated: Rotated) -> None:
         told = Told()
-        following = FollowingCredentials(rotated.files, "here", told.gauges)
+        reloaded = ReloadedCredentials(rotated.files, "here", told.gauges)
         replace_file(rotated.files.private_key, rotated.authority.server(LOOPBACK).private_key)
-        following.look()
+        reloaded.reload_if_changed()
         assert told.stale == [0, 1]
         replace_file(rotated.files.private_key, rotated.served.private_key)
-        following.look()
+        reloaded.reload_if_changed()
         assert told.stale == [0, 1, 0]
 
     def test_a_set_is_handed_to_each_port_once(self, rotated: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,9 +394,9 @@ class TestLook:
         monkeypatch.setattr(
             grpc, "dynamic_ssl_server_credentials", lambda _initial, fetcher, **_: fetchers.append(fetcher)
         )
-        following = FollowingCredentials(rotated.files, "here", Told().gauges)
+        reloaded = ReloadedCredentials(rotated.files, "here", Told().gauges)
         for _ in range(2):
-            following.port_credentials()
+            reloaded.port_credentials()
         for fetch in fetchers:
             assert fetch() is None  # gRPC has it already
         rotated.rotate()
@@ -406,7 +406,7 @@ class TestLook:
         assert second() is not None
         assert second() is None
         rotated.rotate()
-        following.look()  # the next handshake uses it, whoever has checked the files
+        reloaded.reload_if_changed()  # the next handshake uses it, whoever has checked the files
         assert first() is not None
         replace_file(rotated.files.certificate, b"garbage")
         assert first() is None
@@ -420,7 +420,7 @@ class TestLook:
             grpc, "dynamic_ssl_server_credentials", lambda _initial, fetcher, **_: fetchers.append(fetcher)
         )
         naps: list[float] = []
-        FollowingCredentials(rotated.files, "here", Told().gauges, sleep=naps.append).port_credentials()
+        ReloadedCredentials(rotated.files, "here", Told().gauges, sleep=naps.append).port_credentials()
         (fetch,) = fetchers
         assert fetch() is None
         assert naps == []
@@ -431,11 +431,11 @@ class TestLook:
 
     def test_no_record_repeats_a_key(self, rotated: Rotated, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)
-        following = FollowingCredentials(rotated.files, "here", Told().gauges)
+        reloaded = ReloadedCredentials(rotated.files, "here", Told().gauges)
         key = rotated.files.private_key.read_bytes()
         replace_file(rotated.files.certificate, key)
         replace_file(rotated.files.private_key, key[:-50])
-        following.look()
+        reloaded.reload_if_changed()
         assert caplog.records
         told = str([vars(record) for record in caplog.records])
         assert not any(line in told for line in key.decode().splitlines())

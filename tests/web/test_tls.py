@@ -16,7 +16,7 @@ from tests.web.raw_client import GET_PAGE, connected, is_gone, read_to_end
 from tokend_server.tls_files import TlsFiles, TlsGauges
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.message import Request, Response, plain_text
-from tokend_server.web.tls import following_context
+from tokend_server.web.tls import reloaded_context
 
 BODY = "x" * 3_000_000
 
@@ -71,7 +71,7 @@ def start(certificate: Certificate, seen: Seen) -> Iterator[Start]:
         def begin(client_ca: Path | None = None, most_connections: int = 8, patience: float = PATIENCE) -> str:
             files = TlsFiles(certificate.certificate_file, certificate.private_key_file, client_ca)
             bound = running.enter_context(closing(BoundAddress("test", "127.0.0.1:0")))
-            tls = following_context(files, bound.address, seen.gauges)
+            tls = reloaded_context(files, bound.address, seen.gauges)
             listener = HttpListener(bound, Page(), patience=patience, most_connections=most_connections, tls=tls)
             running.callback(listener.start().stop)
             return bound.address
@@ -109,7 +109,7 @@ def test_an_answer_is_whole_where_the_connection_ends_with_it(start: Start, cert
 
 def test_nothing_below_tls_1_2_is_spoken(certificate: Certificate, seen: Seen) -> None:
     files = TlsFiles(certificate.certificate_file, certificate.private_key_file)
-    context = following_context(files, "test", seen.gauges).for_handshake()
+    context = reloaded_context(files, "test", seen.gauges).for_handshake()
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
 
 

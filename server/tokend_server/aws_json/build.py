@@ -46,7 +46,7 @@ from tokend_server.rpc.policy import Rule
 from tokend_server.rpc.readiness import Patience, Reach
 from tokend_server.rpc.tracing import Tracing
 from tokend_server.web.listener import BoundAddress, HttpListener
-from tokend_server.web.tls import FollowingContext, following_context
+from tokend_server.web.tls import ReloadedContext, reloaded_context
 
 #: All operations that are served; some only if the configuration enables them.
 SERVED: Mapping[str, ShapedOperation] = {
@@ -89,7 +89,7 @@ class AwsFace:
     address: str
     _listener: HttpListener
     _probe: ListenerProbe
-    _tls: FollowingContext | None
+    _tls: ReloadedContext | None
     _undo: ExitStack
 
     def start(self) -> None:
@@ -98,10 +98,10 @@ class AwsFace:
         self._undo.callback(self._listener.stop)
         self._probe.start()
 
-    def look_at_files(self) -> None:
+    def reload_tls_files(self) -> None:
         """Reloads TLS files that have changed; new connections do so too."""
         if self._tls is not None:
-            self._tls.look()
+            self._tls.reload_if_changed()
 
     def reaches(self) -> Sequence[Reach]:
         """Returns whether callers can reach the listener."""
@@ -212,12 +212,12 @@ def _account_of(config: Config, identity_pool_id: str) -> str:
     return pool.account_id if pool else config.aws.account_id
 
 
-def _tls(settings: Aws, metrics: Metrics) -> FollowingContext | None:
+def _tls(settings: Aws, metrics: Metrics) -> ReloadedContext | None:
     listener = settings.guarded
     if listener is None or listener.tls_files is None:
         return None
     try:
-        return following_context(listener.tls_files, listener.address, metrics.tls_gauges(listener.address))
+        return reloaded_context(listener.tls_files, listener.address, metrics.tls_gauges(listener.address))
     except ValueError as error:
         raise ConfigError([f"aws: the TLS files cannot be used: {error}"]) from error
 

@@ -68,18 +68,18 @@ class ListenerProbe:
         )
         self._answered = clock.monotonic()
         self._reached = -inf
-        self._looks = Repeating(self.look, interval, f"probe {listen}")
+        self._checks = Repeating(self.check, interval, f"probe {listen}")
 
     def start(self) -> None:
         """Checks now, and then at every interval."""
-        self.look()
-        self._looks.start()
+        self.check()
+        self._checks.start()
 
     def stop(self) -> None:
         """Stops the checks."""
-        self._looks.stop()
+        self._checks.stop()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Checks once; if the threads do not answer in time, no connection is tried."""
         try:
             self._threads.submit(lambda: None).result(self._patience.live)

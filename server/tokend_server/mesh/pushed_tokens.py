@@ -104,7 +104,7 @@ class PushedTokens:
     def __len__(self) -> int:
         return len(self._pushed)
 
-    def look(self, caller: str, name: str) -> Resource | Missing:
+    def get(self, caller: str, name: str) -> Resource | Missing:
         """Returns the current resource for a caller that watches the name."""
         return self._pushed[caller, name].resource
 

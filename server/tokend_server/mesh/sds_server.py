@@ -156,9 +156,9 @@ class SdsServer:
         """Sets the status that grpc.health.v1 reports."""
         self._loop.tell(lambda: self._health.tell(serving=serving))
 
-    def look_at_files(self) -> None:
+    def reload_tls_files(self) -> None:
         """Reloads TLS files that have changed; new connections do so too."""
-        self._ports.look_at_files()
+        self._ports.reload_tls_files()
 
     def announce_shutdown(self) -> None:
         """Sets the status that grpc.health.v1 reports to NOT_SERVING permanently."""

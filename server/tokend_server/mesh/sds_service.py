@@ -134,7 +134,7 @@ class SdsService:
             pass
         finally:
             self._secrets.unwatch(call.caller, state.names, news.set)
-        response = state.respond(partial(self._secrets.look, call.caller))
+        response = state.respond(partial(self._secrets.get, call.caller))
         if response is None:
             raise ResourceNotFound("There is no such secret.", resource_type="Secret")
         return self._messages.write_world_response(response)
@@ -145,7 +145,7 @@ class SdsService:
         Raises:
             TokendError: A secret cannot be issued.
         """
-        found = {name: self._secrets.look(caller, name) for name in names}
+        found = {name: self._secrets.get(caller, name) for name in names}
         for name, each in found.items():
             if isinstance(each, Missing) and (error := self._secrets.error(caller, name)):
                 raise error

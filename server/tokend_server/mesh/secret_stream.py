@@ -13,7 +13,7 @@ from tokend_server.clock import Clock
 from tokend_server.errors import TokendError
 from tokend_server.mesh.sds_messages import SdsMessages
 from tokend_server.mesh.secrets_watch import Secrets
-from tokend_server.mesh.xds import Delta, Look, Missing, Receipt, Resource, StateOfTheWorld
+from tokend_server.mesh.xds import Delta, GetResource, Missing, Receipt, Resource, StateOfTheWorld
 from tokend_server.rpc.call import Call
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class State(Protocol):
         """Applies a request."""
         ...
 
-    def respond(self, look: Look, /) -> Any:  # noqa: ANN401 - as above
+    def respond(self, get: GetResource, /) -> Any:  # noqa: ANN401 - as above
         """Returns the next response; None if nothing has changed."""
         ...
 
@@ -145,15 +145,15 @@ class SecretStream:
         self._secrets.watch(self._call, added, self.wake)
         self._secrets.unwatch(self._call.caller, dropped, self.wake)
 
-    def _look(self, name: str) -> Resource | Missing:
-        return self._secrets.look(self._call.caller, name)
+    def _get(self, name: str) -> Resource | Missing:
+        return self._secrets.get(self._call.caller, name)
 
     async def _send(self) -> None:
         try:
             if self._clock.monotonic() - self._checked_at > _TRUSTED_FOR:
                 await self._check()
                 self._checked_at = self._clock.monotonic()
-            while response := self._state.respond(self._look):
+            while response := self._state.respond(self._get):
                 await self._context.write(self._variant.write(response))
         except TokendError as error:
             self.end(error)

@@ -64,11 +64,11 @@ class Secrets:
         self._taken: bytes | None = None
         self.names = frozenset(tokens.secrets) | ({key_set.name} if key_set else frozenset())
 
-    def look(self, caller: str, name: str) -> Resource | Missing:
+    def get(self, caller: str, name: str) -> Resource | Missing:
         """Returns the current resource for a caller that watches a name."""
         if self._key_set and name == self._key_set.name:
             return self._key_set.resource
-        return self.tokens.look(caller, name) if name in self.tokens.secrets else Missing.ABSENT
+        return self.tokens.get(caller, name) if name in self.tokens.secrets else Missing.ABSENT
 
     def error(self, caller: str, name: str) -> Exception | None:
         """Returns the error for which a caller that watches a name has no resource."""

@@ -56,7 +56,7 @@ class Missing(Enum):
 
 
 #: Returns the resource with a name.
-Look: TypeAlias = Callable[[str], Resource | Missing]
+GetResource: TypeAlias = Callable[[str], Resource | Missing]
 
 
 class Receipt(StrEnum):
@@ -119,9 +119,9 @@ class StateOfTheWorld:
             return Receipt.NOTHING
         return Receipt.REJECTED if request.rejects else Receipt.ACKNOWLEDGED
 
-    def respond(self, look: Look) -> WorldResponse | None:
+    def respond(self, get: GetResource) -> WorldResponse | None:
         """Returns the next response; None if nothing has changed. Its contents count as sent, even if rejected."""
-        found = _found(self.names, look)
+        found = _found(self.names, get)
         versions = {resource.name: resource.version for resource in found}
         if all(self._sent.get(name) == version for name, version in versions.items()):
             return None
@@ -196,10 +196,10 @@ class Delta:
         self._has = {name: version for name, version in self._has.items() if self._is_wildcard or name in self._names}
         return self._receipt(request)
 
-    def respond(self, look: Look) -> DeltaResponse | None:
+    def respond(self, get: GetResource) -> DeltaResponse | None:
         """Returns the next response; None if nothing has changed. Its contents count as sent, even if rejected."""
-        found = tuple(each for each in _found(self.names, look) if self._has.get(each.name) != each.version)
-        removed = tuple(name for name in sorted({*self.names, *self._has}) if self._is_news_that_absent(name, look))
+        found = tuple(each for each in _found(self.names, get) if self._has.get(each.name) != each.version)
+        removed = tuple(name for name in sorted({*self.names, *self._has}) if self._is_removed(name, get))
         if not found and not removed:
             return None
         self._has |= {each.name: each.version for each in found} | dict.fromkeys(removed)
@@ -207,8 +207,8 @@ class Delta:
         self._awaits_receipt = True
         return DeltaResponse(found, removed, str(self._responses))
 
-    def _is_news_that_absent(self, name: str, look: Look) -> bool:
-        if look(name) is not Missing.ABSENT:
+    def _is_removed(self, name: str, get: GetResource) -> bool:
+        if get(name) is not Missing.ABSENT:
             return False
         return self._has[name] is not None if name in self._has else name in self._names
 
@@ -233,8 +233,8 @@ class Delta:
         return Receipt.REJECTED if request.rejects else Receipt.ACKNOWLEDGED
 
 
-def _found(names: Iterable[str], look: Look) -> tuple[Resource, ...]:
-    return tuple(found for name in sorted(names) if isinstance(found := look(name), Resource))
+def _found(names: Iterable[str], get: GetResource) -> tuple[Resource, ...]:
+    return tuple(found for name in sorted(names) if isinstance(found := get(name), Resource))
 
 
 def _version_of(resources: Iterable[Resource]) -> str:

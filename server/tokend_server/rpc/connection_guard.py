@@ -78,7 +78,7 @@ class ConnectionGuard:
         self._offences: dict[str, int] = {}
         self._filtered: Sequence[str] = ()
         self._lock = threading.Lock()
-        self._looking = threading.Lock()
+        self._checking = threading.Lock()
         self._thorough_at = 0.0
         self._is_well = False
         self._stopped = False
@@ -138,23 +138,23 @@ class ConnectionGuard:
             self._strangers.forgive(peer)
         return self._lines.learn(peer, caller)
 
-    def glance(self) -> bool:
+    def check(self) -> bool:
         """Checks new connections, and all connections if that is due; returns whether no action was needed."""
         if self._barred or not self._is_well or self._clock.monotonic() >= self._thorough_at:
-            return self.look()
-        with self._looking:
-            is_crowded = self._sockets.glance() and self._is_crowded()
-        return self.look() if is_crowded else True
+            return self.check_all()
+        with self._checking:
+            is_crowded = self._sockets.refresh_changed() and self._is_crowded()
+        return self.check_all() if is_crowded else True
 
-    def look(self) -> bool:
+    def check_all(self) -> bool:
         """Checks all connections and closes some if necessary; returns whether no action was needed."""
         now = self._clock.monotonic()
         with self._lock:
             self._barred = {host: until for host, until in self._barred.items() if until > now}
             barred = tuple(self._barred)
-        with self._looking:
+        with self._checking:
             self._thorough_at = now + THOROUGH
-            was_well = self._look(barred)
+            was_well = self._check_connections(barred)
             self._is_well = was_well and not self._is_crowded()
             return was_well
 
@@ -163,7 +163,7 @@ class ConnectionGuard:
         counts = Counter([each.port for each in self._sockets.connections])
         return any(counts[port] > _most_before(most, _ROOM) for port, most in self._most_at.items())
 
-    def _look(self, barred: Sequence[str]) -> bool:
+    def _check_connections(self, barred: Sequence[str]) -> bool:
         connections = self._connections()
         if barred != self._filtered:
             self._sockets.filter(self._most_at, barred)
@@ -181,7 +181,7 @@ class ConnectionGuard:
             self._alarm.wait(interval)
             self._alarm.clear()
             try:
-                interval = _CALM if self.glance() else _ALARMED
+                interval = _CALM if self.check() else _ALARMED
             except Exception:  # noqa: BLE001 - if the thread ended, hosts would stay barred permanently
                 _log.exception("connections cannot be checked")
 
@@ -194,7 +194,7 @@ class ConnectionGuard:
             if len(self._offences) > _REMEMBERED:
                 del self._offences[next(iter(self._offences))]
             self._bar(host, min(BAR * 2**offences, _LONGEST_BAR))
-        with self._looking:
+        with self._checking:
             self._end([each for each in self._connections() if each.peer == peer])
 
     def _bar(self, host: str, seconds: float = BAR) -> None:
@@ -211,7 +211,7 @@ class ConnectionGuard:
 
     def _connections(self) -> Sequence[Connection]:
         """Returns the guarded connections that have not been closed."""
-        self._sockets.look()
+        self._sockets.refresh()
         connections = self._sockets.connections
         if connections:
             peers = {each.peer for each in connections}

@@ -71,8 +71,8 @@ class MessageWait:
         self._interval = interval
         self._waiting: dict[grpc.ServicerContext, _Since] = {}
         self._replaced: dict[Replaceable, int] = {}
-        self._looks = Repeating(self.look, interval, "grpc-messages")
-        self._looks.start()
+        self._checks = Repeating(self.check, interval, "grpc-messages")
+        self._checks.start()
 
     def receiving(self, behavior: Callable[..., Any], threads: Replaceable) -> Callable[..., Any]:
         """Returns a behavior that takes an iterator of a call's messages, and passes on the first and only message.
@@ -128,9 +128,9 @@ class MessageWait:
 
     def stop(self) -> None:
         """Stops the checks."""
-        self._looks.stop()
+        self._checks.stop()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Checks the calls that wait."""
         now = self._clock.monotonic()
         late: dict[Replaceable, list[_Late]] = defaultdict(list)

@@ -14,7 +14,7 @@ from tokend_server.config.addresses import UNIX
 from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
 from tokend_server.process.listening import from_here, make_room_for_socket, usable_endpoints, with_port
-from tokend_server.rpc.tls import FollowingCredentials
+from tokend_server.rpc.tls import ReloadedCredentials
 
 #: The mode of a unix socket: access for the server's user and group.
 _SOCKET_MODE = 0o660
@@ -60,7 +60,7 @@ class Ports:
     def __init__(self, section: str, metrics: Metrics) -> None:
         self._section = section
         self._metrics = metrics
-        self._following: list[FollowingCredentials] = []
+        self._reloaded: list[ReloadedCredentials] = []
 
     def open(self, server: Server, listener: Listener, certificates: ClientCertificates | None) -> Opened:
         """Makes a server listen on an address.
@@ -79,44 +79,46 @@ class Ports:
             self.add(server, address)
             Path(listener.socket_path).chmod(_SOCKET_MODE)
             return Opened(address, address)
-        following = self._follow(listener, certificates)
+        reloaded = self._reloaded_credentials(listener, certificates)
         first, *others = usable_endpoints(setting, address)
-        port = self.add(server, first, following)
+        port = self.add(server, first, reloaded)
         for other in others:
-            self.add(server, with_port(other, port), following)
+            self.add(server, with_port(other, port), reloaded)
         return Opened(with_port(address, port), from_here(with_port(first, port)))
 
-    def add(self, server: Server, address: str, following: FollowingCredentials | None = None) -> int:
+    def add(self, server: Server, address: str, reloaded: ReloadedCredentials | None = None) -> int:
         """Makes a server listen on one endpoint, and returns its port.
 
         Raises:
             ConfigError: The server cannot listen on it.
         """
         try:
-            if following is None:
+            if reloaded is None:
                 return server.add_insecure_port(url_of(address))
-            return server.add_secure_port(address, following.port_credentials())
+            return server.add_secure_port(address, reloaded.port_credentials())
         except RuntimeError as error:  # it has no reason; the usual reasons were ruled out before
             raise ConfigError(
                 [f"{self._section}.listen: gRPC cannot listen on {address}; has another server just taken it?"]
             ) from error
 
-    def look_at_files(self) -> None:
+    def reload_tls_files(self) -> None:
         """Reloads TLS files that have changed; new connections do so too."""
-        for following in self._following:
-            following.look()
+        for reloaded in self._reloaded:
+            reloaded.reload_if_changed()
 
-    def _follow(self, listener: Listener, certificates: ClientCertificates | None) -> FollowingCredentials | None:
+    def _reloaded_credentials(
+        self, listener: Listener, certificates: ClientCertificates | None
+    ) -> ReloadedCredentials | None:
         files, address = listener.tls_files, listener.address
         if files is None:
             return None
         gauges = self._metrics.tls_gauges(address)
         try:
-            following = FollowingCredentials(files, address, gauges, certificates.trust if certificates else None)
+            reloaded = ReloadedCredentials(files, address, gauges, certificates.trust if certificates else None)
         except ValueError as error:
             raise ConfigError([f"{self._section}: the TLS files cannot be used: {error}"]) from error
-        self._following.append(following)
-        return following
+        self._reloaded.append(reloaded)
+        return reloaded
 
 
 def url_of(address: str) -> str:

@@ -79,21 +79,21 @@ class Readiness:
         self._tell = tell
         self._reaches = reaches
         self._patience = patience
-        self._looking = threading.Lock()
-        self._looks = Repeating(self._look_and_log, interval, "readiness")
+        self._checking = threading.Lock()
+        self._checks = Repeating(self._check_and_log, interval, "readiness")
 
-    def look(self) -> ProbeResult:
+    def check(self) -> ProbeResult:
         """Checks now.
 
         Returns:
             Whether the service is ready, and the problems that keep some or all calls from being served.
         """
         # One check at a time, so that the last report is of the last check.
-        with self._looking:
-            if self._looks.is_stopped:
+        with self._checking:
+            if self._checks.is_stopped:
                 return ProbeResult(ready=False, problems=["shutting down"])
             seen = _sum_up(
-                [_check(name, backend) for name, backend in self._backends.items()],
+                [_check_backend(name, backend) for name, backend in self._backends.items()],
                 [_silent(each, each.reached) for each in self._reaches() if each.reached > self._patience.ready],
             )
             self._tell(seen.ready)
@@ -101,26 +101,26 @@ class Readiness:
 
     def alive(self) -> ProbeResult:
         """Returns whether the process makes progress, however slowly; a service that shuts down counts as alive."""
-        if self._looks.is_stopped:
+        if self._checks.is_stopped:
             return ProbeResult(ready=True, problems=[])
         late = [_silent(each, each.answered) for each in self._reaches() if each.answered > self._patience.live]
         return ProbeResult(ready=not late, problems=late)
 
     def start(self) -> None:
         """Checks now, and then at every interval."""
-        self.look()
-        self._looks.start()
+        self.check()
+        self._checks.start()
 
     def stop(self) -> None:
         """Stops the checks: the service is not ready from now on, which is reported once."""
-        if self._looks.is_stopped:
+        if self._checks.is_stopped:
             return
-        self._looks.stop()
-        with self._looking:
+        self._checks.stop()
+        with self._checking:
             self._tell(False)  # noqa: FBT003 - all that it takes is a truth value
 
-    def _look_and_log(self) -> None:
-        seen = self.look()
+    def _check_and_log(self) -> None:
+        seen = self.check()
         if seen.problems:
             _log.warning("ready, with problems" if seen.ready else "not ready", extra={"problems": seen.problems})
 
@@ -133,7 +133,7 @@ class _Checked(NamedTuple):
     ours: bool = False
 
 
-def _check(name: str, backend: Backend) -> _Checked:
+def _check_backend(name: str, backend: Backend) -> _Checked:
     try:
         return _Checked(backend.check(), serves=True)
     except LastingError as error:

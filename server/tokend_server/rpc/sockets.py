@@ -66,15 +66,15 @@ class Sockets:
         self._seen: dict[int, _Seen] = {}
         self._count = 0
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Updates the list of sockets."""
         self._count = _descriptor_count()
-        self._seen = dict(self._looked_at(_descriptors()))
+        self._seen = dict(self._examined(_descriptors()))
 
-    def glance(self) -> bool:
+    def refresh_changed(self) -> bool:
         """Adds new descriptors, removes closed ones, and returns whether there were any.
 
-        Only `look` notices a descriptor that was closed and reused since the last check.
+        Only `refresh` notices a descriptor that was closed and reused since the last check.
         """
         count = _descriptor_count()
         if count and count == self._count:
@@ -83,7 +83,7 @@ class Sockets:
         free = _lowest_free()  # reading the list of names uses it, so the list contains it in any case
         names = frozenset(_descriptors()) - {free}
         still = {descriptor: seen for descriptor, seen in self._seen.items() if descriptor in names}
-        come = dict(self._looked_at((names - still.keys()) | {free}))
+        come = dict(self._examined((names - still.keys()) | {free}))
         changed = len(still) < len(self._seen) or bool(come)
         self._seen = still | come
         return changed
@@ -101,17 +101,17 @@ class Sockets:
                     if os.fstat(duplicate.fileno()).st_ino == each.number:
                         set_filter(duplicate, hosts)
 
-    def _looked_at(self, descriptors: Iterable[int]) -> Iterator[tuple[int, _Seen]]:
+    def _examined(self, descriptors: Iterable[int]) -> Iterator[tuple[int, _Seen]]:
         """Yields the descriptors that are sockets, and examines only those that have changed."""
         for descriptor in descriptors:
             number = _socket_number(descriptor)
             if number is not None:
                 seen = self._seen.get(descriptor)
                 if seen is None or seen.number != number:
-                    seen = _Seen(number, self._look_at(descriptor, number))
+                    seen = _Seen(number, self._examine(descriptor, number))
                 yield descriptor, seen
 
-    def _look_at(self, descriptor: int, number: int) -> Connection | None:
+    def _examine(self, descriptor: int, number: int) -> Connection | None:
         with suppress(OSError), _duplicate(descriptor) as duplicate:
             if duplicate.family in {socket.AF_INET, socket.AF_INET6} and duplicate.type == socket.SOCK_STREAM:
                 listens = duplicate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from tokend_server.tls_files import FollowedFiles, TlsFiles, TlsGauges, TlsMaterial
+from tokend_server.tls_files import ReloadedTlsFiles, TlsFiles, TlsGauges, TlsMaterial
 
 #: The number of sleeps, and the seconds of each, before gRPC replaces the credentials of handshakes.
 _NAPS, _NAP = 10, 0.005
@@ -15,11 +15,11 @@ _NAPS, _NAP = 10, 0.005
 _Trust: TypeAlias = Callable[[Any], None]
 
 
-class FollowingCredentials:
+class ReloadedCredentials:
     """Credentials that are reloaded when their files have changed, and kept if the new files cannot be used.
 
-    Files are checked for every new connection, before its handshake, and whenever `look` is called. Existing
-    connections keep their certificate until they end, at the latest at their maximum age.
+    Files are checked for every new connection, before its handshake, and by `reload_if_changed`. Existing connections
+    keep their certificate until they end, at the latest at their maximum age.
 
     Args:
         files: The files.
@@ -43,20 +43,20 @@ class FollowingCredentials:
         self._demands_certificates = files.client_ca is not None
         self._trust = trust
         self._sleep = sleep
-        self._followed = FollowedFiles(files, address, gauges, self._configuration)
+        self._reloaded = ReloadedTlsFiles(files, address, gauges, self._configuration)
 
     def port_credentials(self) -> grpc.ServerCredentials:
         """Returns credentials for one port; each port needs its own, because gRPC fetches an update only once."""
-        current = self._followed.current
+        current = self._reloaded.current
         return grpc.dynamic_ssl_server_credentials(
             current,
-            _News(current, self._followed.for_handshake, self._sleep),  # type: ignore[arg-type] # the stubs lack that it may be None
+            _CredentialsFetcher(current, self._reloaded.for_handshake, self._sleep),  # type: ignore[arg-type] # the stubs lack that it may be None
             require_client_authentication=self._demands_certificates,
         )
 
-    def look(self) -> None:
-        """Checks the files."""
-        self._followed.look()
+    def reload_if_changed(self) -> None:
+        """Reloads the files if they have changed."""
+        self._reloaded.reload_if_changed()
 
     def _configuration(self, material: TlsMaterial) -> grpc.ServerCertificateConfiguration:
         if self._trust:
@@ -66,7 +66,7 @@ class FollowingCredentials:
         )
 
 
-class _News:
+class _CredentialsFetcher:
     """Returns new credentials to the handshakes of one port when they have changed.
 
     It must not call gRPC: while gRPC calls it, all of gRPC's threads may be waiting for its result.

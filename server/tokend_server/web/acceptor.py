@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypedDict
 
-from tokend_server.web.tls import FollowingContext
+from tokend_server.web.tls import ReloadedContext
 
 #: Errors that mean that the process or the machine has no free descriptors or memory (accept(2)).
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -51,7 +51,7 @@ class Acceptor:
         listening: socket.socket,
         protocol: Callable[[], asyncio.Protocol],
         at_once: int,
-        tls: FollowingContext | None = None,
+        tls: ReloadedContext | None = None,
         *,
         most_handshakes: int = 256,
         handshake_timeout: float = 10.0,

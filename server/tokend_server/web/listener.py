@@ -12,7 +12,7 @@ from tokend_server.process.listening import open_sockets, with_port
 from tokend_server.web.acceptor import Acceptor
 from tokend_server.web.connection import Connection, Connections
 from tokend_server.web.message import Application
-from tokend_server.web.tls import FollowingContext
+from tokend_server.web.tls import ReloadedContext
 
 #: The number of connections in the kernel's accept queue.
 _BACKLOG = 1024
@@ -70,7 +70,7 @@ class HttpListener:
         patience: float = 10.0,
         most_connections: int = 256,
         most_body_bytes: int = 1 << 26,
-        tls: FollowingContext | None = None,
+        tls: ReloadedContext | None = None,
     ) -> None:
         self._sockets = bound.sockets
         self._application = application

@@ -4,13 +4,13 @@ import ssl
 from functools import partial
 from typing import TypeAlias
 
-from tokend_server.tls_files import FollowedFiles, TlsFiles, TlsGauges, TlsMaterial
+from tokend_server.tls_files import ReloadedTlsFiles, TlsFiles, TlsGauges, TlsMaterial
 
 #: The context of new connections; existing ones keep their certificate.
-FollowingContext: TypeAlias = FollowedFiles[ssl.SSLContext]
+ReloadedContext: TypeAlias = ReloadedTlsFiles[ssl.SSLContext]
 
 
-def following_context(files: TlsFiles, address: str, gauges: TlsGauges) -> FollowingContext:
+def reloaded_context(files: TlsFiles, address: str, gauges: TlsGauges) -> ReloadedContext:
     """Returns a context with TLS 1.2 or later and the files of a listener.
 
     Args:
@@ -21,7 +21,7 @@ def following_context(files: TlsFiles, address: str, gauges: TlsGauges) -> Follo
     Raises:
         ValueError: The files cannot be used.
     """
-    return FollowedFiles(files, address, gauges, partial(_context, files))
+    return ReloadedTlsFiles(files, address, gauges, partial(_context, files))
 
 
 def _context(files: TlsFiles, material: TlsMaterial) -> ssl.SSLContext:

@@ -19,7 +19,7 @@ from tokend_server.rpc.readiness import Patience, Reach
 from tokend_server.tls_files import TlsFiles, TlsGauges
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.message import Request, Response, plain_text
-from tokend_server.web.tls import FollowingContext, following_context
+from tokend_server.web.tls import ReloadedContext, reloaded_context
 
 
 class Page:
@@ -42,7 +42,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 @contextmanager
-def listening(tls: FollowingContext | None = None) -> Iterator[str]:
+def listening(tls: ReloadedContext | None = None) -> Iterator[str]:
     bound = BoundAddress("aws.listen", "127.0.0.1:0")
     listener = HttpListener(bound, Page(), tls=tls).start()
     try:
@@ -69,34 +69,34 @@ def probe(threads: ThreadPoolExecutor, clock: FakeClock) -> Probed:
 
 def test_a_listener_that_answers_passes_and_one_that_is_gone_does_not(probe: Probed, clock: FakeClock) -> None:
     with listening() as address:
-        looked = probe(address)
-        assert looked.reaches() == [Reach("here", 0.0, inf, "aws")]
-        looked.look()
+        probed = probe(address)
+        assert probed.reaches() == [Reach("here", 0.0, inf, "aws")]
+        probed.check()
         clock.advance(3)
-        assert looked.reaches() == [Reach("here", 3.0, 3.0, "aws")]
-    looked.look()
-    assert looked.reaches() == [Reach("here", 0.0, 3.0, "aws")]
+        assert probed.reaches() == [Reach("here", 3.0, 3.0, "aws")]
+    probed.check()
+    assert probed.reaches() == [Reach("here", 0.0, 3.0, "aws")]
 
 
 def test_threads_that_are_busy_do_not_pass(probe: Probed, clock: FakeClock, threads: ThreadPoolExecutor) -> None:
     free = threading.Event()
     with listening() as address:
-        looked = probe(address, live=0.0)
+        probed = probe(address, live=0.0)
         threads.submit(free.wait)
         clock.advance(5)
-        looked.look()
-        assert looked.reaches() == [Reach("here", 5.0, inf, "aws")]
+        probed.check()
+        assert probed.reaches() == [Reach("here", 5.0, inf, "aws")]
         free.set()
 
 
 def test_threads_that_take_no_more_do_not_fail_a_look(
     probe: Probed, clock: FakeClock, threads: ThreadPoolExecutor
 ) -> None:
-    looked = probe("127.0.0.1:1")
+    probed = probe("127.0.0.1:1")
     threads.shutdown()
     clock.advance(1)
-    looked.look()
-    assert looked.reaches() == [Reach("here", 1.0, inf, "aws")]
+    probed.check()
+    assert probed.reaches() == [Reach("here", 1.0, inf, "aws")]
 
 
 @pytest.mark.parametrize("demands_certificates", [False, True])
@@ -111,10 +111,10 @@ def test_a_listener_with_tls_passes_whatever_it_demands(
         (tmp_path / name).write_bytes(pem)
     files = TlsFiles(tmp_path / "crt", tmp_path / "key", tmp_path / "ca" if demands_certificates else None)
     nothing = TlsGauges(lambda _seconds: None, lambda _stale: None, lambda: None)
-    with listening(following_context(files, "here", nothing)) as address:
-        looked = probe(address, has_tls=True)
-        looked.look()
-        assert looked.reaches() == [Reach("here", 0.0, 0.0, "aws")]
+    with listening(reloaded_context(files, "here", nothing)) as address:
+        probed = probe(address, has_tls=True)
+        probed.check()
+        assert probed.reaches() == [Reach("here", 0.0, 0.0, "aws")]
 
 
 def test_a_listener_that_ends_the_connection_has_too_many_and_takes_them() -> None:

@@ -77,7 +77,7 @@ class Place:
         await settled()
 
     def text(self, caller: str, name: str = "own") -> str:
-        found = self.tokens.look(caller, name)
+        found = self.tokens.get(caller, name)
         assert isinstance(found, Resource)
         return found.contents.decode()
 
@@ -110,7 +110,7 @@ def in_a_loop(story: Callable[[Place], Awaitable[None]]) -> Callable[[], None]:
 async def test_each_caller_has_a_token_of_its_own(place: Place) -> None:
     for call in (ALICE, BOB):
         place.watch(call)
-        assert place.tokens.look(call.caller, "own") is Missing.PENDING
+        assert place.tokens.get(call.caller, "own") is Missing.PENDING
     await settled()
     assert place.issuer.asked == [("alice", "own", "alice"), ("bob", "own", "bob")]
     assert place.woken == ["alice", "bob"]
@@ -200,7 +200,7 @@ async def test_a_token_that_never_was_is_pending_and_late(place: Place) -> None:
     place.issuer.failure = DOWN
     place.watch(ALICE)
     await settled()
-    assert place.tokens.look("alice", "own") is Missing.PENDING
+    assert place.tokens.get("alice", "own") is Missing.PENDING
     assert place.tokens.error("alice", "own") is DOWN
     place.tokens.tick()
     assert place.tokens.late == 1
@@ -212,11 +212,11 @@ async def test_a_refusal_takes_the_token_away(place: Place) -> None:
     await settled()
     place.issuer.failure = CallerNotAllowed("no")
     await place.after(285)
-    assert place.tokens.look("alice", "own") is Missing.ABSENT
+    assert place.tokens.get("alice", "own") is Missing.ABSENT
     assert place.woken == ["alice"] * 2
     place.issuer.failure = None
     await place.after(299)
-    assert place.tokens.look("alice", "own") is Missing.ABSENT
+    assert place.tokens.get("alice", "own") is Missing.ABSENT
     assert place.tokens.late == 0
     await place.after(1)
     assert place.text("alice")
@@ -292,7 +292,7 @@ async def test_other_keys_are_sent_to_streams_that_watch_them(place: Place) -> N
     jwks = b"2"
     secrets.tick()
     assert (woken, later) == (["alice"], [2.5])
-    found = secrets.look("alice", "keys")
+    found = secrets.get("alice", "keys")
     assert isinstance(found, Resource)
     assert found.contents == b"2"
 
@@ -315,6 +315,6 @@ async def test_other_keys_may_have_made_tokens_worthless(place: Place) -> None:
 def test_a_name_without_a_secret_is_absent(name: str) -> None:
     async def tell() -> None:
         secrets = Secrets(Place().tokens, None, bytes)
-        assert secrets.look("alice", name) is Missing.ABSENT
+        assert secrets.get("alice", name) is Missing.ABSENT
 
     asyncio.run(tell())

@@ -4,7 +4,7 @@ from tokend_server.mesh.xds import (
     Delta,
     DeltaRequest,
     DeltaResponse,
-    Look,
+    GetResource,
     Missing,
     Receipt,
     Resource,
@@ -16,7 +16,7 @@ from tokend_server.mesh.xds import (
 A, B, NEW_A = Resource.of("a", b"1"), Resource.of("b", b"2"), Resource.of("a", b"3")
 
 
-def there(*resources: Resource, pending: tuple[str, ...] = ()) -> Look:
+def there(*resources: Resource, pending: tuple[str, ...] = ()) -> GetResource:
     found = {each.name: each for each in resources}
     return lambda name: found.get(name, Missing.PENDING if name in pending else Missing.ABSENT)
 

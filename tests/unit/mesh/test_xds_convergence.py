@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tokend_server.mesh.xds import (
     Delta,
     DeltaRequest,
-    Look,
+    GetResource,
     Missing,
     Resource,
     StateOfTheWorld,
@@ -26,12 +26,12 @@ MOMENTS = st.fixed_dictionaries(dict.fromkeys(sorted(ALL_NAMES), CONTENTS))
 NAMES = st.frozensets(st.sampled_from("abcx"), min_size=1).map(lambda names: tuple(sorted(names)))
 
 
-def look_at(contents: Contents) -> Look:
-    def look(name: str) -> Resource | Missing:
+def getter(contents: Contents) -> GetResource:
+    def get(name: str) -> Resource | Missing:
         found = contents.get(name, Missing.ABSENT)
         return found if isinstance(found, Missing) else Resource.of(name, found)
 
-    return look
+    return get
 
 
 def there(contents: Contents, names: frozenset[str]) -> dict[str, bytes]:
@@ -59,7 +59,7 @@ class WorldClient:
         self._say(contents)
 
     def take(self, contents: Contents) -> None:
-        if response := self._server.respond(look_at(contents)):
+        if response := self._server.respond(getter(contents)):
             self._take(response)
             self._say(contents)
 
@@ -97,7 +97,7 @@ class DeltaClient:
         self._say(DeltaRequest(subscribe=subscribe, initial_resource_versions=held), contents)
 
     def take(self, contents: Contents) -> None:
-        if self._server and (response := self._server.respond(look_at(contents))):
+        if self._server and (response := self._server.respond(getter(contents))):
             self.has |= {each.name: each.contents for each in response.resources}
             for name in response.removed_resources:
                 self.has.pop(name, None)

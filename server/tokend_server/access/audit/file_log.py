@@ -9,7 +9,7 @@ from tokend_server.clock import Clock
 from tokend_server.process.lines import LineWriter
 
 #: Seconds between two checks whether the path still names the open file; a check costs as much as writing a line.
-_LOOK_SECONDS = 1.0
+_CHECK_INTERVAL = 1.0
 
 # Never blocks: a FIFO without a reader is an error like a full disk. Lines of several processes are not interleaved.
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
@@ -41,7 +41,7 @@ class FileAuditLog:
     def write(self, line: bytes) -> None:
         try:
             with self._lock:
-                self._follow()
+                self._reopen_if_renamed()
                 self._lines.write(line)
         except OSError as error:
             raise AuditWriteFailed(self._path, error) from error
@@ -56,13 +56,13 @@ class FileAuditLog:
     def close(self) -> None:
         with self._lock:
             self._release()
-            self._look_at = float("inf")
+            self._next_check = float("inf")
 
-    def _follow(self) -> None:
-        if self._clock.monotonic() < self._look_at:
+    def _reopen_if_renamed(self) -> None:
+        if self._clock.monotonic() < self._next_check:
             return
         if _identity_at(self._path) == self._identity:
-            self._look_at = self._clock.monotonic() + _LOOK_SECONDS
+            self._next_check = self._clock.monotonic() + _CHECK_INTERVAL
         else:
             self._open()
 
@@ -73,7 +73,7 @@ class FileAuditLog:
         status = os.fstat(descriptor)
         self._identity = _identity(status)
         self._lines = LineWriter(self._append, cut_off=_is_cut_off(self._path, status))
-        self._look_at = self._clock.monotonic() + _LOOK_SECONDS
+        self._next_check = self._clock.monotonic() + _CHECK_INTERVAL
 
     def _append(self, data: bytes) -> int:
         return os.write(self._descriptor, data)
