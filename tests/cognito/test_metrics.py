@@ -9,7 +9,7 @@ from tests.fakes.cognito_faults import AWS_FAILURES, GARBAGE, SERVER_FAULTS, THR
 from tests.fakes.cognito_script import AwsFailure, Close, Hang, Reset, Step, Success
 from tests.fakes.cognito_upstream import CognitoUpstream
 
-from tokend_server.engines.cognito.fault_rows import ANSWERS, EXCEPTIONS
+from tokend_server.engines.cognito.fault_rows import ERROR_CODES, EXCEPTIONS
 
 #: Codes that AWS could add at any time.
 UNHEARD_OF = [AwsFailure(f"Unheard{number}Exception") for number in range(5)]
@@ -29,7 +29,7 @@ LABELS: dict[str, set[str]] = {
     "operation": set(METHODS),
     "source": {"cognito", "shared", "reused", "stale"},
     "limit": {"calls", "quota"},
-    "code": {*ANSWERS, *EXCEPTIONS, "ConnectionClosedError", "other"},
+    "code": {*ERROR_CODES, *EXCEPTIONS, "ConnectionClosedError", "other"},
     "le": {"0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5"}
     | {"1.0", "2.5", "5.0", "10.0", "+Inf"},
 }

@@ -14,7 +14,7 @@ from tests.support.promql_selectors import grouped, known_series, selected
 from tokend.v1.developer_identity_service_pb2 import DESCRIPTOR
 from tokend_server.aws_json.errors import ERRORS
 from tokend_server.aws_json.sts import STS_CODES
-from tokend_server.engines.cognito.fault_rows import ANSWERS, EXCEPTIONS
+from tokend_server.engines.cognito.fault_rows import ERROR_CODES, EXCEPTIONS
 from tokend_server.errors import LastingError, RetryableError, UnsupportedByEngine
 from tokend_server.mesh.authorization import SERVICE_NAME as AUTHORIZATION
 from tokend_server.mesh.verdict import Verdict
@@ -45,7 +45,7 @@ VALUES = {
     "step": {"read", "add", "remove", "note", "activate"},
     "job": {"tokend"},
     "result": {*Verdict},
-    "code": {*STS_CODES, *(row.code for row in ERRORS.values()), *ANSWERS, *EXCEPTIONS},
+    "code": {*STS_CODES, *(row.code for row in ERRORS.values()), *ERROR_CODES, *EXCEPTIONS},
 }
 
 
@@ -69,7 +69,7 @@ def test_the_threshold_of_slow_calls_is_a_bucket() -> None:
 def test_what_cognito_refuses_callers_is_no_failure_of_its_own() -> None:
     ours = (LastingError, RetryableError, UnsupportedByEngine)
     (failures,) = [each for each in selected(ALERTS["TokendCognitoFails"]["expr"]) if "code" in each.labels]
-    faults = [*ANSWERS.items(), *EXCEPTIONS.items()]
+    faults = [*ERROR_CODES.items(), *EXCEPTIONS.items()]
     of_callers = {code for code, fault in faults if fault and not issubclass(fault.error, ours)}
     assert set(failures.labels["code"].split("|")) == of_callers
 

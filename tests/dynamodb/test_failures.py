@@ -19,7 +19,7 @@ from tests.support.dynamodb import table_name, table_url
 from tokend_server import config, errors
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.engines.local.store import Store
-from tokend_server.engines.local.stores.dynamodb.fault_rows import ANSWERS, EXCEPTIONS, OPERATIONS, ROWS
+from tokend_server.engines.local.stores.dynamodb.fault_rows import ERROR_CODES, EXCEPTIONS, OPERATIONS, ROWS
 from tokend_server.engines.local.stores.dynamodb.store import open_configured
 from tokend_server.engines.local.stores.opening import open_migrated_store
 
@@ -107,12 +107,12 @@ def find(store: Store) -> object:
 
 
 def test_every_declared_error_of_an_operation_has_a_row() -> None:
-    assert DECLARED - ANSWERS.keys() == set()
-    assert CLASSES.keys() == ANSWERS.keys()
+    assert DECLARED - ERROR_CODES.keys() == set()
+    assert CLASSES.keys() == ERROR_CODES.keys()
     assert set(MODEL.operation_names) >= OPERATIONS
 
 
-@pytest.mark.parametrize("code", ANSWERS)
+@pytest.mark.parametrize("code", ERROR_CODES)
 def test_every_code_has_its_class_and_advice(hasty: Pair, code: str) -> None:
     hasty.upstream.always(failure(code, message=f"{code} of x"))
     with pytest.raises(CLASSES[code]) as raised:
@@ -203,5 +203,5 @@ def test_every_row_is_of_something_that_botocore_has() -> None:
 
 
 def test_every_lasting_trouble_has_advice() -> None:
-    faults = [*ANSWERS.values(), *ROWS.leaks.values(), *(fault for fault in EXCEPTIONS.values() if fault)]
+    faults = [*ERROR_CODES.values(), *ROWS.leaks.values(), *(fault for fault in EXCEPTIONS.values() if fault)]
     assert [fault for fault in faults if issubclass(fault.error, errors.LastingError) and not fault.advice] == []

@@ -18,7 +18,7 @@ from tests.support.kms import REGION, boto3_client, kms_keys
 from tokend_server import errors
 from tokend_server.clock import Clock, Deadline, SystemClock
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
-from tokend_server.engines.local.keys.kms_fault_rows import ANSWERS, DRY_RUN_PASSED, EXCEPTIONS, OPERATIONS, ROWS
+from tokend_server.engines.local.keys.kms_fault_rows import DRY_RUN_PASSED, ERROR_CODES, EXCEPTIONS, OPERATIONS, ROWS
 from tokend_server.engines.local.keys.kms_key import BAD_FOR, GOOD_FOR, KmsKey
 from tokend_server.engines.local.keys.manager import new_signing_key
 from tokend_server.metrics import Metrics
@@ -117,12 +117,12 @@ def sign(key: KmsKey, seconds: float = 30.0) -> bytes:
 
 
 def test_every_declared_error_of_an_operation_has_a_row() -> None:
-    assert DECLARED - ANSWERS.keys() == set()
-    assert CLASSES.keys() == ANSWERS.keys()
+    assert DECLARED - ERROR_CODES.keys() == set()
+    assert CLASSES.keys() == ERROR_CODES.keys()
     assert set(MODEL.operation_names) >= OPERATIONS
 
 
-@pytest.mark.parametrize("code", sorted(ANSWERS.keys() - {DRY_RUN_PASSED}))
+@pytest.mark.parametrize("code", sorted(ERROR_CODES.keys() - {DRY_RUN_PASSED}))
 def test_every_code_has_its_class_and_advice(upstream: KmsUpstream, hasty: KmsKey, code: str) -> None:
     upstream.always(failure(code, message=f"{code} of x"))
     with pytest.raises(CLASSES[code]) as raised:
@@ -370,7 +370,7 @@ def test_every_row_is_of_something_that_botocore_has() -> None:
 
 
 def test_every_lasting_trouble_has_advice() -> None:
-    faults = [*ANSWERS.values(), *ROWS.leaks.values(), *(fault for fault in EXCEPTIONS.values() if fault)]
+    faults = [*ERROR_CODES.values(), *ROWS.leaks.values(), *(fault for fault in EXCEPTIONS.values() if fault)]
     assert [fault for fault in faults if issubclass(fault.error, errors.LastingError) and not fault.advice] == []
 
 

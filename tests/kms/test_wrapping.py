@@ -22,7 +22,7 @@ from tokend_server.clock import SystemClock
 from tokend_server.config import Config
 from tokend_server.engines.local.keys.build import open_key_manager
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
-from tokend_server.engines.local.keys.kms_fault_rows import WRAPPING_ANSWERS
+from tokend_server.engines.local.keys.kms_fault_rows import WRAPPING_ERROR_CODES
 from tokend_server.engines.local.keys.kms_wrapping import KmsWrapping
 from tokend_server.engines.local.keys.manager import new_signing_key
 from tokend_server.engines.local.keys.opening import method_of
@@ -165,7 +165,7 @@ def test_what_kms_says_is_told_in_words_about_the_wrapping_key(
 def test_every_declared_error_has_a_row() -> None:
     model = Session().get_service_model("kms")
     operations = map(model.operation_model, ("Decrypt", "GenerateDataKey"))
-    assert {shape.name for operation in operations for shape in operation.error_shapes} <= WRAPPING_ANSWERS.keys()
+    assert {shape.name for operation in operations for shape in operation.error_shapes} <= WRAPPING_ERROR_CODES.keys()
 
 
 def test_a_call_ends_within_its_time(upstream: KmsUpstream, arn: str) -> None:

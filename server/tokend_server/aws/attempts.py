@@ -3,20 +3,20 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from tokend_server.aws.botocore_internals import take_over_retries
+from tokend_server.aws.botocore_internals import replace_automatic_retries
 from tokend_server.aws.faults import Faults
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock
 
 
-class Judge(Protocol):
+class RetryDecisions(Protocol):
     """The decisions about a client's requests."""
 
-    def may_pass(self, failure: Exception | str) -> bool:
+    def is_transient(self, failure: Exception | str) -> bool:
         """Returns whether a retry of the call may succeed after an exception or an error code."""
         ...
 
-    def admits_retry(self, call: UpstreamCall) -> bool:
+    def allows_retry(self, call: UpstreamCall) -> bool:
         """Returns whether a call may make another request, which it then makes."""
         ...
 
@@ -25,17 +25,17 @@ class Judge(Protocol):
         ...
 
 
-class RetryingWhatMayPass:
-    """The `Judge` of requests without metrics: transient failures are retried until the deadline.
+class RetryTransientFailures:
+    """The `RetryDecisions` of requests without metrics: transient failures are retried until the deadline.
 
     Args:
         faults: Returns whether a failure is transient.
     """
 
     def __init__(self, faults: Faults) -> None:
-        self.may_pass = faults.may_pass
+        self.is_transient = faults.is_transient
 
-    def admits_retry(self, _call: UpstreamCall) -> bool:
+    def allows_retry(self, _call: UpstreamCall) -> bool:
         return True
 
     def observe(self, _call: UpstreamCall, _seconds: float, _failure: Exception | str) -> None:
@@ -47,15 +47,15 @@ class Attempts:
 
     Args:
         client: The client, made with botocore's standard retries.
-        judge: Decides about the requests.
+        decisions: Decides about the requests.
         max_attempts: The maximum number of requests of a call, including the first.
         clock: The time.
     """
 
-    def __init__(self, client: Any, judge: Judge, *, max_attempts: int, clock: Clock) -> None:  # noqa: ANN401
-        self._judge = judge
+    def __init__(self, client: Any, decisions: RetryDecisions, *, max_attempts: int, clock: Clock) -> None:  # noqa: ANN401
+        self._decisions = decisions
         self._clock = clock
-        self._standard = take_over_retries(client, max_attempts)
+        self._standard = replace_automatic_retries(client, max_attempts)
         events, service = client.meta.events, client.meta.service_model.service_id.hyphenize()
         events.register(f"needs-retry.{service}", self._needs_retry)
         events.register(f"before-send.{service}", self._before_send)
@@ -67,15 +67,15 @@ class Attempts:
         """Returns the seconds that botocore sleeps before a retry; None ends the call with its result."""
         response, caught = event["response"], event["caught_exception"]
         # A successful response ends the call in any case.
-        met = caught or (_error_code(response[1]) if response else "")
-        if met and not self._judge.may_pass(met):
+        failure = caught or (_error_code(response[1]) if response else "")
+        if failure and not self._decisions.is_transient(failure):
             return None
         delay: float | None = self._standard.needs_retry(**event)
         call = CURRENT_UPSTREAM_CALL.get()
         if delay is None or call is None:
             return delay
         in_time = delay < call.deadline.remaining()
-        return delay if in_time and self._judge.admits_retry(call) else None
+        return delay if in_time and self._decisions.allows_retry(call) else None
 
     def _before_send(self, **_: object) -> None:
         if call := CURRENT_UPSTREAM_CALL.get():
@@ -95,7 +95,7 @@ class Attempts:
         call = CURRENT_UPSTREAM_CALL.get()
         if call is None or not call.sent_at:
             return
-        self._judge.observe(call, self._clock.monotonic() - call.sent_at, failure)
+        self._decisions.observe(call, self._clock.monotonic() - call.sent_at, failure)
         call.sent_at = 0.0
 
 

@@ -31,7 +31,7 @@ def use_connections(client: Any, **pools: type) -> None:  # noqa: ANN401 - boto3
     client._endpoint.http_session._pool_classes_by_scheme.update(pools)
 
 
-def take_over_retries(client: Any, max_attempts: int) -> standard.RetryHandler:  # noqa: ANN401 - as above
+def replace_automatic_retries(client: Any, max_attempts: int) -> standard.RetryHandler:  # noqa: ANN401 - as above
     """Disables botocore's automatic retries, and returns their handler for explicit use."""
     service = client.meta.service_model.service_id.hyphenize()
     event, handler_id = f"needs-retry.{service}", f"retry-config-{service}"
@@ -46,7 +46,7 @@ def needs_renewal(credentials: Credentials | None, within: int | None = None) ->
     return isinstance(credentials, RefreshableCredentials) and credentials.refresh_needed(within)
 
 
-def _keeps_connection_classes() -> bool:
+def _has_connection_classes() -> bool:
     session = URLLib3Session()
     kept = session._pool_classes_by_scheme
     names = {*BaseClient.__init__.__code__.co_names, *Endpoint.__init__.__code__.co_names}
@@ -54,30 +54,30 @@ def _keeps_connection_classes() -> bool:
     return names >= {"_endpoint", "http_session"} and is_used and kept.keys() == {"http", "https"}
 
 
-def _lets_retries_be_taken_over() -> bool:
+def _has_replaceable_retries() -> bool:
     events = HierarchicalEmitter()
     meta = SimpleNamespace(events=events, service_model=SimpleNamespace(service_id=ServiceId("one")))
     client = SimpleNamespace(meta=meta)
     standard.register_retry_handler(client, 2)
-    handler = take_over_retries(client, 2)
+    handler = replace_automatic_retries(client, 2)
     return callable(handler.needs_retry) and not events.emit("needs-retry.one.Operation")
 
 
-def _takes_credentials() -> bool:
+def _has_credential_provider() -> bool:
     credentials = Credentials("", "")
     return session_of(credentials).get_credentials() is credentials
 
 
-def _tells_when_credentials_end() -> bool:
+def _has_credential_expiry() -> bool:
     return "refresh_in" in RefreshableCredentials.refresh_needed.__code__.co_varnames
 
 
 require(
     "botocore",
     {
-        "credentials of a session's own": _takes_credentials,
-        "the ends of credentials": _tells_when_credentials_end,
-        "connections of a client's own": _keeps_connection_classes,
-        "standard retries that can be asked": _lets_retries_be_taken_over,
+        "credentials of a session's own": _has_credential_provider,
+        "the ends of credentials": _has_credential_expiry,
+        "connections of a client's own": _has_connection_classes,
+        "standard retries that can be asked": _has_replaceable_retries,
     },
 )

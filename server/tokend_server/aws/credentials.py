@@ -21,14 +21,14 @@ _ROLE_SESSION_NAME = "tokend"
 _SEARCH_PAUSE = 5.0
 
 #: Seconds before their expiration at which credentials are no longer used. They are renewed long before.
-_TOO_OLD = 60
+_MIN_REMAINING_SECONDS = 60
 
 #: The timeout of waits for credentials outside of calls, in seconds.
 _PATIENCE = 1.0
 
 
 @dataclass(frozen=True, repr=False)
-class _Held:
+class _Fetched:
     """The credentials of one renewal, which are secrets.
 
     Attributes:
@@ -40,7 +40,7 @@ class _Held:
     source: Credentials
 
 
-class SoughtCredentials(Credentials):
+class BackgroundCredentials(Credentials):
     """Credentials that are searched and renewed in a separate thread.
 
     boto3 searches when a client is created, and never again if there were none. It renews credentials in the thread of
@@ -57,7 +57,7 @@ class SoughtCredentials(Credentials):
         self._clock = clock
         self._lock = threading.Lock()
         self._found: Credentials | None = None
-        self._held: _Held | None = None
+        self._current: _Fetched | None = None
         self._fetching: Future[ReadOnlyCredentials] | None = None
         self._search_again_at = clock.monotonic()
 
@@ -68,12 +68,12 @@ class SoughtCredentials(Credentials):
             botocore.exceptions.BotoCoreError: There are none, or they cannot be fetched.
             TimeoutError: They cannot be fetched in time.
         """
-        held = self._held
-        if held is not None and not needs_renewal(held.source):
-            return held.frozen
+        current = self._current
+        if current is not None and not needs_renewal(current.source):
+            return current.frozen
         fetching = self._fetch()
-        if held is not None and not needs_renewal(held.source, _TOO_OLD):
-            return held.frozen
+        if current is not None and not needs_renewal(current.source, _MIN_REMAINING_SECONDS):
+            return current.frozen
         call = CURRENT_UPSTREAM_CALL.get()
         return fetching.result(call.deadline.remaining() if call else _PATIENCE)
 
@@ -91,9 +91,9 @@ class SoughtCredentials(Credentials):
     def _run(self, fetching: Future[ReadOnlyCredentials]) -> None:
         fetched: ReadOnlyCredentials | BaseException
         try:
-            found = self._look()
+            found = self._find()
             fetched = found.get_frozen_credentials()
-            self._held = _Held(fetched, copy(found))
+            self._current = _Fetched(fetched, copy(found))
         except BaseException as error:  # noqa: BLE001 - those who wait raise it
             fetched = error
         with self._lock:
@@ -103,7 +103,7 @@ class SoughtCredentials(Credentials):
         else:
             fetching.set_result(fetched)
 
-    def _look(self) -> Credentials:
+    def _find(self) -> Credentials:
         if self._found is None and self._clock.monotonic() >= self._search_again_at:
             self._found = self._search()
             self._search_again_at = self._clock.monotonic() + _SEARCH_PAUSE
@@ -112,14 +112,14 @@ class SoughtCredentials(Credentials):
         return self._found
 
 
-def chain_credentials(session: botocore.session.Session, clock: Clock) -> SoughtCredentials:
+def chain_credentials(session: botocore.session.Session, clock: Clock) -> BackgroundCredentials:
     """Returns the credentials of boto3's default chain: environment, profile, container, instance."""
-    return SoughtCredentials(session.get_credentials, clock)
+    return BackgroundCredentials(session.get_credentials, clock)
 
 
 def role_credentials(
     session: botocore.session.Session, role_arn: str, region: str, sts_config: BotoConfig, clock: Clock
-) -> SoughtCredentials:
+) -> BackgroundCredentials:
     """Returns the credentials of a role that is assumed with those of the default chain."""
 
     def assume() -> Mapping[str, str]:
@@ -137,4 +137,4 @@ def role_credentials(
         }
 
     role = DeferredRefreshableCredentials(assume, "assume-role")
-    return SoughtCredentials(lambda: role, clock)
+    return BackgroundCredentials(lambda: role, clock)

@@ -55,12 +55,12 @@ class Rows(NamedTuple):
         other_endpoint: The endpoint is another service or Region of AWS.
         unreachable: The service cannot be reached.
         unknown: The service responds with an error that this release does not know.
-        mangled: The service cannot parse the request.
-        broken_off: The connection was closed.
+        malformed_request: The service cannot parse the request.
+        connection_closed: The connection was closed.
         not_renewed: AWS refuses new credentials.
         not_renewed_now: AWS has no new credentials now.
         not_renewed_there: The endpoint for credentials has none.
-        answers: By the code of the response: AWS's common errors.
+        error_codes: By the code of the response: AWS's common errors.
         exceptions: By the class of botocore's exception, or its nearest base class. None: nothing in tokend can cause
             it.
         leaks: For exceptions that are not botocore's, by the botocore module that raised them.
@@ -72,12 +72,12 @@ class Rows(NamedTuple):
     other_endpoint: Fault
     unreachable: Fault
     unknown: Fault
-    mangled: Fault
-    broken_off: Fault
+    malformed_request: Fault
+    connection_closed: Fault
     not_renewed: Fault
     not_renewed_now: Fault
     not_renewed_there: Fault
-    answers: Mapping[str, Fault]
+    error_codes: Mapping[str, Fault]
     exceptions: Mapping[str, Fault | None]
     leaks: Mapping[str, Fault]
 
@@ -113,8 +113,8 @@ def rows_of(service: Service) -> Rows:
         "and any proxy, and look for a newer release.",
     )
     # botocore sends valid requests, so a proxy has changed them, or an emulator parses them differently.
-    mangled = Fault(EngineUnavailable, f"{name} could not parse the call.", not_service.advice)
-    broken_off = unreachable._replace(text=f"The connection to {name} was closed.")
+    malformed_request = Fault(EngineUnavailable, f"{name} could not parse the call.", not_service.advice)
+    connection_closed = unreachable._replace(text=f"The connection to {name} was closed.")
     return Rows(
         throttled=service.throttled,
         outage=outage,
@@ -122,8 +122,8 @@ def rows_of(service: Service) -> Rows:
         other_endpoint=other_endpoint,
         unreachable=unreachable,
         unknown=unknown,
-        mangled=mangled,
-        broken_off=broken_off,
+        malformed_request=malformed_request,
+        connection_closed=connection_closed,
         not_renewed=_rejected(
             "AWS refused credentials for the role. Check the role's ARN, its trust policy, and that the "
             "service may assume it."
@@ -139,8 +139,8 @@ def rows_of(service: Service) -> Rows:
             "The endpoint for new credentials is not AWS STS or another source of credentials, or its certificate is "
             "not trusted. Check AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL, DNS, the CA bundle, and any proxy on the way.",
         ),
-        answers=_answers(service, outage, mangled),
-        exceptions=_exceptions(name, outage, not_service, unreachable, unknown, broken_off),
+        error_codes=_error_codes(service, outage, malformed_request),
+        exceptions=_exceptions(name, outage, not_service, unreachable, unknown, connection_closed),
         leaks={
             CREDENTIALS_MODULE: _CREDENTIALS_UNUSABLE,
             "botocore.parsers": not_service,
@@ -175,7 +175,7 @@ _SIGNATURE_LOST = _rejected(
 )
 
 
-def _answers(service: Service, outage: Fault, mangled: Fault) -> Mapping[str, Fault]:
+def _error_codes(service: Service, outage: Fault, malformed_request: Fault) -> Mapping[str, Fault]:
     throttled = service.throttled
     access_denied = _rejected(f"The IAM policy of the credentials lacks the action. Allow {service.rights}.")
     not_subscribed = _rejected(
@@ -199,8 +199,8 @@ def _answers(service: Service, outage: Fault, mangled: Fault) -> Mapping[str, Fa
         "RequestTimeout": outage,
         "RequestTimeoutException": outage,
         "RequestAbortedException": outage,
-        "SerializationException": mangled,
-        "MalformedHttpRequestException": mangled,
+        "SerializationException": malformed_request,
+        "MalformedHttpRequestException": malformed_request,
         "UnrecognizedClientException": _ACCESS_KEY_UNKNOWN,
         "InvalidClientTokenId": _ACCESS_KEY_UNKNOWN,
         "InvalidAccessKeyId": _ACCESS_KEY_UNKNOWN,
@@ -225,7 +225,7 @@ def _answers(service: Service, outage: Fault, mangled: Fault) -> Mapping[str, Fa
 
 
 def _exceptions(  # noqa: PLR0913, PLR0917 - the rows of the table
-    name: str, outage: Fault, not_service: Fault, unreachable: Fault, unknown: Fault, broken_off: Fault
+    name: str, outage: Fault, not_service: Fault, unreachable: Fault, unknown: Fault, connection_closed: Fault
 ) -> Mapping[str, Fault | None]:
     no_time = unreachable._replace(
         text=f"{name} did not answer in time.",
@@ -244,8 +244,8 @@ def _exceptions(  # noqa: PLR0913, PLR0917 - the rows of the table
         "ConnectionError": unreachable,
         "ConnectTimeoutError": no_time,
         "ReadTimeoutError": no_time,
-        "HTTPClientError": broken_off,
-        "IncompleteReadError": broken_off,
+        "HTTPClientError": connection_closed,
+        "IncompleteReadError": connection_closed,
         "CapacityNotAvailableError": outage,
         "ChecksumError": not_service,
         "ResponseParserError": not_service,

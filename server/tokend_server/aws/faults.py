@@ -31,18 +31,18 @@ _TOO_MANY_REQUESTS = 429
 _NETWORK_AUTHENTICATION_REQUIRED = 511  # of a captive portal (RFC 6585)
 
 #: Statuses of proxies that concern only the single request: 408, 413, 425, 431.
-_OF_THE_REQUEST = frozenset({408, 413, 425, 431})
+_REQUEST_STATUSES = frozenset({408, 413, 425, 431})
 
 #: The beginnings of AWS's texts about a signature for another service or Region than that of the endpoint.
 _OTHER_SCOPE = re.compile(r"Credential should be scoped to (?:a valid region|correct service)")
 
 #: The text of botocore if the credentials of a container cannot be fetched.
-_OF_A_CONTAINER = re.compile(r"Received non 200 response (\d+) from container metadata")
+_CONTAINER_REFUSAL = re.compile(r"Received non 200 response (\d+) from container metadata")
 
 _REQUEST_ID = re.compile(r"[\w-]{1,100}", re.ASCII)
 
 #: Errors of a connection that was closed within TLS.
-_ENDS_OF_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+_TLS_CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
 class Faults:
@@ -50,7 +50,7 @@ class Faults:
 
     Args:
         rows: The rows that are common to all services.
-        answers: The rows by the codes of its responses.
+        error_codes: The rows by the codes of its responses.
         exceptions: The rows by the names of botocore's exceptions.
         operations: The operations that are called; other operations are only called to renew credentials.
     """
@@ -58,12 +58,12 @@ class Faults:
     def __init__(
         self,
         rows: Rows,
-        answers: Mapping[str, Fault],
+        error_codes: Mapping[str, Fault],
         exceptions: Mapping[str, Fault | None],
         operations: frozenset[str],
     ) -> None:
         self._rows = rows
-        self._answers = answers
+        self._error_codes = error_codes
         self._exceptions = exceptions
         self._operations = operations
 
@@ -72,11 +72,11 @@ class Faults:
 
         A defect is an error that neither AWS nor the network has caused.
         """
-        return self._of_answer(error) if isinstance(error, ClientError) else self._of_exception(error)
+        return self._row_of_response(error) if isinstance(error, ClientError) else self._row_of_error(error)
 
-    def may_pass(self, failure: Exception | str) -> bool:
+    def is_transient(self, failure: Exception | str) -> bool:
         """Returns whether a retry of a call with an exception or an error code may succeed."""
-        fault = self._answers.get(failure) if isinstance(failure, str) else self._of_exception(failure)
+        fault = self._error_codes.get(failure) if isinstance(failure, str) else self._row_of_error(failure)
         return fault is None or issubclass(fault.error, RetryableError)
 
     def label(self, failure: Exception | str) -> str:
@@ -88,12 +88,14 @@ class Faults:
         if isinstance(failure, ClientError):
             failure = error_code(failure)
         if isinstance(failure, str):
-            return failure if failure in self._answers else "other"
+            return failure if failure in self._error_codes else "other"
         return type(failure).__name__ if self._row_name(failure) else "other"
 
-    def _of_answer(self, error: ClientError) -> Fault:
+    def _row_of_response(self, error: ClientError) -> Fault:
         rows = self._rows
-        fault = self._answers.get(error_code(error)) or self._of_status(_metadata(error).get("HTTPStatusCode"), error)
+        fault = self._error_codes.get(error_code(error)) or self._row_of_status(
+            _metadata(error).get("HTTPStatusCode"), error
+        )
         if error.operation_name in self._operations:
             return rows.other_endpoint if _OTHER_SCOPE.search(error_message(error)) else fault
         is_passing = issubclass(fault.error, TooManyRequests) or (
@@ -101,7 +103,7 @@ class Faults:
         )
         return rows.not_renewed_now if is_passing else rows.not_renewed
 
-    def _of_status(self, status: object, error: ClientError) -> Fault:
+    def _row_of_status(self, status: object, error: ClientError) -> Fault:
         rows = self._rows
         if not isinstance(status, int):
             return rows.unknown
@@ -109,26 +111,26 @@ class Faults:
             return rows.throttled
         if status >= _SERVER_ERROR and status != _NETWORK_AUTHENTICATION_REQUIRED:
             return rows.outage
-        return rows.unknown if status in _OF_THE_REQUEST or _is_of_aws(status, error) else rows.not_service
+        return rows.unknown if status in _REQUEST_STATUSES or _is_of_aws(status, error) else rows.not_service
 
-    def _of_exception(self, error: Exception) -> Fault | None:
+    def _row_of_error(self, error: Exception) -> Fault | None:
         if isinstance(error, TokendError):
             return None
         modules = [frame.f_globals.get("__name__", "") for frame, _line in walk_tb(error.__traceback__)]
-        fault = self._of_what_arose(error, modules)
-        return self._of_renewal(fault) if CREDENTIALS_MODULE in modules else fault
+        fault = self._row_of_exception(error, modules)
+        return self._row_of_renewal(fault) if CREDENTIALS_MODULE in modules else fault
 
-    def _of_what_arose(self, error: Exception, modules: Iterable[str]) -> Fault | None:
+    def _row_of_exception(self, error: Exception, modules: Iterable[str]) -> Fault | None:
         """Returns the row for an exception, by its class and the modules in its traceback."""
         if name := self._row_name(error):
-            return self._of_causes(error) or self._exceptions[name]
+            return self._row_of_causes(error) or self._exceptions[name]
         # botocore passes on some exceptions of other classes: a missing token file, JSON that is not an object.
         arose_in = [module for module in modules if module in self._rows.leaks]
         if arose_in:
             return self._rows.leaks[arose_in[-1]]
         return self._rows.unreachable if isinstance(error, OSError | HTTPError) else None
 
-    def _of_renewal(self, fault: Fault | None) -> Fault:
+    def _row_of_renewal(self, fault: Fault | None) -> Fault:
         """Returns the row for an error during the renewal of credentials, from its row in a call to the service."""
         rows = self._rows
         if fault is not None and (fault.error is EngineCredentialsRejected or fault.text == MISCONFIGURED.text):
@@ -139,14 +141,14 @@ class Faults:
             return rows.not_renewed_there
         return rows.leaks[CREDENTIALS_MODULE]  # such as an empty token file
 
-    def _of_causes(self, error: Exception) -> Fault | None:
+    def _row_of_causes(self, error: Exception) -> Fault | None:
         """Returns the row for the cause of a botocore exception, if it is more specific than its class."""
         for cause in _causes(error):
-            if isinstance(cause, _ENDS_OF_TLS):
-                return self._rows.broken_off
-            if isinstance(cause, HTTPException) and not _is_cut_off(cause):
+            if isinstance(cause, _TLS_CLOSED):
+                return self._rows.connection_closed
+            if isinstance(cause, HTTPException) and not _is_truncated(cause):
                 return self._rows.not_service
-            if isinstance(cause, MetadataRetrievalError) and _may_be_had_later(cause):
+            if isinstance(cause, MetadataRetrievalError) and _is_transient_metadata_error(cause):
                 return self._rows.not_renewed_now
         return None
 
@@ -159,17 +161,17 @@ class Faults:
 
 def error_code(error: Exception) -> str:
     """Returns the code in AWS's response; empty if it is not a response."""
-    return str(_answer(error).get("Error", {}).get("Code", ""))
+    return str(_response(error).get("Error", {}).get("Code", ""))
 
 
 def error_message(error: Exception) -> str:
     """Returns the text in AWS's response; empty if it is not a response."""
-    return str(_answer(error).get("Error", {}).get("Message", ""))
+    return str(_response(error).get("Error", {}).get("Message", ""))
 
 
 def cancellation_reasons(error: Exception) -> frozenset[str]:
     """Returns the codes of DynamoDB's reasons for cancelling a transaction; empty for other responses."""
-    return frozenset(str(each.get("Code")) for each in _answer(error).get("CancellationReasons", ()))
+    return frozenset(str(each.get("Code")) for each in _response(error).get("CancellationReasons", ()))
 
 
 def request_id(error: Exception) -> str | None:
@@ -180,12 +182,12 @@ def request_id(error: Exception) -> str | None:
     return found if _REQUEST_ID.fullmatch(found) else None
 
 
-def _answer(error: Exception) -> Mapping[str, Any]:
+def _response(error: Exception) -> Mapping[str, Any]:
     return error.response if isinstance(error, ClientError) else {}
 
 
 def _metadata(error: Exception) -> Mapping[str, Any]:
-    metadata: Mapping[str, Any] = _answer(error).get("ResponseMetadata", {})
+    metadata: Mapping[str, Any] = _response(error).get("ResponseMetadata", {})
     return metadata
 
 
@@ -208,18 +210,18 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield from found
 
 
-def _may_be_had_later(error: MetadataRetrievalError) -> bool:
+def _is_transient_metadata_error(error: MetadataRetrievalError) -> bool:
     """Returns whether a failure to fetch a container's credentials is transient.
 
     botocore has the status only in the text. Responses of ECS and EKS Pod Identity below 500 are refusals.
     """
-    if not (refused := _OF_A_CONTAINER.search(str(error))):
+    if not (refused := _CONTAINER_REFUSAL.search(str(error))):
         return isinstance(error.__context__, ConnectTimeoutError | EndpointConnectionError | HTTPClientError)
     status = int(refused[1])
     return status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR
 
 
-def _is_cut_off(error: HTTPException) -> bool:
+def _is_truncated(error: HTTPException) -> bool:
     """Returns whether the received data were the beginning of an HTTP response."""
     begun = isinstance(error, BadStatusLine) and "HTTP/".startswith(str(error.args[0]).strip("'\"")[:5])
     return begun or isinstance(error, IncompleteRead | RemoteDisconnected)

@@ -24,7 +24,7 @@ class _Settings:
     max_attempts: int = 1
 
 
-class NoToken(Exception):
+class NoRdsToken(Exception):
     """Raised when there are no credentials to sign a token, for the reason in the text."""
 
 
@@ -39,7 +39,7 @@ def rds_tokens(region: str, host: str, port: int, user: str, clock: Clock) -> Ca
         clock: The time.
 
     Returns:
-        The function, which raises `NoToken`.
+        The function, which raises `NoRdsToken`.
 
     Raises:
         ValueError: There is no such Region.
@@ -50,7 +50,7 @@ def rds_tokens(region: str, host: str, port: int, user: str, clock: Clock) -> Ca
         try:
             made: str = client.generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user)
         except (BotoCoreError, TimeoutError) as error:
-            raise NoToken(str(error) or type(error).__name__) from error
+            raise NoRdsToken(str(error) or type(error).__name__) from error
         return made
 
     return token

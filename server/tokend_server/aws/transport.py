@@ -38,7 +38,7 @@ class UpstreamCall:
 
 
 #: The maximum size of a response. The largest are DynamoDB's, with up to 16 MB of items (BatchGetItem) before JSON.
-LARGEST_ANSWER = 64 * 2**20
+MAX_RESPONSE_BYTES = 64 * 2**20
 
 #: The call that the current thread makes.
 CURRENT_UPSTREAM_CALL: ContextVar[UpstreamCall | None] = ContextVar("current call", default=None)
@@ -96,7 +96,7 @@ class _BoundedSocketIO(io.RawIOBase):
         self._sock.settimeout(_within(self._timeout))
         size = self._raw.readinto(buffer)
         self._size += size or 0
-        if self._size > LARGEST_ANSWER:
+        if self._size > MAX_RESPONSE_BYTES:
             raise HTTPException("the answer is too large to be AWS's")
         return size
 

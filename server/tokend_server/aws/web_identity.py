@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from tokend_server.aws.attempts import Attempts, RetryingWhatMayPass
+from tokend_server.aws.attempts import Attempts, RetryTransientFailures
 from tokend_server.aws.client import ClientSettings, aws_client
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.aws.web_identity_faults import FAULTS, NO_CLIENT, OPERATION, ROWS
@@ -81,7 +81,7 @@ class StsCredentials:
 
     def _opened(self, region: str, connections: int) -> Any:  # noqa: ANN401 - boto3's clients have no types
         client, _ = aws_client("sts", self._settings, region, connections=connections, clock=self._clock)
-        Attempts(client, RetryingWhatMayPass(FAULTS), max_attempts=self._settings.max_attempts, clock=self._clock)
+        Attempts(client, RetryTransientFailures(FAULTS), max_attempts=self._settings.max_attempts, clock=self._clock)
         return client
 
 

@@ -30,22 +30,26 @@ ROWS = rows_of(
 _TEXT = "Invalid identity pool configuration. Check assigned IAM roles for this pool."
 
 
-def _misfit(advice: str) -> Fault:
+def _invalid_configuration(advice: str) -> Fault:
     return Fault(InvalidIdentityPoolConfiguration, _TEXT, advice)
 
 
-ANSWERS = {
-    **ROWS.answers,
-    "AccessDenied": _misfit(
+ERROR_CODES = {
+    **ROWS.error_codes,
+    "AccessDenied": _invalid_configuration(
         "The trust policy of the role does not let the token assume it. It needs the IAM identity provider of "
         "issuer.url as its principal, and conditions on aud and amr that match; with principal tags, sts:TagSession."
     ),
-    "InvalidIdentityToken": _misfit(
+    "InvalidIdentityToken": _invalid_configuration(
         "AWS STS does not accept tokens of this issuer. Register issuer.url as an IAM identity provider whose "
         "audience is the pool's id: `tokend check-config --for aws-sts`."
     ),
-    "IDPRejectedClaim": _misfit("AWS STS could not verify a claim of the token: `tokend check-config --for aws-sts`."),
-    "ValidationError": _misfit("AWS STS does not accept the role's ARN, or the token. Check the pool's roles."),
+    "IDPRejectedClaim": _invalid_configuration(
+        "AWS STS could not verify a claim of the token: `tokend check-config --for aws-sts`."
+    ),
+    "ValidationError": _invalid_configuration(
+        "AWS STS does not accept the role's ARN, or the token. Check the pool's roles."
+    ),
     "ExpiredTokenException": Fault(NotAuthorized, "Invalid login token. Token is expired."),
     "IDPCommunicationError": Fault(
         LoginProviderUnavailable,
@@ -67,4 +71,4 @@ NO_CLIENT = Fault(
     "boto3 cannot use the Region, or the AWS configuration file. Set aws.credentials.region, or correct the file.",
 )
 
-FAULTS = Faults(ROWS, ANSWERS, ROWS.exceptions, frozenset({OPERATION}))
+FAULTS = Faults(ROWS, ERROR_CODES, ROWS.exceptions, frozenset({OPERATION}))

@@ -18,7 +18,7 @@ from tests.fakes.sts import Answered, Assumed, Refused, StsDouble
 from tests.support.aws_environment import give_credentials, without_aws_settings
 
 from tokend_server.aws import transport
-from tokend_server.aws.credentials import SoughtCredentials, chain_credentials, role_credentials
+from tokend_server.aws.credentials import BackgroundCredentials, chain_credentials, role_credentials
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.engines.cognito.faults import to_domain
@@ -58,8 +58,8 @@ def chain() -> Chain:
 
 
 @pytest.fixture
-def sought(chain: Chain, clock: FakeClock) -> SoughtCredentials:
-    return SoughtCredentials(chain, clock)
+def sought(chain: Chain, clock: FakeClock) -> BackgroundCredentials:
+    return BackgroundCredentials(chain, clock)
 
 
 @pytest.fixture
@@ -108,11 +108,11 @@ def told(credentials: Credentials) -> TokendError | None:
 
 
 def test_nothing_is_looked_for_before_it_is_needed(chain: Chain, clock: FakeClock) -> None:
-    SoughtCredentials(chain, clock)
+    BackgroundCredentials(chain, clock)
     assert chain.searches == 0
 
 
-def test_what_is_found_is_kept(sought: SoughtCredentials, chain: Chain, clock: FakeClock) -> None:
+def test_what_is_found_is_kept(sought: BackgroundCredentials, chain: Chain, clock: FakeClock) -> None:
     chain.found = Credentials("id", "secret", "session")
     for _ in range(3):
         found = sought.get_frozen_credentials()
@@ -121,7 +121,7 @@ def test_what_is_found_is_kept(sought: SoughtCredentials, chain: Chain, clock: F
     assert chain.searches == 1
 
 
-def test_what_is_found_later_is_found(sought: SoughtCredentials, chain: Chain, clock: FakeClock) -> None:
+def test_what_is_found_later_is_found(sought: BackgroundCredentials, chain: Chain, clock: FakeClock) -> None:
     with pytest.raises(NoCredentialsError):
         sought.get_frozen_credentials()
     chain.found = Credentials("id", "secret")
@@ -129,7 +129,7 @@ def test_what_is_found_later_is_found(sought: SoughtCredentials, chain: Chain, c
     assert sought.get_frozen_credentials().access_key == "id"
 
 
-def test_no_call_searches_again_at_once(sought: SoughtCredentials, chain: Chain, clock: FakeClock) -> None:
+def test_no_call_searches_again_at_once(sought: BackgroundCredentials, chain: Chain, clock: FakeClock) -> None:
     for step in (0.0, PAUSE - 0.5, 0.5, 0.0):
         clock.advance(step)
         with pytest.raises(NoCredentialsError):
@@ -138,7 +138,7 @@ def test_no_call_searches_again_at_once(sought: SoughtCredentials, chain: Chain,
 
 
 def test_a_search_that_fails_is_reported_until_it_does_not(
-    sought: SoughtCredentials, chain: Chain, clock: FakeClock
+    sought: BackgroundCredentials, chain: Chain, clock: FakeClock
 ) -> None:
     chain.problem = ProfileNotFound(profile="p")
     with pytest.raises(ProfileNotFound):
@@ -157,7 +157,7 @@ def test_many_threads_search_once(chain: Chain, clock: FakeClock) -> None:
         assert go_on.wait(PATIENCE)
         return chain()
 
-    sought = SoughtCredentials(search, clock)
+    sought = BackgroundCredentials(search, clock)
     with ThreadPoolExecutor(5) as threads:
         found = [threads.submit(sought.get_frozen_credentials) for _ in range(5)]
         assert searching.wait(PATIENCE)
@@ -284,7 +284,7 @@ def test_an_answer_that_is_too_large_is_not_that_of_sts(
 ) -> None:
     status, body = Assumed(ROLE_KEY).answer("AssumeRole")
     sts.answer = Answered(status, body + " " * 2**16)
-    monkeypatch.setattr(transport, "LARGEST_ANSWER", 2**14)
+    monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", 2**14)
     assert isinstance(told(of_role(clock)), EngineMisconfigured)
 
 
@@ -359,7 +359,7 @@ def test_a_role_needs_credentials_to_be_assumed_by(environment: pytest.MonkeyPat
 
 
 def test_without_a_thread_a_call_looks_for_them_itself(
-    sought: SoughtCredentials, chain: Chain, monkeypatch: pytest.MonkeyPatch
+    sought: BackgroundCredentials, chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

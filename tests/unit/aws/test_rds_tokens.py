@@ -8,7 +8,7 @@ import pytest
 from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.support.aws_environment import give_credentials, without_aws_settings
 
-from tokend_server.aws.rds_tokens import NoToken, rds_tokens
+from tokend_server.aws.rds_tokens import NoRdsToken, rds_tokens
 from tokend_server.clock import SystemClock
 
 
@@ -29,5 +29,5 @@ def test_a_token_is_a_signed_request_to_connect(token: Callable[[], str], monkey
 
 
 def test_without_credentials_there_is_none(token: Callable[[], str]) -> None:
-    with pytest.raises(NoToken, match="Unable to locate credentials"):
+    with pytest.raises(NoRdsToken, match="Unable to locate credentials"):
         token()

@@ -111,7 +111,7 @@ def test_half_an_answer_is_asked_for_again(listener: Listener) -> None:
     ids=["chunks", "length"],
 )
 def test_an_answer_is_not_read_beyond_its_bound(endless: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "LARGEST_ANSWER", 2**20)
+    monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", 2**20)
     with closing(client(endless, 1)) as reader, pytest.raises(HTTPClientError) as raised:
         reader.list_identities(IdentityPoolId="eu-west-1:0", MaxResults=1)
     error = to_domain(raised.value, (), "eu-west-1:0")

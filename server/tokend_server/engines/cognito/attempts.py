@@ -8,7 +8,7 @@ from tokend_server.model import Operation
 
 
 class RegionAttempts:
-    """The `Judge` of the requests to a region.
+    """The `RetryDecisions` of the requests to a region.
 
     Args:
         region: The Region, which is the label of its metrics.
@@ -21,10 +21,10 @@ class RegionAttempts:
         self._quota = quota
         self._metrics = metrics
 
-    def may_pass(self, failure: Exception | str) -> bool:
-        return FAULTS.may_pass(failure)
+    def is_transient(self, failure: Exception | str) -> bool:
+        return FAULTS.is_transient(failure)
 
-    def admits_retry(self, call: UpstreamCall) -> bool:
+    def allows_retry(self, call: UpstreamCall) -> bool:
         return not self._quota.take(Operation(call.operation))
 
     def observe(self, call: UpstreamCall, seconds: float, failure: Exception | str) -> None:

@@ -38,7 +38,7 @@ _RACE = Fault(EngineUnavailable, "The identity is being changed by too many call
 _TOO_LARGE = Fault(InvalidParameter, "The request is larger than Cognito accepts.")
 
 #: By the code of AWS's response: errors in the service model, undeclared ones of Cognito, and AWS's common errors.
-ANSWERS: Mapping[str, Fault] = {
+ERROR_CODES: Mapping[str, Fault] = {
     "InvalidParameterException": Fault(InvalidParameter),
     "NotAuthorizedException": Fault(NotAuthorized),
     "ResourceNotFoundException": Fault(
@@ -61,7 +61,7 @@ ANSWERS: Mapping[str, Fault] = {
         "Cognito's endpoint does not have the operation.",
         "The endpoint is not Cognito or lacks the operation, as some emulators do. Check the endpoint.",
     ),
-    **ROWS.answers,
+    **ROWS.error_codes,
 }
 
 #: By the class of botocore's exception, or its nearest base class. None: nothing in the service can cause it.

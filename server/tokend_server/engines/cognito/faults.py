@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from tokend_server.aws import faults as aws_faults
 from tokend_server.aws.fault_rows import Fault
 from tokend_server.engines.cognito.aws_texts import field_violations, resource_not_found, safe_text, shortened
-from tokend_server.engines.cognito.fault_rows import ANSWERS, EXCEPTIONS, ROWS
+from tokend_server.engines.cognito.fault_rows import ERROR_CODES, EXCEPTIONS, ROWS
 from tokend_server.errors import LimitExceeded, ResourceNotFound, TokendError, ValidationFailed
 from tokend_server.model import Operation, Secret
 
@@ -20,7 +20,7 @@ _CODE = re.compile(r"[A-Za-z][\w.]{2,99}", re.ASCII)
 _OF_A_READING = frozenset({"DescribeIdentityPool", "ListIdentities"})
 
 #: Cognito's tables.
-FAULTS = aws_faults.Faults(ROWS, ANSWERS, EXCEPTIONS, _OF_A_READING | frozenset(Operation))
+FAULTS = aws_faults.Faults(ROWS, ERROR_CODES, EXCEPTIONS, _OF_A_READING | frozenset(Operation))
 
 
 def to_domain(
@@ -54,7 +54,7 @@ def plain_words(error: TokendError | str) -> str:
     For errors that the caller has caused, it returns the error's text, or for a code that the caller has caused it.
     """
     if isinstance(error, str):
-        return ANSWERS.get(error, ROWS.unknown).advice or _CALLERS_BUSINESS
+        return ERROR_CODES.get(error, ROWS.unknown).advice or _CALLERS_BUSINESS
     return error.advice or error.text
 
 
@@ -62,7 +62,7 @@ def _of_answer(error: ClientError, fault: Fault, secrets: tuple[Secret, ...], id
     code = aws_faults.error_code(error)
     said = safe_text(error.response.get("Error", {}).get("Message"), secrets, ids)
     domain_error = _advised(_built(fault, said or _NO_TEXT, ids), fault)
-    if code in ANSWERS or (_CODE.fullmatch(code) and safe_text(code, secrets, ()) == code):
+    if code in ERROR_CODES or (_CODE.fullmatch(code) and safe_text(code, secrets, ()) == code):
         domain_error.aws_error_code = code
     request_id = aws_faults.request_id(error)
     if request_id and safe_text(request_id, secrets, ()) == request_id:

@@ -82,10 +82,10 @@ class PoolClient:
                 self._sleep(pause)
         return self._once(operation, identity_pool_id, members)
 
-    def may_pass(self, failure: Exception | str) -> bool:
-        return FAULTS.may_pass(failure)
+    def is_transient(self, failure: Exception | str) -> bool:
+        return FAULTS.is_transient(failure)
 
-    def admits_retry(self, call: UpstreamCall) -> bool:
+    def allows_retry(self, call: UpstreamCall) -> bool:
         return not self._buckets[call.operation].take()
 
     def observe(self, call: UpstreamCall, seconds: float, failure: Exception | str) -> None:

@@ -16,7 +16,7 @@ from botocore.session import Session
 from tests.fakes.aws_codes import CREDENTIALS_REJECTED, OUTAGE, THROTTLED
 
 from tokend_server import errors
-from tokend_server.engines.cognito.fault_rows import ANSWERS, EXCEPTIONS, ROWS
+from tokend_server.engines.cognito.fault_rows import ERROR_CODES, EXCEPTIONS, ROWS
 from tokend_server.engines.cognito.faults import FAULTS, plain_words, to_domain
 from tokend_server.errors import TokendError
 from tokend_server.model import Operation, Secret
@@ -146,15 +146,15 @@ def test_every_declared_error_of_an_operation_has_its_class(cognito: Answering, 
     assert type(domain(raised)) is CLASSES[code]
 
 
-@pytest.mark.parametrize("code", ANSWERS)
+@pytest.mark.parametrize("code", ERROR_CODES)
 def test_every_code_has_its_class_and_travels_on_the_error(cognito: Answering, code: str) -> None:
     error = domain(cognito.failure(400, refusal(code)))
     assert type(error) is CLASSES[code]
     assert (error.aws_error_code, error.aws_request_id) == (code, REQUEST_ID)
-    assert CLASSES.keys() == ANSWERS.keys()
+    assert CLASSES.keys() == ERROR_CODES.keys()
 
 
-@pytest.mark.parametrize("code", sorted(ANSWERS))
+@pytest.mark.parametrize("code", sorted(ERROR_CODES))
 def test_only_what_aws_says_about_the_request_is_passed_on(cognito: Answering, code: str) -> None:
     error = domain(cognito.failure(400, refusal(code, "Some reason.")))
     is_passed_on = isinstance(error, ABOUT_THE_REQUEST) and not code.startswith("RequestEntity")
@@ -416,7 +416,7 @@ def test_the_operator_is_informed_of_an_untrusted_certificate_and_a_missing_prox
 
 def test_every_trouble_that_is_not_the_callers_has_advice() -> None:
     operators = (errors.LastingError, errors.UnsupportedByEngine, errors.TooManyRequests)
-    faults = [*ANSWERS.values(), *ROWS.leaks.values(), *(fault for fault in EXCEPTIONS.values() if fault)]
+    faults = [*ERROR_CODES.values(), *ROWS.leaks.values(), *(fault for fault in EXCEPTIONS.values() if fault)]
     assert [fault for fault in faults if issubclass(fault.error, operators) and not fault.advice] == []
 
 

@@ -196,7 +196,7 @@ class KmsApi:
 
 
 class KmsAttempts:
-    """The `Judge` of the requests to a region.
+    """The `RetryDecisions` of the requests to a region.
 
     Args:
         region: The Region, which is the label of its metrics.
@@ -207,10 +207,10 @@ class KmsAttempts:
         self._region = region
         self._metrics = metrics
 
-    def may_pass(self, failure: Exception | str) -> bool:
-        return FAULTS.may_pass(failure)
+    def is_transient(self, failure: Exception | str) -> bool:
+        return FAULTS.is_transient(failure)
 
-    def admits_retry(self, call: UpstreamCall) -> bool:
+    def allows_retry(self, call: UpstreamCall) -> bool:
         quota = call.quota if isinstance(call, KmsCall) else None
         return quota is None or not quota.take()
 

@@ -65,7 +65,7 @@ _REFUSED = Fault(
 )
 
 #: By the code of KMS's response.
-ANSWERS: Mapping[str, Fault] = {
+ERROR_CODES: Mapping[str, Fault] = {
     "NotFoundException": NO_KEY,
     "DisabledException": _NOT_ENABLED,
     "KMSInvalidStateException": _NOT_ENABLED,
@@ -92,7 +92,7 @@ ANSWERS: Mapping[str, Fault] = {
     "InvalidCiphertextException": _REFUSED,
     DRY_RUN_PASSED: _REFUSED,  # not a failure; this row only prevents a retry
     "UnknownOperationException": _REFUSED,
-    **ROWS.answers,
+    **ROWS.error_codes,
 }
 
 #: By the class of botocore's exception; the requests are well-formed.
@@ -111,7 +111,7 @@ OPERATIONS = frozenset(
     }
 )
 
-FAULTS = Faults(ROWS, ANSWERS, EXCEPTIONS, OPERATIONS)
+FAULTS = Faults(ROWS, ERROR_CODES, EXCEPTIONS, OPERATIONS)
 
 
 _NO_WRAPPING_KEY = Fault(
@@ -134,8 +134,8 @@ _NO_WRAPPING_KEY_AT_ALL = Fault(
 )
 
 #: By the code of KMS's response about a key that encrypts signing keys; other codes are as above.
-WRAPPING_ANSWERS: Mapping[str, Fault] = {
-    **ANSWERS,
+WRAPPING_ERROR_CODES: Mapping[str, Fault] = {
+    **ERROR_CODES,
     "NotFoundException": _NO_WRAPPING_KEY,
     "InvalidArnException": _NO_WRAPPING_KEY,
     "DisabledException": _WRAPPING_KEY_NOT_ENABLED,
@@ -146,7 +146,7 @@ WRAPPING_ANSWERS: Mapping[str, Fault] = {
     ),
 }
 
-_WRAPPING_FAULTS = Faults(ROWS, WRAPPING_ANSWERS, EXCEPTIONS, OPERATIONS)
+_WRAPPING_FAULTS = Faults(ROWS, WRAPPING_ERROR_CODES, EXCEPTIONS, OPERATIONS)
 
 
 def faults_of(operation: str) -> Faults:

@@ -12,7 +12,7 @@ from joserfc.jwk import ECKey, RSAKey
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.keys.kms_api import KmsApi
-from tokend_server.engines.local.keys.kms_fault_rows import ANSWERS, NO_KEY, ROWS
+from tokend_server.engines.local.keys.kms_fault_rows import ERROR_CODES, NO_KEY, ROWS
 from tokend_server.engines.local.keys.kms_key import KmsKey
 from tokend_server.engines.local.keys.kms_material import KmsMaterial, read_material, read_public_key, region_of
 from tokend_server.engines.local.keys.kms_regions import KmsRegion, KmsRegions
@@ -47,7 +47,7 @@ _SOONEST = 7
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
 #: The errors in the meantime: there is no such key, or access is denied.
-_PASSING = frozenset({NO_KEY.text, ANSWERS["AccessDeniedException"].text})
+_PASSING = frozenset({NO_KEY.text, ERROR_CODES["AccessDeniedException"].text})
 
 #: Seconds without new keys after a new key was unusable, so that a lasting problem does not fill KMS with keys.
 _HELD_OFF = 300.0

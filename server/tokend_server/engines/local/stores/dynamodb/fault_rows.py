@@ -50,7 +50,7 @@ _BUSY_WITH_TABLES = Fault(
 )
 
 #: By the code of DynamoDB's response.
-ANSWERS: Mapping[str, Fault] = {
+ERROR_CODES: Mapping[str, Fault] = {
     "ResourceNotFoundException": _NO_TABLE,
     "TableNotFoundException": _NO_TABLE,
     "ValidationException": _OTHER_TABLE,
@@ -69,7 +69,7 @@ ANSWERS: Mapping[str, Fault] = {
     "InternalServerErrorException": ROWS.outage,
     "InvalidEndpointException": ROWS.not_service,
     "UnknownOperationException": _LACKS,
-    **ROWS.answers,
+    **ROWS.error_codes,
 }
 
 #: By the class of botocore's exception; the store's requests are well-formed.
@@ -90,7 +90,7 @@ OPERATIONS = frozenset(
     }
 )
 
-FAULTS = Faults(ROWS, ANSWERS, EXCEPTIONS, OPERATIONS)
+FAULTS = Faults(ROWS, ERROR_CODES, EXCEPTIONS, OPERATIONS)
 
 
 class Verdict(Enum):

@@ -6,7 +6,7 @@ from contextlib import suppress
 from heapq import merge
 from itertools import islice
 
-from tokend_server.aws.attempts import Attempts, RetryingWhatMayPass
+from tokend_server.aws.attempts import Attempts, RetryTransientFailures
 from tokend_server.aws.client import aws_client
 from tokend_server.clock import Clock, Deadline, SystemClock
 from tokend_server.config import Config
@@ -302,7 +302,7 @@ def open_configured(config: Config) -> DynamoDbStore:
         client, _credentials = aws_client("dynamodb", settings, settings.region, connections=connections, clock=clock)
     except ValueError as error:
         raise ConfigError([f"store.url: {error}"]) from error
-    Attempts(client, RetryingWhatMayPass(FAULTS), max_attempts=settings.max_attempts, clock=clock)
+    Attempts(client, RetryTransientFailures(FAULTS), max_attempts=settings.max_attempts, clock=clock)
     return DynamoDbStore(Table(client, settings.table, settings.timeout_seconds, clock), settings.kms_key_id, clock)
 
 
