@@ -33,7 +33,7 @@ from tests.support.server_process import ServerProcess, write_config
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_server import logs
-from tokend_server.engines.cognito.faults import to_domain
+from tokend_server.engines.cognito.faults import to_contract_error
 
 KEY = AccessKey("AKIACANARY", "canary-secret-key", "canary-session-token")
 USER, OTHER_USER, PUBLIC = "canary-user", "canary-other-user", "canary.public.login"
@@ -269,9 +269,9 @@ def _remember_errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     errors: list[str] = []
 
     def remembering(*args: Any) -> Any:  # noqa: ANN401 - as it is
-        known = to_domain(*args)
+        known = to_contract_error(*args)
         errors.append(f"{known!r} {known} {vars(known) if known else ''}")
         return known
 
-    monkeypatch.setattr("tokend_server.engines.cognito.engine.to_domain", remembering)
+    monkeypatch.setattr("tokend_server.engines.cognito.engine.to_contract_error", remembering)
     return errors

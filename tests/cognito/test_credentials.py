@@ -25,7 +25,7 @@ from tests.fakes.sts import Assumed, Refused, StsDouble
 from tests.support.aws_environment import give_credentials, without_aws_settings
 from tests.support.grpc_service import Failure
 
-from tokend_server.engines.cognito.trouble_watch import TROUBLE_SECONDS
+from tokend_server.engines.cognito.lasting_errors import LASTING_ERROR_SECONDS
 
 ROLE = "arn:aws:iam::123456789012:role/tokend"
 ROLE_KEY = AccessKey("ASIAIOSFODNN7EXAMPLE", "role-secret", "role-session")
@@ -120,7 +120,7 @@ def test_no_credentials_at_all(
     assert upstream.requests == []
 
     give_credentials(aws_environment, ACCESS_KEY)
-    clock.advance(TROUBLE_SECONDS)
+    clock.advance(LASTING_ERROR_SECONDS)
     assert service.readyz() == (200, "ok\n")
     assert service.get_token().token
     assert rejected_pools(service) == {COGNITO_POOL: 0.0}
@@ -159,7 +159,7 @@ def test_a_service_without_calls_is_ready_again_after_a_while(
     service = services.start(upstream.url, clock)
     upstream.always(AwsFailure("AccessDeniedException"))
     service.refused()
-    clock.advance(TROUBLE_SECONDS - 1)
+    clock.advance(LASTING_ERROR_SECONDS - 1)
     assert service.readyz()[0] == 503
     clock.advance(1)
     assert service.readyz() == (200, "ok\n")

@@ -16,7 +16,7 @@ from tests.fakes.http_connections import Listener
 from tests.support.certificates import write_certificate
 from tests.support.grpc_service import Failure
 
-from tokend_server.engines.cognito.trouble_watch import TROUBLE_SECONDS
+from tokend_server.engines.cognito.lasting_errors import LASTING_ERROR_SECONDS
 
 BACKEND = f"cognito {COGNITO_POOL.partition(':')[0]}"
 
@@ -122,7 +122,7 @@ def test_it_ends_with_time_since_a_service_that_is_not_ready_gets_no_calls(
     upstream.always(STRANGERS["a captive portal"])
     assert_lasting(service.refused())
     assert_not_ready(service)
-    clock.advance(TROUBLE_SECONDS)
+    clock.advance(LASTING_ERROR_SECONDS)
     assert service.readyz() == (200, "ok\n")
 
 
@@ -147,7 +147,7 @@ def test_an_answer_that_only_some_requests_get_says_nothing_of_the_endpoint(
     upstream.always(Body(_HTML, 403, "text/html"))  # from a filtering proxy for a blocked user
     assert_lasting(service.refused())
     assert service.readyz() == (200, "ok\n")
-    clock.advance(TROUBLE_SECONDS)
+    clock.advance(LASTING_ERROR_SECONDS)
     assert_lasting(service.refused())
     assert_not_ready(service)
 

@@ -11,7 +11,7 @@ from tests.support.statements import executed_statements
 
 from tokend_server.config import Config
 from tokend_server.engines.build import Engines, build_engines
-from tokend_server.engines.cognito.trouble_watch import MOST_NAMED, TROUBLE_SECONDS, TroubleWatch
+from tokend_server.engines.cognito.lasting_errors import LASTING_ERROR_SECONDS, MAX_NAMED, LastingErrors
 from tokend_server.errors import EngineCredentialsRejected, EngineMisconfigured, EngineUnavailable
 from tokend_server.metrics import Metrics
 from tokend_server.rpc.readiness import Readiness
@@ -102,43 +102,43 @@ class TestTroubleWatch:
     """Rejections by pool, aggregated for a region."""
 
     def test_few_pools_are_named_and_the_others_counted(self) -> None:
-        watch = TroubleWatch(FakeClock(), 100, lambda _pool, _change: None)
-        for number in range(MOST_NAMED + 5):
-            watch.met(f"pool-{number}", REJECTED)
+        watch = LastingErrors(FakeClock(), 100, lambda _pool, _change: None)
+        for number in range(MAX_NAMED + 5):
+            watch.record_error(f"pool-{number}", REJECTED)
         lines = watch.check()
         assert lines[0] == "pool-0: Refused."
-        assert lines[MOST_NAMED:] == ["and 5 more pools"]
+        assert lines[MAX_NAMED:] == ["and 5 more pools"]
 
     def test_only_recent_rejections_count(self) -> None:
         clock = FakeClock()
-        watch = TroubleWatch(clock, 2, lambda _pool, _change: None)
-        watch.met("a", REJECTED)
-        clock.advance(TROUBLE_SECONDS)
-        watch.met("b", REJECTED)
+        watch = LastingErrors(clock, 2, lambda _pool, _change: None)
+        watch.record_error("a", REJECTED)
+        clock.advance(LASTING_ERROR_SECONDS)
+        watch.record_error("b", REJECTED)
         assert watch.check() == ["b: Refused."]
 
     def test_a_rejection_of_all_pools_is_the_regions(self) -> None:
-        watch = TroubleWatch(FakeClock(), 2, lambda _pool, _change: None)
-        watch.met("a", REJECTED)
-        watch.met("b", REJECTED)
+        watch = LastingErrors(FakeClock(), 2, lambda _pool, _change: None)
+        watch.record_error("a", REJECTED)
+        watch.record_error("b", REJECTED)
         with pytest.raises(EngineCredentialsRejected):
             watch.check()
 
     def test_each_change_is_reported_once(self) -> None:
         told: list[tuple[str, int]] = []
-        watch = TroubleWatch(FakeClock(), 2, lambda pool, change: told.append((pool, change)))
+        watch = LastingErrors(FakeClock(), 2, lambda pool, change: told.append((pool, change)))
         for _ in range(2):
-            watch.met("a", REJECTED)
+            watch.record_error("a", REJECTED)
         for _ in range(2):
-            watch.passed("a")
+            watch.record_success("a")
         assert told == [("a", 1), ("a", -1)]
 
     def test_the_metric_is_of_credentials_alone(self) -> None:
         told: list[tuple[str, int]] = []
         clock = FakeClock()
-        watch = TroubleWatch(clock, 2, lambda pool, change: told.append((pool, change)))
-        watch.met("a", EngineMisconfigured("x"))
-        watch.met("a", EngineCredentialsRejected("x"))
-        watch.met("a", EngineMisconfigured("x"))
-        watch.passed("a")
+        watch = LastingErrors(clock, 2, lambda pool, change: told.append((pool, change)))
+        watch.record_error("a", EngineMisconfigured("x"))
+        watch.record_error("a", EngineCredentialsRejected("x"))
+        watch.record_error("a", EngineMisconfigured("x"))
+        watch.record_success("a")
         assert told == [("a", 1), ("a", -1)]

@@ -18,7 +18,7 @@ from tokend_server.engines.local.build import new_guid
 from tokend_server.engines.local.kept_pools import pool_of
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
-from tokend_server.engines.local.transfer import MOST_NAMED, Import, exported, named, problems, read_lines
+from tokend_server.engines.local.transfer import MAX_NAMED, Import, exported, named, problems, read_lines
 from tokend_server.errors import ResourceNotFound, TokendError, UnsupportedByEngine
 from tokend_server.model import Identity
 
@@ -160,7 +160,7 @@ def _read_twice(file: Path) -> Iterator[IO[bytes]]:
 
 
 def _check_lines(target: ImportTarget, file: Path, lines: IO[bytes]) -> None:
-    wrong = list(islice(problems(lines, target.identity_pool_id, target.provider_names), MOST_NAMED))
+    wrong = list(islice(problems(lines, target.identity_pool_id, target.provider_names), MAX_NAMED))
     if wrong:
         raise click.ClickException("\n".join([f"{file}: nothing is imported", *wrong]))
 

@@ -10,7 +10,7 @@ import click
 from tokend_server.cli.import_target import ImportTarget
 from tokend_server.cli.progress import counted
 from tokend_server.clock import SystemClock
-from tokend_server.engines.cognito.pool_reading import LeftOut, PoolReading, pool_client
+from tokend_server.engines.cognito.pool_reading import PoolReader, SkippedIdentity, pool_client
 from tokend_server.engines.local.transfer import Import, Imported, named
 from tokend_server.model import Identity
 
@@ -27,7 +27,7 @@ def import_from_cognito(target: ImportTarget, source: str, lookups_per_second: f
         raise click.UsageError("The pools are in different regions, which are part of the identities' ids.")
     clock = SystemClock()
     with closing(pool_client(target.config.cognito, region, lookups_per_second, clock, time.sleep)) as client:
-        reading = PoolReading(client, source, target.identity_pool_id, target.developer_provider_name)
+        reading = PoolReader(client, source, target.identity_pool_id, target.developer_provider_name)
         reading.check()
         target.keep_developer_provider()
         left_out: list[str] = []
@@ -41,10 +41,10 @@ def import_from_cognito(target: ImportTarget, source: str, lookups_per_second: f
     return done
 
 
-def _without(left_out: list[str], read: Iterator[Identity | LeftOut]) -> Iterator[tuple[str, Identity]]:
+def _without(left_out: list[str], read: Iterator[Identity | SkippedIdentity]) -> Iterator[tuple[str, Identity]]:
     """Yields the identities that were read; adds the others to a list."""
     for each in read:
-        if isinstance(each, LeftOut):
+        if isinstance(each, SkippedIdentity):
             left_out.append(f"{each.identity_id}: {each.reason}")
         else:
             yield each.identity_id, each

@@ -21,7 +21,7 @@ from tokend_server.aws import transport
 from tokend_server.aws.credentials import BackgroundCredentials, chain_credentials, role_credentials
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Deadline, SystemClock
-from tokend_server.engines.cognito.faults import to_domain
+from tokend_server.engines.cognito.faults import to_contract_error
 from tokend_server.errors import EngineCredentialsRejected, EngineMisconfigured, EngineUnavailable, TokendError
 from tokend_server.model import Operation
 
@@ -104,7 +104,7 @@ def told(credentials: Credentials) -> TokendError | None:
     """The contract's error for unavailable credentials."""
     with pytest.raises(Exception) as caught:  # noqa: PT011 - classified by the table of faults
         credentials.get_frozen_credentials()
-    return to_domain(caught.value, (), "us-east-1:0")
+    return to_contract_error(caught.value, (), "us-east-1:0")
 
 
 def test_nothing_is_looked_for_before_it_is_needed(chain: Chain, clock: FakeClock) -> None:

@@ -16,7 +16,7 @@ from tests.support.aws_environment import give_credentials, without_aws_settings
 from tokend_server.aws import transport
 from tokend_server.aws.client import aws_client
 from tokend_server.config import Cognito
-from tokend_server.engines.cognito.faults import to_domain
+from tokend_server.engines.cognito.faults import to_contract_error
 from tokend_server.errors import EngineMisconfigured
 
 WHOLE = b'{"Identities": []}'
@@ -114,7 +114,7 @@ def test_an_answer_is_not_read_beyond_its_bound(endless: Listener, monkeypatch: 
     monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", 2**20)
     with closing(client(endless, 1)) as reader, pytest.raises(HTTPClientError) as raised:
         reader.list_identities(IdentityPoolId="eu-west-1:0", MaxResults=1)
-    error = to_domain(raised.value, (), "eu-west-1:0")
+    error = to_contract_error(raised.value, (), "eu-west-1:0")
     assert isinstance(error, EngineMisconfigured)
     assert error.text == "Cognito's response cannot be parsed."
 

@@ -75,7 +75,7 @@ def safe_text(text: object, secrets: Iterable[Secret], ids: Sequence[str]) -> st
     return _masked(plain, [span for span in hidden if not _is_within(span, known)]).strip()
 
 
-def shortened(text: str) -> str:
+def truncated(text: str) -> str:
     """Truncates a text to `MAX_TEXT` characters."""
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
@@ -94,8 +94,8 @@ def field_violations(text: str) -> tuple[FieldViolation, ...]:
 def resource_not_found(text: str) -> ResourceNotFound:
     """Returns the error for a ResourceNotFoundException: of a developer user unless the text names another resource."""
     if named := _NAMED_RESOURCE.search(text):
-        return ResourceNotFound(shortened(text), resource_type=named[1], resource_name=named[2])
-    return ResourceNotFound(shortened(text), resource_type="DeveloperUser")
+        return ResourceNotFound(truncated(text), resource_type=named[1], resource_name=named[2])
+    return ResourceNotFound(truncated(text), resource_type="DeveloperUser")
 
 
 def _violation(member: str, constraint: str) -> FieldViolation:

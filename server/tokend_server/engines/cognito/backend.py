@@ -2,8 +2,8 @@ from collections.abc import Sequence
 
 from botocore.credentials import Credentials
 
-from tokend_server.engines.cognito.faults import to_domain
-from tokend_server.engines.cognito.trouble_watch import TroubleWatch
+from tokend_server.engines.cognito.faults import to_contract_error
+from tokend_server.engines.cognito.lasting_errors import LastingErrors
 from tokend_server.errors import EngineCredentialsRejected, TokendError
 
 
@@ -12,15 +12,15 @@ class RegionBackend:
 
     Args:
         credentials: The service's own credentials.
-        watch: Remembers errors that last until an operator acts.
+        lasting_errors: Remembers errors that last until an operator acts.
     """
 
-    def __init__(self, credentials: Credentials, watch: TroubleWatch) -> None:
+    def __init__(self, credentials: Credentials, lasting_errors: LastingErrors) -> None:
         self._credentials = credentials
-        self._watch = watch
+        self._lasting_errors = lasting_errors
 
     def check(self) -> Sequence[str]:
-        problems = self._watch.check()
+        problems = self._lasting_errors.check()
         try:
             self._credentials.get_frozen_credentials()
         except Exception as error:  # noqa: BLE001 - the table of faults sorts what boto3 raises
@@ -29,7 +29,7 @@ class RegionBackend:
 
 
 def _without_credentials(error: Exception) -> EngineCredentialsRejected:
-    known = to_domain(error, (), "", None)
+    known = to_contract_error(error, (), "", None)
     rejection = EngineCredentialsRejected("The service's own AWS credentials are not available now.")
     rejection.advice = known.advice if isinstance(known, TokendError) else ""
     return rejection

@@ -17,8 +17,8 @@ from tokend_server.engines.cognito.attempts import RegionAttempts
 from tokend_server.engines.cognito.backend import RegionBackend
 from tokend_server.engines.cognito.engine import CognitoEngine, Sharing
 from tokend_server.engines.cognito.gateway import CognitoGateway
+from tokend_server.engines.cognito.lasting_errors import LastingErrors
 from tokend_server.engines.cognito.quota import Quota
-from tokend_server.engines.cognito.trouble_watch import TroubleWatch
 from tokend_server.errors import ConfigError
 from tokend_server.kept_tokens import KeptTokens
 from tokend_server.metrics import Metrics
@@ -39,7 +39,7 @@ class CognitoEngines:
 class _Region(NamedTuple):
     gateway: CognitoGateway
     backend: RegionBackend
-    watch: TroubleWatch
+    lasting_errors: LastingErrors
 
 
 def build_cognito_engines(
@@ -113,8 +113,8 @@ def _region(  # noqa: PLR0913, PLR0917 - all shared parts of the pools of a Regi
     gateway = CognitoGateway(
         client, region, quota, max_calls=max_calls, timeout=settings.timeout_seconds, metrics=metrics, clock=clock
     )
-    watch = TroubleWatch(clock, pools, partial(_tell_rejected, metrics))
-    return _Region(gateway, RegionBackend(credentials, watch), watch)
+    lasting_errors = LastingErrors(clock, pools, partial(_count_rejected, metrics))
+    return _Region(gateway, RegionBackend(credentials, lasting_errors), lasting_errors)
 
 
 def _engine(  # noqa: PLR0913, PLR0917 - all its parts
@@ -140,12 +140,12 @@ def _engine(  # noqa: PLR0913, PLR0917 - all its parts
         identity_pool_id,
         region.gateway,
         sharing,
-        watch=region.watch,
-        count_answer=lambda source: answers[source].inc(),
+        lasting_errors=region.lasting_errors,
+        count_result=lambda source: answers[source].inc(),
         before_change=before_change,
         clock=clock,
     )
 
 
-def _tell_rejected(metrics: Metrics, identity_pool_id: str, change: int) -> None:
+def _count_rejected(metrics: Metrics, identity_pool_id: str, change: int) -> None:
     metrics.cognito_credentials_rejected.labels(metrics.pool_label(identity_pool_id)).inc(change)

@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import BeforeChange
-from tokend_server.engines.cognito.faults import to_domain
+from tokend_server.engines.cognito.faults import to_contract_error
 from tokend_server.engines.cognito.gateway import CognitoGateway, Response
+from tokend_server.engines.cognito.lasting_errors import LastingErrors
 from tokend_server.engines.cognito.parameters import (
     lookup_parameters,
     merge_parameters,
@@ -27,7 +28,6 @@ from tokend_server.engines.cognito.responses import (
     identity_id,
     issued_token,
 )
-from tokend_server.engines.cognito.trouble_watch import TroubleWatch
 from tokend_server.errors import (
     DeadlineExceeded,
     EngineMisconfigured,
@@ -91,8 +91,8 @@ class CognitoEngine:
         identity_pool_id: The pool.
         gateway: Cognito in the pool's Region.
         sharing: The ways to avoid requests.
-        watch: Remembers errors that last until an operator acts.
-        count_answer: Counts a result by its source: `cognito`, `shared`, `reused` or `stale`.
+        lasting_errors: Remembers errors that last until an operator acts.
+        count_result: Counts a result by its source: `cognito`, `shared`, `reused` or `stale`.
         before_change: Called before each request that may make a change.
         clock: The time.
     """
@@ -103,21 +103,21 @@ class CognitoEngine:
         gateway: CognitoGateway,
         sharing: Sharing,
         *,
-        watch: TroubleWatch,
-        count_answer: Callable[[str], None],
+        lasting_errors: LastingErrors,
+        count_result: Callable[[str], None],
         before_change: BeforeChange,
         clock: Clock,
     ) -> None:
         self._identity_pool_id = identity_pool_id
         self._gateway = gateway
         self._sharing = sharing
-        self._watch = watch
-        self._count_answer = count_answer
+        self._lasting_errors = lasting_errors
+        self._count_result = count_result
         self._before_change = before_change
         self._clock = clock
         self._epochs = count()
         self._epoch = next(self._epochs)
-        self._ask_again_at = clock.monotonic()
+        self._retry_at = clock.monotonic()
 
     def get_open_id_token_for_developer_identity(self, request: TokenRequest, deadline: Deadline) -> IssuedToken:
         deadline.check()
@@ -125,7 +125,7 @@ class CognitoEngine:
         key = request_key(self._epoch, request)
         if cache is None:
             return self._fetch_token(request, Terms(key), deadline)[0]
-        return self._kept_token(cache, request, key, deadline)
+        return self._cached_token(cache, request, key, deadline)
 
     def lookup_developer_identity(self, request: LookupRequest, deadline: Deadline) -> DeveloperIdentity:
         deadline.check()
@@ -138,33 +138,33 @@ class CognitoEngine:
     def merge_developer_identities(self, request: MergeRequest, deadline: Deadline) -> str:
         deadline.check()
         about = Subject(None, (request.source_user_identifier, request.destination_user_identifier))
-        with self._changing():
+        with self._new_epoch():
             response = self._call(Operation.MERGE_DEVELOPER_IDENTITIES, merge_parameters(request), about, deadline)
         return self._read(identity_id, response)
 
     def unlink_developer_identity(self, request: UnlinkRequest, deadline: Deadline) -> None:
         deadline.check()
         about = Subject(request.identity_id, (request.developer_user_identifier,))
-        with self._changing():
+        with self._new_epoch():
             response = self._call(Operation.UNLINK_DEVELOPER_IDENTITY, unlink_parameters(request), about, deadline)
         self._read(check_acknowledged, response)
 
-    def _kept_token(self, cache: KeptTokens, request: TokenRequest, key: bytes, deadline: Deadline) -> IssuedToken:
+    def _cached_token(self, cache: KeptTokens, request: TokenRequest, key: bytes, deadline: Deadline) -> IssuedToken:
         if fresh := cache.fresh(key):
-            self._count_answer("reused")
+            self._count_result("reused")
             return fresh
         if not (self._sharing.serve_stale and cache.usable(key)):
             return self._renewed_token(cache, request, Terms(key), deadline)
-        if self._clock.monotonic() >= self._ask_again_at:
+        if self._clock.monotonic() >= self._retry_at:
             try:
-                return self._renewed_token(cache, request, Terms(key, insistent=False), self._patience(deadline))
+                return self._renewed_token(cache, request, Terms(key, insistent=False), self._stale_deadline(deadline))
             except (EngineUnavailable, EngineMisconfigured, TooManyRequests, DeadlineExceeded):
                 deadline.check()
-                self._ask_again_at = self._clock.monotonic() + STALE_PATIENCE
+                self._retry_at = self._clock.monotonic() + STALE_PATIENCE
         stale = cache.usable(key)
         if stale is None:  # it has expired meanwhile
             raise EngineUnavailable("Cognito did not answer in time.")
-        self._count_answer("stale")
+        self._count_result("stale")
         return stale
 
     def _renewed_token(self, cache: KeptTokens, request: TokenRequest, terms: Terms, deadline: Deadline) -> IssuedToken:
@@ -193,39 +193,39 @@ class CognitoEngine:
             operation,
             parameters,
             deadline,
-            lambda error: self._known(error, about),
+            lambda error: self._to_contract_error(error, about),
             terms if self._sharing.single_flight else None,
         )
-        self._count_answer("shared" if shared else "cognito")
+        self._count_result("shared" if shared else "cognito")
         return response
 
     def _read(self, read: Callable[[Response], _Read], response: Response) -> _Read:
         """Parses a response, if it is from Cognito."""
         try:
             value = read(response)
-        except EngineMisconfigured as trouble:
-            self._watch.met(self._identity_pool_id, trouble)
+        except EngineMisconfigured as error:
+            self._lasting_errors.record_error(self._identity_pool_id, error)
             raise
-        self._watch.passed(self._identity_pool_id)
+        self._lasting_errors.record_success(self._identity_pool_id)
         return value
 
-    def _known(self, error: Exception, about: Subject) -> Exception:
+    def _to_contract_error(self, error: Exception, about: Subject) -> Exception:
         """Returns the contract's error for an error of boto3, or that error itself if it is a defect of tokend."""
-        known = to_domain(error, about.secrets, self._identity_pool_id, about.identity_id)
+        known = to_contract_error(error, about.secrets, self._identity_pool_id, about.identity_id)
         if known is None:
             return error
         if isinstance(known, LastingError):
-            self._watch.met(self._identity_pool_id, known)
+            self._lasting_errors.record_error(self._identity_pool_id, known)
         elif not isinstance(known, EngineUnavailable):
-            self._watch.passed(self._identity_pool_id)
+            self._lasting_errors.record_success(self._identity_pool_id)
         return known
 
-    def _patience(self, deadline: Deadline) -> Deadline:
+    def _stale_deadline(self, deadline: Deadline) -> Deadline:
         wait = min(STALE_PATIENCE, deadline.remaining() / 2)
         return Deadline(self._clock, self._clock.monotonic() + wait)
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _new_epoch(self) -> Iterator[None]:
         """Separates calls before a change from calls after it, whether or not the change succeeds."""
         try:
             yield

@@ -18,7 +18,7 @@ from tokend_server.single_flight import OutOfTime, SingleFlight, Terms
 Response: TypeAlias = Mapping[str, Any]
 
 #: Makes the contract's error from an error of boto3.
-Explain: TypeAlias = Callable[[Exception], Exception]
+ToContractError: TypeAlias = Callable[[Exception], Exception]
 
 
 class _NoCredentialsInTime(OutOfTime):
@@ -69,7 +69,7 @@ class CognitoGateway:
         operation: Operation,
         parameters: Mapping[str, object],
         deadline: Deadline,
-        explain: Explain,
+        to_contract_error: ToContractError,
         terms: Terms | None = None,
     ) -> tuple[Response, bool]:
         """Calls an operation, or waits for an identical call in flight.
@@ -78,7 +78,7 @@ class CognitoGateway:
             operation: The operation.
             parameters: Its members, as AWS names them.
             deadline: The caller's deadline.
-            explain: Makes the contract's error from an error of boto3.
+            to_contract_error: Makes the contract's error from an error of boto3.
             terms: The terms of sharing; None to not share the call.
 
         Returns:
@@ -88,16 +88,16 @@ class CognitoGateway:
             DeadlineExceeded: The deadline passed.
             EngineUnavailable: The call timed out.
             TooManyRequests: Too many callers wait, or the quota of the Region is exhausted.
-            Exception: The error from `explain`.
+            Exception: The error from `to_contract_error`.
         """
         limit = Deadline(self._clock, min(deadline.expires_at, self._clock.monotonic() + self._timeout))
 
-        def make() -> Response:
-            return self._make(operation, UpstreamCall(operation, limit), parameters, explain)
+        def send() -> Response:
+            return self._send(operation, UpstreamCall(operation, limit), parameters, to_contract_error)
 
-        with self._admitted():
+        with self._waiting_place():
             try:
-                return (make(), False) if terms is None else self._flights.fly(terms, make, limit)
+                return (send(), False) if terms is None else self._flights.fly(terms, send, limit)
             except OutOfTime as late:
                 deadline.check()
                 if isinstance(late, _NoCredentialsInTime):
@@ -108,8 +108,12 @@ class CognitoGateway:
         """Closes the connections."""
         self._client.close()
 
-    def _make(
-        self, operation: Operation, call: UpstreamCall, parameters: Mapping[str, object], explain: Explain
+    def _send(
+        self,
+        operation: Operation,
+        call: UpstreamCall,
+        parameters: Mapping[str, object],
+        to_contract_error: ToContractError,
     ) -> Response:
         if wait := self._quota.take(operation):
             self._metrics.cognito_refused.labels(self._region, "quota").inc()
@@ -117,16 +121,16 @@ class CognitoGateway:
         token = CURRENT_UPSTREAM_CALL.set(call)
         try:
             return self._methods[operation](**parameters)
-        except Exception as error:  # noqa: BLE001 - classified by `explain`
+        except Exception as error:  # noqa: BLE001 - classified by `to_contract_error`
             # Whatever the error, a lack of time may be the cause.
             if call.deadline.remaining():
-                raise explain(error) from None
+                raise to_contract_error(error) from None
             raise (OutOfTime() if call.was_sent else _NoCredentialsInTime()) from None
         finally:
             CURRENT_UPSTREAM_CALL.reset(token)
 
     @contextmanager
-    def _admitted(self) -> Iterator[None]:
+    def _waiting_place(self) -> Iterator[None]:
         if not self._admission.acquire(blocking=False):
             self._metrics.cognito_refused.labels(self._region, "calls").inc()
             raise TooManyRequests("Too many calls are waiting for Cognito.")

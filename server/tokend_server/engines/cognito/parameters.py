@@ -7,7 +7,7 @@ Parameters = dict[str, object]
 
 def token_parameters(request: TokenRequest) -> Parameters:
     """Returns the parameters of GetOpenIdTokenForDeveloperIdentity."""
-    return _given(
+    return _without_none(
         IdentityPoolId=request.identity_pool_id,
         IdentityId=request.identity_id,
         Logins={name: value.reveal() for name, value in request.logins.items()},
@@ -19,7 +19,7 @@ def token_parameters(request: TokenRequest) -> Parameters:
 def lookup_parameters(request: LookupRequest) -> Parameters:
     """Returns the parameters of LookupDeveloperIdentity."""
     user = request.developer_user_identifier
-    return _given(
+    return _without_none(
         IdentityPoolId=request.identity_pool_id,
         IdentityId=request.identity_id,
         DeveloperUserIdentifier=user and user.reveal(),
@@ -30,7 +30,7 @@ def lookup_parameters(request: LookupRequest) -> Parameters:
 
 def merge_parameters(request: MergeRequest) -> Parameters:
     """Returns the parameters of MergeDeveloperIdentities."""
-    return _given(
+    return _without_none(
         IdentityPoolId=request.identity_pool_id,
         DeveloperProviderName=request.developer_provider_name,
         SourceUserIdentifier=request.source_user_identifier.reveal(),
@@ -40,7 +40,7 @@ def merge_parameters(request: MergeRequest) -> Parameters:
 
 def unlink_parameters(request: UnlinkRequest) -> Parameters:
     """Returns the parameters of UnlinkDeveloperIdentity."""
-    return _given(
+    return _without_none(
         IdentityPoolId=request.identity_pool_id,
         IdentityId=request.identity_id,
         DeveloperProviderName=request.developer_provider_name,
@@ -48,5 +48,5 @@ def unlink_parameters(request: UnlinkRequest) -> Parameters:
     )
 
 
-def _given(**members: object) -> Parameters:
+def _without_none(**members: object) -> Parameters:
     return {name: value for name, value in members.items() if value is not None}

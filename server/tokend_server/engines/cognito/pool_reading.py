@@ -8,13 +8,13 @@ from tokend_server.aws.client import aws_client
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock, Deadline
 from tokend_server.config import Cognito
-from tokend_server.engines.cognito.faults import FAULTS, to_domain
+from tokend_server.engines.cognito.faults import FAULTS, to_contract_error
 from tokend_server.engines.cognito.responses import (
     Listed,
     developer_identity,
     developer_provider_name,
     listed_identities,
-    not_understood,
+    unexpected_response,
 )
 from tokend_server.errors import ConfigError, EngineUnavailable, ResourceNotFound, RetryableError
 from tokend_server.model import MAX_LINKED_LOGINS, Identity, Login
@@ -30,7 +30,7 @@ _LISTINGS_PER_SECOND = 4.0
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 
-class LeftOut(NamedTuple):
+class SkippedIdentity(NamedTuple):
     """An identity that cannot be imported, and the reason."""
 
     identity_id: str
@@ -77,10 +77,10 @@ class PoolClient:
         """
         for pause in _PAUSES:
             try:
-                return self._once(operation, identity_pool_id, members)
+                return self._request(operation, identity_pool_id, members)
             except RetryableError:
                 self._sleep(pause)
-        return self._once(operation, identity_pool_id, members)
+        return self._request(operation, identity_pool_id, members)
 
     def is_transient(self, failure: Exception | str) -> bool:
         return FAULTS.is_transient(failure)
@@ -91,7 +91,7 @@ class PoolClient:
     def observe(self, call: UpstreamCall, seconds: float, failure: Exception | str) -> None:
         """Does nothing: a command has no metrics."""
 
-    def _once(self, operation: str, identity_pool_id: str, members: Mapping[str, object]) -> Mapping[str, Any]:
+    def _request(self, operation: str, identity_pool_id: str, members: Mapping[str, object]) -> Mapping[str, Any]:
         while wait := self._buckets[operation].take():
             self._sleep(wait)
         limit = Deadline(self._clock, self._clock.monotonic() + self._timeout)
@@ -102,16 +102,16 @@ class PoolClient:
         except Exception as error:
             if not limit.remaining():
                 raise EngineUnavailable("Cognito did not answer in time.") from None
-            explained = to_domain(error, (), identity_pool_id)
-            if explained is None:
+            contract_error = to_contract_error(error, (), identity_pool_id)
+            if contract_error is None:
                 raise
-            raise explained from None
+            raise contract_error from None
         finally:
             CURRENT_UPSTREAM_CALL.reset(token)
 
 
-class PoolReading:
-    """A read of a whole pool.
+class PoolReader:
+    """Reads a whole pool.
 
     Args:
         client: Makes the calls.
@@ -141,7 +141,7 @@ class PoolReading:
 
     def identities(
         self, is_held: Callable[[str, int], bool], progress: Callable[[int], None]
-    ) -> Iterator[Identity | LeftOut]:
+    ) -> Iterator[Identity | SkippedIdentity]:
         """Yields all identities: first the enabled ones, then the disabled ones.
 
         Cognito does not mark disabled identities, but can omit them. All identities are listed first, so that one that
@@ -151,15 +151,15 @@ class PoolReading:
             is_held: Returns whether the identity with an id, last modified at a date, need not be read.
             progress: Called for each identity with the number of identities that have been processed.
         """
-        others = {each.identity_id: each for each in self._listed(hide_disabled=False)}
-        for number, listed in enumerate(self._listed(hide_disabled=True), start=1):
+        others = {each.identity_id: each for each in self._list_identities(hide_disabled=False)}
+        for number, listed in enumerate(self._list_identities(hide_disabled=True), start=1):
             progress(number)
             others.pop(listed.identity_id, None)
             public = listed.provider_names - {self._provider}
             if not is_held(listed.identity_id, listed.last_modified_date):
                 read = self._read(listed, public)
                 yield read
-                if isinstance(read, LeftOut):
+                if isinstance(read, SkippedIdentity):
                     continue
             if public:
                 self.incomplete.append(listed.identity_id)
@@ -167,7 +167,7 @@ class PoolReading:
             if not is_held(listed.identity_id, listed.last_modified_date):
                 yield self._identity(listed, frozenset(), disabled=True)
 
-    def _listed(self, *, hide_disabled: bool) -> Iterator[Listed]:
+    def _list_identities(self, *, hide_disabled: bool) -> Iterator[Listed]:
         next_token = None
         while True:
             page, following = listed_identities(
@@ -179,21 +179,21 @@ class PoolReading:
             if following is None:
                 return
             if following == next_token:
-                raise not_understood()
+                raise unexpected_response()
             next_token = following
 
-    def _read(self, listed: Listed, public: frozenset[str]) -> Identity | LeftOut:
+    def _read(self, listed: Listed, public: frozenset[str]) -> Identity | SkippedIdentity:
         if not listed.identity_id.startswith(f"{self._source.partition(':')[0]}:"):
-            return LeftOut(listed.identity_id, "it is in another region than the pool")
+            return SkippedIdentity(listed.identity_id, "it is in another region than the pool")
         logins = frozenset(self._developer_logins(listed.identity_id))
         if not logins and self._provider in listed.provider_names:
-            return LeftOut(listed.identity_id, "it was changed during the import: repeat the import")
+            return SkippedIdentity(listed.identity_id, "it was changed during the import: repeat the import")
         if not logins and public:
-            return LeftOut(
+            return SkippedIdentity(
                 listed.identity_id, f"it has only logins of {', '.join(sorted(public))}, without their users"
             )
         if len(logins) > MAX_LINKED_LOGINS:
-            return LeftOut(listed.identity_id, f"it has {len(logins)} logins, more than {MAX_LINKED_LOGINS}")
+            return SkippedIdentity(listed.identity_id, f"it has {len(logins)} logins, more than {MAX_LINKED_LOGINS}")
         return self._identity(listed, logins, disabled=False)
 
     def _developer_logins(self, identity_id: str) -> Iterator[Login]:
@@ -213,7 +213,7 @@ class PoolReading:
                 return  # it has no developer user in Cognito
             found = developer_identity(response)
             if found.identity_id != identity_id or (next_token and found.next_token == next_token):
-                raise not_understood()
+                raise unexpected_response()
             for user in found.developer_user_identifiers:
                 yield Login(self._provider, user)
             if found.next_token is None:

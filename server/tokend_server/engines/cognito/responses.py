@@ -32,7 +32,7 @@ def issued_token(request: TokenRequest, response: Mapping[str, Any]) -> tuple[Is
     try:
         facts = read_unverified(token)
     except UnreadableToken:
-        raise not_understood() from None
+        raise unexpected_response() from None
     issued_at = facts.issued_at
     if issued_at is None:
         issued_at = facts.expire_time - int(request.token_duration.total_seconds())
@@ -57,9 +57,9 @@ def developer_identity(response: Mapping[str, Any]) -> DeveloperIdentity:
     users = response.get("DeveloperUserIdentifierList", [])
     next_token = response.get("NextToken")
     if not isinstance(users, list) or not all(map(_is_text, users)):
-        raise not_understood()
+        raise unexpected_response()
     if next_token is not None and not _is_text(next_token):
-        raise not_understood()
+        raise unexpected_response()
     return DeveloperIdentity(identity_id(response), tuple(map(Secret, users)), next_token or None)
 
 
@@ -71,7 +71,7 @@ def listed_identities(response: Mapping[str, Any]) -> tuple[tuple[Listed, ...], 
     """
     identities, next_token = response.get("Identities"), response.get("NextToken")
     if not isinstance(identities, list) or not isinstance(next_token, str | None):
-        raise not_understood()
+        raise unexpected_response()
     return tuple(map(_listed, identities)), next_token or None
 
 
@@ -84,7 +84,7 @@ def developer_provider_name(response: Mapping[str, Any]) -> str:
     _text(response, "IdentityPoolId")
     name = response.get("DeveloperProviderName", "")
     if not isinstance(name, str):
-        raise not_understood()
+        raise unexpected_response()
     return name
 
 
@@ -104,10 +104,10 @@ def check_acknowledged(response: Mapping[str, Any]) -> None:
         EngineMisconfigured: It has no request id.
     """
     if not response.get("ResponseMetadata", {}).get("RequestId"):
-        raise not_understood()
+        raise unexpected_response()
 
 
-def not_understood() -> EngineMisconfigured:
+def unexpected_response() -> EngineMisconfigured:
     """Returns the error for a response that is not from Cognito."""
     error = EngineMisconfigured("Cognito's response could not be parsed.")
     error.advice = ROWS.not_service.advice
@@ -116,10 +116,10 @@ def not_understood() -> EngineMisconfigured:
 
 def _listed(described: Any) -> Listed:  # noqa: ANN401 - any JSON value
     if not isinstance(described, dict):
-        raise not_understood()
+        raise unexpected_response()
     names = described.get("Logins", [])
     if not isinstance(names, list) or not all(map(_is_text, names)):
-        raise not_understood()
+        raise unexpected_response()
     created, modified = _date(described, "CreationDate"), _date(described, "LastModifiedDate")
     return Listed(identity_id(described), frozenset(names), created, modified)
 
@@ -127,14 +127,14 @@ def _listed(described: Any) -> Listed:  # noqa: ANN401 - any JSON value
 def _date(described: Mapping[str, Any], member: str) -> NumericDate:
     date = described.get(member)
     if not isinstance(date, datetime):
-        raise not_understood()
+        raise unexpected_response()
     return int(date.timestamp())
 
 
 def _text(response: Mapping[str, Any], member: str) -> str:
     value = response.get(member)
     if not _is_text(value) or not value:
-        raise not_understood()
+        raise unexpected_response()
     return value
 
 

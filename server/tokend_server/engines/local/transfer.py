@@ -19,7 +19,7 @@ from tokend_server.model import MAX_LINKED_LOGINS, MAX_LOGIN_LENGTH, Identity, L
 _PAGE, _BATCH = 500, 20
 
 #: The maximum number of lines with problems that are named; the others are counted.
-MOST_NAMED = 20
+MAX_NAMED = 20
 
 _Id = Annotated[str, Field(max_length=55, pattern=r"^[A-Za-z0-9_-]+:[0-9a-f-]+$")]
 
@@ -98,9 +98,9 @@ def problems(lines: Iterable[bytes], identity_pool_id: str, provider_names: froz
 
 def named(texts: Sequence[str]) -> Iterator[str]:
     """Yields the first of many texts, and the number of the others."""
-    yield from texts[:MOST_NAMED]
-    if len(texts) > MOST_NAMED:
-        yield f"and {len(texts) - MOST_NAMED} more"
+    yield from texts[:MAX_NAMED]
+    if len(texts) > MAX_NAMED:
+        yield f"and {len(texts) - MAX_NAMED} more"
 
 
 def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[str, Identity]]:

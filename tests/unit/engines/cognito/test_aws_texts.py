@@ -14,7 +14,7 @@ from tokend_server.engines.cognito.aws_texts import (
     field_violations,
     resource_not_found,
     safe_text,
-    shortened,
+    truncated,
 )
 from tokend_server.errors import FieldViolation, ValidationFailed
 from tokend_server.model import Operation, Secret
@@ -44,7 +44,7 @@ def test_no_text_lets_a_secret_through(secrets: list[str], pieces: list[str | in
 @given(secret=ANY_TEXT.filter(lambda text: len(text) >= 4), before=ANY_TEXT, after=ANY_TEXT, cut=st.booleans())
 def test_no_secret_comes_through_any_text(secret: str, before: str, after: str, *, cut: bool) -> None:
     text = f"{before}{secret}{after}"
-    shown = shortened(cleaned(text * 5 if cut else text, secret))
+    shown = truncated(cleaned(text * 5 if cut else text, secret))
     assert secret not in shown
     assert len(shown) <= MAX_TEXT
     shown.encode()
@@ -91,8 +91,8 @@ def test_an_id_of_the_request_stays_but_not_inside_a_secret() -> None:
 
 
 def test_a_long_text_is_cut() -> None:
-    assert shortened("a" * MAX_TEXT) == "a" * MAX_TEXT
-    assert shortened("a" * (MAX_TEXT + 1)) == "a" * (MAX_TEXT - 1) + "…"
+    assert truncated("a" * MAX_TEXT) == "a" * MAX_TEXT
+    assert truncated("a" * (MAX_TEXT + 1)) == "a" * (MAX_TEXT - 1) + "…"
 
 
 def test_violations_are_named_as_in_the_contract_without_their_values() -> None:

@@ -17,7 +17,7 @@ from tests.fakes.aws_codes import CREDENTIALS_REJECTED, OUTAGE, THROTTLED
 
 from tokend_server import errors
 from tokend_server.engines.cognito.fault_rows import ERROR_CODES, EXCEPTIONS, ROWS
-from tokend_server.engines.cognito.faults import FAULTS, plain_words, to_domain
+from tokend_server.engines.cognito.faults import FAULTS, operator_advice, to_contract_error
 from tokend_server.errors import TokendError
 from tokend_server.model import Operation, Secret
 
@@ -133,7 +133,7 @@ def refusal(code: str, text: object = "Some reason.") -> bytes:
 
 
 def domain(error: Exception, *secrets: str, identity_id: str | None = None) -> TokendError:
-    known = to_domain(error, [Secret(each) for each in secrets], POOL, identity_id)
+    known = to_contract_error(error, [Secret(each) for each in secrets], POOL, identity_id)
     assert known is not None
     return known
 
@@ -288,7 +288,7 @@ def test_every_exception_of_botocores_has_a_row_of_its_own_or_its_family(kind: t
     families = [each.__name__ for each in kind.__mro__ if each.__module__ == "botocore.exceptions"]
     rows = [name for name in families if name in EXCEPTIONS]
     assert rows[0] != "BotoCoreError"
-    known = to_domain(raised_as(kind), [], POOL)
+    known = to_contract_error(raised_as(kind), [], POOL)
     fault = EXCEPTIONS[rows[0]]
     assert type(known) is (fault.error if fault else type(None))
     assert known is None or USER not in known.text
@@ -331,7 +331,7 @@ def test_an_exception_without_an_answer_has_its_class(kind: type[Exception], exp
 
 @pytest.mark.parametrize("kind", [exceptions.WaiterError, KeyError, errors.DeadlineExceeded])
 def test_what_is_no_fault_of_awss_stays_what_it_is(kind: type[Exception]) -> None:
-    assert to_domain(raised_as(kind), [], POOL) is None
+    assert to_contract_error(raised_as(kind), [], POOL) is None
 
 
 def test_no_credentials_anywhere(no_aws_settings: pytest.MonkeyPatch) -> None:
@@ -341,7 +341,7 @@ def test_no_credentials_anywhere(no_aws_settings: pytest.MonkeyPatch) -> None:
         client.lookup_developer_identity(IdentityPoolId=POOL)
     error = domain(raised.value)
     assert type(error) is errors.EngineCredentialsRejected
-    assert "default chain found no credentials" in plain_words(error)
+    assert "default chain found no credentials" in operator_advice(error)
 
 
 def test_a_web_identity_token_file_that_is_not_there(no_aws_settings: pytest.MonkeyPatch) -> None:
@@ -352,7 +352,7 @@ def test_a_web_identity_token_file_that_is_not_there(no_aws_settings: pytest.Mon
         client.lookup_developer_identity(IdentityPoolId=POOL)
     error = domain(raised.value)
     assert type(error) is errors.EngineCredentialsRejected
-    assert "token file" in plain_words(error)
+    assert "token file" in operator_advice(error)
 
 
 def refused_renewal(reason: Exception) -> Exception:
@@ -369,7 +369,7 @@ def refused_renewal(reason: Exception) -> Exception:
 def test_credentials_that_cannot_be_renewed(cognito: Answering) -> None:
     assert type(domain(refused_renewal(RuntimeError("still expired")))) is errors.EngineCredentialsRejected
     assert type(domain(refused_renewal(cognito.failure(500, b"[1]")))) is errors.EngineMisconfigured
-    assert to_domain(refused_renewal(errors.DeadlineExceeded()), [], POOL) is None
+    assert to_contract_error(refused_renewal(errors.DeadlineExceeded()), [], POOL) is None
 
 
 def test_an_endpoint_without_a_listener() -> None:
@@ -387,7 +387,7 @@ def test_an_endpoint_without_a_listener() -> None:
         client.lookup_developer_identity(IdentityPoolId=POOL)
     error = domain(raised.value)
     assert (type(error), error.text) == (errors.EngineUnavailable, "Cognito cannot be reached.")
-    assert "Check that the region exists" in plain_words(error)
+    assert "Check that the region exists" in operator_advice(error)
 
 
 @pytest.mark.parametrize(
@@ -405,13 +405,13 @@ def test_an_endpoint_without_a_listener() -> None:
     ],
 )
 def test_the_operator_is_informed_what_to_do(cognito: Answering, code: str, words: str) -> None:
-    assert words in plain_words(code)
-    assert plain_words(domain(cognito.failure(400, refusal(code)))) == plain_words(code)
+    assert words in operator_advice(code)
+    assert operator_advice(domain(cognito.failure(400, refusal(code)))) == operator_advice(code)
 
 
 def test_the_operator_is_informed_of_an_untrusted_certificate_and_a_missing_proxy() -> None:
-    assert "certificate is not trusted" in plain_words(domain(raised_as(exceptions.SSLError)))
-    assert "HTTPS_PROXY" in plain_words(domain(raised_as(exceptions.ProxyConnectionError)))
+    assert "certificate is not trusted" in operator_advice(domain(raised_as(exceptions.SSLError)))
+    assert "HTTPS_PROXY" in operator_advice(domain(raised_as(exceptions.ProxyConnectionError)))
 
 
 def test_every_trouble_that_is_not_the_callers_has_advice() -> None:
@@ -421,8 +421,8 @@ def test_every_trouble_that_is_not_the_callers_has_advice() -> None:
 
 
 def test_what_is_the_callers_business_is_reported_as_it_is(cognito: Answering) -> None:
-    assert plain_words(domain(cognito.failure(400, refusal("NotAuthorizedException")))) == "Some reason."
-    assert "the request is wrong" in plain_words("NotAuthorizedException")
+    assert operator_advice(domain(cognito.failure(400, refusal("NotAuthorizedException")))) == "Some reason."
+    assert "the request is wrong" in operator_advice("NotAuthorizedException")
 
 
 def test_labels_are_bounded(cognito: Answering) -> None:

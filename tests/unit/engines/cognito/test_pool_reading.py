@@ -11,7 +11,7 @@ from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.support.aws_environment import give_credentials, without_aws_settings
 
 from tokend_server.config import Cognito
-from tokend_server.engines.cognito.pool_reading import PoolReading, pool_client
+from tokend_server.engines.cognito.pool_reading import PoolReader, pool_client
 from tokend_server.errors import EngineMisconfigured, TooManyRequests
 from tokend_server.model import Identity
 
@@ -30,7 +30,7 @@ class Reader:
         self.client = pool_client(settings, "eu-west-1", 2.0, self._clock, self._sleep)
 
     def read(self, progress: Callable[[int], None] = lambda _count: None) -> list[object]:
-        reading = PoolReading(self.client, POOL, POOL, PROVIDER)
+        reading = PoolReader(self.client, POOL, POOL, PROVIDER)
         return list(reading.identities(lambda _id, _date: False, progress))
 
     def _sleep(self, seconds: float) -> None:

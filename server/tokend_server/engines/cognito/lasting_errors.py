@@ -6,13 +6,13 @@ from tokend_server.clock import Clock
 from tokend_server.errors import EngineCredentialsRejected, EngineMisconfigured, LastingError
 
 #: Seconds for which an error counts. A service that is not ready gets no calls, so it must become ready by itself.
-TROUBLE_SECONDS = 15.0
+LASTING_ERROR_SECONDS = 15.0
 
 #: The maximum number of pools that are named; the others are counted.
-MOST_NAMED = 10
+MAX_NAMED = 10
 
 
-class TroubleWatch:
+class LastingErrors:
     """Remembers errors of a Region's pools that last until an operator acts, from their latest calls.
 
     Args:
@@ -26,30 +26,30 @@ class TroubleWatch:
         self._pools = pools
         self._set_rejected = set_rejected
         self._lock = threading.Lock()
-        self._troubles: dict[str, tuple[float, LastingError]] = {}
+        self._errors: dict[str, tuple[float, LastingError]] = {}
         self._clear_until = clock.monotonic()
 
-    def met(self, identity_pool_id: str, trouble: LastingError) -> None:
+    def record_error(self, identity_pool_id: str, error: LastingError) -> None:
         """Records that a call failed with a lasting error.
 
         A response that is not from Cognito is ignored while other calls get responses from Cognito: a proxy may have
         refused only this request.
         """
         now = self._clock.monotonic()
-        if isinstance(trouble, EngineMisconfigured) and now < self._clear_until:
+        if isinstance(error, EngineMisconfigured) and now < self._clear_until:
             return
         with self._lock:
-            before = self._troubles.get(identity_pool_id)
-            self._troubles[identity_pool_id] = now, trouble
-            self._tell(identity_pool_id, _is_rejection(trouble) - (before is not None and _is_rejection(before[1])))
+            before = self._errors.get(identity_pool_id)
+            self._errors[identity_pool_id] = now, error
+            self._notify(identity_pool_id, _is_rejection(error) - (before is not None and _is_rejection(before[1])))
 
-    def passed(self, identity_pool_id: str) -> None:
+    def record_success(self, identity_pool_id: str) -> None:
         """Records that a call had no lasting error."""
-        self._clear_until = self._clock.monotonic() + TROUBLE_SECONDS
-        if identity_pool_id in self._troubles:
+        self._clear_until = self._clock.monotonic() + LASTING_ERROR_SECONDS
+        if identity_pool_id in self._errors:
             with self._lock:
-                before = self._troubles.pop(identity_pool_id, None)
-                self._tell(identity_pool_id, -(before is not None and _is_rejection(before[1])))
+                before = self._errors.pop(identity_pool_id, None)
+                self._notify(identity_pool_id, -(before is not None and _is_rejection(before[1])))
 
     def check(self) -> Sequence[str]:
         """Returns the lasting errors of the latest calls.
@@ -60,18 +60,18 @@ class TroubleWatch:
         Raises:
             LastingError: The latest calls of all pools have failed.
         """
-        since = self._clock.monotonic() - TROUBLE_SECONDS
+        since = self._clock.monotonic() - LASTING_ERROR_SECONDS
         with self._lock:
-            recent = {pool: error for pool, (time, error) in self._troubles.items() if time > since}
+            recent = {pool: error for pool, (time, error) in self._errors.items() if time > since}
         if len(recent) == self._pools:
             raise next(reversed(recent.values())).with_traceback(None)  # otherwise the traceback grows with each check
-        lines = [f"{pool}: {error.text} {error.advice}".rstrip() for pool, error in islice(recent.items(), MOST_NAMED)]
-        return lines if len(recent) <= MOST_NAMED else [*lines, f"and {len(recent) - MOST_NAMED} more pools"]
+        lines = [f"{pool}: {error.text} {error.advice}".rstrip() for pool, error in islice(recent.items(), MAX_NAMED)]
+        return lines if len(recent) <= MAX_NAMED else [*lines, f"and {len(recent) - MAX_NAMED} more pools"]
 
-    def _tell(self, identity_pool_id: str, change: int) -> None:
+    def _notify(self, identity_pool_id: str, change: int) -> None:
         if change:
             self._set_rejected(identity_pool_id, change)
 
 
-def _is_rejection(trouble: LastingError) -> bool:
-    return isinstance(trouble, EngineCredentialsRejected)
+def _is_rejection(error: LastingError) -> bool:
+    return isinstance(error, EngineCredentialsRejected)
