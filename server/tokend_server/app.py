@@ -232,7 +232,7 @@ def _metrics(config: Config, log: LogWriter | None) -> Metrics:
     ProcessCollector(registry=metrics.registry)
     PlatformCollector(registry=metrics.registry)
     if log:
-        log.tell_dropped(metrics.log_records_dropped.inc)
+        log.set_drop_counter(metrics.log_records_dropped.inc)
     return metrics
 
 

@@ -15,7 +15,7 @@ _TEXT_OF_COMMANDS = "%(levelname)s: %(message)s"
 #: The minimum levels of libraries. At lower levels the AWS SDK logs whole requests. urllib3 and OpenTelemetry log
 #: invalid headers, which may be callers' or contain a collector's credentials. psycopg warns of consequences of errors
 #: that it raises, as when two servers create one identity.
-_LEAST = {
+_LIBRARY_LEVELS = {
     "alembic": logging.WARNING,
     "boto3": logging.INFO,
     "botocore": logging.INFO,
@@ -27,7 +27,7 @@ _LEAST = {
 }
 
 #: The members of records about the current call, by the names of its attributes.
-_OF_THE_CALL = ("request_id", "method", "caller", "trace_id")
+_CALL_MEMBERS = ("request_id", "method", "caller", "trace_id")
 
 _JSON_MEMBERS = "{asctime}{levelname}{name}{message}"
 
@@ -42,21 +42,21 @@ def configure(*, level: str, as_json: bool, handler: logging.Handler | None = No
     """
     handler = handler or logging.StreamHandler(sys.stderr)
     handler.setFormatter(_json_formatter() if as_json else _TextFormatter(_TEXT))
-    handler.addFilter(_tell_the_call)
+    handler.addFilter(_add_call_members)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
-    _hold_back_libraries()
+    _raise_library_levels()
 
 
 @contextmanager
-def shown() -> Iterator[None]:
+def logging_to_stderr() -> Iterator[None]:
     """Returns a context manager that shows tokend's log records on standard error, for users of commands."""
     logger, handler = logging.getLogger(__package__), logging.StreamHandler(sys.stderr)
     handler.setFormatter(_TextFormatter(_TEXT_OF_COMMANDS))
-    levels = {each: each.level for each in (logger, *map(logging.getLogger, _LEAST))}
+    levels = {each: each.level for each in (logger, *map(logging.getLogger, _LIBRARY_LEVELS))}
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    _hold_back_libraries()  # without a handler Python itself shows their warnings
+    _raise_library_levels()  # without a handler Python itself shows their warnings
     try:
         yield
     finally:
@@ -65,15 +65,15 @@ def shown() -> Iterator[None]:
             each.setLevel(level)
 
 
-def _hold_back_libraries() -> None:
-    for name, least in _LEAST.items():
+def _raise_library_levels() -> None:
+    for name, least in _LIBRARY_LEVELS.items():
         logging.getLogger(name).setLevel(max(least, logging.getLogger().level))
 
 
-def _tell_the_call(record: logging.LogRecord) -> bool:
+def _add_call_members(record: logging.LogRecord) -> bool:
     """Adds the members of the current call, unless the record has them."""
     if call := CURRENT_CALL.get():
-        for name in _OF_THE_CALL:
+        for name in _CALL_MEMBERS:
             if value := getattr(call, name):
                 vars(record).setdefault(name, value)
     return True

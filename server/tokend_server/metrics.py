@@ -280,7 +280,7 @@ class Metrics:
             self._pool_labels.add(identity_pool_id)
         return identity_pool_id if identity_pool_id in self._pool_labels else OTHER_POOLS
 
-    def tell_store(self, kind: str) -> None:
+    def set_store_kind(self, kind: str) -> None:
         """Reports the kind of the store, such as `sqlite`, to be joined with other metrics of the server."""
         self._store_info.labels(kind).set(1)
 

@@ -81,4 +81,4 @@ def test_what_is_logged_is_promised() -> None:
 
 
 def test_what_is_promised_is_logged() -> None:
-    assert {name for name, _place in given()} | OF_EVERY_LINE | set(logs._OF_THE_CALL) == PROMISED  # noqa: SLF001
+    assert {name for name, _place in given()} | OF_EVERY_LINE | set(logs._CALL_MEMBERS) == PROMISED  # noqa: SLF001

@@ -51,7 +51,7 @@ def test_that_another_server_was_first_is_nothing_to_warn_of(
     stores: tuple[Store, Store], caplog: pytest.LogCaptureFixture
 ) -> None:
     create(stores[0], identity("000", *"abcdefgh"))
-    with logs.shown():
+    with logs.logging_to_stderr():
         for number in range(1, 33):  # psycopg's error depends on how fast the server responds
             with pytest.raises(StaleReading):
                 create(stores[1], identity(f"{number:03}", *"abcdefgh"))

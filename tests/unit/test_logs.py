@@ -72,7 +72,7 @@ def test_text_has_the_members_too(written: Callable[[], str]) -> None:
 def test_those_who_run_a_command_see_what_tokend_logs_meanwhile(capsys: pytest.CaptureFixture[str]) -> None:
     ours, others = logging.getLogger("tokend_server.part"), logging.getLogger("part")
     before = logging.getLogger("tokend_server").level
-    with logs.shown():
+    with logs.logging_to_stderr():
         ours.info("left", extra={"kms_key": "arn"})
         ours.debug("looked")
         others.info("loaded")
@@ -205,7 +205,7 @@ def test_of_what_psycopg_ignores_nothing_is_written(written: Callable[[], str]) 
 def test_commands_hold_libraries_back_as_servers_do(caplog: pytest.LogCaptureFixture) -> None:
     library = logging.getLogger("urllib3")
     before = library.level
-    with logs.shown():
+    with logs.logging_to_stderr():
         for name in ("urllib3.connection", "psycopg"):
             logging.getLogger(name).warning("Failed to parse headers: %s", CANARY)
     assert caplog.records == []

@@ -14,7 +14,7 @@ from typing import Any
 from tokend_server.access.audit.record import AuditedRequest, AuditedResult
 from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.nested_shapes import ListOf, Structure
-from tokend_server.aws_json.public import tell
+from tokend_server.aws_json.public import set_audited_result
 from tokend_server.aws_json.roles import rules_of
 from tokend_server.aws_json.shaped import Output, ShapedOperation
 from tokend_server.aws_json.shapes import Integer, Text
@@ -95,7 +95,7 @@ class RoleAssumption:
         self._check_role(claims, given["RoleArn"], deadline)
         expire_time = int(now) + given.get("DurationSeconds", _LIFE)
         credentials = made_up(claims["sub"], given["RoleArn"], expire_time)
-        tell(AuditedResult(claims["sub"], expire_time=expire_time, role_arn=given["RoleArn"]))
+        set_audited_result(AuditedResult(claims["sub"], expire_time=expire_time, role_arn=given["RoleArn"]))
         session, account = given["RoleSessionName"], role["account"]
         return {
             "SubjectFromWebIdentityToken": claims["sub"],

@@ -152,7 +152,7 @@ class Calls:
         Raises:
             AwsError: The operation failed.
         """
-        with self._tracing.span(self._service.service_name, operation.name, request.values) as tell:
+        with self._tracing.span(self._service.service_name, operation.name, request.values) as set_code:
             call.trace_id = self._tracing.trace_id() or _trace_id(request.values)
             CURRENT_CALL.set(call)
             try:
@@ -160,7 +160,7 @@ class Calls:
                 response = self._service.success_response(request, operation.name, output, call.request_id)
             except Exception as error:  # noqa: BLE001 - the client gets only the text of the error's row
                 failure = self._failure(call, error)
-                tell(failure.code)
+                set_code(failure.code)
             else:
                 return response
             finally:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokend_server.access.audit.record import AuditedResult
-from tokend_server.aws_json.public import LOGINS, PublicOperations, logins_of, tell
+from tokend_server.aws_json.public import LOGINS, PublicOperations, logins_of, set_audited_result
 from tokend_server.aws_json.roles import choose_role, pool_roles, provider_of
 from tokend_server.aws_json.shaped import IDENTITY_ID, Output, ShapedOperation
 from tokend_server.aws_json.shapes import Text
@@ -41,7 +41,9 @@ class CredentialOperations:
         roles = pool_roles(given_roles, provider_of(web_identity.claims), web_identity.client_id)
         role_arn = choose_role(roles, web_identity.claims, given.get("CustomRoleArn"))
         credentials = self._source.credentials(web_identity, role_arn, pool.partition(":")[0], deadline)
-        tell(AuditedResult(web_identity.identity_id, expire_time=credentials.expire_time, role_arn=role_arn))
+        set_audited_result(
+            AuditedResult(web_identity.identity_id, expire_time=credentials.expire_time, role_arn=role_arn)
+        )
         return {
             "IdentityId": web_identity.identity_id,
             "Credentials": {

@@ -76,14 +76,14 @@ class PublicOperations:
         asked = AuditedRequest(pool, provider_names=tuple(sorted(given.get("Logins", ()))))
         deadline = self._admission.admit(_GET_ID, given, asked)
         registered = self._engine_of(pool, deadline).get_id(logins_of(given), current_call().caller, deadline)
-        tell(AuditedResult(registered.identity_id, registered.outcome.value))
+        set_audited_result(AuditedResult(registered.identity_id, registered.outcome.value))
         return {"IdentityId": registered.identity_id}
 
     def _get_open_id_token(self, given: Mapping[str, Any]) -> Output:
         _pool, engine, deadline = self.admitted(_GET_OPEN_ID_TOKEN, given)
         issued = engine.get_open_id_token(given["IdentityId"], logins_of(given), deadline)
         outcome = issued.outcome.value if issued.outcome else None
-        tell(AuditedResult(issued.identity_id, outcome, issued.key_id, issued.expire_time))
+        set_audited_result(AuditedResult(issued.identity_id, outcome, issued.key_id, issued.expire_time))
         return {"IdentityId": issued.identity_id, "Token": issued.token.reveal()}
 
     def _unlink(self, given: Mapping[str, Any]) -> Output:
@@ -113,7 +113,7 @@ def logins_of(given: Mapping[str, Any]) -> Mapping[str, Secret]:
     return {name: Secret(value) for name, value in given.get("Logins", {}).items()}
 
 
-def tell(result: AuditedResult) -> None:
+def set_audited_result(result: AuditedResult) -> None:
     """Sets the result of the current call for the audit log."""
     call = current_call()
     if call.audited:

@@ -42,7 +42,7 @@ _COMMANDS = Commands(
 def tokend(context: click.Context) -> None:
     """A gRPC token service with the developer identities of Amazon Cognito."""
     if context.invoked_subcommand not in _WITH_LOGS_OF_THEIR_OWN:
-        context.with_resource(logs.shown())
+        context.with_resource(logs.logging_to_stderr())
 
 
 def main() -> None:

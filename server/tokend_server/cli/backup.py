@@ -27,7 +27,7 @@ def _force_option(what: str) -> Callable[[_Command], _Command]:
 def backup(config_path: Path | None, file: Path, *, force: bool) -> None:
     """Copy the database into FILE, also while servers use it. FILE then contains the private keys."""
     database = load_config(config_path).store_file
-    click.echo(_told(lambda: back_up(database, file, overwrite=force)))
+    click.echo(_summary_of(lambda: back_up(database, file, overwrite=force)))
 
 
 @click.command()
@@ -42,12 +42,12 @@ def backup(config_path: Path | None, file: Path, *, force: bool) -> None:
 def restore(config_path: Path | None, file: Path, *, force: bool, without_log: bool) -> None:
     """Replace the database by a file from `backup`; no server may use the database."""
     database = load_config(config_path).store_file
-    click.echo(_told(lambda: put_back(file, database, overwrite=force, without_log=without_log)))
+    click.echo(_summary_of(lambda: put_back(file, database, overwrite=force, without_log=without_log)))
 
 
-def _told(copied: Callable[[], Contents]) -> str:
+def _summary_of(copy: Callable[[], Contents]) -> str:
     try:
-        contents = copied()
+        contents = copy()
     except CopyRefused as error:
         raise click.ClickException(str(error)) from error
     return f"identities: {contents.identities}, signing keys: {contents.signing_keys}"

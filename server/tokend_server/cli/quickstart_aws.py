@@ -113,14 +113,14 @@ def serve(config: Config, command: Sequence[str], *, until_stdin_closes: bool) -
             added = variables(served, service, access_key_id, secret, os.environ)
             if command:
                 return companion.run(command, with_variables(os.environ, added))
-            _tell(served, service, shell_lines({**added, "TOKEND_QUICKSTART_PID": str(os.getpid())}))
+            _print_lines(served, service, shell_lines({**added, "TOKEND_QUICKSTART_PID": str(os.getpid())}))
             stop.wait(on_hangup=_end)
             return 0
         finally:
             service.stop()
 
 
-def _tell(config: Config, service: app.Service, lines: str) -> None:
+def _print_lines(config: Config, service: app.Service, lines: str) -> None:
     """Prints the lines for people, or for a shell, which then gets an end of file."""
     pools = ", ".join(config.pools)
     click.echo(f"Cognito's own API: http://{service.aws_address}, pool {pools}. Stop with Ctrl-C or SIGTERM.", err=True)

@@ -13,7 +13,7 @@ from tokend_server.config.warnings import config_warnings
 from tokend_server.failures import log_what_would_be_printed
 from tokend_server.process import descriptors, standard_streams
 from tokend_server.process.log_writer import LogWriter
-from tokend_server.process.service_manager import READY, STOPPING, keep_watchdog, tell_service_manager
+from tokend_server.process.service_manager import READY, STOPPING, notify_service_manager, start_watchdog
 
 _log = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ def serve(config_path: Path | None) -> None:
         _log.warning(too_few)
     service = app.start(config, log=log)
     guard.started()
-    tell_service_manager(READY)
-    keep_watchdog(service.what_is_dead)
+    notify_service_manager(READY)
+    start_watchdog(service.what_is_dead)
     if config.grpc.insecure:
         _log.warning(
             "insecure = true: everybody who reaches an address may call, and tokens may be sent in clear text",
@@ -54,7 +54,7 @@ def serve(config_path: Path | None) -> None:
     # With Ctrl-C there is no load balancer to wait for.
     delay = config.grpc.drain_delay_seconds if stop.wait(service.reload) == signal.SIGTERM else 0.0
     _log.info("draining", extra={"delay_seconds": delay})
-    tell_service_manager(STOPPING)
+    notify_service_manager(STOPPING)
     guard.end_within(delay + config.grpc.drain_grace_seconds + _LONGEST_END)
     service.stop(announced_for=delay)
     leave(0)

@@ -87,7 +87,7 @@ class Authorization:
     def _with_token(self, call: Call, mapping: TokenMapping, values: MappedValues) -> bytes:
         key = answer_key(call.caller, mapping.name, values)
         prepared = self._prepared.get(key)
-        if prepared and self._tokens.gives_again(prepared.reusable, call):
+        if prepared and self._tokens.try_reuse(prepared.reusable, call):
             return prepared.response
         issued, reusable = self._tokens.token_for(mapping.wanted(values))
         response = self._answers.with_header(mapping.header, mapping.header_value(issued.token))

@@ -6,7 +6,7 @@ from tokend_server.clock import Clock
 from tokend_server.config import Config
 from tokend_server.errors import ConfigError
 from tokend_server.mesh.extra import extra_problems
-from tokend_server.mesh.reused_tokens import ReusedTokens, TokenSource, issuing_each
+from tokend_server.mesh.reused_tokens import ReusedTokens, TokenSource, always_issue
 from tokend_server.mesh.token_mapping import token_mapping
 from tokend_server.mesh.tokens import MeshTokens
 from tokend_server.mesh.verdict import Verdict
@@ -59,8 +59,8 @@ class Mesh:
         settings = self._config.ext_authz.mappings
         mappings = {name: token_mapping(self._config, name, each) for name, each in settings.items()}
         defaults = [(pattern, mappings[name]) for name, each in settings.items() for pattern in each.default_for]
-        give_out = self._reused.give_out if self._reused else issuing_each
-        tokens = MeshTokens(operations, give_out, self._counting_tokens())
+        get_or_issue = self._reused.get_or_issue if self._reused else always_issue
+        tokens = MeshTokens(operations, get_or_issue, self._counting_tokens())
         most = self._config.ext_authz.reuse_max_tokens
         checks = self._counting_checks()
         return (Authorization(EnvoyProtos(), mappings, defaults, tokens, checks, most).service(),)

@@ -117,9 +117,9 @@ class PushedTokens:
         key = (call.caller, name)
         pushed = self._pushed.get(key)
         if pushed is None:
-            self._make_room()
+            self._evict_unwatched()
             pushed = self._pushed[key] = _Pushed(call)
-            self._begin(key, pushed)
+            self._start_renewal(key, pushed)
         pushed.call = call
         pushed.watchers.add(wake)
 
@@ -136,7 +136,7 @@ class PushedTokens:
             if pushed is None or pushed.due != due:  # it was postponed, or already renewed
                 continue
             if pushed.watchers:
-                self._begin(key, pushed)
+                self._start_renewal(key, pushed)
             else:
                 self._forget(key)
         now = self._clock.now()
@@ -147,7 +147,7 @@ class PushedTokens:
         for key, pushed in self._pushed.items():
             issued, pool = pushed.issued, self._wanted(key).identity_pool_id
             if issued and pushed.due is not None and not self._is_published(pool, issued.key_id):
-                self._put_off(key, pushed, self._random() * _REPLACING)
+                self._schedule_renewal(key, pushed, self._random() * _REPLACING)
 
     async def stop(self) -> None:
         """Cancels the renewals in progress."""
@@ -160,7 +160,7 @@ class PushedTokens:
         caller, name = key
         return self.secrets[name].wanted_by(caller)
 
-    def _begin(self, key: _Key, pushed: _Pushed) -> None:
+    def _start_renewal(self, key: _Key, pushed: _Pushed) -> None:
         pushed.due = None
         task = asyncio.get_running_loop().create_task(self._renew(key, pushed))
         self._tasks.add(task)
@@ -182,7 +182,7 @@ class PushedTokens:
         pushed.issued, pushed.error, pushed.failures = issued, None, 0
         self._failing.discard(key)
         self._on_renewal(True)  # noqa: FBT003 - whether it succeeded
-        self._put_off(key, pushed, renewal_delay(issued.refresh_time - self._clock.now(), self._random()))
+        self._schedule_renewal(key, pushed, renewal_delay(issued.refresh_time - self._clock.now(), self._random()))
 
     def _fail(self, key: _Key, pushed: _Pushed, error: Exception) -> None:
         pushed.error = error
@@ -191,13 +191,13 @@ class PushedTokens:
             pushed.resource, pushed.issued = Missing.ABSENT, None
         self._failing.add(key)
         self._on_renewal(False)  # noqa: FBT003 - as above
-        self._put_off(key, pushed, retry_delay(pushed.failures, error, self._random()))
+        self._schedule_renewal(key, pushed, retry_delay(pushed.failures, error, self._random()))
 
-    def _put_off(self, key: _Key, pushed: _Pushed, seconds: float) -> None:
+    def _schedule_renewal(self, key: _Key, pushed: _Pushed, seconds: float) -> None:
         pushed.due = due = self._passed.seconds() + seconds
         heapq.heappush(self._schedule, (due, next(self._numbers), key))
 
-    def _make_room(self) -> None:
+    def _evict_unwatched(self) -> None:
         if len(self._pushed) < self._most:
             return
         for key in [key for key, pushed in self._pushed.items() if not pushed.watchers and pushed.due is not None]:

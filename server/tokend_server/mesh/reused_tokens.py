@@ -26,24 +26,24 @@ class TokenSource(StrEnum):
 Issue: TypeAlias = Callable[[TokenRequest, Deadline], IssuedToken]
 
 #: Returns the token that can be reused now for an earlier request; None if a new one is due.
-Again: TypeAlias = Callable[[], IssuedToken | None]
+CurrentToken: TypeAlias = Callable[[], IssuedToken | None]
 
 
-class GivenOut(NamedTuple):
+class SourcedToken(NamedTuple):
     """A token, its source, and a function that returns whether it can be reused."""
 
     issued: IssuedToken
     source: TokenSource
-    again: Again
+    current_token: CurrentToken
 
 
 #: Returns a token for a request, and issues one if necessary.
-GiveOut: TypeAlias = Callable[[TokenRequest, Deadline, Issue], GivenOut]
+GetOrIssue: TypeAlias = Callable[[TokenRequest, Deadline, Issue], SourcedToken]
 
 
-def issuing_each(request: TokenRequest, deadline: Deadline, issue: Issue) -> GivenOut:
-    """A `GiveOut` that reuses no tokens."""
-    return GivenOut(issue(request, deadline), TokenSource.ISSUED, _never)
+def always_issue(request: TokenRequest, deadline: Deadline, issue: Issue) -> SourcedToken:
+    """A `GetOrIssue` that reuses no tokens."""
+    return SourcedToken(issue(request, deadline), TokenSource.ISSUED, _never)
 
 
 def _never() -> None:
@@ -74,8 +74,8 @@ class ReusedTokens:
         """The number of cached tokens."""
         return len(self._kept)
 
-    def give_out(self, request: TokenRequest, deadline: Deadline, issue: Issue) -> GivenOut:
-        """A `GiveOut`.
+    def get_or_issue(self, request: TokenRequest, deadline: Deadline, issue: Issue) -> SourcedToken:
+        """A `GetOrIssue`.
 
         Raises:
             DeadlineExceeded: The deadline passed before there was a token.
@@ -85,12 +85,12 @@ class ReusedTokens:
         epoch = self._epochs.get(pool, 0)
         key = request_key(epoch, request)
 
-        def again() -> IssuedToken | None:
+        def current_token() -> IssuedToken | None:
             kept = self._kept.fresh(key) if self._epochs.get(pool, 0) == epoch else None
             return kept if kept and self._is_published(pool, kept.key_id) else None
 
         def make() -> tuple[IssuedToken, TokenSource]:
-            if kept := again():  # from a request that has just completed
+            if kept := current_token():  # from a request that has just completed
                 return kept, TokenSource.REUSED
             try:
                 issued = issue(request, deadline)
@@ -99,13 +99,17 @@ class ReusedTokens:
             self._kept.put(key, _found(issued), int(self._clock.now()))
             return issued, TokenSource.ISSUED
 
-        if kept := again():
-            return GivenOut(kept, TokenSource.REUSED, again)
+        if kept := current_token():
+            return SourcedToken(kept, TokenSource.REUSED, current_token)
         try:
             (issued, source), is_shared = self._flights.fly(Terms(key), make, deadline)
         except OutOfTime:
             raise DeadlineExceeded from None
-        return GivenOut(_found(issued), TokenSource.SHARED, again) if is_shared else GivenOut(issued, source, again)
+        return (
+            SourcedToken(_found(issued), TokenSource.SHARED, current_token)
+            if is_shared
+            else SourcedToken(issued, source, current_token)
+        )
 
     def forget(self, identity_pool_id: str) -> None:
         """Discards all tokens of a pool, whose users have changed."""

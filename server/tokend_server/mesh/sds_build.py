@@ -15,7 +15,7 @@ from tokend_server.errors import ConfigError
 from tokend_server.mesh.async_calls import around_calls
 from tokend_server.mesh.extra import extra_problems
 from tokend_server.mesh.pushed_tokens import PushedTokens, TokenSecret
-from tokend_server.mesh.reused_tokens import TokenSource, issuing_each
+from tokend_server.mesh.reused_tokens import TokenSource, always_issue
 from tokend_server.mesh.sds_health import SdsHealth
 from tokend_server.mesh.sds_server import TICK, EventLoop, SdsServer
 from tokend_server.mesh.sds_service import SdsService
@@ -99,8 +99,8 @@ def build_sds(  # noqa: PLR0913, PLR0917 - all their parts
             name: TokenSecret(partial(_wanted, config, token), partial(messages.token_secret, name))
             for name, token in settings.tokens.items()
         },
-        issue=issuing_to(access, MeshTokens(operations, issuing_each, lambda source: sources[source].inc()), clock),
-        run=loop.run,
+        issue=issuing_to(access, MeshTokens(operations, always_issue, lambda source: sources[source].inc()), clock),
+        run=loop.run_in_thread,
         is_published=published.is_published,
         most=2 * settings.max_streams,
         clock=clock,
@@ -110,7 +110,7 @@ def build_sds(  # noqa: PLR0913, PLR0917 - all their parts
     keys = None
     if settings.key_set:
         contents = partial(messages.key_set_secret, settings.key_set)
-        keys = KeySetSecret(settings.key_set, contents, loop.wake_later, random.random)
+        keys = KeySetSecret(settings.key_set, contents, loop.call_later, random.random)
     local = published.local_keys
     secrets = Secrets(tokens, keys, lambda: local.key_set().jwks if local else b"")
     around = around_calls(lambda method: Recorder(method, metrics), clock, UniqueIds(os.urandom))

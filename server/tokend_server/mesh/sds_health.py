@@ -7,10 +7,10 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2
 
+from tokend_server.mesh.admission import CallAdmission
 from tokend_server.mesh.async_calls import Around, only_message
-from tokend_server.mesh.entrance import Entrance
 from tokend_server.mesh.sds_messages import SERVICE
-from tokend_server.mesh.stream_calls import shown_by
+from tokend_server.mesh.stream_calls import stream_context
 from tokend_server.mesh.stream_places import StreamPlaces
 from tokend_server.model import ANONYMOUS
 from tokend_server.rpc.interceptors.layers import Method, deserialized
@@ -43,10 +43,10 @@ class SdsHealth:
         self._ends = False
         self._news: set[asyncio.Event] = set()
 
-    def handlers(self, entrance: Entrance) -> grpc.GenericRpcHandler:
+    def handlers(self, admission: CallAdmission) -> grpc.GenericRpcHandler:
         """Returns the handlers for one listener."""
         check, list_all, watch = (
-            self._around(method, partial(behavior, entrance))
+            self._around(method, partial(behavior, admission))
             for method, behavior in ((CHECK, self._check), (LIST, self._list), (WATCH, self._watch))
         )
         made: dict[str, Any] = {
@@ -56,22 +56,22 @@ class SdsHealth:
         }
         return grpc.method_handlers_generic_handler(health.SERVICE_NAME, made)
 
-    def tell(self, *, serving: bool) -> None:
+    def set_serving(self, *, serving: bool) -> None:
         """Sets the status, and sends it to watches if it has changed."""
         if not self._is_final:
-            self._tell(_STATUS.SERVING if serving else _STATUS.NOT_SERVING)
+            self._set_status(_STATUS.SERVING if serving else _STATUS.NOT_SERVING)
 
     def enter_graceful_shutdown(self) -> None:
         """Sets the status to NOT_SERVING permanently."""
         self._is_final = True
-        self._tell(_STATUS.NOT_SERVING)
+        self._set_status(_STATUS.NOT_SERVING)
 
     def end_watches(self) -> None:
         """Ends all watches after they have sent the last change."""
         self._ends = True
         self._wake()
 
-    def _tell(self, status: Any) -> None:  # noqa: ANN401 - a value of ServingStatus
+    def _set_status(self, status: Any) -> None:  # noqa: ANN401 - a value of ServingStatus
         self._status = status
         self._wake()
 
@@ -79,24 +79,24 @@ class SdsHealth:
         for news in self._news:
             news.set()
 
-    async def _check(self, entrance: Entrance, _requests: object, context: Any) -> Any:  # noqa: ANN401 - of grpcio's
-        await entrance.named(CHECK, shown_by(context))
+    async def _check(self, admission: CallAdmission, _requests: object, context: Any) -> Any:  # noqa: ANN401 - of grpcio's
+        await admission.identify_caller(CHECK, stream_context(context))
         if await self._service_asked_for(context) in _NAMES:
             return _STATUS(status=self._status)
         context.set_code(grpc.StatusCode.NOT_FOUND)
         return _STATUS()
 
-    async def _list(self, entrance: Entrance, _requests: object, context: Any) -> Any:  # noqa: ANN401 - as above
-        await entrance.named(LIST, shown_by(context))
+    async def _list(self, admission: CallAdmission, _requests: object, context: Any) -> Any:  # noqa: ANN401 - as above
+        await admission.identify_caller(LIST, stream_context(context))
         await only_message(context, self._message_timeout)
         status = _STATUS(status=self._status)
         return health_pb2.HealthListResponse(statuses=dict.fromkeys(_NAMES, status))  # type: ignore[attr-defined] # the stubs lack it
 
-    async def _watch(self, entrance: Entrance, _requests: object, context: Any) -> None:  # noqa: ANN401 - as above
-        call = await entrance.named(WATCH, shown_by(context))
+    async def _watch(self, admission: CallAdmission, _requests: object, context: Any) -> None:  # noqa: ANN401 - as above
+        call = await admission.identify_caller(WATCH, stream_context(context))
         is_known = await self._service_asked_for(context) in _NAMES
         news = asyncio.Event()
-        with self._places.taken_by(call.source if call.caller == ANONYMOUS else call.caller):
+        with self._places.holding(call.source if call.caller == ANONYMOUS else call.caller):
             self._news.add(news)
             try:
                 await self._send_each(news, is_known, context)

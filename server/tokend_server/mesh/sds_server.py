@@ -14,12 +14,12 @@ from tokend_server.access.build import AccessControl
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Grpc, Listener, Sds
 from tokend_server.failures import described_without_message
+from tokend_server.mesh.admission import CallAdmission
 from tokend_server.mesh.async_calls import AsyncBehavior
-from tokend_server.mesh.entrance import Entrance
 from tokend_server.mesh.sds_health import SdsHealth
 from tokend_server.mesh.sds_service import SdsService
 from tokend_server.mesh.secrets_watch import Secrets
-from tokend_server.mesh.stream_calls import shown_by
+from tokend_server.mesh.stream_calls import stream_context
 from tokend_server.mesh.stream_places import StreamPlaces
 from tokend_server.metrics import Metrics
 from tokend_server.rpc.connection_guard import ConnectionGuard, is_guarded
@@ -54,23 +54,23 @@ class EventLoop:
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_log_defect)
         self._workers = ThreadPoolExecutor(threads, "sds-worker")
-        self._begin_all(threads)
+        self._start_threads(threads)
         self._thread = threading.Thread(target=self._loop.run_forever, name="sds", daemon=True)
         self._thread.start()
 
-    def call(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+    def run_coroutine_threadsafe(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """Runs a coroutine, and returns its result; called from other threads."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    def tell(self, act: Callable[[], object]) -> None:
+    def call_soon_threadsafe(self, act: Callable[[], object]) -> None:
         """Schedules a non-blocking function, and returns at once."""
         self._loop.call_soon_threadsafe(act)
 
-    async def run(self, work: Callable[[], _Result]) -> _Result:
+    async def run_in_thread(self, work: Callable[[], _Result]) -> _Result:
         """Runs blocking work in a thread; called within the loop."""
         return await self._loop.run_in_executor(self._workers, work)
 
-    def wake_later(self, seconds: float, act: Callable[[], object]) -> None:
+    def call_later(self, seconds: float, act: Callable[[], object]) -> None:
         """Schedules a non-blocking function for later; called within the loop."""
         self._loop.call_later(seconds, act)
 
@@ -81,7 +81,7 @@ class EventLoop:
         self._workers.shutdown(wait=False, cancel_futures=True)
         self._loop.close()
 
-    def _begin_all(self, threads: int) -> None:
+    def _start_threads(self, threads: int) -> None:
         """Starts all threads now, so that they are available later: a pool starts them only when there is work."""
         barrier = threading.Barrier(threads + 1)
         for _ in range(threads):
@@ -145,16 +145,16 @@ class SdsServer:
         self._ticking: asyncio.Task[None] | None = None
         with ExitStack() as undo:
             undo.callback(self.stop, 0)
-            self.addresses: tuple[str, ...] = loop.call(self._open())
+            self.addresses: tuple[str, ...] = loop.run_coroutine_threadsafe(self._open())
             undo.pop_all()
 
     def start(self) -> None:
         """Starts to serve."""
-        self._loop.call(self._start())
+        self._loop.run_coroutine_threadsafe(self._start())
 
     def set_serving(self, serving: bool, /) -> None:  # noqa: FBT001 - as Readiness calls it
         """Sets the status that grpc.health.v1 reports."""
-        self._loop.tell(lambda: self._health.tell(serving=serving))
+        self._loop.call_soon_threadsafe(lambda: self._health.set_serving(serving=serving))
 
     def reload_tls_files(self) -> None:
         """Reloads TLS files that have changed; new connections do so too."""
@@ -162,7 +162,7 @@ class SdsServer:
 
     def announce_shutdown(self) -> None:
         """Sets the status that grpc.health.v1 reports to NOT_SERVING permanently."""
-        self._loop.tell(self._health.enter_graceful_shutdown)
+        self._loop.call_soon_threadsafe(self._health.enter_graceful_shutdown)
 
     def reaches(self) -> Sequence[Reach]:
         """Returns for each address how long the loop has made no progress."""
@@ -173,7 +173,7 @@ class SdsServer:
         """Ends all streams gracefully, and returns when they have ended, at the latest after `grace` seconds."""
         if not self._is_stopped:
             self._is_stopped = True
-            self._loop.call(self._stop(grace))
+            self._loop.run_coroutine_threadsafe(self._stop(grace))
             self._loop.stop()
 
     async def _open(self) -> tuple[str, ...]:
@@ -189,22 +189,22 @@ class SdsServer:
             }
         )
         server = grpc.aio.server(options=server_options(held_to))
-        entrance = Entrance(
+        admission = CallAdmission(
             listener,
             self._rules(),
             self._access,
             certificates,
             self._guard,
             self._unnamed,
-            self._loop.run,
+            self._loop.run_in_thread,
             self._grpc.max_metadata_bytes,
             self._clock,
         )
         server.add_generic_rpc_handlers(
             (
-                self._service.handlers(entrance),
-                self._health.handlers(entrance),
-                OtherMethods(self._unknown_method(entrance), {}),
+                self._service.handlers(admission),
+                self._health.handlers(admission),
+                OtherMethods(self._unknown_method(admission), {}),
             )
         )
         self._servers.append(server)
@@ -220,9 +220,9 @@ class SdsServer:
             **{method: of_health[method.path] for method in self._health.methods},
         }
 
-    def _unknown_method(self, entrance: Entrance) -> AsyncBehavior:
+    def _unknown_method(self, admission: CallAdmission) -> AsyncBehavior:
         async def not_found(_requests: object, context: Any) -> None:  # noqa: ANN401 - grpcio's own class is private
-            entrance.arrive(shown_by(context))
+            admission.record_arrival(stream_context(context))
             self._count_unknown()
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 
@@ -232,9 +232,9 @@ class SdsServer:
         for server in self._servers:
             await server.start()
         self._secrets.tick()
-        self._ticking = asyncio.get_running_loop().create_task(self._keep_ticking())
+        self._ticking = asyncio.get_running_loop().create_task(self._tick_at_intervals())
 
-    async def _keep_ticking(self) -> None:
+    async def _tick_at_intervals(self) -> None:
         while True:
             await asyncio.sleep(self._tick)
             try:

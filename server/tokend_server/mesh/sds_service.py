@@ -9,12 +9,12 @@ import grpc
 
 from tokend_server.clock import Clock
 from tokend_server.errors import ResourceNotFound
+from tokend_server.mesh.admission import CallAdmission
 from tokend_server.mesh.async_calls import Around, only_message
-from tokend_server.mesh.entrance import Entrance
 from tokend_server.mesh.sds_messages import SERVICE, SdsMessages
 from tokend_server.mesh.secret_stream import SecretStream, Variant
 from tokend_server.mesh.secrets_watch import Secrets
-from tokend_server.mesh.stream_calls import shown_by
+from tokend_server.mesh.stream_calls import stream_context
 from tokend_server.mesh.stream_places import StreamPlaces
 from tokend_server.mesh.xds import Missing, Receipt, StateOfTheWorld
 from tokend_server.model import ANONYMOUS
@@ -66,21 +66,21 @@ class SdsService:
     @property
     def streams(self) -> int:
         """The number of streams."""
-        return self._places.taken
+        return self._places.in_use
 
     @property
     def methods(self) -> tuple[Method, ...]:
         """The methods of the service."""
         return (*(Method(SERVICE, variant.method, "bidi_stream") for variant in self._variants), FETCH)
 
-    def handlers(self, entrance: Entrance) -> grpc.GenericRpcHandler:
+    def handlers(self, admission: CallAdmission) -> grpc.GenericRpcHandler:
         """Returns the handlers for one listener."""
         made: dict[str, Any] = {}
         for variant in self._variants:
             method = Method(SERVICE, variant.method, "bidi_stream")
-            serve = self._around(method, partial(self._serve, entrance, method, variant))
+            serve = self._around(method, partial(self._serve, admission, method, variant))
             made[variant.method] = grpc.stream_stream_rpc_method_handler(serve)
-        made[FETCH.name] = grpc.stream_unary_rpc_method_handler(self._around(FETCH, partial(self._fetch, entrance)))
+        made[FETCH.name] = grpc.stream_unary_rpc_method_handler(self._around(FETCH, partial(self._fetch, admission)))
         return grpc.method_handlers_generic_handler(SERVICE, made)
 
     def end_streams(self) -> None:
@@ -91,15 +91,15 @@ class SdsService:
 
     async def _serve(
         self,
-        entrance: Entrance,
+        admission: CallAdmission,
         method: Method,
         variant: Variant,
         _requests: object,
         context: Any,  # noqa: ANN401 - grpcio's own class is private
     ) -> None:
-        shown = shown_by(context)
-        call = await entrance.named(method, shown)
-        with self._places.taken_by(call.source if call.caller == ANONYMOUS else call.caller):
+        opened = stream_context(context)
+        call = await admission.identify_caller(method, opened)
+        with self._places.holding(call.source if call.caller == ANONYMOUS else call.caller):
             # Sent separately: while headers are sent with the first response, gRPC cannot end a stream but resets it.
             await context.send_initial_metadata(())
             stream = SecretStream(
@@ -107,7 +107,7 @@ class SdsService:
                 context,
                 call,
                 self._secrets,
-                lambda: entrance.check(method, shown),
+                lambda: admission.check_caller(method, opened),
                 self._on_receipt,
                 self._clock,
             )
@@ -118,8 +118,8 @@ class SdsService:
             finally:
                 self._streams.discard(stream)
 
-    async def _fetch(self, entrance: Entrance, _requests: object, context: Any) -> bytes:  # noqa: ANN401 - as above
-        call = await entrance.named(FETCH, shown_by(context))
+    async def _fetch(self, admission: CallAdmission, _requests: object, context: Any) -> bytes:  # noqa: ANN401 - as above
+        call = await admission.identify_caller(FETCH, stream_context(context))
         request = self._messages.read_world_request(await only_message(context, self._message_timeout))
         state = StateOfTheWorld(self._secrets.names)
         state.receive(request._replace(response_nonce=""))

@@ -7,7 +7,7 @@ from tokend_server.mesh.xds import Missing, Resource
 from tokend_server.rpc.call import Call
 
 #: Wakes a stream after a number of seconds.
-WakeLater = Callable[[float, Wake], object]
+CallLater = Callable[[float, Wake], object]
 
 #: Seconds over which a new key set is sent to streams; it is published long before its new key signs.
 _SPREAD = 5.0
@@ -19,17 +19,17 @@ class KeySetSecret:
     Args:
         name: Its name.
         contents: Returns the serialized message with a JWK Set.
-        wake_later: Wakes a stream.
+        call_later: Wakes a stream.
         random: Returns a number from 0 to 1.
     """
 
     def __init__(
-        self, name: str, contents: Callable[[bytes], bytes], wake_later: WakeLater, random: Callable[[], float]
+        self, name: str, contents: Callable[[bytes], bytes], call_later: CallLater, random: Callable[[], float]
     ) -> None:
         self.name = name
         self.resource: Resource | Missing = Missing.PENDING
         self._contents = contents
-        self._wake_later = wake_later
+        self._call_later = call_later
         self._random = random
         self._watchers: set[Wake] = set()
 
@@ -41,11 +41,11 @@ class KeySetSecret:
         """Ends a `watch`."""
         self._watchers.discard(wake)
 
-    def take(self, jwks: bytes) -> None:
+    def update(self, jwks: bytes) -> None:
         """Sets the current keys."""
         self.resource = Resource.of(self.name, self._contents(jwks))
         for wake in self._watchers:
-            self._wake_later(self._random() * _SPREAD, wake)
+            self._call_later(self._random() * _SPREAD, wake)
 
 
 class Secrets:
@@ -97,5 +97,5 @@ class Secrets:
             self._taken = jwks
             self.tokens.replace_unpublished()
             if self._key_set:
-                self._key_set.take(jwks)
+                self._key_set.update(jwks)
         self.tokens.tick()

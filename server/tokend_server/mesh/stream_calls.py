@@ -30,7 +30,7 @@ _ISSUING = Method("tokend.v1.DeveloperIdentityService", Operation.GET_OPEN_ID_TO
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class StreamContext:
     """The properties of a stream from a context of grpcio, for use in any thread."""
 
     source: str
@@ -54,14 +54,14 @@ class Shown:
         return _PATIENCE
 
 
-def shown_by(context: Any) -> Shown:  # noqa: ANN401 - grpcio's own class is private
+def stream_context(context: Any) -> StreamContext:  # noqa: ANN401 - grpcio's own class is private
     """Returns the properties of a stream from a context of grpcio."""
     metadata = tuple((key, value) for key, value in context.invocation_metadata())
-    return Shown(context.peer(), metadata, context.auth_context())
+    return StreamContext(context.peer(), metadata, context.auth_context())
 
 
 #: Identifies the caller of a stream; raises `TokendError` if the stream is refused.
-Identify: TypeAlias = Callable[[Shown], Call]
+Identify: TypeAlias = Callable[[StreamContext], Call]
 
 
 def identifying_streams(  # noqa: PLR0913, PLR0917 - all their parts
@@ -96,7 +96,9 @@ def identifying_streams(  # noqa: PLR0913, PLR0917 - all their parts
     ]
     first = layered(method, lambda _request, _context: current_call(), [*named, limiting(access.limits)])
     again = layered(method, lambda _request, _context: current_call(), named)
-    return (lambda shown: _alone(first, None, shown)), (lambda shown: _alone(again, None, shown))
+    return (lambda context: _in_own_context(first, None, context)), (
+        lambda context: _in_own_context(again, None, context)
+    )
 
 
 def issuing_to(
@@ -131,10 +133,10 @@ def issuing_to(
     return issue
 
 
-def _alone(behavior: Behavior, request: object, shown: Shown) -> Call:
+def _in_own_context(behavior: Behavior, request: object, context: StreamContext) -> Call:
     """Runs a behavior in a separate context, so that the thread keeps nothing of the call."""
     try:
-        call: Call = behavior(request, shown)
+        call: Call = behavior(request, context)
     finally:
         CURRENT_CALL.set(None)
     return call

@@ -27,33 +27,33 @@ class StreamPlaces:
         self._most_of_party = most_of_party
         self._on_refusal = on_refusal
         self._of: Counter[str] = Counter()
-        self.taken = 0
+        self.in_use = 0
 
     @contextmanager
-    def taken_by(self, party: str) -> Iterator[None]:
+    def holding(self, party: str) -> Iterator[None]:
         """Returns a context manager that holds a place.
 
         Raises:
             TooManyRequests: There is no place for the party.
         """
-        self.take(party)
+        self.acquire(party)
         try:
             yield
         finally:
-            self.give_back(party)
+            self.release(party)
 
-    def take(self, party: str) -> None:
-        """Takes a place; raises as `taken_by`."""
+    def acquire(self, party: str) -> None:
+        """Takes a place; raises as `holding`."""
         share = max(1, self._most // max(1, len(self._of)))
-        if self._of[party] >= (self._most_of_party if self.taken < self._most else min(share, self._most_of_party)):
+        if self._of[party] >= (self._most_of_party if self.in_use < self._most else min(share, self._most_of_party)):
             self._on_refusal()
             raise TooManyRequests("Too many streams.", retry_after=_RETRY_AFTER)
         self._of[party] += 1
-        self.taken += 1
+        self.in_use += 1
 
-    def give_back(self, party: str) -> None:
+    def release(self, party: str) -> None:
         """Gives a place back."""
-        self.taken -= 1
+        self.in_use -= 1
         self._of[party] -= 1
         if not self._of[party]:
             del self._of[party]

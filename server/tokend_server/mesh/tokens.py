@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tokend_server.access.audit.record import AuditedRequest, AuditedResult
 from tokend_server.access.authorization import PolicyRow
-from tokend_server.mesh.reused_tokens import Again, GiveOut, TokenSource
+from tokend_server.mesh.reused_tokens import CurrentToken, GetOrIssue, TokenSource
 from tokend_server.mesh.wanted_token import WantedToken
 from tokend_server.model import IssuedToken, Operation, Secret
 from tokend_server.rpc.call import Call, current_call
@@ -20,7 +20,7 @@ class Reusable(NamedTuple):
 
     Attributes:
         token: The token.
-        again: Returns the token that can be reused now.
+        current_token: Returns the token that can be reused now.
         identity_pool_id: Its pool.
         row: The policy row that allowed its request.
         asked: The request in the audit entry.
@@ -28,7 +28,7 @@ class Reusable(NamedTuple):
     """
 
     token: Secret
-    again: Again
+    current_token: CurrentToken
     identity_pool_id: str
     row: PolicyRow
     asked: AuditedRequest
@@ -40,15 +40,15 @@ class MeshTokens:
 
     Args:
         service: The operations: policy, limits of fields, engines.
-        give_out: Issues or reuses tokens.
+        get_or_issue: Issues or reuses tokens.
         count: Called for each token with its source.
     """
 
     def __init__(
-        self, service: DeveloperIdentityService, give_out: GiveOut, count: Callable[[TokenSource], object]
+        self, service: DeveloperIdentityService, get_or_issue: GetOrIssue, count: Callable[[TokenSource], object]
     ) -> None:
         self._service = service
-        self._give_out = give_out
+        self._get_or_issue = get_or_issue
         self._count = count
 
     def token_for(self, wanted: WantedToken) -> tuple[IssuedToken, Reusable | None]:
@@ -63,25 +63,27 @@ class MeshTokens:
         call = current_call()
         message = wanted.to_request()
         admitted = self._service.admit(_OPERATION, message)
-        issued, source, again = self._give_out(admitted.request, admitted.deadline, _OPERATION.method(admitted.engine))
+        issued, source, current_token = self._get_or_issue(
+            admitted.request, admitted.deadline, _OPERATION.method(admitted.engine)
+        )
         call.token_source = source
         call.result = issued
         self._count(source)
-        kept = again()
+        kept = current_token()
         if kept is None:
             return issued, None
         asked, found = _OPERATION.audited_request(message), _OPERATION.audited_result(kept)
-        return issued, Reusable(kept.token, again, wanted.identity_pool_id, admitted.row, asked, found)
+        return issued, Reusable(kept.token, current_token, wanted.identity_pool_id, admitted.row, asked, found)
 
-    def gives_again(self, reusable: Reusable, call: Call) -> bool:
+    def try_reuse(self, reusable: Reusable, call: Call) -> bool:
         """Reuses a token for an equal request by the same caller; returns False if a new one is due.
 
         The results of the policy, the limits of fields and the engine for the first call apply to this one too, as long
         as the same row allows it.
         """
-        if not self._service.still_admits(reusable.row, call, reusable.identity_pool_id):
+        if not self._service.is_still_allowed(reusable.row, call, reusable.identity_pool_id):
             return False
-        kept = reusable.again()
+        kept = reusable.current_token()
         if kept is None or kept.token is not reusable.token:
             return False
         call.audited = reusable.asked, reusable.found

@@ -46,7 +46,7 @@ class LogWriter(logging.Handler):
         self._thread = threading.Thread(target=self._work, name="log", daemon=True)
         self._thread.start()
 
-    def tell_dropped(self, on_drop: Callable[[int], None]) -> None:
+    def set_drop_counter(self, on_drop: Callable[[int], None]) -> None:
         """Sets the counter of dropped records, and counts earlier ones.
 
         Args:

@@ -17,7 +17,7 @@ class Repeating:
         self._act = act
         self._interval = interval
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._keep_acting, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
     def is_stopped(self) -> bool:
@@ -34,6 +34,6 @@ class Repeating:
         if self._thread.is_alive():
             self._thread.join()
 
-    def _keep_acting(self) -> None:
+    def _run(self) -> None:
         while not self._stopped.wait(self._interval):
             self._act()

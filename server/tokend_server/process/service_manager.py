@@ -22,7 +22,7 @@ STOPPING = "STOPPING=1"
 WATCHDOG = "WATCHDOG=1"
 
 
-def tell_service_manager(state: str, environment: Mapping[str, str] = os.environ) -> None:
+def notify_service_manager(state: str, environment: Mapping[str, str] = os.environ) -> None:
     """Sends the state of the process to `NOTIFY_SOCKET`, if it is set.
 
     If the manager cannot be reached, this is only logged.
@@ -61,27 +61,27 @@ def watchdog_seconds(environment: Mapping[str, str] = os.environ, process_id: in
     return int(microseconds) / 1e6 or None
 
 
-def tell_alive(problems: Sequence[str], environment: Mapping[str, str] = os.environ) -> None:
+def notify_watchdog(problems: Sequence[str], environment: Mapping[str, str] = os.environ) -> None:
     """Sends the watchdog's keep-alive; without it, the manager restarts the process.
 
     Args:
         problems: The problems for which the process makes no progress, which are logged instead; empty if it does.
-        environment: As for `tell_service_manager`.
+        environment: As for `notify_service_manager`.
     """
     if problems:
         _log.error("not alive: WATCHDOG=1 is not sent to the service manager", extra={"problems": list(problems)})
     else:
-        tell_service_manager(WATCHDOG, environment)
+        notify_service_manager(WATCHDOG, environment)
 
 
-def keep_watchdog(
+def start_watchdog(
     problems: Callable[[], Sequence[str]], environment: Mapping[str, str] = os.environ
 ) -> Repeating | None:
     """Sends keep-alives at intervals, if the watchdog is enabled.
 
     Args:
-        problems: Returns the problems for `tell_alive`.
-        environment: As for `watchdog_seconds` and `tell_service_manager`.
+        problems: Returns the problems for `notify_watchdog`.
+        environment: As for `watchdog_seconds` and `notify_service_manager`.
 
     Returns:
         The started thread; None if the watchdog is not enabled.
@@ -89,6 +89,6 @@ def keep_watchdog(
     seconds = watchdog_seconds(environment)
     if seconds is None:
         return None
-    telling = Repeating(lambda: tell_alive(problems(), environment), seconds / 2, "watchdog")
-    telling.start()
-    return telling
+    keep_alives = Repeating(lambda: notify_watchdog(problems(), environment), seconds / 2, "watchdog")
+    keep_alives.start()
+    return keep_alives

@@ -98,7 +98,7 @@ class DeveloperIdentityService:
         request = operation.to_request(message, call.caller, row)
         return Admitted(row, request, self._engine(message.identity_pool_id, deadline), deadline)
 
-    def still_admits(self, row: PolicyRow, call: Call, identity_pool_id: str) -> bool:
+    def is_still_allowed(self, row: PolicyRow, call: Call, identity_pool_id: str) -> bool:
         """Returns whether a call is still waited for, and allowed by the row that admitted the same request before."""
         call.policy = row.name
         waits = call.presented.waits_until > self._clock.monotonic()

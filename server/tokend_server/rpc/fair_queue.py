@@ -64,7 +64,7 @@ class FairQueue(Generic[_Task]):
         self._lock = threading.Lock()
         self._pause = threading.Condition(self._lock)
         self._ended = False
-        self._waker = threading.Thread(target=self._keep_waking, name="grpc-pauses", daemon=True)
+        self._waker = threading.Thread(target=self._wake_when_due, name="grpc-pauses", daemon=True)
         self._waker.start()
 
     def offer(self, task: _Task, name: str, connection: str = "") -> bool:
@@ -192,7 +192,7 @@ class FairQueue(Generic[_Task]):
         if not line.unfinished and not line.held:
             del self._lines[name]
 
-    def _keep_waking(self) -> None:
+    def _wake_when_due(self) -> None:
         with self._lock:
             while not self._ended:
                 self._wake()

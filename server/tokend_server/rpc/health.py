@@ -52,16 +52,16 @@ class HealthService(health_pb2_grpc.HealthServicer):
         self._watches: set[_Watch] = set()
         self._watches_of: Counter[str] = Counter()
 
-    def tell(self, *, serving: bool) -> None:
+    def set_serving(self, *, serving: bool) -> None:
         """Sets the status, and sends it to watches if it has changed."""
         if not self._is_final:
             status = health_pb2.HealthCheckResponse
-            self._tell(status.SERVING if serving else status.NOT_SERVING)
+            self._set_status(status.SERVING if serving else status.NOT_SERVING)
 
     def enter_graceful_shutdown(self) -> None:
         """Sets the status to NOT_SERVING permanently."""
         self._is_final = True
-        self._tell(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._set_status(health_pb2.HealthCheckResponse.NOT_SERVING)
 
     def end_watches(self) -> None:
         """Ends all watches, which would otherwise stay calls in flight as long as their clients watch."""
@@ -109,15 +109,15 @@ class HealthService(health_pb2_grpc.HealthServicer):
         if not context.add_callback(lambda: self._forget(watch, party)):
             self._forget(watch, party)
             raise CallEnded
-        watch.send_news()
+        watch.send_changes()
 
     # gRPC then passes a function that sends responses, and ignores the return value.
     Watch.experimental_non_blocking = True  # type: ignore[attr-defined]
 
-    def _tell(self, status: _Status) -> None:
+    def _set_status(self, status: _Status) -> None:
         self._status = status
         for watch in self._all_watches():
-            watch.tell()
+            watch.notify()
 
     def _all_watches(self) -> "tuple[_Watch, ...]":
         with self._lock:
@@ -164,26 +164,26 @@ class _Watch:
         self._ends = False
         self._sends = threading.Lock()
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Schedules the sending of the status if it has changed."""
-        if self._status() != self._sent and not self._run(self.send_news):
+        if self._status() != self._sent and not self._run(self.send_changes):
             self._cancel()
 
     def end(self) -> None:
         """Ends the call after the last change is sent."""
         self._ends = True
-        if not self._run(self.send_news):
+        if not self._run(self.send_changes):
             self._cancel()
 
-    def send_news(self) -> None:
+    def send_changes(self) -> None:
         """Sends changes in this thread, unless another thread does."""
-        while self._is_news() and self._sends.acquire(blocking=False):
+        while self._has_changes() and self._sends.acquire(blocking=False):
             try:
                 self._send_once()
             finally:
                 self._sends.release()
 
-    def _is_news(self) -> bool:
+    def _has_changes(self) -> bool:
         return self._ends or self._status() != self._sent
 
     def _send_once(self) -> None:

@@ -137,7 +137,9 @@ class Prober:
         self._stopped = threading.Event()
         self._tried = threading.Semaphore(0)
         self._threads = [
-            threading.Thread(target=self._keep_probing, args=(target,), name=f"probe {target.listen}", daemon=True)
+            threading.Thread(
+                target=self._probe_at_intervals, args=(target,), name=f"probe {target.listen}", daemon=True
+            )
             for target in targets
         ]
 
@@ -160,7 +162,7 @@ class Prober:
         now = self._clock.monotonic()
         return [Reach(name, now - self._answered[name], now - self._reached[name]) for name in self._answered]
 
-    def _keep_probing(self, target: Target) -> None:
+    def _probe_at_intervals(self, target: Target) -> None:
         self._try(target)
         self._tried.release()
         while not self._stopped.wait(self._interval):

@@ -60,7 +60,7 @@ class Readiness:
 
     Args:
         backends: The backends of the engines, by name.
-        tell: Called after each check with whether the service is ready.
+        on_check: Called after each check with whether the service is ready.
         reaches: Returns whether callers can reach each listener.
         patience: How long probes of a listener may fail.
         interval: Seconds between two checks.
@@ -69,14 +69,14 @@ class Readiness:
     def __init__(
         self,
         backends: Mapping[str, Backend],
-        tell: Callable[[bool], None],
+        on_check: Callable[[bool], None],
         reaches: Callable[[], Sequence[Reach]] = tuple,
         *,
         patience: Patience = Patience(),  # noqa: B008 - it is a constant
         interval: float = 5.0,
     ) -> None:
         self._backends = backends
-        self._tell = tell
+        self._on_check = on_check
         self._reaches = reaches
         self._patience = patience
         self._checking = threading.Lock()
@@ -96,7 +96,7 @@ class Readiness:
                 [_check_backend(name, backend) for name, backend in self._backends.items()],
                 [_silent(each, each.reached) for each in self._reaches() if each.reached > self._patience.ready],
             )
-            self._tell(seen.ready)
+            self._on_check(seen.ready)
             return seen
 
     def alive(self) -> ProbeResult:
@@ -117,7 +117,7 @@ class Readiness:
             return
         self._checks.stop()
         with self._checking:
-            self._tell(False)  # noqa: FBT003 - all that it takes is a truth value
+            self._on_check(False)  # noqa: FBT003 - all that it takes is a truth value
 
     def _check_and_log(self) -> None:
         seen = self.check()

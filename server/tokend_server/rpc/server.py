@@ -177,7 +177,7 @@ class GrpcServer:
 
     def set_serving(self, serving: bool, /) -> None:
         """Sets the status that grpc.health.v1 reports."""
-        self._health.tell(serving=serving)
+        self._health.set_serving(serving=serving)
 
     def reload_tls_files(self) -> None:
         """Reloads TLS files that have changed; new connections do so too."""

@@ -24,7 +24,7 @@ def tracing_calls(provider: TracerProvider) -> Layer:
     def layer(method: Method, behavior: Behavior) -> Behavior:
         if method.kind != "unary" or method.service.startswith(_UNTRACED):
             return behavior
-        return traced(f"{method.service}/{method.name}", _telling_code(behavior))
+        return traced(f"{method.service}/{method.name}", _setting_code(behavior))
 
     return layer
 
@@ -49,11 +49,11 @@ def current_trace_id() -> str | None:
     return format_trace_id(context.trace_id) if context.is_valid else None
 
 
-def _telling_code(behavior: Behavior) -> Behavior:
+def _setting_code(behavior: Behavior) -> Behavior:
     """Sets the code of a failed call again, because the instrumentation ignores `abort_with_status`."""
 
     @wraps(behavior)
-    def telling(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
+    def setting_code(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
         try:
             return behavior(request, context)
         except Exception:
@@ -61,4 +61,4 @@ def _telling_code(behavior: Behavior) -> Behavior:
             context.set_code(code or grpc.StatusCode.UNKNOWN)
             raise
 
-    return telling
+    return setting_code

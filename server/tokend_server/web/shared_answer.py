@@ -38,16 +38,16 @@ class SharedAnswer:
     async def _make_all(self) -> None:
         while (asked := self._asked) is not None:
             self._asked = None
-            cpu_seconds = await asyncio.to_thread(self._tell, asked)
+            cpu_seconds = await asyncio.to_thread(self._complete, asked)
             await self._sleep(cpu_seconds * _REST)
         self._making = None
 
-    def _tell(self, asked: asyncio.Future[Response]) -> float:
+    def _complete(self, asked: asyncio.Future[Response]) -> float:
         """Creates a response and sets it as the result of the future; returns its CPU time in seconds."""
-        tell = asked.get_loop().call_soon_threadsafe
+        call_soon = asked.get_loop().call_soon_threadsafe
         begin = time.thread_time()
         try:
-            tell(asked.set_result, self._make())
+            call_soon(asked.set_result, self._make())
         except Exception as error:  # noqa: BLE001 - those who asked get it
-            tell(asked.set_exception, error)
+            call_soon(asked.set_exception, error)
         return time.thread_time() - begin

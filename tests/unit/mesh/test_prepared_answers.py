@@ -66,7 +66,7 @@ class Sidecar:
         self.sources: list[TokenSource] = []
         self.engine = ScriptedEngine()
         service = DeveloperIdentityService({POOL: self.engine}, Policy([UNRESTRICTED], [POOL]), self.clock)
-        self.tokens = MeshTokens(service, self.reused.give_out, self.sources.append)
+        self.tokens = MeshTokens(service, self.reused.get_or_issue, self.sources.append)
 
     def call(self, patience: float = 1.0) -> Call:
         waits_until = self.clock.monotonic() + patience
@@ -97,7 +97,7 @@ def sidecar() -> Sidecar:
 def test_a_call_that_gets_a_token_again_tells_what_a_whole_one_would(sidecar: Sidecar) -> None:
     reusable = sidecar.first()
     call = sidecar.call()
-    assert sidecar.tokens.gives_again(reusable, call)
+    assert sidecar.tokens.try_reuse(reusable, call)
     assert call.audited
     asked, found = call.audited
     assert (asked.identity_pool_id, asked.provider_names, asked.principal_tag_keys) == (
@@ -135,15 +135,15 @@ def test_no_token_is_given_out_again_when(change: str, sidecar: Sidecar) -> None
     CHANGES[change](sidecar)
     counted = len(sidecar.sources)
     call = sidecar.call()
-    assert not sidecar.tokens.gives_again(reusable, call)
+    assert not sidecar.tokens.try_reuse(reusable, call)
     assert (call.audited, call.token_source, len(sidecar.sources)) == (None, None, counted)
 
 
 def test_a_caller_that_waits_no_more_gets_none(sidecar: Sidecar) -> None:
     reusable = sidecar.first()
-    assert not sidecar.tokens.gives_again(reusable, sidecar.call(patience=0))
+    assert not sidecar.tokens.try_reuse(reusable, sidecar.call(patience=0))
 
 
 def test_a_call_that_another_row_lets_through_is_decided_again(sidecar: Sidecar) -> None:
     reusable = sidecar.first()._replace(row=replace(UNRESTRICTED, name="before"))
-    assert not sidecar.tokens.gives_again(reusable, sidecar.call())
+    assert not sidecar.tokens.try_reuse(reusable, sidecar.call())

@@ -279,11 +279,11 @@ async def test_a_defect_is_tried_again(place: Place) -> None:
 async def test_other_keys_are_sent_to_streams_that_watch_them(place: Place) -> None:
     jwks, later, woken = b"1", list[float](), list[str]()
 
-    def wake_later(seconds: float, wake: Callable[[], None]) -> None:
+    def call_later(seconds: float, wake: Callable[[], None]) -> None:
         later.append(seconds)
         wake()
 
-    key_set = KeySetSecret("keys", lambda text: text, wake_later, lambda: 0.5)
+    key_set = KeySetSecret("keys", lambda text: text, call_later, lambda: 0.5)
     secrets = Secrets(place.tokens, key_set, lambda: jwks)
     secrets.tick()
     secrets.watch(ALICE, ["keys", "nothing"], lambda: woken.append("alice"))

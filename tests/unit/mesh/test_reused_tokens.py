@@ -10,7 +10,7 @@ from tests.fakes.scripted_engine import ISSUED
 
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.errors import DeadlineExceeded, EngineUnavailable
-from tokend_server.mesh.reused_tokens import ReusedTokens, TokenSource, issuing_each
+from tokend_server.mesh.reused_tokens import ReusedTokens, TokenSource, always_issue
 from tokend_server.model import IdentityOutcome, IssuedToken, Secret, TokenRequest
 
 POOL = "us-east-1:0"
@@ -75,11 +75,11 @@ def tokens(published: set[str | None], clock: FakeClock) -> ReusedTokens:
 
 
 @pytest.fixture
-def give_out(
+def get_or_issue(
     tokens: ReusedTokens, issuer: Issuer, clock: FakeClock
 ) -> Callable[[TokenRequest], tuple[str, TokenSource]]:
     def given(request: TokenRequest) -> tuple[str, TokenSource]:
-        issued, source, _ = tokens.give_out(request, Deadline(clock), issuer)
+        issued, source, _ = tokens.get_or_issue(request, Deadline(clock), issuer)
         return issued.token.reveal(), source
 
     return given
@@ -88,66 +88,66 @@ def give_out(
 GiveOne = Callable[[TokenRequest], tuple[str, TokenSource]]
 
 
-def test_a_token_is_given_out_until_its_refresh_time(give_out: GiveOne, clock: FakeClock) -> None:
-    assert give_out(REQUEST) == ("token 1", TokenSource.ISSUED)
+def test_a_token_is_given_out_until_its_refresh_time(get_or_issue: GiveOne, clock: FakeClock) -> None:
+    assert get_or_issue(REQUEST) == ("token 1", TokenSource.ISSUED)
     clock.advance(299)
-    assert give_out(REQUEST) == ("token 1", TokenSource.REUSED)
+    assert get_or_issue(REQUEST) == ("token 1", TokenSource.REUSED)
     clock.advance(1)
-    assert give_out(REQUEST) == ("token 2", TokenSource.ISSUED)
+    assert get_or_issue(REQUEST) == ("token 2", TokenSource.ISSUED)
 
 
 @pytest.mark.parametrize("field", TokenRequest._fields)
-def test_a_request_that_differs_in_a_field_has_a_token_of_its_own(give_out: GiveOne, field: str) -> None:
-    assert give_out(REQUEST) == ("token 1", TokenSource.ISSUED)
-    assert give_out(REQUEST._replace(**{field: OTHERS[field]})) == ("token 2", TokenSource.ISSUED)
+def test_a_request_that_differs_in_a_field_has_a_token_of_its_own(get_or_issue: GiveOne, field: str) -> None:
+    assert get_or_issue(REQUEST) == ("token 1", TokenSource.ISSUED)
+    assert get_or_issue(REQUEST._replace(**{field: OTHERS[field]})) == ("token 2", TokenSource.ISSUED)
 
 
 def test_nothing_is_created_for_those_who_get_a_token_again(
     tokens: ReusedTokens, issuer: Issuer, clock: FakeClock
 ) -> None:
-    outcomes = [tokens.give_out(REQUEST, Deadline(clock), issuer)[0].outcome for _ in range(2)]
+    outcomes = [tokens.get_or_issue(REQUEST, Deadline(clock), issuer)[0].outcome for _ in range(2)]
     assert outcomes == [IdentityOutcome.CREATED, IdentityOutcome.RETRIEVED]
 
 
-def test_a_failure_is_not_kept(give_out: GiveOne, issuer: Issuer) -> None:
+def test_a_failure_is_not_kept(get_or_issue: GiveOne, issuer: Issuer) -> None:
     issuer.failure = EngineUnavailable("The store does not answer.")
     with pytest.raises(EngineUnavailable):
-        give_out(REQUEST)
+        get_or_issue(REQUEST)
     issuer.failure = None
-    assert give_out(REQUEST) == ("token 2", TokenSource.ISSUED)
+    assert get_or_issue(REQUEST) == ("token 2", TokenSource.ISSUED)
 
 
 def test_a_token_of_a_key_that_is_not_published_any_more_is_not_given_out(
-    give_out: GiveOne, issuer: Issuer, published: set[str | None]
+    get_or_issue: GiveOne, issuer: Issuer, published: set[str | None]
 ) -> None:
-    give_out(REQUEST)
+    get_or_issue(REQUEST)
     published.remove("key-1")
     issuer.key_id = None
-    assert give_out(REQUEST) == ("token 2", TokenSource.ISSUED)
-    assert give_out(REQUEST) == ("token 2", TokenSource.REUSED)
+    assert get_or_issue(REQUEST) == ("token 2", TokenSource.ISSUED)
+    assert get_or_issue(REQUEST) == ("token 2", TokenSource.REUSED)
 
 
-def test_what_is_forgotten_is_of_one_pool(give_out: GiveOne, tokens: ReusedTokens) -> None:
+def test_what_is_forgotten_is_of_one_pool(get_or_issue: GiveOne, tokens: ReusedTokens) -> None:
     other = REQUEST._replace(identity_pool_id="us-east-1:1")
-    give_out(REQUEST), give_out(other)
+    get_or_issue(REQUEST), get_or_issue(other)
     for number in range(2):
         tokens.forget(POOL)
-        assert give_out(REQUEST) == (f"token {3 + number}", TokenSource.ISSUED)
-        assert give_out(other) == ("token 2", TokenSource.REUSED)
+        assert get_or_issue(REQUEST) == (f"token {3 + number}", TokenSource.ISSUED)
+        assert get_or_issue(other) == ("token 2", TokenSource.REUSED)
 
 
 def test_no_more_are_kept_than_there_may_be(issuer: Issuer, clock: FakeClock) -> None:
     tokens = ReusedTokens(2, lambda _pool, _key_id: True, clock)
     requests = [REQUEST._replace(caller=f"dns:{number}") for number in range(3)]
     for request in requests:
-        tokens.give_out(request, Deadline(clock), issuer)
+        tokens.get_or_issue(request, Deadline(clock), issuer)
     assert tokens.count() == 2
-    sources = [tokens.give_out(request, Deadline(clock), issuer)[1] for request in reversed(requests)]
+    sources = [tokens.get_or_issue(request, Deadline(clock), issuer)[1] for request in reversed(requests)]
     assert sources == [TokenSource.REUSED, TokenSource.REUSED, TokenSource.ISSUED]
 
 
 def test_without_a_place_for_tokens_each_is_issued(issuer: Issuer, clock: FakeClock) -> None:
-    sources = [issuing_each(REQUEST, Deadline(clock), issuer)[1] for _ in range(2)]
+    sources = [always_issue(REQUEST, Deadline(clock), issuer)[1] for _ in range(2)]
     assert sources == [TokenSource.ISSUED] * 2
 
 
@@ -160,7 +160,7 @@ def test_of_many_threads_that_ask_at_once_one_has_it_issued(tokens: ReusedTokens
         return issuer(request, deadline)
 
     def ask() -> tuple[str, TokenSource]:
-        issued, source, _ = tokens.give_out(REQUEST, Deadline(SystemClock()), slowly)
+        issued, source, _ = tokens.get_or_issue(REQUEST, Deadline(SystemClock()), slowly)
         return issued.token.reveal(), source
 
     with ThreadPoolExecutor(16) as pool:
@@ -183,10 +183,10 @@ def test_who_waits_for_another_waits_until_its_own_deadline(tokens: ReusedTokens
 
     clock = SystemClock()
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(tokens.give_out, REQUEST, Deadline(clock), slowly)
+        first = pool.submit(tokens.get_or_issue, REQUEST, Deadline(clock), slowly)
         assert entered.wait(PATIENCE)
         with pytest.raises(DeadlineExceeded):
-            tokens.give_out(REQUEST, Deadline(clock, clock.monotonic() + 0.01), slowly)
+            tokens.get_or_issue(REQUEST, Deadline(clock, clock.monotonic() + 0.01), slowly)
         release.set()
         assert first.result(PATIENCE)[1] is TokenSource.ISSUED
 
@@ -201,9 +201,9 @@ def test_who_has_time_left_makes_what_another_gave_up(tokens: ReusedTokens, issu
 
     deadline = Deadline(SystemClock())
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(tokens.give_out, REQUEST, deadline, gives_up)
+        first = pool.submit(tokens.get_or_issue, REQUEST, deadline, gives_up)
         assert entered.wait(PATIENCE)
-        second = pool.submit(tokens.give_out, REQUEST, deadline, issuer)
+        second = pool.submit(tokens.get_or_issue, REQUEST, deadline, issuer)
         release.set()
         with pytest.raises(DeadlineExceeded):
             first.result(PATIENCE)
@@ -211,5 +211,5 @@ def test_who_has_time_left_makes_what_another_gave_up(tokens: ReusedTokens, issu
 
 
 def test_a_token_is_no_part_of_what_is_shown(tokens: ReusedTokens, issuer: Issuer, clock: FakeClock) -> None:
-    issued, *_ = tokens.give_out(REQUEST, Deadline(clock), issuer)
+    issued, *_ = tokens.get_or_issue(REQUEST, Deadline(clock), issuer)
     assert "token 1" not in repr((tokens, issued))

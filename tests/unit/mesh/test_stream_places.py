@@ -11,23 +11,23 @@ def places(most: int = 4, most_of_party: int = 4) -> tuple[StreamPlaces, list[No
 
 def take(held: StreamPlaces, party: str, count: int) -> None:
     for _ in range(count):
-        held.take(party)
+        held.acquire(party)
 
 
 def test_a_party_has_no_more_than_its_own_limit() -> None:
     held, refusals = places(most_of_party=2)
     take(held, "a", 2)
     with pytest.raises(TooManyRequests):
-        held.take("a")
-    assert (held.taken, len(refusals)) == (2, 1)
+        held.acquire("a")
+    assert (held.in_use, len(refusals)) == (2, 1)
 
 
 def test_when_all_are_taken_those_with_their_share_are_refused() -> None:
     held, _ = places()
     take(held, "a", 4)
-    held.take("b")
+    held.acquire("b")
     with pytest.raises(TooManyRequests):
-        held.take("a")
+        held.acquire("a")
 
 
 def test_a_newcomer_gets_its_share_though_all_are_taken() -> None:
@@ -35,12 +35,12 @@ def test_a_newcomer_gets_its_share_though_all_are_taken() -> None:
     take(held, "a", 4)
     take(held, "b", 2)
     with pytest.raises(TooManyRequests):
-        held.take("b")
+        held.acquire("b")
 
 
 def test_what_is_given_back_can_be_taken() -> None:
     held, _ = places(most=1)
-    held.take("a")
-    held.give_back("a")
-    held.take("b")
-    assert held.taken == 1
+    held.acquire("a")
+    held.release("a")
+    held.acquire("b")
+    assert held.in_use == 1

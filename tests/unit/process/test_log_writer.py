@@ -39,7 +39,7 @@ def test_nothing_waits_for_a_reader_and_drops_are_counted_and_logged(pipe: Pipe)
     dropped: list[int] = []
     for _ in range(100):
         log.handle(record("x" * 9_999))
-    log.tell_dropped(dropped.append)
+    log.set_drop_counter(dropped.append)
     assert 70 < sum(dropped) < 100  # the pipe contains 65,536 octets, and 100,000 wait
     before = sum(dropped)
     log.handle(record("x" * 9_999))
@@ -51,7 +51,7 @@ def test_nothing_waits_for_a_reader_and_drops_are_counted_and_logged(pipe: Pipe)
 def test_a_reader_that_is_gone_costs_records_and_no_more(pipe: Pipe) -> None:
     log = LogWriter(pipe.writer)
     told = threading.Event()
-    log.tell_dropped(lambda _number: told.set())
+    log.set_drop_counter(lambda _number: told.set())
     os.close(pipe.reader)
     log.handle(record("to whom"))
     assert told.wait(PATIENCE)
@@ -61,7 +61,7 @@ def test_a_reader_that_is_gone_costs_records_and_no_more(pipe: Pipe) -> None:
 def test_drops_are_logged_once_when_lines_can_be_written_again(pipe: Pipe) -> None:
     log = LogWriter(pipe.writer)
     dropped: list[int] = []
-    log.tell_dropped(dropped.append)
+    log.set_drop_counter(dropped.append)
     reader, writer = os.pipe()
     os.close(pipe.reader)
     for _ in range(3):
@@ -80,7 +80,7 @@ def test_drops_are_logged_once_when_lines_can_be_written_again(pipe: Pipe) -> No
 def test_a_closed_descriptor_costs_records_and_no_more(pipe: Pipe) -> None:
     log = LogWriter(os.dup(pipe.writer))
     told = threading.Event()
-    log.tell_dropped(lambda _number: told.set())
+    log.set_drop_counter(lambda _number: told.set())
     os.close(log._descriptor)  # noqa: SLF001 - what an operator or a library does by mistake
     log.handle(record("where"))
     assert told.wait(PATIENCE)
@@ -90,7 +90,7 @@ def test_a_closed_descriptor_costs_records_and_no_more(pipe: Pipe) -> None:
 def test_a_record_that_cannot_be_formatted_is_dropped(pipe: Pipe) -> None:
     log = LogWriter(pipe.writer)
     dropped: list[int] = []
-    log.tell_dropped(dropped.append)
+    log.set_drop_counter(dropped.append)
     log.handle(logging.LogRecord("part", logging.INFO, __file__, 1, "%d", ("no number",), None))
     assert dropped == [1]
     log.close()
@@ -118,6 +118,6 @@ def test_closing_ends_without_a_reader(pipe: Pipe) -> None:
     log.handle(record("x" * 300_000))
     log.close()
     dropped: list[int] = []
-    log.tell_dropped(dropped.append)
+    log.set_drop_counter(dropped.append)
     log.handle(record("late"))
     assert dropped == [1]

@@ -8,9 +8,9 @@ import pytest
 from tokend_server.process.service_manager import (
     READY,
     STOPPING,
-    keep_watchdog,
-    tell_alive,
-    tell_service_manager,
+    notify_service_manager,
+    notify_watchdog,
+    start_watchdog,
     watchdog_seconds,
 )
 
@@ -31,14 +31,14 @@ def environment(manager: socket.socket) -> dict[str, str]:
 
 
 def test_the_manager_is_told(manager: socket.socket) -> None:
-    tell_service_manager(READY, environment(manager))
-    tell_service_manager(STOPPING, environment(manager))
+    notify_service_manager(READY, environment(manager))
+    notify_service_manager(STOPPING, environment(manager))
     assert [manager.recv(100), manager.recv(100)] == [b"READY=1", b"STOPPING=1"]
 
 
 @pytest.mark.parametrize("address", [{}, {"NOTIFY_SOCKET": ""}])
 def test_without_a_manager_nothing_is_said(address: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
-    tell_service_manager(READY, address)
+    notify_service_manager(READY, address)
     assert caplog.records == []
 
 
@@ -56,7 +56,7 @@ def test_a_manager_that_cannot_be_reached_stops_nothing(
     address: str, problem: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    tell_service_manager(READY, {"NOTIFY_SOCKET": address})
+    notify_service_manager(READY, {"NOTIFY_SOCKET": address})
     (record,) = caplog.records
     assert (record.message, vars(record)["problem"]) == ("the service manager cannot be reached", problem)
 
@@ -81,9 +81,9 @@ def test_the_manager_says_whether_it_waits_for_this_process(variables: dict[str,
 def test_of_a_process_that_does_not_do_its_work_the_manager_hears_nothing(
     manager: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tell_alive([], environment(manager))
+    notify_watchdog([], environment(manager))
     assert manager.recv(100) == b"WATCHDOG=1"
-    tell_alive(["grpc 127.0.0.1:1: no call of tokend's own has passed for 61 s"], environment(manager))
+    notify_watchdog(["grpc 127.0.0.1:1: no call of tokend's own has passed for 61 s"], environment(manager))
     with pytest.raises(BlockingIOError):
         manager.recv(100)
     assert [record.levelname for record in caplog.records] == ["ERROR"]
@@ -91,11 +91,11 @@ def test_of_a_process_that_does_not_do_its_work_the_manager_hears_nothing(
 
 def test_a_manager_that_waits_is_told_again_and_again(manager: socket.socket) -> None:
     manager.settimeout(None)
-    watchdog = keep_watchdog(list, environment(manager) | {"WATCHDOG_USEC": "2000"})
+    watchdog = start_watchdog(list, environment(manager) | {"WATCHDOG_USEC": "2000"})
     assert watchdog
     assert [manager.recv(100) for _time in range(2)] == [b"WATCHDOG=1"] * 2
     watchdog.stop()
 
 
 def test_a_manager_that_does_not_wait_costs_no_thread(manager: socket.socket) -> None:
-    assert keep_watchdog(list, environment(manager)) is None
+    assert start_watchdog(list, environment(manager)) is None

@@ -125,7 +125,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - all its parts
         removal = Repeating(partial(remove_deleted_pools, opened, clock), INTERVAL, "deleted-pools")
         undo.callback(removal.stop)
         close = undo.pop_all().close
-    metrics.tell_store(config.store_kind)
+    metrics.set_store_kind(config.store_kind)
     watch_keys(signer, algorithms, times, metrics, clock)
     metrics.watch_verifiers(fetches.__len__, lambda: watch.behind)
     by_pool = {

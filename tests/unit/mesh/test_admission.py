@@ -10,8 +10,8 @@ from tests.fakes.clock import FakeClock
 from tokend_server.access.build import build_access_control
 from tokend_server.config import Config, Listener
 from tokend_server.errors import TooManyRequests
-from tokend_server.mesh.entrance import Entrance
-from tokend_server.mesh.stream_calls import Shown
+from tokend_server.mesh.admission import CallAdmission
+from tokend_server.mesh.stream_calls import StreamContext
 from tokend_server.mesh.stream_places import StreamPlaces
 from tokend_server.metrics import Metrics
 from tokend_server.model import ANONYMOUS
@@ -42,8 +42,8 @@ def guard() -> Guard:
 
 
 @pytest.fixture
-def entrance(guard: Guard) -> Entrance:
-    """An entrance with places for two calls, whose work never completes."""
+def admission(guard: Guard) -> CallAdmission:
+    """An admission with places for two calls, whose work never completes."""
     metrics, clock = Metrics(CollectorRegistry()), FakeClock()
     access = build_access_control(Config(), metrics, clock)
     listener = Listener(address="127.0.0.1:0")
@@ -52,24 +52,24 @@ def entrance(guard: Guard) -> Entrance:
         await asyncio.Event().wait()
         raise AssertionError
 
-    return Entrance(listener, RULES, access, None, guard, StreamPlaces(2, 2, lambda: None), never, 8192, clock)
+    return CallAdmission(listener, RULES, access, None, guard, StreamPlaces(2, 2, lambda: None), never, 8192, clock)
 
 
-def shown(peer: str) -> Shown:
-    return Shown(peer, (), {})
+def context(peer: str) -> StreamContext:
+    return StreamContext(peer, (), {})
 
 
-async def waiting(entrance: Entrance, peer: str) -> "asyncio.Task[Call]":
+async def waiting(admission: CallAdmission, peer: str) -> "asyncio.Task[Call]":
     """A call that has advanced as far as possible."""
-    task = asyncio.create_task(entrance.named(NEEDS_NAME, shown(peer)))
+    task = asyncio.create_task(admission.identify_caller(NEEDS_NAME, context(peer)))
     await asyncio.sleep(0)
     return task
 
 
-def test_what_needs_no_name_waits_for_none_that_are_being_named(entrance: Entrance) -> None:
+def test_what_needs_no_name_waits_for_none_that_are_being_named(admission: CallAdmission) -> None:
     async def scenario() -> Call:
-        held = [await waiting(entrance, "ipv4:10.0.0.1:1") for _ in range(2)]
-        call = await entrance.named(NEEDS_NOTHING, shown("ipv4:10.0.0.1:1"))
+        held = [await waiting(admission, "ipv4:10.0.0.1:1") for _ in range(2)]
+        call = await admission.identify_caller(NEEDS_NOTHING, context("ipv4:10.0.0.1:1"))
         for each in held:
             each.cancel()
         return call
@@ -77,12 +77,12 @@ def test_what_needs_no_name_waits_for_none_that_are_being_named(entrance: Entran
     assert asyncio.run(scenario()).caller == ANONYMOUS
 
 
-def test_one_that_waits_to_be_named_keeps_no_other_out(entrance: Entrance) -> None:
+def test_one_that_waits_to_be_named_keeps_no_other_out(admission: CallAdmission) -> None:
     async def scenario() -> None:
-        held = [await waiting(entrance, "ipv4:10.0.0.1:1") for _ in range(2)]
+        held = [await waiting(admission, "ipv4:10.0.0.1:1") for _ in range(2)]
         with pytest.raises(TooManyRequests):
-            await entrance.named(NEEDS_NAME, shown("ipv4:10.0.0.1:1"))
-        other = await waiting(entrance, "ipv4:10.0.0.2:1")
+            await admission.identify_caller(NEEDS_NAME, context("ipv4:10.0.0.1:1"))
+        other = await waiting(admission, "ipv4:10.0.0.2:1")
         assert not other.done()
         for each in (*held, other):
             each.cancel()
@@ -90,9 +90,9 @@ def test_one_that_waits_to_be_named_keeps_no_other_out(entrance: Entrance) -> No
     asyncio.run(scenario())
 
 
-def test_the_guard_hears_of_calls_that_are_given_up(entrance: Entrance, guard: Guard) -> None:
+def test_the_guard_hears_of_calls_that_are_given_up(admission: CallAdmission, guard: Guard) -> None:
     async def scenario() -> None:
-        held = await waiting(entrance, "ipv4:10.0.0.1:1")
+        held = await waiting(admission, "ipv4:10.0.0.1:1")
         held.cancel()
         await asyncio.wait([held])
 

@@ -9,7 +9,7 @@ from tokend_server.access.authentication.client_certificates import ClientCertif
 from tokend_server.access.build import AccessControl
 from tokend_server.clock import Clock
 from tokend_server.config import Listener
-from tokend_server.mesh.stream_calls import Identify, Shown, identifying_streams
+from tokend_server.mesh.stream_calls import Identify, StreamContext, identifying_streams
 from tokend_server.mesh.stream_places import StreamPlaces
 from tokend_server.model import ANONYMOUS
 from tokend_server.rpc.call import Call
@@ -21,7 +21,7 @@ from tokend_server.rpc.policy import Rule
 Run: TypeAlias = Callable[[Callable[[], Call]], Awaitable[Call]]
 
 
-class Entrance:
+class CallAdmission:
     """Admits the calls of one listener.
 
     Args:
@@ -60,35 +60,35 @@ class Entrance:
             for method, rule in rules.items()
         }
 
-    def arrive(self, shown: Shown) -> str:
+    def record_arrival(self, context: StreamContext) -> str:
         """Records a call before any work on it, and returns its line."""
         if self._guard is None:
-            return shown.source
+            return context.source
         line_of = self._guard.line_of if self._identifies else self._guard.line_of_anonymous
-        return line_of(shown.source, len(shown.metadata))
+        return line_of(context.source, len(context.metadata))
 
-    async def named(self, method: Method, shown: Shown) -> Call:
+    async def identify_caller(self, method: Method, context: StreamContext) -> Call:
         """Identifies the caller of a new call.
 
         Raises:
             TokendError: The call is refused, or too many calls wait to be identified.
         """
         identify, _ = self._identify[method]
-        line = self.arrive(shown)
+        line = self.record_arrival(context)
         if self._rules[method] is Rule.NOTHING:
-            return identify(shown)  # it does not block, and must be answered even under overload
-        with self._places.taken_by(line):
+            return identify(context)  # it does not block, and must be answered even under overload
+        with self._places.holding(line):
             try:
-                return await self._run(partial(identify, shown))
+                return await self._run(partial(identify, context))
             except asyncio.CancelledError:
                 if self._guard:
-                    self._guard.abandoned(shown.source, line)
+                    self._guard.abandoned(context.source, line)
                 raise
 
-    async def check(self, method: Method, shown: Shown) -> Call:
+    async def check_caller(self, method: Method, context: StreamContext) -> Call:
         """Checks that the caller is still the same; raises `TokendError` if not."""
         _, identify = self._identify[method]
-        return await self._run(partial(identify, shown))
+        return await self._run(partial(identify, context))
 
     def _learn(self, call: Call) -> None:
         if self._guard and (call.caller != ANONYMOUS or not self._identifies):
