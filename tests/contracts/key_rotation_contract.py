@@ -56,4 +56,4 @@ def act_at_once(replicas: tuple[KeyReplica, KeyReplica]) -> None:
     """Runs the steps of both servers until each has seen the other's changes."""
     for _ in range(2):
         with ThreadPoolExecutor(len(replicas)) as threads:
-            list(threads.map(lambda each: each.task.act(), replicas))
+            list(threads.map(lambda each: each.task.run_due_steps(), replicas))

@@ -19,7 +19,7 @@ from tokend_server import errors
 from tokend_server.clock import Clock, Deadline, SystemClock
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.keys.kms_fault_rows import DRY_RUN_PASSED, ERROR_CODES, EXCEPTIONS, OPERATIONS, ROWS
-from tokend_server.engines.local.keys.kms_key import BAD_FOR, GOOD_FOR, KmsKey
+from tokend_server.engines.local.keys.kms_key import FAILURE_SECONDS, SUCCESS_SECONDS, KmsKey
 from tokend_server.engines.local.keys.manager import new_signing_key
 from tokend_server.metrics import Metrics
 
@@ -281,7 +281,7 @@ class TestCheck:
         with opened(upstream, record, clock) as key:
             for _ in range(3):
                 key.check()
-            clock.advance(GOOD_FOR - 1)
+            clock.advance(SUCCESS_SECONDS - 1)
             key.check()
             state, right = upstream.requests[before:]
             assert (state.operation, right.operation, right.body["DryRun"]) == ("GetPublicKey", "Sign", True)
@@ -311,7 +311,7 @@ class TestCheck:
             assert len(upstream.requests) == before
             assert raised.value.advice.count(json.loads(record.material.reveal())["key_arn"]) == 1
             upstream.always(Success())
-            clock.advance(BAD_FOR)
+            clock.advance(FAILURE_SECONDS)
             key.check()
 
     @pytest.mark.parametrize("state", ["disabled", "pending deletion"])

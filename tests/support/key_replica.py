@@ -126,7 +126,7 @@ class KeyReplica:
     def pass_time(self, seconds: float) -> None:
         """Advances the clock, and then runs the periodic step."""
         self.clock.advance(seconds)
-        self.task.act()
+        self.task.run_due_steps()
 
     def lose_store(self, failure: Exception) -> None:
         """Makes its store fail."""
@@ -135,4 +135,4 @@ class KeyReplica:
     def find_store(self) -> None:
         """Makes its store work again."""
         self.store.failure = self.store.refusal = None
-        self.task.act()
+        self.task.run_due_steps()

@@ -26,7 +26,7 @@ from tokend_server.engines.local.keys.opening import method_of
 from tokend_server.engines.local.keys.plan import Action, Step, next_key, plan, waiting_keys
 from tokend_server.engines.local.keys.rewrapping import Rewrapped, Rewrapping
 from tokend_server.engines.local.keys.rotation import KeyInUse, KeyKnown, KeyNotFound, KeyRotation
-from tokend_server.engines.local.keys.seen import Seen, held_back_by, seen
+from tokend_server.engines.local.keys.verifier_keys import VerifierKeys, servers_without_key, verifier_keys
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
@@ -151,7 +151,7 @@ def verifiers(config_path: Path | None, *, everyone: bool) -> None:
         now, times = SystemClock.now(), opened.config.keys.times
         waiting = waiting_keys(opened.store.signing_keys(), opened.algorithms, now)
         notes = all_notes(opened.store.fetch_records())
-    found = seen(waiting, notes, times, now)
+    found = verifier_keys(waiting, notes, times, now)
     echo_json(
         {
             "Activate": opened.config.keys.activate,
@@ -302,11 +302,11 @@ def _described_wait(key: SigningKey, notes: Sequence[ServerNotes], times: KeyTim
         "KeyId": key.kid,
         "Algorithm": key.algorithm.value,
         "SignsFrom": iso(key.signs_from),
-        "HeldBackByServers": [each.server for each in held_back_by(key, notes, times, now)],
+        "HeldBackByServers": [each.server for each in servers_without_key(key, notes, times, now)],
     }
 
 
-def _described_verifier(each: Seen) -> Mapping[str, object]:
+def _described_verifier(each: VerifierKeys) -> Mapping[str, object]:
     address, user_agent = each.verifier
     return {
         "Address": address,

@@ -229,7 +229,7 @@ def test_a_key_that_cannot_be_gone_from_the_log_yet_is_told(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(write_ahead_log, "_FORGETS", 2)
+    monkeypatch.setattr(write_ahead_log, "_ERASE_ATTEMPTS", 2)
     key = new_signing_key(StoredKeys(), SigningAlgorithm.ES256, generation=2, created=1)
     local.store.add_signing_key(key)
     with closing(sqlite3.connect(tmp_path / "tokend.db", isolation_level=None)) as reader:

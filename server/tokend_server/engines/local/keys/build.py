@@ -13,7 +13,7 @@ from tokend_server.engines.local.keys.file_wrapping import FILE, FileWrapping
 from tokend_server.engines.local.keys.keyring import SigningKey
 from tokend_server.engines.local.keys.kms_material import METHOD as AWS_KMS
 from tokend_server.engines.local.keys.kms_material import METHOD_OF_ENVELOPES as AWS_KMS_ENVELOPE
-from tokend_server.engines.local.keys.late import LateKeys
+from tokend_server.engines.local.keys.lazy import LazyKeys
 from tokend_server.engines.local.keys.manager import KeyManager
 from tokend_server.engines.local.keys.opening import CLEAR, KeysByMethod, method_of
 from tokend_server.engines.local.keys.wrapping import Clear, KeyWrapping, WrappedKeys, Wrappings
@@ -46,14 +46,14 @@ def open_key_manager(config: Config, metrics: Metrics, clock: Clock) -> Iterator
 
             return undo.enter_context(open_kms_keys(config, metrics, clock))
 
-        wrappings, kms = undo.enter_context(open_wrappings(config, metrics, clock)), LateKeys(open_kms)
+        wrappings, kms = undo.enter_context(open_wrappings(config, metrics, clock)), LazyKeys(open_kms)
         openers: dict[str, KeyManager] = {
             **{method: WrappedKeys(wrapping) for method, wrapping in wrappings.by_method.items()},
             AWS_KMS: kms,
         }
         makers: dict[str, KeyManager] = {"store": WrappedKeys(wrappings.current), "aws-kms": kms}
         if config.keys.signer == "aws-kms":
-            kms.begun()
+            kms.manager()
         yield KeysByMethod(makers[config.keys.signer], openers)
 
 

@@ -60,32 +60,32 @@ class FileWrapping:
         try:
             key, scrypt = self._current.new()
         except ValueError as error:
-            raise _cannot_encrypt(str(error)) from None
+            raise _encryption_error(str(error)) from None
         nonce = self._random_bytes(NONCE_BYTES)
         ciphertext = key.encrypt(private_key, nonce, associated_data(FILE, kid, algorithm))
-        return FileMaterial(wrapping_key=key.key_id, nonce=nonce, ciphertext=ciphertext, scrypt=scrypt).written()
+        return FileMaterial(wrapping_key=key.key_id, nonce=nonce, ciphertext=ciphertext, scrypt=scrypt).serialized()
 
     def unwrap(self, key: SigningKey) -> Secret:
         material = read_material(FileMaterial, key)
         problems = []
         for file in self._files:
             try:
-                wrapping_key = _fitting(file, material)
+                wrapping_key = _matching_key(file, material)
             except ValueError as error:
                 problems.append(str(error))
                 continue
             if wrapping_key:
                 return wrapping_key.decrypt(key, material)
         refused = unusable(key)
-        refused.advice = "; ".join([*problems, _not_held(material)])
+        refused.advice = "; ".join([*problems, _missing_key_advice(material)])
         raise refused
 
     def is_current(self, key: SigningKey) -> bool:
         material = read_material(FileMaterial, key)
         try:
-            return self._current is not None and _fitting(self._current, material) is not None
+            return self._current is not None and _matching_key(self._current, material) is not None
         except ValueError as error:
-            raise _cannot_encrypt(str(error)) from None
+            raise _encryption_error(str(error)) from None
 
 
 def _problem(file: WrappingFile) -> ValueError | None:
@@ -96,12 +96,12 @@ def _problem(file: WrappingFile) -> ValueError | None:
     return None
 
 
-def _fitting(file: WrappingFile, material: FileMaterial) -> WrappingKey | None:
+def _matching_key(file: WrappingFile, material: FileMaterial) -> WrappingKey | None:
     key = file.of(material.scrypt)
     return key if key and key.key_id == material.wrapping_key else None
 
 
-def _not_held(material: FileMaterial) -> str:
+def _missing_key_advice(material: FileMaterial) -> str:
     kind = "passphrase" if material.scrypt else "key"
     return (
         f"It is encrypted by a wrapping key, {material.wrapping_key}, that no file of [keys.encryption] holds: name "
@@ -109,7 +109,7 @@ def _not_held(material: FileMaterial) -> str:
     )
 
 
-def _cannot_encrypt(problem: str) -> EngineMisconfigured:
+def _encryption_error(problem: str) -> EngineMisconfigured:
     error = EngineMisconfigured("Signing keys cannot be encrypted.")
     error.advice = f"keys.encryption: {problem}"
     return error

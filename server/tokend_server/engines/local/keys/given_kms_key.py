@@ -36,7 +36,7 @@ class GivenKmsKey:
         metadata = self._keys.describe(self._key_id)
         if problems := list(_problems(metadata, algorithm)):
             raise ConfigError([f"{self._key_id}: {problem}" for problem in problems])
-        return self._keys.tried(metadata["Arn"], algorithm, is_ours=False)
+        return self._keys.tested_key(metadata["Arn"], algorithm, is_ours=False)
 
     def open(self, key: SigningKey) -> KmsKey:
         return self._keys.open(key)

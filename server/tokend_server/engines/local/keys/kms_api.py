@@ -15,7 +15,7 @@ from tokend_server.metrics import Metrics
 from tokend_server.token_bucket import TokenBucket
 
 #: The members of a response, as AWS names them.
-Answer: TypeAlias = Mapping[str, Any]
+Response: TypeAlias = Mapping[str, Any]
 
 #: A member that each of KMS's responses has: botocore treats a body that is not JSON as a response without members.
 _MEMBERS: Mapping[str, str] = {
@@ -44,18 +44,18 @@ class _DryRunPassed(Exception):
     """Raised when KMS answers to a dry run that the request would have succeeded."""
 
 
-class OtherKey(Exception):
+class EncryptedWithOtherKey(Exception):
     """Raised when KMS has encrypted a ciphertext with a key other than the named one."""
 
 
-class NotDecrypted(Exception):
+class CiphertextRejected(Exception):
     """Raised when KMS has not encrypted a ciphertext, or not with this encryption context."""
 
 
 #: The errors about a ciphertext, by the code of KMS's response to Decrypt.
-_OF_CIPHERTEXTS: Mapping[str, type[Exception]] = {
-    "IncorrectKeyException": OtherKey,
-    "InvalidCiphertextException": NotDecrypted,
+_CIPHERTEXT_ERRORS: Mapping[str, type[Exception]] = {
+    "IncorrectKeyException": EncryptedWithOtherKey,
+    "InvalidCiphertextException": CiphertextRejected,
 }
 
 
@@ -82,7 +82,7 @@ class KmsApi:
         clock: Clock,
     ) -> None:
         self.region = region
-        self._methods: Mapping[str, Callable[..., Answer]] = {
+        self._methods: Mapping[str, Callable[..., Response]] = {
             "CreateKey": client.create_key,
             "Decrypt": client.decrypt,
             "DescribeKey": client.describe_key,
@@ -97,7 +97,7 @@ class KmsApi:
         self._refused = {limit: metrics.kms_refused.labels(region, limit) for limit in ("calls", "quota")}
         self._clock = clock
 
-    def sign(self, asked: Mapping[str, object], quota: TokenBucket | None, deadline: Deadline) -> Answer:
+    def sign(self, request: Mapping[str, object], quota: TokenBucket | None, deadline: Deadline) -> Response:
         """Calls Sign for a caller.
 
         Raises:
@@ -111,9 +111,9 @@ class KmsApi:
             if quota and (wait := quota.take()):
                 self._refused["quota"].inc()
                 raise TooManyRequests("Rate exceeded", retry_after=wait)
-            return self._call("Sign", asked, deadline, quota)
+            return self._call("Sign", request, deadline, quota)
 
-    def would_sign(self, asked: Mapping[str, object], deadline: Deadline) -> None:
+    def would_sign(self, request: Mapping[str, object], deadline: Deadline) -> None:
         """Checks by a dry run that Sign would succeed (KMS developer guide, "Testing your permissions").
 
         Raises:
@@ -123,9 +123,9 @@ class KmsApi:
             LastingError: KMS would refuse to sign until an operator acts.
         """
         with suppress(_DryRunPassed):
-            self._call("Sign", {**asked, "DryRun": True}, deadline)
+            self._call("Sign", {**request, "DryRun": True}, deadline)
 
-    def call(self, operation: str, asked: Mapping[str, object], deadline: Deadline | None = None) -> Answer:
+    def call(self, operation: str, request: Mapping[str, object], deadline: Deadline | None = None) -> Response:
         """Calls another operation.
 
         Raises:
@@ -134,19 +134,19 @@ class KmsApi:
             EngineUnavailable: KMS does not answer.
             LastingError: KMS does not do it, until an operator acts.
         """
-        return self._call(operation, asked, deadline)
+        return self._call(operation, request, deadline)
 
-    def decrypt(self, asked: Mapping[str, object]) -> Answer:
+    def decrypt(self, request: Mapping[str, object]) -> Response:
         """Calls Decrypt.
 
         Raises:
-            OtherKey: The ciphertext is of another key.
-            NotDecrypted: It is of none, or of another encryption context.
+            EncryptedWithOtherKey: The ciphertext is of another key.
+            CiphertextRejected: It is of none, or of another encryption context.
             TooManyRequests: KMS throttles.
             EngineUnavailable: KMS does not answer.
             LastingError: KMS does not do it, until an operator acts.
         """
-        return self._call("Decrypt", asked)
+        return self._call("Decrypt", request)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -155,18 +155,18 @@ class KmsApi:
     def _call(
         self,
         operation: str,
-        asked: Mapping[str, object],
+        request: Mapping[str, object],
         deadline: Deadline | None = None,
         quota: TokenBucket | None = None,
-    ) -> Answer:
+    ) -> Response:
         limit = self._limit(deadline)
         token = CURRENT_UPSTREAM_CALL.set(KmsCall(operation, limit, quota=quota))
         try:
-            answered = self._methods[operation](**asked)
+            response = self._methods[operation](**request)
         except Exception as error:  # noqa: BLE001 - the tables sort what boto3 raises
             if error_code(error) == DRY_RUN_PASSED:
                 raise _DryRunPassed from None
-            if operation == "Decrypt" and (what := _OF_CIPHERTEXTS.get(error_code(error))):
+            if operation == "Decrypt" and (what := _CIPHERTEXT_ERRORS.get(error_code(error))):
                 raise what from None
             if not limit.remaining():  # whatever the error, a lack of time may be the cause
                 if deadline is not None:
@@ -176,9 +176,9 @@ class KmsApi:
             raise (fault.to_error() if (fault := faults_of(operation).row(error)) else error) from None
         finally:
             CURRENT_UPSTREAM_CALL.reset(token)
-        if _MEMBERS[operation] not in answered:
+        if _MEMBERS[operation] not in response:
             raise ROWS.not_service.to_error()
-        return answered
+        return response
 
     def _limit(self, deadline: Deadline | None) -> Deadline:
         expires_at = self._clock.monotonic() + self._timeout

@@ -46,13 +46,13 @@ _OTHER_KEY = Fault(
     "AWS KMS does not sign with the key.",
     "The key is not for signatures with this algorithm. Check its key spec and its key usage.",
 )
-_KEY_AWAY = Fault(
+_KEY_UNREACHABLE = Fault(
     EngineUnavailable,
     "AWS KMS cannot reach the signing key now.",
     "AWS KMS cannot reach the key, for example because it is in a custom key store that does not answer. Check that "
     "key store.",
 )
-_NO_MORE = Fault(
+_KEY_LIMIT = Fault(
     EngineMisconfigured,
     "AWS KMS creates no more keys.",
     "A quota is exhausted, such as that of keys in the region. Request an increase in Service Quotas, or delete unused "
@@ -69,20 +69,20 @@ ERROR_CODES: Mapping[str, Fault] = {
     "NotFoundException": NO_KEY,
     "DisabledException": _NOT_ENABLED,
     "KMSInvalidStateException": _NOT_ENABLED,
-    "KeyUnavailableException": _KEY_AWAY,
+    "KeyUnavailableException": _KEY_UNREACHABLE,
     "DependencyTimeoutException": ROWS.outage,
     "KMSInternalException": ROWS.outage,
     "InvalidKeyUsageException": _OTHER_KEY,
     "UnsupportedOperationException": _OTHER_KEY,
     "InvalidArnException": NO_KEY,
     "InvalidGrantTokenException": _REFUSED,
-    "LimitExceededException": _NO_MORE,
+    "LimitExceededException": _KEY_LIMIT,
     "MalformedPolicyDocumentException": _REFUSED,
     "TagException": _REFUSED,
     "ValidationException": _REFUSED,
     # For keys in custom key stores, in which tokend creates no keys.
     "CloudHsmClusterInvalidConfigurationException": _REFUSED,
-    "CustomKeyStoreInvalidStateException": _KEY_AWAY,
+    "CustomKeyStoreInvalidStateException": _KEY_UNREACHABLE,
     "CustomKeyStoreNotFoundException": _REFUSED,
     "XksKeyAlreadyInUseException": _REFUSED,
     "XksKeyInvalidConfigurationException": _REFUSED,
@@ -142,7 +142,7 @@ WRAPPING_ERROR_CODES: Mapping[str, Fault] = {
     "KMSInvalidStateException": _WRAPPING_KEY_NOT_ENABLED,
     "InvalidKeyUsageException": _NO_WRAPPING_KEY_AT_ALL,
     "KeyUnavailableException": Fault(
-        EngineUnavailable, "AWS KMS cannot reach the key that encrypts signing keys.", _KEY_AWAY.advice
+        EngineUnavailable, "AWS KMS cannot reach the key that encrypts signing keys.", _KEY_UNREACHABLE.advice
     ),
 }
 

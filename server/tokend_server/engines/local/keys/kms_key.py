@@ -26,21 +26,21 @@ SIGNING_ALGORITHMS: Mapping[SigningAlgorithm, str] = {
 }
 
 #: Seconds for which checks use the result of a signature or a lasting failure.
-GOOD_FOR = 60.0
-BAD_FOR = 15.0
+SUCCESS_SECONDS = 60.0
+FAILURE_SECONDS = 15.0
 
 #: The timeout of a check in seconds.
 _CHECK_TIMEOUT = 1.0
 
 #: The data of the dry run in a check.
-_NOTHING = b"tokend: would this be signed?"
+_DRY_RUN_DATA = b"tokend: would this be signed?"
 
 
-class _Seen(NamedTuple):
+class _CheckResult(NamedTuple):
     """The latest result for a key: its problem, if any, and until when the result is used."""
 
     until: float
-    trouble: LastingError | None
+    problem: LastingError | None
 
 
 class KmsKey:
@@ -71,7 +71,7 @@ class KmsKey:
         self._algorithm = algorithm
         self._quota = quota
         self._clock = clock
-        self._seen = _Seen(clock.monotonic(), None)
+        self._last_result = _CheckResult(clock.monotonic(), None)
 
     def sign(self, data: bytes, deadline: Deadline) -> bytes:
         try:
@@ -84,40 +84,40 @@ class KmsKey:
         return signature
 
     def check(self) -> None:
-        seen = self._seen
-        if self._clock.monotonic() >= seen.until:
-            seen = self._ask()
-        if seen.trouble:
-            raise seen.trouble.with_traceback(None)  # otherwise the traceback grows with each check
+        result = self._last_result
+        if self._clock.monotonic() >= result.until:
+            result = self._check_in_kms()
+        if result.problem:
+            raise result.problem.with_traceback(None)  # otherwise the traceback grows with each check
 
     def _signed(self, data: bytes, deadline: Deadline) -> bytes:
         digest = self._verifier.digest(data)
-        answered = self._api.sign(self._asked(digest), self._quota, deadline)
+        response = self._api.sign(self._request(digest), self._quota, deadline)
         # Every verifier would reject a signature that does not verify, so it is not returned.
-        signature = self._verifier.verified(digest, answered["Signature"])
+        signature = self._verifier.verified(digest, response["Signature"])
         if signature is None:
             raise ROWS.not_service.to_error()
         return signature
 
-    def _ask(self) -> _Seen:
+    def _check_in_kms(self) -> _CheckResult:
         deadline = Deadline(self._clock, self._clock.monotonic() + _CHECK_TIMEOUT)
         try:
             # GetPublicKey fails in every state of a key in which Sign fails, the dry run without permission to Sign.
             self._api.call("GetPublicKey", {"KeyId": self._key_arn}, deadline)
-            self._api.would_sign(self._asked(self._verifier.digest(_NOTHING)), deadline)
+            self._api.would_sign(self._request(self._verifier.digest(_DRY_RUN_DATA)), deadline)
         except LastingError as error:
             error.advice += f" The key is {self._key_arn}."
             return self._remember(error)
         except (DeadlineExceeded, RetryableError):  # every process would fail in the same way
-            return self._remember(None, BAD_FOR)
+            return self._remember(None, FAILURE_SECONDS)
         return self._remember(None)
 
-    def _remember(self, trouble: LastingError | None, seconds: float | None = None) -> _Seen:
-        counts = seconds or (BAD_FOR if trouble else GOOD_FOR)
-        self._seen = seen = _Seen(self._clock.monotonic() + counts, trouble)
-        return seen
+    def _remember(self, problem: LastingError | None, seconds: float | None = None) -> _CheckResult:
+        counts = seconds or (FAILURE_SECONDS if problem else SUCCESS_SECONDS)
+        self._last_result = result = _CheckResult(self._clock.monotonic() + counts, problem)
+        return result
 
-    def _asked(self, digest: bytes) -> Mapping[str, object]:
+    def _request(self, digest: bytes) -> Mapping[str, object]:
         """Returns a request with a digest: KMS limits messages to 4,096 bytes, and so does not see tokens."""
         return {
             "KeyId": self._key_arn,

@@ -41,19 +41,19 @@ _KEY_ID = re.compile(
 )
 
 #: Days after which KMS deletes a key that was never stored: the minimum (API reference of ScheduleKeyDeletion).
-_SOONEST = 7
+_MIN_DELETION_DAYS = 7
 
 #: Seconds between attempts to use a new key, which is not known everywhere in KMS at once.
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
 #: The errors in the meantime: there is no such key, or access is denied.
-_PASSING = frozenset({NO_KEY.text, ERROR_CODES["AccessDeniedException"].text})
+_NOT_YET_KNOWN = frozenset({NO_KEY.text, ERROR_CODES["AccessDeniedException"].text})
 
 #: Seconds without new keys after a new key was unusable, so that a lasting problem does not fill KMS with keys.
-_HELD_OFF = 300.0
+_GENERATION_PAUSE = 300.0
 
 #: The data of the test signature of a new key.
-_TRIAL = b"tokend: the first signature of a key"
+_TEST_DATA = b"tokend: the first signature of a key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class NewKeys:
     policy: str | None = None
     deletion_window_days: int | None = None
 
-    def asked(self, algorithm: SigningAlgorithm, generation: int) -> Mapping[str, object]:
+    def create_request(self, algorithm: SigningAlgorithm, generation: int) -> Mapping[str, object]:
         """Returns the request of CreateKey. Policies may use the tag `tokend`."""
         tags = {"tokend": "signing-key", "tokend:algorithm": algorithm.value, "tokend:generation": str(generation)}
         return {
@@ -101,18 +101,18 @@ class KmsKeys:
         self._new_keys = new_keys
         self._clock = clock
         self._sleep = sleep
-        self._held_off: tuple[float, TokendError] | None = None
+        self._last_failure: tuple[float, TokendError] | None = None
 
     def generate(self, algorithm: SigningAlgorithm, generation: int) -> tuple[RSAKey | ECKey, Secret]:
-        if self._held_off and self._clock.monotonic() < self._held_off[0]:
-            raise self._held_off[1].with_traceback(None)
-        created = self._api_of_new_keys().call("CreateKey", self._new_keys.asked(algorithm, generation))
+        if self._last_failure and self._clock.monotonic() < self._last_failure[0]:
+            raise self._last_failure[1].with_traceback(None)
+        created = self._api_of_new_keys().call("CreateKey", self._new_keys.create_request(algorithm, generation))
         key_arn: str = created["KeyMetadata"]["Arn"]
         try:
-            return self.tried(key_arn, algorithm, is_ours=True)
+            return self.tested_key(key_arn, algorithm, is_ours=True)
         except TokendError as error:
-            self._held_off = self._clock.monotonic() + _HELD_OFF, error
-            self._delete(key_arn, _SOONEST)
+            self._last_failure = self._clock.monotonic() + _GENERATION_PAUSE, error
+            self._delete(key_arn, _MIN_DELETION_DAYS)
             raise
 
     def open(self, key: SigningKey) -> KmsKey:
@@ -131,13 +131,15 @@ class KmsKeys:
             material = read_material(key.material)
         except ValueError:
             return  # it names no key
-        days = self._new_keys.deletion_window_days if was_kept else _SOONEST
+        days = self._new_keys.deletion_window_days if was_kept else _MIN_DELETION_DAYS
         if material.is_ours and days:
             self._delete(material.key_arn, days)
         elif material.is_ours:
-            _log.info("a signing key was removed from the store and stays in AWS KMS", extra=_named(material.key_arn))
+            _log.info(
+                "a signing key was removed from the store and stays in AWS KMS", extra=_log_fields(material.key_arn)
+            )
 
-    def tried(self, key_arn: str, algorithm: SigningAlgorithm, *, is_ours: bool) -> tuple[RSAKey | ECKey, Secret]:
+    def tested_key(self, key_arn: str, algorithm: SigningAlgorithm, *, is_ours: bool) -> tuple[RSAKey | ECKey, Secret]:
         """Returns the public key and the `material` of a key in KMS after a test signature.
 
         Raises:
@@ -145,14 +147,16 @@ class KmsKeys:
             LastingError: KMS refuses the use of the key until an operator acts.
         """
         region = self._regions.of(region_of(key_arn))
-        answered = self._once_known(lambda: region.api.call("GetPublicKey", {"KeyId": key_arn}), is_ours=is_ours)
+        response = self._retry_while_unknown(
+            lambda: region.api.call("GetPublicKey", {"KeyId": key_arn}), is_ours=is_ours
+        )
         try:
-            public_key = read_public_key(answered["PublicKey"])
+            public_key = read_public_key(response["PublicKey"])
         except ValueError:
             raise ROWS.not_service.to_error() from None
         key = KmsKey(region.api, key_arn, algorithm, public_key, None, self._clock)
-        self._once_known(lambda: key.sign(_TRIAL, Deadline(self._clock)), is_ours=is_ours)
-        return public_key, KmsMaterial(key_arn, answered["PublicKey"], is_ours).written()
+        self._retry_while_unknown(lambda: key.sign(_TEST_DATA, Deadline(self._clock)), is_ours=is_ours)
+        return public_key, KmsMaterial(key_arn, response["PublicKey"], is_ours).serialized()
 
     def describe(self, key_id: str) -> Mapping[str, Any]:
         """Returns KMS's metadata of a key (API reference of DescribeKey, KeyMetadata).
@@ -195,7 +199,7 @@ class KmsKeys:
             error.advice = f"keys.kms: {reason}. The key is {key_arn}."
             raise error from None
 
-    def _once_known(self, act: Callable[[], _Result], *, is_ours: bool) -> _Result:
+    def _retry_while_unknown(self, act: Callable[[], _Result], *, is_ours: bool) -> _Result:
         """Performs an action on a key, and retries it while not all of KMS knows a new key or its tags.
 
         Source: "AWS KMS eventual consistency" and "ABAC for AWS KMS" of the KMS developer guide.
@@ -204,23 +208,25 @@ class KmsKeys:
             try:
                 return act()
             except (EngineMisconfigured, EngineCredentialsRejected) as error:
-                if error.text not in _PASSING:
+                if error.text not in _NOT_YET_KNOWN:
                     raise
             self._sleep(pause)
         return act()
 
     def _delete(self, key_arn: str, days: int) -> None:
         try:
-            asked = {"KeyId": key_arn, "PendingWindowInDays": days}
-            self._region_of(key_arn).api.call("ScheduleKeyDeletion", asked)
+            request = {"KeyId": key_arn, "PendingWindowInDays": days}
+            self._region_of(key_arn).api.call("ScheduleKeyDeletion", request)
         except TokendError as error:
             _log.warning(
                 "an unused signing key is left in AWS KMS",
-                extra={**_named(key_arn), "error": error.text, "advice": error.advice},
+                extra={**_log_fields(key_arn), "error": error.text, "advice": error.advice},
             )
         else:
-            _log.info("the deletion of a signing key is scheduled in AWS KMS", extra={**_named(key_arn), "days": days})
+            _log.info(
+                "the deletion of a signing key is scheduled in AWS KMS", extra={**_log_fields(key_arn), "days": days}
+            )
 
 
-def _named(key_arn: str) -> Mapping[str, str]:
+def _log_fields(key_arn: str) -> Mapping[str, str]:
     return {"kms_key": key_arn}

@@ -42,7 +42,7 @@ class KmsMaterial:
         """The Region of the key."""
         return region_of(self.key_arn)
 
-    def written(self) -> Secret:
+    def serialized(self) -> Secret:
         """Returns it as stored in the key store."""
         members = {
             "method": METHOD,
@@ -59,7 +59,7 @@ def region_of(arn: str) -> str:
 
 
 def read_material(material: Secret) -> KmsMaterial:
-    """Parses the result of `KmsMaterial.written`.
+    """Parses the result of `KmsMaterial.serialized`.
 
     Raises:
         ValueError: It has another format.

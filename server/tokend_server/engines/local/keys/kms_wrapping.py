@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
-from tokend_server.engines.local.keys.kms_api import Answer, KmsApi, NotDecrypted, OtherKey
+from tokend_server.engines.local.keys.kms_api import CiphertextRejected, EncryptedWithOtherKey, KmsApi, Response
 from tokend_server.engines.local.keys.kms_fault_rows import ROWS
 from tokend_server.engines.local.keys.kms_material import KEY_ARN, METHOD_OF_ENVELOPES
 from tokend_server.engines.local.keys.manager import unusable
@@ -60,8 +60,8 @@ class KmsWrapping:
 
     def wrap(self, kid: str, algorithm: SigningAlgorithm, private_key: Secret) -> Secret:
         key_id, api = self._current_key()
-        asked = {"KeyId": key_id, "KeySpec": "AES_256", "EncryptionContext": _context(kid, algorithm)}
-        made = api.call("GenerateDataKey", asked)
+        request = {"KeyId": key_id, "KeySpec": "AES_256", "EncryptionContext": _context(kid, algorithm)}
+        made = api.call("GenerateDataKey", request)
         data_key = _data_key(made)
         nonce = self._random_bytes(NONCE_BYTES)
         about = associated_data(METHOD_OF_ENVELOPES, kid, algorithm)
@@ -70,19 +70,19 @@ class KmsWrapping:
             data_key=made["CiphertextBlob"],
             nonce=nonce,
             ciphertext=data_key.encrypt(private_key, nonce, about),
-        ).written()
+        ).serialized()
 
     def unwrap(self, key: SigningKey) -> Secret:
         material = read_material(EnvelopeMaterial, key)
         context = _context(key.kid, key.algorithm)
         for key_id, api in self._candidates(material):
             # The request names the key: otherwise KMS would decrypt with any key that the credentials may use.
-            asked = {"CiphertextBlob": material.data_key, "KeyId": key_id, "EncryptionContext": context}
+            request = {"CiphertextBlob": material.data_key, "KeyId": key_id, "EncryptionContext": context}
             try:
-                data_key = _data_key(api.decrypt(asked))
-            except OtherKey:
+                data_key = _data_key(api.decrypt(request))
+            except EncryptedWithOtherKey:
                 continue
-            except NotDecrypted:
+            except CiphertextRejected:
                 raise unusable(key) from None
             return data_key.decrypt(key, material)
         error = unusable(key)
@@ -111,14 +111,14 @@ class KmsWrapping:
         yield from exact or (each for each in self._keys if not KEY_ARN.fullmatch(each[0]))
 
 
-def _data_key(answer: Answer) -> WrappingKey:
+def _data_key(response: Response) -> WrappingKey:
     """Returns the data key in a response of GenerateDataKey or Decrypt.
 
     Raises:
         EngineMisconfigured: The response is not from KMS.
     """
-    key = answer.get("Plaintext")
-    is_kms = isinstance(answer.get("KeyId"), str) and KEY_ARN.fullmatch(answer["KeyId"])
+    key = response.get("Plaintext")
+    is_kms = isinstance(response.get("KeyId"), str) and KEY_ARN.fullmatch(response["KeyId"])
     if not is_kms or not isinstance(key, bytes) or len(key) != KEY_BYTES:
         raise ROWS.not_service.to_error()
     return WrappingKey(key)

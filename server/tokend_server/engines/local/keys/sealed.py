@@ -64,7 +64,7 @@ class Material(BaseModel):
     nonce: Base64 = Field(min_length=NONCE_BYTES, max_length=NONCE_BYTES)
     ciphertext: Base64 = Field(min_length=17, max_length=65_536)
 
-    def written(self) -> Secret:
+    def serialized(self) -> Secret:
         """Returns the `material` as a JSON object."""
         return Secret(self.model_dump_json(exclude_none=True))
 

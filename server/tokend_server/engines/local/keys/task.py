@@ -22,13 +22,13 @@ _log = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 
 #: Seconds for which a clock that is behind all keys counts as not set yet.
-_UNSET_FOR = 3600.0
+_MAX_UNSET_SECONDS = 3600.0
 
 #: The steps that a process takes, as texts for operators. A key starts to sign by itself.
-_TAKEN: Mapping[Action, str] = {Action.ADD: "adding the next key", Action.REMOVE: "removing an expired key"}
+_STEP_TEXTS: Mapping[Action, str] = {Action.ADD: "adding the next key", Action.REMOVE: "removing an expired key"}
 
 
-class _Taken(NamedTuple):
+class _StepId(NamedTuple):
     """The identity of a step, whenever it is planned."""
 
     algorithm: SigningAlgorithm
@@ -80,9 +80,9 @@ class KeyTask:
         self._clock = clock
         self._times = times
         self._failed = failed
-        self._failures: Mapping[_Taken, _Failure] = {}
+        self._failures: Mapping[_StepId, _Failure] = {}
         self._behind_since: float | None = None
-        self._acts = Repeating(self.act, times.refresh, "signing keys")
+        self._acts = Repeating(self.run_due_steps, times.refresh, "signing keys")
 
     def start(self) -> None:
         """Starts the thread; the first read is after an interval."""
@@ -93,19 +93,19 @@ class KeyTask:
         self._acts.stop()
         self._watch.stop()
 
-    def act(self) -> None:
+    def run_due_steps(self) -> None:
         """Reads the keys, and takes the steps that are due, unless this process cannot use some of the keys."""
         complete = self._refresh.refresh()
-        hastened = self._watch.act(may_change=complete)
+        activated = self._watch.update(may_change=complete)
         if not complete:
             return
         self._rotation.discard_overtaken(self._signer.keys)
-        due = {_Taken(step.algorithm, step.action, step.generation): step for step in self._due()}
-        self._failures = {taken: failure for taken, failure in self._failures.items() if taken in due}
+        due = {_StepId(step.algorithm, step.action, step.generation): step for step in self._due()}
+        self._failures = {step_id: failure for step_id, failure in self._failures.items() if step_id in due}
         now = self._clock.monotonic()
-        waiting = {taken for taken, failure in self._failures.items() if failure.not_before > now}
-        changes = [self._take(taken, step) for taken, step in due.items() if taken not in waiting]
-        if hastened or any(changes):
+        waiting = {step_id for step_id, failure in self._failures.items() if failure.not_before > now}
+        changes = [self._take(step_id, step) for step_id, step in due.items() if step_id not in waiting]
+        if activated or any(changes):
             self._refresh.refresh()
 
     def check(self) -> Sequence[str]:
@@ -119,8 +119,8 @@ class KeyTask:
         """
         self._refresh.check()
         steps = [
-            f"keys: {taken.algorithm.value}: {_TAKEN[taken.action]} fails: {failure.text}"
-            for taken, failure in self._failures.items()
+            f"keys: {step_id.algorithm.value}: {_STEP_TEXTS[step_id.action]} fails: {failure.text}"
+            for step_id, failure in self._failures.items()
         ]
         return [*steps, *self._differences_of_clocks()]
 
@@ -134,10 +134,10 @@ class KeyTask:
 
     def _due(self) -> Iterator[Step]:
         now = self._clock.now()
-        taken = _TAKEN.keys() - ({Action.ADD} if self._may_be_unset(now) else set())
+        actions = _STEP_TEXTS.keys() - ({Action.ADD} if self._may_be_unset(now) else set())
         for algorithm in SigningAlgorithm:
             steps = plan(self._signer.keys, algorithm, self._times, now, in_use=algorithm in self._algorithms)
-            yield from (step for step in steps if step.at <= now and step.action in taken)
+            yield from (step for step in steps if step.at <= now and step.action in actions)
 
     def _may_be_unset(self, now: float) -> bool:
         """Returns whether the clock may not be set yet, as when a machine starts: all keys are in the future by it.
@@ -151,35 +151,38 @@ class KeyTask:
         monotonic = self._clock.monotonic()
         if self._behind_since is None:
             self._behind_since = monotonic
-        return monotonic - self._behind_since < _UNSET_FOR
+        return monotonic - self._behind_since < _MAX_UNSET_SECONDS
 
-    def _take(self, taken: _Taken, step: Step) -> bool:
+    def _take(self, step_id: _StepId, step: Step) -> bool:
         """Takes a step; returns whether this or another process has changed the keys."""
         try:
             self._rotation.take(step)
         except (StaleReading, KeyNotFound, KeyInUse):
-            self._forget(taken)
+            self._forget(step_id)
             return True
         except Exception as error:  # noqa: BLE001 - the thread must continue, and retry the step, after any error
-            self._fail(taken, step, error)
+            self._fail(step_id, step, error)
             return False
-        _log.info("signing key changed", extra=_described(step))
-        self._forget(taken)
+        _log.info("signing key changed", extra=_log_fields(step))
+        self._forget(step_id)
         return True
 
-    def _forget(self, taken: _Taken) -> None:
-        self._failures = {each: failure for each, failure in self._failures.items() if each != taken}
+    def _forget(self, step_id: _StepId) -> None:
+        self._failures = {each: failure for each, failure in self._failures.items() if each != step_id}
 
-    def _fail(self, taken: _Taken, step: Step, error: Exception) -> None:
+    def _fail(self, step_id: _StepId, step: Step, error: Exception) -> None:
         self._failed(step.action.value)
-        before = self._failures.get(taken)
+        before = self._failures.get(step_id)
         if before is None:
-            log_problem("signing keys cannot be changed", error, **_described(step))
+            log_problem("signing keys cannot be changed", error, **_log_fields(step))
         pause = min(before.pause * 2, _LONGEST_PAUSE) if before else _FIRST_PAUSE
-        self._failures = {**self._failures, taken: _Failure(problem_of(error), self._clock.monotonic() + pause, pause)}
+        self._failures = {
+            **self._failures,
+            step_id: _Failure(problem_of(error), self._clock.monotonic() + pause, pause),
+        }
 
 
-def _described(step: Step) -> Mapping[str, object]:
+def _log_fields(step: Step) -> Mapping[str, object]:
     return {"action": step.action.value, "algorithm": step.algorithm.value, "generation": step.generation} | (
         {"key_id": step.kid} if step.kid else {"signs_from": step.signs_from}
     )

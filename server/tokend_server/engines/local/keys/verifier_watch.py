@@ -7,14 +7,14 @@ from typing import Protocol
 
 from tokend_server.clock import Clock
 from tokend_server.config import KeyTimes
-from tokend_server.engines.local.keys.fetch_log import KNOWN_FOR, FetchLog
+from tokend_server.engines.local.keys.fetch_log import RETENTION_SECONDS, FetchLog
 from tokend_server.engines.local.keys.fetches import ServerNotes, all_notes, record_of
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.keys.plan import waiting_keys
 from tokend_server.engines.local.keys.refresh import log_problem
-from tokend_server.engines.local.keys.seen import begins_early, seen
 from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.keys.store import FetchStore, KeyStore
+from tokend_server.engines.local.keys.verifier_keys import early_signing_time, verifier_keys
 from tokend_server.engines.local.stale_reading import StaleReading
 
 _log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 INTERVAL = 15.0
 
 #: Seconds after which a server writes unchanged notes, and between removals of old notes.
-_SILENCE, _FORGET_INTERVAL = 300.0, 3600.0
+_SILENCE, _REMOVAL_INTERVAL = 300.0, 3600.0
 
 #: The steps that may fail, as in metrics.
 NOTE, ACTIVATE = "note", "activate"
@@ -86,16 +86,16 @@ class VerifierWatch:
         self._times = times
         self._failed = failed
         self._published = frozenset[str]()
-        self._shared: tuple[int, frozenset[str]] = (0, frozenset())
-        self._shared_at = self._looked_at = self._forgot_at = -math.inf
+        self._written: tuple[int, frozenset[str]] = (0, frozenset())
+        self._written_at = self._checked_at = self._removed_at = -math.inf
         self._failing: set[str] = set()
         self.behind = 0
 
     def register(self) -> None:
         """Announces to other servers, before the first read of keys, that key sets from here may lack their keys."""
-        self._attempt(NOTE, self._share)
+        self._log_failures(NOTE, self._write_notes)
 
-    def act(self, *, may_change: bool) -> bool:
+    def update(self, *, may_change: bool) -> bool:
         """Performs the steps that are due; called after each read of the keys.
 
         Args:
@@ -108,54 +108,54 @@ class VerifierWatch:
         # A request that has just got an older key set is noted at the next call.
         published = before & self._published
         now = self._clock.monotonic()
-        since = now - self._shared_at
-        changed = self._shared != (self._fetches.changes, published)
+        since = now - self._written_at
+        changed = self._written != (self._fetches.changes, published)
         if since >= _SILENCE or (changed and since >= INTERVAL):
-            self._attempt(NOTE, lambda: self._share(published))
-        if now - self._forgot_at >= _FORGET_INTERVAL:
-            self._forgot_at = now
-            self._attempt(NOTE, self._forget)
-        return self._look(now, may_change=may_change)
+            self._log_failures(NOTE, lambda: self._write_notes(published))
+        if now - self._removed_at >= _REMOVAL_INTERVAL:
+            self._removed_at = now
+            self._log_failures(NOTE, self._remove_old_notes)
+        return self._activate_waiting(now, may_change=may_change)
 
     def stop(self) -> None:
         """Announces to other servers that this one no longer serves key sets."""
         if NOTE not in self._failing:
-            self._attempt(NOTE, lambda: self._share(self._published, stopped=True))
+            self._log_failures(NOTE, lambda: self._write_notes(self._published, stopped=True))
 
-    def _share(self, published: frozenset[str] = frozenset(), *, stopped: bool = False) -> None:
-        self._shared_at = self._clock.monotonic()
+    def _write_notes(self, published: frozenset[str] = frozenset(), *, stopped: bool = False) -> None:
+        self._written_at = self._clock.monotonic()
         changes = self._fetches.changes  # read before the fetches
         fetches = self._fetches.fetches()
         notes = ServerNotes(
             self._server, int(self._clock.now()), stopped, published, fetches, self._fetches.uncounted_at
         )
         self._store.keep_fetch_record(record_of(notes))
-        self._shared = changes, published
+        self._written = changes, published
 
-    def _forget(self) -> None:
-        self._store.forget_fetch_records(int(self._clock.now()) - KNOWN_FOR - self._times.clock_skew)
+    def _remove_old_notes(self) -> None:
+        self._store.forget_fetch_records(int(self._clock.now()) - RETENTION_SECONDS - self._times.clock_skew)
 
-    def _look(self, now: float, *, may_change: bool) -> bool:
+    def _activate_waiting(self, now: float, *, may_change: bool) -> bool:
         """Reads the notes of all servers; returns whether a key was changed."""
         waiting = waiting_keys(self._signer.keys, self._algorithms, self._clock.now())
         if not waiting:
             self.behind = 0
             return False
-        if now - self._looked_at < INTERVAL:
+        if now - self._checked_at < INTERVAL:
             return False
-        self._looked_at = now
+        self._checked_at = now
         changes: list[bool] = []
-        self._attempt(ACTIVATE, lambda: changes.extend(self._activate(waiting, may_change=may_change)))
+        self._log_failures(ACTIVATE, lambda: changes.extend(self._activate_keys(waiting, may_change=may_change)))
         return any(changes)
 
-    def _activate(self, waiting: Sequence[SigningKey], *, may_change: bool) -> Sequence[bool]:
+    def _activate_keys(self, waiting: Sequence[SigningKey], *, may_change: bool) -> Sequence[bool]:
         notes = all_notes(self._store.fetch_records())
         now = self._clock.now()
-        self.behind = sum(bool(each.behind) for each in seen(waiting, notes, self._times, now))
-        return [self._hasten(key, notes, now) for key in waiting if may_change]
+        self.behind = sum(bool(each.behind) for each in verifier_keys(waiting, notes, self._times, now))
+        return [self._activate_early(key, notes, now) for key in waiting if may_change]
 
-    def _hasten(self, key: SigningKey, notes: Sequence[ServerNotes], now: float) -> bool:
-        signs_from = begins_early(key, notes, self._times, now)
+    def _activate_early(self, key: SigningKey, notes: Sequence[ServerNotes], now: float) -> bool:
+        signs_from = early_signing_time(key, notes, self._times, now)
         if signs_from is None:
             return False
         try:
@@ -165,7 +165,7 @@ class VerifierWatch:
         _log.info("every verifier has the next signing key", extra={"key_id": key.kid, "signs_from": signs_from})
         return True
 
-    def _attempt(self, what: str, call: Callable[[], None]) -> None:
+    def _log_failures(self, what: str, call: Callable[[], None]) -> None:
         try:
             call()
         except Exception as error:  # noqa: BLE001 - the thread must continue after any error

@@ -45,7 +45,7 @@ class Watched:
         before = len(self.replica.failures)
         self.replica.clock.advance(seconds)
         if acts:
-            self.replica.task.act()
+            self.replica.task.run_due_steps()
         for step in self.replica.failures[before:]:
             self._failed.labels(step).inc()
         self.scrapes.append(scrape(self._registry, self.replica.clock.now()))

@@ -6,7 +6,12 @@ import pytest
 from tests.fakes.clock import FakeClock
 
 from tokend_server.engines.local.keys import fetch_log
-from tokend_server.engines.local.keys.fetch_log import KNOWN_FOR, MOST_OF_AN_ADDRESS, MOST_VERIFIERS, FetchLog
+from tokend_server.engines.local.keys.fetch_log import (
+    MAX_VERIFIERS,
+    MAX_VERIFIERS_PER_ADDRESS,
+    RETENTION_SECONDS,
+    FetchLog,
+)
 from tokend_server.engines.local.keys.fetches import Fetch, ServerNotes, Verifier, notes_of, record_of
 from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.model import KeySet
@@ -70,7 +75,7 @@ def test_a_user_agent_is_cut_and_printable(noted: Log) -> None:
 def test_a_day_after_its_last_fetch_a_verifier_is_forgotten(noted: Log) -> None:
     noted.log.note(OLD, "192.0.2.1", b"gone")
     noted.log.note(OLD, "192.0.2.1", b"envoy")
-    noted.clock.advance(KNOWN_FOR)
+    noted.clock.advance(RETENTION_SECONDS)
     noted.log.note(OLD, "192.0.2.1", b"envoy")
     assert len(noted.log.fetches()) == 2
     noted.clock.advance(1)
@@ -80,14 +85,14 @@ def test_a_day_after_its_last_fetch_a_verifier_is_forgotten(noted: Log) -> None:
 def test_a_flood_of_made_up_user_agents_pushes_none_out_and_is_told(noted: Log) -> None:
     noted.log.note(OLD, "192.0.2.1", b"envoy")
     noted.log.note(OLD, "192.0.2.2", b"envoy")
-    for number in range(2 * MOST_OF_AN_ADDRESS):
+    for number in range(2 * MAX_VERIFIERS_PER_ADDRESS):
         noted.log.note(OLD, "192.0.2.1", b"%d" % number)
-    assert noted.uncounted == MOST_OF_AN_ADDRESS + 1
+    assert noted.uncounted == MAX_VERIFIERS_PER_ADDRESS + 1
     assert noted.log.uncounted_at == START
     noted.log.note(NEW, "192.0.2.2", b"envoy")
     noted.log.note(NEW, "192.0.2.1", b"envoy")
     noted.log.note(NEW, "192.0.2.3", b"another")
-    assert len(noted.log) == MOST_OF_AN_ADDRESS + 2
+    assert len(noted.log) == MAX_VERIFIERS_PER_ADDRESS + 2
     assert [fetch.verifier for fetch in noted.log.fetches() if fetch.key_ids == NEW.key_ids] == [
         Verifier("192.0.2.2", "envoy"),
         Verifier("192.0.2.1", "envoy"),
@@ -96,10 +101,10 @@ def test_a_flood_of_made_up_user_agents_pushes_none_out_and_is_told(noted: Log) 
 
 
 def test_memory_is_bounded_whatever_addresses_there_are_and_free_again_after_a_day(noted: Log) -> None:
-    for number in range(MOST_VERIFIERS + 50):
+    for number in range(MAX_VERIFIERS + 50):
         noted.log.note(OLD, f"192.0.{number >> 8}.{number & 255}", b"flood")
-    assert (len(noted.log), noted.uncounted, noted.log.changes) == (MOST_VERIFIERS, 50, MOST_VERIFIERS + 1)
-    noted.clock.advance(KNOWN_FOR + 1)
+    assert (len(noted.log), noted.uncounted, noted.log.changes) == (MAX_VERIFIERS, 50, MAX_VERIFIERS + 1)
+    noted.clock.advance(RETENTION_SECONDS + 1)
     noted.log.note(OLD, "192.0.2.1", b"envoy")
     assert len(noted.log.fetches()) == 1
     assert noted.log.uncounted_at is None
@@ -120,9 +125,9 @@ def test_notes_are_read_as_they_were_written() -> None:
 
 
 def test_a_full_log_fits_into_an_item_of_dynamodb(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch_log, "MOST_OF_AN_ADDRESS", MOST_VERIFIERS)
+    monkeypatch.setattr(fetch_log, "MAX_VERIFIERS_PER_ADDRESS", MAX_VERIFIERS)
     log = Log()
-    for number in range(MOST_VERIFIERS):
+    for number in range(MAX_VERIFIERS):
         agent = b"".join(b"%x" % (number * prime) for prime in (7919, 104729, 1299709, 15485863) * 5)
         log.log.note(key_set(f"kid-{number}"), "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", agent)
     notes = ServerNotes("s", START, stopped=False, key_ids=OLD.key_ids, fetches=log.log.fetches())

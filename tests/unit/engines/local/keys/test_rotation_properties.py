@@ -168,7 +168,7 @@ class Rotation(RuleBasedStateMachine):
                 server.pass_time(TICK)
             for server in choose.sample(self.servers, SERVERS):
                 if server.replica and not server.is_suspended:
-                    server.replica.task.act()
+                    server.replica.task.run_due_steps()
                     self.sign(server, choose)
                     self.fetch(server, choose)
             self.tokens = [token for token in self.tokens if token.expires > self.now]

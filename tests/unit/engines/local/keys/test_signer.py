@@ -135,7 +135,7 @@ def test_a_key_that_came_late_into_the_store_signs_when_no_verifier_keeps_an_old
         StoredKeys(), ES256, generation=2, created=int(replica.clock.now()) - HOUR - 60, signs_in=HOUR
     )
     other.store.add_signing_key(late)
-    replica.task.act()
+    replica.task.run_due_steps()
     assert replica.published == [first, late.kid]
     assert replica.signs_with() == first
     replica.pass_time(TIMES.verifiers_know_by - 1)
@@ -151,7 +151,7 @@ def test_a_server_that_finds_the_store_again_signs_with_the_others(replica: KeyR
     replica.pass_time(HOUR)
     assert replica.max_age == 0
     replica.store.failure = None
-    replica.task.act()
+    replica.task.run_due_steps()
     assert replica.signs_with(DAY) == second
 
 
@@ -159,13 +159,13 @@ def test_a_machine_that_was_suspended_signs_with_the_others(replica: KeyReplica,
     """Verifiers no longer cache what they have fetched from it before."""
     second = other.rotation.add(ES256, signs_in=HOUR).kid
     replica.clock.move_wall_clock(2 * HOUR)
-    replica.task.act()
+    replica.task.run_due_steps()
     assert replica.signs_with(DAY) == second
 
 
 def test_a_key_that_was_read_in_time_signs_in_time(replica: KeyReplica, other: KeyReplica) -> None:
     second = other.rotation.add(ES256, signs_in=HOUR).kid
-    replica.task.act()
+    replica.task.run_due_steps()
     replica.store.failure = DOWN
     replica.pass_time(HOUR)
     assert replica.signs_with() == second
@@ -174,7 +174,7 @@ def test_a_key_that_was_read_in_time_signs_in_time(replica: KeyReplica, other: K
 @pytest.mark.parametrize("lead", [0, -TIMES.clock_skew])
 def test_a_key_that_is_to_sign_at_once_does(replica: KeyReplica, other: KeyReplica, lead: int) -> None:
     second = other.rotation.add(ES256, signs_in=lead).kid
-    replica.task.act()
+    replica.task.run_due_steps()
     assert replica.signs_with() == second
 
 
@@ -200,7 +200,7 @@ def test_no_token_outlives_the_key_that_another_server_removes(replica: KeyRepli
     with pytest.raises(EngineUnavailable, match="before the token expires"):
         replica.sign(900)
     replica.store.failure = None
-    replica.task.act()
+    replica.task.run_due_steps()
     assert replica.signs_with(DAY) != first
 
 
@@ -217,7 +217,7 @@ def test_a_machine_that_was_suspended_signs_and_publishes_as_one_that_could_not_
     with pytest.raises(EngineUnavailable, match="before the token expires"):
         replica.sign(900)
     assert (replica.published, replica.max_age) == ([first], 0)
-    replica.task.act()
+    replica.task.run_due_steps()
     assert (replica.signs_with(), replica.max_age) == (second, TIMES.cache_age)
 
 
@@ -257,7 +257,7 @@ def test_verifiers_keep_the_keys_of_a_server_for_less_when_it_cannot_read_them(r
     assert replica.max_age == 0
     assert replica.signer.key_set().jwks == before.jwks
     replica.store.failure = None
-    replica.task.act()
+    replica.task.run_due_steps()
     assert replica.max_age == TIMES.cache_age
 
 
@@ -310,7 +310,7 @@ def test_keys_that_have_not_changed_are_not_opened_again(local: LocalEngineUnder
     replica.rotation.add(ES256, signs_in=HOUR)
     manager.opened.clear()
     for _ in range(2):
-        replica.task.act()
+        replica.task.run_due_steps()
     assert manager.opened == [replica.published[1]]
 
 
@@ -321,7 +321,7 @@ def test_a_key_that_only_signs_at_another_time_is_not_opened_again(
     manager = Locked()
     replica = KeyReplica(local.store, FakeClock(local.clock.now()), TIMES, manager=manager)
     second = other.rotation.add(ES256, signs_in=DAY)
-    replica.task.act()
+    replica.task.run_due_steps()
     other.store.replace_signs_from(second, second.signs_from - HOUR)
     manager.may_open = frozenset()
     replica.clock.advance(DAY - HOUR)

@@ -144,7 +144,7 @@ def test_of_several_servers_one_makes_the_next_key(make_replica: MakeReplica) ->
         each.clock.advance(30 * DAY)
     for _ in range(2):
         for each in replicas:
-            each.task.act()
+            each.task.run_due_steps()
     assert len(replicas[0].published) == 2
     assert {tuple(each.published) for each in replicas} == {tuple(replicas[0].published)}
     assert [each.failures for each in replicas] == [[], [], []]
@@ -159,12 +159,12 @@ def test_a_server_that_comes_second_takes_up_the_key_of_the_first(make_replica: 
 
     def late() -> tuple[SigningKey, ...]:
         keys = reading()
-        first.task.act()  # between the other server's read and its change
+        first.task.run_due_steps()  # between the other server's read and its change
         second.store.signing_keys = reading  # type: ignore[method-assign]
         return keys
 
     second.store.signing_keys = late  # type: ignore[method-assign]
-    second.task.act()
+    second.task.run_due_steps()
     assert second.published == first.published
     assert len(first.published) == 2
     assert (second.failures, second.task.check()) == ([], [])
@@ -225,7 +225,7 @@ def test_what_another_server_does_ends_a_failure_here(make_replica: MakeReplica)
     one.pass_time(30 * DAY)
     assert one.task.check()
     other.pass_time(30 * DAY)
-    one.task.act()
+    one.task.run_due_steps()
     assert one.task.check() == []
 
 
@@ -244,7 +244,7 @@ def test_a_server_that_cannot_open_a_key_follows_the_others_and_changes_none(mak
     second = one.rotation.add(ES256, signs_in=HOUR).kid
     third = one.rotation.add(ES256, signs_in=HOUR).kid
     manager.may_open = frozenset({third})
-    other.task.act()
+    other.task.run_due_steps()
     assert other.published == [first, third]
     with pytest.raises(EngineUnavailable, match="locked"):
         other.task.check()
@@ -262,7 +262,7 @@ def test_a_key_that_is_made_by_a_clock_too_far_ahead_is_told(
 ) -> None:
     here, there = make_replica(), make_replica(ahead)
     there.rotation.add(ES256, signs_in=HOUR)
-    here.task.act()
+    here.task.run_due_steps()
     told = [f"keys: one was created {ahead} s in the future by this server's clock"] if is_told else []
     assert [problem.partition(": with clocks")[0] for problem in here.task.check()] == told
     assert there.task.check() == []
@@ -273,13 +273,13 @@ def test_a_clock_that_is_yet_to_be_set_adds_no_key(make_replica: MakeReplica, ti
     right = make_replica(0, times)
     (first,) = right.published
     late = make_replica(-1_799_000_000, times)
-    late.task.act()
+    late.task.run_due_steps()
     late.pass_time(HOUR - 1)
     right.pass_time(2)
     assert right.published == late.published == [first]
     assert [problem.partition(": clocks")[0] for problem in late.task.check()] != []
     late.clock.move_wall_clock(1_799_000_000)
-    late.task.act()
+    late.task.run_due_steps()
     assert right.signs_with() == late.signs_with() == first
     assert late.task.check() == []
 
@@ -287,7 +287,7 @@ def test_a_clock_that_is_yet_to_be_set_adds_no_key(make_replica: MakeReplica, ti
 def test_where_all_clocks_were_far_ahead_keys_rotate_after_an_hour(replica: KeyReplica) -> None:
     (first,) = replica.published
     replica.clock.move_wall_clock(-365 * DAY)
-    replica.task.act()
+    replica.task.run_due_steps()
     replica.pass_time(HOUR - 1)
     assert replica.published == [first]
     replica.pass_time(1)

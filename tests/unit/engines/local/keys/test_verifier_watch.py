@@ -195,7 +195,7 @@ def test_a_key_that_others_change_at_the_same_time_is_changed_once(make_replica:
     pass_time(40, one, other)
     other.clock.advance(HOUR)
     other.store.fetch_records = late  # type: ignore[method-assign, assignment]
-    other.task.act()
+    other.task.run_due_steps()
     assert other.watch_failures == []
     assert waiting(one) == waiting(other)
     assert waiting(one).signs_from < waiting(one).creation_date + 2 * HOUR

@@ -30,7 +30,7 @@ _PATIENCE = 1.0
 _LOG_HEADER, _PAGE_HEADER = 32, 24
 
 #: The maximum number of restarts of the log until no old data are in it, and seconds between two attempts.
-_FORGETS, _FORGET_INTERVAL = 50, 0.02
+_ERASE_ATTEMPTS, _ERASE_INTERVAL = 50, 0.02
 
 
 class Mark(IntEnum):
@@ -136,12 +136,12 @@ class WriteAheadLog:
 
     def _begin_again(self) -> bool:
         with_the_mark_alone = _LOG_HEADER + _PAGE_HEADER + self._page_size()
-        for _ in range(_FORGETS):
+        for _ in range(_ERASE_ATTEMPTS):
             before = log_size(self._path)
             # Its last mark is the first commit after it, unless another process commits first.
             if self.checkpoint() and ((after := log_size(self._path)) < before or after == with_the_mark_alone):
                 return True
-            time.sleep(_FORGET_INTERVAL)
+            time.sleep(_ERASE_INTERVAL)
         return False
 
     def close(self) -> None:

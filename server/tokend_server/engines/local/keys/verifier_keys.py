@@ -17,7 +17,7 @@ from tokend_server.model import NumericDate
 _DAY = 86_400
 
 
-class Seen(NamedTuple):
+class VerifierKeys(NamedTuple):
     """The keys of one verifier.
 
     Attributes:
@@ -31,7 +31,9 @@ class Seen(NamedTuple):
     behind: tuple[str, ...]
 
 
-def seen(keys: Iterable[SigningKey], notes: Iterable[ServerNotes], times: KeyTimes, now: float) -> Sequence[Seen]:
+def verifier_keys(
+    keys: Iterable[SigningKey], notes: Iterable[ServerNotes], times: KeyTimes, now: float
+) -> Sequence[VerifierKeys]:
     """Returns the keys of each verifier of the last day: first those that are behind, the oldest fetch first.
 
     Args:
@@ -40,19 +42,21 @@ def seen(keys: Iterable[SigningKey], notes: Iterable[ServerNotes], times: KeyTim
         times: The times of keys.
         now: The time.
     """
-    asked = list(keys)
+    requested = list(keys)
     found = [
-        Seen(
+        VerifierKeys(
             verifier,
             max(fetch.fetched_at for fetch in fetches),
-            tuple(key.kid for key in asked if not _has(fetches, key.kid, times)),
+            tuple(key.kid for key in requested if not _has(fetches, key.kid, times)),
         )
         for verifier, fetches in _fetches(notes, since=now - _DAY - times.clock_skew).items()
     ]
     return sorted(found, key=lambda each: (not each.behind, each.fetched_at, each.verifier))
 
 
-def held_back_by(key: SigningKey, notes: Iterable[ServerNotes], times: KeyTimes, now: float) -> Sequence[ServerNotes]:
+def servers_without_key(
+    key: SigningKey, notes: Iterable[ServerNotes], times: KeyTimes, now: float
+) -> Sequence[ServerNotes]:
     """Returns the servers that may serve key sets without a key, or that do not know all of their verifiers.
 
     A server without new notes for `publish_before` serves key sets that must not be cached (`key_set_age`).
@@ -60,7 +64,9 @@ def held_back_by(key: SigningKey, notes: Iterable[ServerNotes], times: KeyTimes,
     return [each for each in notes if _lacks(each, key, times, now) or _has_uncounted(each, times, now)]
 
 
-def begins_early(key: SigningKey, notes: Sequence[ServerNotes], times: KeyTimes, now: float) -> NumericDate | None:
+def early_signing_time(
+    key: SigningKey, notes: Sequence[ServerNotes], times: KeyTimes, now: float
+) -> NumericDate | None:
     """Returns when a waiting key may sign because every verifier has it; None if not earlier than planned.
 
     A key that was added to sign later than after `publish_before` is not activated early.
@@ -77,10 +83,10 @@ def begins_early(key: SigningKey, notes: Sequence[ServerNotes], times: KeyTimes,
         or now < key.creation_date + times.cache_age
         or not key.creation_date < key.signs_from <= key.creation_date + times.publish_before
         or at >= key.signs_from
-        or held_back_by(key, notes, times, now)
+        or servers_without_key(key, notes, times, now)
     ):
         return None
-    verifiers = seen([key], notes, times, now)
+    verifiers = verifier_keys([key], notes, times, now)
     return at if verifiers and not any(each.behind for each in verifiers) else None
 
 

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
-from tokend_server.engines.local.keys.late import LateKeys
+from tokend_server.engines.local.keys.lazy import LazyKeys
 from tokend_server.engines.local.keys.manager import new_signing_key
 from tokend_server.engines.local.keys.stored_keys import StoredKeys
 
@@ -17,7 +17,7 @@ def test_it_begins_once_and_not_before_a_key_is_there() -> None:
         return begun[-1]
 
     made, at_once = new_signing_key(StoredKeys(), SigningAlgorithm.ES256, generation=1, created=1), Barrier(4)
-    keys = LateKeys(begin)
+    keys = LazyKeys(begin)
     assert begun == []
 
     def open_and_discard(_number: int) -> None:
@@ -28,4 +28,4 @@ def test_it_begins_once_and_not_before_a_key_is_there() -> None:
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(open_and_discard, range(4)))
     assert keys.generate(SigningAlgorithm.ES256, 1)
-    assert begun == [keys.begun()]
+    assert begun == [keys.manager()]

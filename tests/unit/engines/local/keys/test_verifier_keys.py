@@ -7,7 +7,7 @@ import pytest
 from tokend_server.config import KeyTimes
 from tokend_server.engines.local.keys.fetches import Fetch, ServerNotes, Verifier
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
-from tokend_server.engines.local.keys.seen import begins_early, held_back_by, seen
+from tokend_server.engines.local.keys.verifier_keys import early_signing_time, servers_without_key, verifier_keys
 from tokend_server.model import Secret
 
 HOUR, DAY = 3600, 86_400
@@ -28,11 +28,11 @@ A_LACKS, B_LACKS = Fetch(A, NOW - 600, WITHOUT), Fetch(B, NOW - 500, WITHOUT)
 
 
 def early(*notes: ServerNotes, key: SigningKey = NEXT, times: KeyTimes = TIMES, now: float = NOW) -> int | None:
-    return begins_early(key, notes, times, now)
+    return early_signing_time(key, notes, times, now)
 
 
 def behind(*notes: ServerNotes, now: float = NOW) -> list[Verifier]:
-    return [each.verifier for each in seen([NEXT], notes, TIMES, now) if each.behind]
+    return [each.verifier for each in verifier_keys([NEXT], notes, TIMES, now) if each.behind]
 
 
 def test_a_key_that_all_have_begins_when_each_server_can_have_read_that() -> None:
@@ -64,7 +64,7 @@ def test_of_two_servers_the_later_fetch_counts_where_clocks_leave_no_doubt() -> 
 
 def test_those_that_are_behind_come_first_and_the_longest_ago_of_them() -> None:
     others = [Fetch(Verifier("192.0.2.1", name), NOW - 100 + number, WITHOUT) for number, name in enumerate("yx")]
-    found = seen([NEXT], [server(A_HAS, B_LACKS, *others)], TIMES, NOW)
+    found = verifier_keys([NEXT], [server(A_HAS, B_LACKS, *others)], TIMES, NOW)
     assert [(each.verifier.user_agent, each.behind) for each in found] == [
         ("b", ("next",)),
         ("y", ("next",)),
@@ -84,7 +84,7 @@ def test_those_that_are_behind_come_first_and_the_longest_ago_of_them() -> None:
     ids=["lacks it", "of another release", "does not know all", "silent"],
 )
 def test_a_server_of_which_too_little_is_known_keeps_a_key_back(other: ServerNotes) -> None:
-    assert held_back_by(NEXT, [server(A_HAS), other], TIMES, NOW) == [other]
+    assert servers_without_key(NEXT, [server(A_HAS), other], TIMES, NOW) == [other]
     assert early(server(A_HAS), other) is None
 
 

@@ -8,34 +8,34 @@ from tokend_server.engines.local.keys.manager import KeyManager, PrivateKey
 from tokend_server.model import Secret
 
 
-class LateKeys:
+class LazyKeys:
     """A `KeyManager` that is created when it is first used: some load libraries that most processes do not need.
 
     Args:
-        begin: Creates the actual manager.
+        create: Creates the actual manager.
     """
 
-    def __init__(self, begin: Callable[[], KeyManager]) -> None:
-        self._begin = begin
+    def __init__(self, create: Callable[[], KeyManager]) -> None:
+        self._create = create
         self._lock = threading.Lock()
-        self._begun: KeyManager | None = None
+        self._manager: KeyManager | None = None
 
-    def begun(self) -> KeyManager:
+    def manager(self) -> KeyManager:
         """Returns the actual manager.
 
         Raises:
             ConfigError: Its settings cannot be used.
         """
         with self._lock:
-            if self._begun is None:
-                self._begun = self._begin()
-            return self._begun
+            if self._manager is None:
+                self._manager = self._create()
+            return self._manager
 
     def generate(self, algorithm: SigningAlgorithm, generation: int) -> tuple[RSAKey | ECKey, Secret]:
-        return self.begun().generate(algorithm, generation)
+        return self.manager().generate(algorithm, generation)
 
     def open(self, key: SigningKey) -> PrivateKey:
-        return self.begun().open(key)
+        return self.manager().open(key)
 
     def discard(self, key: SigningKey, *, was_kept: bool) -> None:
-        self.begun().discard(key, was_kept=was_kept)
+        self.manager().discard(key, was_kept=was_kept)
