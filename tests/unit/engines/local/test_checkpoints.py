@@ -49,21 +49,21 @@ def checkpoints(log: ScriptedLog, clock: FakeClock) -> Checkpoints:
 
 
 def test_what_was_written_is_copied_once(log: ScriptedLog, checkpoints: Checkpoints) -> None:
-    checkpoints.look()
+    checkpoints.checkpoint_if_due()
     assert log.copied == 0
     log.writes = True
-    checkpoints.look()
-    checkpoints.look()
+    checkpoints.checkpoint_if_due()
+    checkpoints.checkpoint_if_due()
     assert log.copied == 1
 
 
 def test_what_others_wrote_is_copied_later(log: ScriptedLog, clock: FakeClock, checkpoints: Checkpoints) -> None:
     log.writes_of_others = True
-    checkpoints.look()
+    checkpoints.checkpoint_if_due()
     assert log.copied == 0
     clock.advance(OTHERS_INTERVAL)
-    checkpoints.look()
-    checkpoints.look()
+    checkpoints.checkpoint_if_due()
+    checkpoints.checkpoint_if_due()
     assert log.copied == 1
 
 
@@ -77,15 +77,15 @@ def test_a_file_that_falls_behind_is_reported_once(
 ) -> None:
     caplog.set_level("INFO")
     log.writes, log.outcome = True, outcome
-    checkpoints.look()
+    checkpoints.checkpoint_if_due()
     assert (checkpoints.seconds_behind(), caplog.messages) == (0, [])
     clock.advance(PATIENCE)
     for _ in range(3):
-        checkpoints.look()
+        checkpoints.checkpoint_if_due()
     assert checkpoints.seconds_behind() == PATIENCE
     assert [message.partition(":")[0] for message in caplog.messages] == ["the database file is behind its log"]
     log.outcome = True
-    checkpoints.look()
+    checkpoints.checkpoint_if_due()
     assert checkpoints.seconds_behind() == 0
     assert caplog.messages[1:] == ["the database file contains all of its log again"]
 

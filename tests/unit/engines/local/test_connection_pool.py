@@ -52,28 +52,28 @@ def soon(seconds: float = LONG) -> float:
 
 def test_a_connection_is_used_again(place: Place) -> None:
     pool = ConnectionPool(place.open, 3)
-    first = pool.take(soon())
-    pool.give_back(first)
-    assert pool.take(soon()) is first
+    first = pool.acquire(soon())
+    pool.release(first)
+    assert pool.acquire(soon()) is first
 
 
 def test_there_are_no_more_than_configured_and_the_next_one_waits(place: Place) -> None:
     pool = ConnectionPool(place.open, 2)
-    taken = [pool.take(soon()), pool.take(soon())]
+    taken = [pool.acquire(soon()), pool.acquire(soon())]
     with ThreadPoolExecutor(1) as threads:
-        third = threads.submit(pool.take, soon())
+        third = threads.submit(pool.acquire, soon())
         with pytest.raises(NoConnection):
-            pool.take(soon(0.05))
-        pool.give_back(taken[0])
+            pool.acquire(soon(0.05))
+        pool.release(taken[0])
         assert third.result() is taken[0]
     assert place.opened == taken
 
 
 def test_the_place_of_one_that_is_discarded_is_free(place: Place) -> None:
     pool = ConnectionPool(place.open, 1)
-    first = pool.take(soon())
+    first = pool.acquire(soon())
     with ThreadPoolExecutor(1) as threads:
-        second = threads.submit(pool.take, soon())
+        second = threads.submit(pool.acquire, soon())
         pool.discard(first)
         assert second.result() is not first
     assert first.is_closed
@@ -84,10 +84,10 @@ def test_what_keeps_one_from_being_opened_is_told_at_once(place: Place) -> None:
     pool = ConnectionPool(place.open, 1)
     for _ in range(2):
         with pytest.raises(NoConnection) as refused:
-            pool.take(soon())
+            pool.acquire(soon())
         assert refused.value.__cause__ is place.failure
     place.failure = None
-    assert pool.take(soon())  # a failure does not affect later calls
+    assert pool.acquire(soon())  # a failure does not affect later calls
 
 
 def test_where_no_thread_can_be_had_it_is_told_and_keeps_none_from_being_opened_later(
@@ -100,20 +100,20 @@ def test_where_no_thread_can_be_had_it_is_told_and_keeps_none_from_being_opened_
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start)
         with pytest.raises(NoConnection) as refused:
-            pool.take(soon())
+            pool.acquire(soon())
         assert isinstance(refused.value.__cause__, RuntimeError)
-    assert pool.take(soon())
+    assert pool.acquire(soon())
 
 
 def test_a_failure_is_none_for_those_who_can_wait_for_another_one(place: Place) -> None:
     pool = ConnectionPool(place.open, 2)
-    first = pool.take(soon())
+    first = pool.acquire(soon())
     place.failure = OSError("too many clients")
     with ThreadPoolExecutor(1) as threads:
-        second = threads.submit(pool.take, soon())
+        second = threads.submit(pool.acquire, soon())
         assert place.asked.acquire(timeout=LONG)
         assert place.asked.acquire(timeout=LONG)
-        pool.give_back(first)
+        pool.release(first)
         assert second.result() is first
 
 
@@ -121,30 +121,30 @@ def test_what_is_opened_too_late_is_there_for_the_next_one(place: Place) -> None
     pool = ConnectionPool(place.open, 1)
     place.is_there.clear()
     with pytest.raises(NoConnection):
-        pool.take(soon(0.05))
+        pool.acquire(soon(0.05))
     place.is_there.set()
-    assert pool.take(soon()) is place.opened[0]
+    assert pool.acquire(soon()) is place.opened[0]
 
 
 def test_one_that_is_too_old_is_not_used(place: Place) -> None:
     pool = ConnectionPool(place.open, 1)
-    old = pool.take(soon())
+    old = pool.acquire(soon())
     old.expires_at = 0.0
-    pool.give_back(old)
-    assert pool.take(soon()) is not old
+    pool.release(old)
+    assert pool.acquire(soon()) is not old
     assert old.is_closed
 
 
 def test_all_are_closed_in_the_end_also_those_in_use(place: Place) -> None:
     pool = ConnectionPool(place.open, 2)
-    used, idle = pool.take(soon()), pool.take(soon())
-    pool.give_back(idle)
+    used, idle = pool.acquire(soon()), pool.acquire(soon())
+    pool.release(idle)
     pool.close()
     assert (used.is_closed, idle.is_closed) == (False, True)
-    pool.give_back(used)
+    pool.release(used)
     assert used.is_closed
     with pytest.raises(NoConnection):
-        pool.take(soon())
+        pool.acquire(soon())
 
 
 def test_many_threads_share_a_few(place: Place) -> None:
@@ -152,12 +152,12 @@ def test_many_threads_share_a_few(place: Place) -> None:
     in_use = set[Fake]()
 
     def use(_: int) -> None:
-        lent = pool.take(soon())
+        lent = pool.acquire(soon())
         assert lent not in in_use
         in_use.add(lent)
         assert len(in_use) <= most
         in_use.remove(lent)
-        pool.give_back(lent)
+        pool.release(lent)
 
     with ThreadPoolExecutor(12) as threads:
         list(threads.map(use, range(2000)))

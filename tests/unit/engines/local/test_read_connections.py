@@ -25,13 +25,13 @@ class Database:
 
 
 def fail(connections: ReadConnections) -> None:
-    with pytest.raises(OperationalError, match="no such table"), connections.lend() as connection:
+    with pytest.raises(OperationalError, match="no such table"), connections.connection() as connection:
         connection.execute(text("SELECT * FROM missing"))
 
 
 def read(connections: ReadConnections) -> sqlite3.Connection:
     """Reads, and returns the driver's connection that was used."""
-    with connections.lend() as connection:
+    with connections.connection() as connection:
         assert connection.execute(text("SELECT 1")).scalar() == 1
         driver_connection = connection.connection.driver_connection
     assert isinstance(driver_connection, sqlite3.Connection)

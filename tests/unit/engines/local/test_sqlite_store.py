@@ -238,7 +238,7 @@ def test_a_key_that_cannot_be_gone_from_the_log_yet_is_told(
         local.store.replace_material(key, Secret("wrapped"))
     (record,) = [record for record in caplog.records if "still contains a removed private key" in record.message]
     assert vars(record)["key_id"] == key.kid
-    assert local.store.log.forget()
+    assert local.store.log.erase_deleted()
 
 
 def test_many_processes_may_open_a_fresh_file_at_once(tmp_path: Path) -> None:

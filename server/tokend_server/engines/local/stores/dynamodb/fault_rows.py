@@ -38,12 +38,12 @@ _OTHER_TABLE = Fault(
     "DynamoDB rejects the request as malformed, as it does if the table is not one of tokend's. Check store.url.",
 )
 _CONTENDED = Fault(EngineUnavailable, "The identity is being changed by too many calls at once.")
-_LACKS = Fault(
+_UNKNOWN_OPERATION = Fault(
     EngineMisconfigured,
     "The identity store lacks an operation.",
     "The endpoint is not DynamoDB, or lacks the operation, as some emulators do. Check endpoint_url in store.url.",
 )
-_BUSY_WITH_TABLES = Fault(
+_TABLE_CHANGING = Fault(
     EngineUnavailable,
     "The identity store's table is being changed.",
     "DynamoDB is creating, changing or deleting the table, or too many tables. Try again later.",
@@ -63,12 +63,12 @@ ERROR_CODES: Mapping[str, Fault] = {
     "IdempotentParameterMismatchException": _OTHER_TABLE,
     "ItemCollectionSizeLimitExceededException": _OTHER_TABLE,
     "ProvisionedThroughputExceededException": _THROTTLED,
-    "ContinuousBackupsUnavailableException": _BUSY_WITH_TABLES,
-    "LimitExceededException": _BUSY_WITH_TABLES,
-    "ResourceInUseException": _BUSY_WITH_TABLES,
+    "ContinuousBackupsUnavailableException": _TABLE_CHANGING,
+    "LimitExceededException": _TABLE_CHANGING,
+    "ResourceInUseException": _TABLE_CHANGING,
     "InternalServerErrorException": ROWS.outage,
     "InvalidEndpointException": ROWS.not_service,
-    "UnknownOperationException": _LACKS,
+    "UnknownOperationException": _UNKNOWN_OPERATION,
     **ROWS.error_codes,
 }
 
@@ -119,10 +119,10 @@ CANCELLATIONS: Mapping[str, Verdict] = {
 }
 
 #: The verdicts after which a transaction is retried.
-AGAIN = frozenset({Verdict.CONFLICT, Verdict.THROTTLED})
+RETRIED = frozenset({Verdict.CONFLICT, Verdict.THROTTLED})
 
 #: The errors of transactions that are not retried again.
-AFTER_ALL: Mapping[Verdict, Fault] = {
+FINAL_ERRORS: Mapping[Verdict, Fault] = {
     Verdict.STALE: _CONTENDED,
     Verdict.CONFLICT: _CONTENDED,
     Verdict.THROTTLED: _THROTTLED,

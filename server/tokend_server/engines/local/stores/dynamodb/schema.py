@@ -78,13 +78,13 @@ def migrate(table: Table, kms_key_id: str | None, clock: Clock, sleep: Sleep) ->
     if not names:
         return []
     limit = Deadline(clock, clock.monotonic() + PATIENCE)
-    made = table.describe() is None and table.make(table_settings(kms_key_id))
+    made = table.describe() is None and table.create(table_settings(kms_key_id))
     while (table.describe() or {}).get("TableStatus") not in {"ACTIVE", "UPDATING"}:
         _wait(limit, sleep)
     if made:
         table.put(items.BACKUPS_DUE)
     if is_due := table.get(items.BACKUPS_DUE) is not None:
-        _keep_backups(table, limit, sleep)
+        _enable_backups(table, limit, sleep)
     done = [actions.remove(items.BACKUPS_DUE)] if is_due else []
     try:
         table.commit([actions.update(items.SCHEMA, _VERSION, where=None), *done])
@@ -93,9 +93,9 @@ def migrate(table: Table, kms_key_id: str | None, clock: Clock, sleep: Sleep) ->
     return names
 
 
-def _keep_backups(table: Table, limit: Deadline, sleep: Sleep) -> None:
+def _enable_backups(table: Table, limit: Deadline, sleep: Sleep) -> None:
     try:
-        while not table.keep_backups():
+        while not table.enable_backups():
             _wait(limit, sleep)
     except EngineMisconfigured as error:
         _log.warning("the backups of the store cannot be enabled", extra={"advice": error.advice})

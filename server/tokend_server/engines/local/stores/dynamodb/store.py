@@ -60,16 +60,16 @@ class DynamoDbStore:
     def owners(
         self, identity_pool_id: str, logins: Iterable[Login], deadline: Deadline | None = None
     ) -> Sequence[str | None]:
-        asked = tuple(logins)
-        if not asked:
+        requested = tuple(logins)
+        if not requested:
             return []
-        unique = tuple(dict.fromkeys(asked))  # no item may be requested twice
-        found = self.table.get_together([items.of_login(identity_pool_id, login) for login in unique], deadline)
+        unique = tuple(dict.fromkeys(requested))  # no item may be requested twice
+        found = self.table.get_snapshot([items.of_login(identity_pool_id, login) for login in unique], deadline)
         owners = [None if item is None else items.text(item, "identity_id") for item in found]
-        if len(unique) == len(asked):
+        if len(unique) == len(requested):
             return owners
         by_login = dict(zip(unique, owners, strict=True))
-        return [by_login[login] for login in asked]
+        return [by_login[login] for login in requested]
 
     def read(
         self,
@@ -78,9 +78,9 @@ class DynamoDbStore:
         identity_id: str | None = None,
         deadline: Deadline | None = None,
     ) -> Reading:
-        asked = tuple(dict.fromkeys(logins))
+        requested = tuple(dict.fromkeys(logins))
         for _ in range(_ATTEMPTS):
-            owners = dict(zip(asked, self.owners(identity_pool_id, asked, deadline), strict=True))
+            owners = dict(zip(requested, self.owners(identity_pool_id, requested, deadline), strict=True))
             if (reading := self._reading(identity_pool_id, owners, identity_id, deadline)) is not None:
                 return reading
         raise EngineUnavailable("The identity is being changed by too many calls at once.")
@@ -234,7 +234,7 @@ class DynamoDbStore:
         if not wanted:
             return Reading({}, None)
         free = [login for login, owner in owners.items() if owner is None]
-        found = self.table.get_together(
+        found = self.table.get_snapshot(
             [*map(items.of_identity, wanted), *(items.of_login(identity_pool_id, login) for login in free)], deadline
         )
         identities = {each.identity_id: each for each in map(items.read_identity, filter(None, found[: len(wanted)]))}
@@ -255,7 +255,7 @@ class DynamoDbStore:
         )
         ids = merge(*(map(items.sort_key, shard) for shard in shards))
         while some := list(islice(ids, page)):
-            found = map(items.read_identity, self.table.get_each([items.of_identity(each) for each in some]))
+            found = map(items.read_identity, self.table.get_existing([items.of_identity(each) for each in some]))
             yield from sorted(found, key=lambda each: each.identity_id)
 
     def _replace(self, key: SigningKey, before: Item, after: Item) -> None:

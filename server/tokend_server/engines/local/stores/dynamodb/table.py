@@ -12,7 +12,7 @@ from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.stores.dynamodb.actions import Action
-from tokend_server.engines.local.stores.dynamodb.fault_rows import AFTER_ALL, AGAIN, FAULTS, ROWS, Verdict, verdict
+from tokend_server.engines.local.stores.dynamodb.fault_rows import FAULTS, FINAL_ERRORS, RETRIED, ROWS, Verdict, verdict
 from tokend_server.engines.local.stores.dynamodb.items import PARTITION_KEY, SORT_KEY, Item
 from tokend_server.errors import DeadlineExceeded, EngineUnavailable
 
@@ -31,7 +31,7 @@ Sleep: TypeAlias = Callable[[float], None]
 
 #: The members of a request and of a response, as AWS names them.
 _Parameters: TypeAlias = Mapping[str, Any]
-_Answer: TypeAlias = Mapping[str, Any]
+_Response: TypeAlias = Mapping[str, Any]
 
 
 class Table:
@@ -46,7 +46,7 @@ class Table:
     """
 
     def __init__(self, client: Any, name: str, timeout: float, clock: Clock, sleep: Sleep = time.sleep) -> None:  # noqa: ANN401
-        self._methods: Mapping[str, Callable[..., _Answer]] = {
+        self._methods: Mapping[str, Callable[..., _Response]] = {
             "BatchGetItem": client.batch_get_item,
             "CreateTable": client.create_table,
             "DescribeTable": client.describe_table,
@@ -73,7 +73,7 @@ class Table:
             return self._get_item(key, expected="ResourceNotFoundException").get("Item")
         return None
 
-    def get_together(self, keys: Sequence[Item], deadline: Deadline | None = None) -> list[Item | None]:
+    def get_snapshot(self, keys: Sequence[Item], deadline: Deadline | None = None) -> list[Item | None]:
         """Returns a consistent snapshot of items, in the order of their keys.
 
         Raises:
@@ -81,27 +81,27 @@ class Table:
         """
         if len(keys) == 1:  # a read of one item is consistent, at half the price
             return [self.get(keys[0], deadline)]
-        asked = {"TransactItems": [{"Get": {"TableName": self._name, "Key": key}} for key in keys]}
+        request = {"TransactItems": [{"Get": {"TableName": self._name, "Key": key}} for key in keys]}
         try:
-            found = self._transacted("TransactGetItems", asked, deadline)
+            found = self._transact("TransactGetItems", request, deadline)
         except _Cancelled as cancelled:
-            raise AFTER_ALL[cancelled.verdict].to_error() from None
+            raise FINAL_ERRORS[cancelled.verdict].to_error() from None
         return [each.get("Item") for each in found["Responses"]]
 
-    def get_each(self, keys: Sequence[Item]) -> Iterator[Item]:
+    def get_existing(self, keys: Sequence[Item]) -> Iterator[Item]:
         """Yields the current state of each existing item, in any order."""
         for start in range(0, len(keys), _MAX_KEYS):
             left = list(keys[start : start + _MAX_KEYS])
             for pause in self._pauses():
-                asked = {"RequestItems": {self._name: {"Keys": left, "ConsistentRead": True}}}
-                found = self._call("BatchGetItem", asked)
+                request = {"RequestItems": {self._name: {"Keys": left, "ConsistentRead": True}}}
+                found = self._call("BatchGetItem", request)
                 yield from found["Responses"].get(self._name, ())
                 left = found.get("UnprocessedKeys", {}).get(self._name, {}).get("Keys", [])
                 if not left:
                     break
                 self._sleep(pause)
             else:
-                raise AFTER_ALL[Verdict.THROTTLED].to_error()
+                raise FINAL_ERRORS[Verdict.THROTTLED].to_error()
 
     def query(self, partition: str, *, after: str | None = None, page: int | None = None) -> Iterator[Item]:
         """Yields the current state of each item of a partition, ordered by sort key.
@@ -116,7 +116,7 @@ class Table:
         if after is not None:
             condition += " AND #sort > :after"
             names["#sort"], values[":after"] = SORT_KEY, {"S": after}
-        asked = {
+        request = {
             "TableName": self._name,
             "ConsistentRead": True,
             "KeyConditionExpression": condition,
@@ -124,18 +124,18 @@ class Table:
             "ExpressionAttributeValues": values,
         }
         if page is not None:
-            asked["Limit"] = page
+            request["Limit"] = page
         while True:
-            found = self._call("Query", asked)
+            found = self._call("Query", request)
             yield from found["Items"]
             if not found.get("LastEvaluatedKey"):
                 return
-            asked["ExclusiveStartKey"] = found["LastEvaluatedKey"]
+            request["ExclusiveStartKey"] = found["LastEvaluatedKey"]
 
     def put(self, item: Item) -> None:
         """Writes an item, whether or not it exists."""
-        asked = {"TableName": self._name, "Item": item}
-        self._call("PutItem", asked)
+        request = {"TableName": self._name, "Item": item}
+        self._call("PutItem", request)
 
     def commit(self, actions: Sequence[Action], deadline: Deadline | None = None) -> None:
         """Applies all actions durably, or none.
@@ -147,41 +147,41 @@ class Table:
             DeadlineExceeded: The deadline passed before a request was sent.
             EngineUnavailable: DynamoDB does not answer; all actions or none may have been applied.
         """
-        asked = {
+        request = {
             "TransactItems": [{kind: {"TableName": self._name, **members}} for kind, members in actions],
             "ClientRequestToken": str(uuid.uuid4()),
         }
         try:
-            self._transacted("TransactWriteItems", asked, deadline)
+            self._transact("TransactWriteItems", request, deadline)
         except _Cancelled as cancelled:
             if cancelled.verdict in {Verdict.STALE, Verdict.CONFLICT}:
                 raise StaleReading from None
-            raise AFTER_ALL[cancelled.verdict].to_error() from None
+            raise FINAL_ERRORS[cancelled.verdict].to_error() from None
 
     def describe(self) -> _Parameters | None:
         """Returns DynamoDB's description of the table; None if there is none."""
         with suppress(_Expected):
-            asked = {"TableName": self._name}
-            found: _Parameters = self._call("DescribeTable", asked, expected="ResourceNotFoundException")["Table"]
+            request = {"TableName": self._name}
+            found: _Parameters = self._call("DescribeTable", request, expected="ResourceNotFoundException")["Table"]
             return found
         return None
 
-    def make(self, settings: _Parameters) -> bool:
+    def create(self, settings: _Parameters) -> bool:
         """Creates the table; returns False if another process already did."""
         with suppress(_Expected):
             self._call("CreateTable", {"TableName": self._name, **settings}, expected="ResourceInUseException")
             return True
         return False
 
-    def keep_backups(self) -> bool:
+    def enable_backups(self) -> bool:
         """Enables point-in-time recovery; returns whether the table was ready for it.
 
         Raises:
             EngineMisconfigured: The endpoint does not support such backups.
         """
-        asked = {"TableName": self._name, "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}}
+        request = {"TableName": self._name, "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}}
         with suppress(_Expected):
-            self._call("UpdateContinuousBackups", asked, expected="ContinuousBackupsUnavailableException")
+            self._call("UpdateContinuousBackups", request, expected="ContinuousBackupsUnavailableException")
             return True
         return False
 
@@ -189,11 +189,11 @@ class Table:
         """Closes the connections."""
         self._close()
 
-    def _get_item(self, key: Item, deadline: Deadline | None = None, *, expected: str = "") -> _Answer:
-        asked = {"TableName": self._name, "Key": key, "ConsistentRead": True}
-        return self._call("GetItem", asked, deadline, expected=expected)
+    def _get_item(self, key: Item, deadline: Deadline | None = None, *, expected: str = "") -> _Response:
+        request = {"TableName": self._name, "Key": key, "ConsistentRead": True}
+        return self._call("GetItem", request, deadline, expected=expected)
 
-    def _transacted(self, operation: str, asked: _Parameters, deadline: Deadline | None) -> _Answer:
+    def _transact(self, operation: str, request: _Parameters, deadline: Deadline | None) -> _Response:
         """Executes a transaction, and retries it if it was cancelled for a transient reason.
 
         Raises:
@@ -203,34 +203,34 @@ class Table:
         *pauses, _last = self._pauses()
         for pause in pauses:
             try:
-                return self._call(operation, asked, deadline, limit=limit)
+                return self._call(operation, request, deadline, limit=limit)
             except _Cancelled as cancelled:
-                if cancelled.verdict not in AGAIN or pause >= limit.remaining():
+                if cancelled.verdict not in RETRIED or pause >= limit.remaining():
                     raise
             self._sleep(pause)
-        return self._call(operation, asked, deadline, limit=limit)
+        return self._call(operation, request, deadline, limit=limit)
 
     def _call(
         self,
         operation: str,
-        asked: _Parameters,
+        request: _Parameters,
         deadline: Deadline | None = None,
         *,
         limit: Deadline | None = None,
         expected: str = "",
-    ) -> _Answer:
+    ) -> _Response:
         call = UpstreamCall(operation, limit or self._limit(deadline))
         token = CURRENT_UPSTREAM_CALL.set(call)
         try:
-            answered: _Answer = self._methods[operation](**asked)
+            response: _Response = self._methods[operation](**request)
         except Exception as error:  # noqa: BLE001 - the tables sort what boto3 raises
             if expected and error_code(error) == expected:
                 raise _Expected from None
-            raise _cancelled(error) or _known(error, call, deadline) from None
+            raise _cancelled(error) or _to_port_error(error, call, deadline) from None
         finally:
             CURRENT_UPSTREAM_CALL.reset(token)
-        _check_source(answered)
-        return answered
+        _check_source(response)
+        return response
 
     def _limit(self, deadline: Deadline | None) -> Deadline:
         expires_at = self._clock.monotonic() + self._timeout
@@ -255,7 +255,7 @@ class _Cancelled(Exception):
         self.verdict = found
 
 
-def _check_source(answered: _Answer) -> None:
+def _check_source(response: _Response) -> None:
     """Checks that a response is from DynamoDB.
 
     botocore treats a body that is not JSON as a response without members, which would mean that an item does not exist.
@@ -263,7 +263,7 @@ def _check_source(answered: _Answer) -> None:
     Raises:
         EngineMisconfigured: The response is not from DynamoDB.
     """
-    metadata = answered["ResponseMetadata"]
+    metadata = response["ResponseMetadata"]
     is_json = metadata["HTTPHeaders"].get("content-type", "").startswith(_CONTENT_TYPE)
     if not (is_json and metadata.get("RequestId")):
         raise ROWS.not_service.to_error()
@@ -275,7 +275,7 @@ def _cancelled(error: Exception) -> _Cancelled | None:
     return None if found is None else _Cancelled(found)
 
 
-def _known(error: Exception, call: UpstreamCall, deadline: Deadline | None) -> Exception:
+def _to_port_error(error: Exception, call: UpstreamCall, deadline: Deadline | None) -> Exception:
     """Returns the local engine's error for a failure, or the failure itself if it is a defect of tokend."""
     if not call.deadline.remaining():
         # Whatever the error, a lack of time may be the cause.

@@ -40,13 +40,13 @@ _LONGEST_RESERVE = 0.25
 _BEGIN = "BEGIN"
 #: At a higher level it would not see the changes of the transaction for whose lock it has waited.
 _BEGIN_MIGRATION = "BEGIN ISOLATION LEVEL READ COMMITTED"
-_BEGIN_ALONE = "BEGIN ISOLATION LEVEL SERIALIZABLE"
+_BEGIN_SERIALIZABLE = "BEGIN ISOLATION LEVEL SERIALIZABLE"
 
 #: The advisory lock of the schema: "tokend" in ASCII.
 _MIGRATION_LOCK = 0x746F6B656E64
 
 #: Advice for operators, by the SQLSTATE with which the migrations failed.
-_MISTAKES = {
+_OPERATOR_ERRORS = {
     INSUFFICIENT_PRIVILEGE: (
         "store: the role of store.url may not change the schema: run `tokend migrate` as the role that owns it"
     ),
@@ -82,16 +82,16 @@ class PostgresqlDatabase:
         self._schema = schema
 
     def owner(self, login_key: bytes, deadline: Deadline | None) -> str | None:
-        def first(lent: OpenConnection) -> tuple[object, ...] | None:
-            return lent.cursor.execute(self._owner, (login_key,), prepare=True).fetchone()
+        def first(opened: OpenConnection) -> tuple[object, ...] | None:
+            return opened.cursor.execute(self._owner, (login_key,), prepare=True).fetchone()
 
-        lent, row = self._first_use(first, self._until(deadline))
-        self._pool.give_back(lent)
+        opened, row = self._first_use(first, self._wait_until(deadline))
+        self._pool.release(opened)
         return None if row is None else str(row[0])
 
     def read(self, work: Callable[[Connection], _Result], deadline: Deadline | None = None) -> _Result:
-        lent, result = self._first_use(lambda lent: work(lent.connection), self._until(deadline))
-        self._pool.give_back(lent)
+        opened, result = self._first_use(lambda opened: work(opened.connection), self._wait_until(deadline))
+        self._pool.release(opened)
         return result
 
     def read_all(self, work: Callable[[Connection], _Result]) -> _Result:
@@ -105,23 +105,23 @@ class PostgresqlDatabase:
         self.write(lambda connection: insert_rows(connection, rows), deadline)
 
     def write(self, work: Callable[[Connection], _Result], deadline: Deadline | None = None) -> _Result:
-        return self._transaction(work, _BEGIN, deadline, until=self._until(deadline))
+        return self._transaction(work, _BEGIN, deadline, until=self._wait_until(deadline))
 
-    def write_alone(self, work: Callable[[Connection], _Result]) -> _Result:
-        def alone(connection: Connection) -> _Result:
+    def write_serializable(self, work: Callable[[Connection], _Result]) -> _Result:
+        def exclusive(connection: Connection) -> _Result:
             # The decision may need to read all rows on another connection.
             _set_local(connection, "idle_in_transaction_session_timeout", 0.0)
             return work(connection)
 
         for _ in range(_ATTEMPTS):
             try:
-                return self._transaction(alone, _BEGIN_ALONE, patience=self._timeout)
+                return self._transaction(exclusive, _BEGIN_SERIALIZABLE, patience=self._timeout)
             except StaleReading:
                 continue
         raise EngineUnavailable("The identity store is being changed by too many processes at once.")
 
     def migrate(self, work: Callable[[Connection], _Result], patience: float) -> _Result:
-        def alone(connection: Connection) -> _Result:
+        def exclusive(connection: Connection) -> _Result:
             _set_local(connection, "lock_timeout", patience)
             _set_local(connection, "statement_timeout", 0.0)
             connection.execute(_LOCK, {"key": _MIGRATION_LOCK})
@@ -129,12 +129,12 @@ class PostgresqlDatabase:
             return work(connection)
 
         try:
-            return self._transaction(alone, _BEGIN_MIGRATION)
+            return self._transaction(exclusive, _BEGIN_MIGRATION)
         except EngineUnavailable as error:
             cause = error.__cause__
-            mistake = _MISTAKES.get(sqlstate(cause) or "") if isinstance(cause, Exception) else None
-            if mistake:
-                raise ConfigError([mistake]) from error
+            operator_error = _OPERATOR_ERRORS.get(sqlstate(cause) or "") if isinstance(cause, Exception) else None
+            if operator_error:
+                raise ConfigError([operator_error]) from error
             raise
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class PostgresqlDatabase:
         if self._schema and connection.execute(_HAS_SCHEMA, {"schema": self._schema}).first() is None:
             connection.execute(CreateSchema(self._schema))
 
-    def _until(self, deadline: Deadline | None) -> float:
+    def _wait_until(self, deadline: Deadline | None) -> float:
         """Returns the monotonic time until which a caller can wait for the store."""
         if deadline is None:
             return monotonic() + self._timeout
@@ -156,30 +156,30 @@ class PostgresqlDatabase:
     def _first_use(
         self, act: Callable[[OpenConnection], _Result], until: float, patience: float = math.inf
     ) -> tuple[OpenConnection, _Result]:
-        """Executes an action without effect if it fails, and returns the connection, which must be given back.
+        """Executes an action without effect if it fails, and returns the connection, which must be released.
 
         If the server was restarted, its connections turn out to be closed when they are used, so the action is retried.
         """
         lost_at = math.inf
         while True:
-            lent = self._taken(until)
-            lent.driver.until, lent.driver.patience = until, patience
+            opened = self._acquire(until)
+            opened.driver.until, opened.driver.patience = until, patience
             try:
-                return lent, act(lent)
+                return opened, act(opened)
             except (SQLAlchemyError, psycopg.Error) as error:
-                self._pool.discard(lent)
-                if not is_lost(error) or lent.opened_at > lost_at:
+                self._pool.discard(opened)
+                if not is_lost(error) or opened.opened_at > lost_at:
                     raise unavailable(error) from error
             except BaseException:
-                self._pool.discard(lent)
+                self._pool.discard(opened)
                 raise
             lost_at = min(lost_at, monotonic())
             self._pool.discard_idle()
 
-    def _taken(self, until: float) -> OpenConnection:
+    def _acquire(self, until: float) -> OpenConnection:
         # Work without a time limit waits for its own result, but not without limit for a connection.
         try:
-            return self._pool.take(min(until, monotonic() + self._timeout))
+            return self._pool.acquire(min(until, monotonic() + self._timeout))
         except NoConnection as error:
             cause = error.__cause__
             raise unavailable(cause if isinstance(cause, Exception) else None) from error
@@ -193,47 +193,47 @@ class PostgresqlDatabase:
         until: float = math.inf,
         patience: float = math.inf,
     ) -> _Result:
-        lent, _ = self._first_use(lambda lent: lent.driver.execute(begin), until, patience)
+        opened, _ = self._first_use(lambda opened: opened.driver.execute(begin), until, patience)
         try:
-            result = work(lent.connection)
+            result = work(opened.connection)
         except (SQLAlchemyError, psycopg.Error) as error:
-            self._roll_back(lent)
+            self._roll_back(opened)
             if is_conflict(error):
                 raise StaleReading from error
             if deadline is not None:
                 deadline.check()
             raise unavailable(error) from error
         except BaseException:
-            self._roll_back(lent)
+            self._roll_back(opened)
             raise
-        self._commit(lent)
+        self._commit(opened)
         return result
 
-    def _commit(self, lent: OpenConnection) -> None:
-        lent.driver.was_warned = False
+    def _commit(self, opened: OpenConnection) -> None:
+        opened.driver.was_warned = False
         try:
-            lent.driver.commit()
+            opened.driver.commit()
         except psycopg.Error as error:
-            self._pool.discard(lent)
+            self._pool.discard(opened)
             if is_conflict(error):
                 raise StaleReading from error
             raise _unknown_outcome() from error
         except BaseException:
-            self._pool.discard(lent)
+            self._pool.discard(opened)
             raise
         # With a warning the server reports that a replica may not have the commit, which it acknowledges nevertheless.
-        is_doubtful = lent.driver.was_warned
-        self._pool.give_back(lent)
+        is_doubtful = opened.driver.was_warned
+        self._pool.release(opened)
         if is_doubtful:
             raise _unknown_outcome()
 
-    def _roll_back(self, lent: OpenConnection) -> None:
+    def _roll_back(self, opened: OpenConnection) -> None:
         try:
-            lent.driver.rollback()
+            opened.driver.rollback()
         except psycopg.Error:  # the server rolls back by itself
-            self._pool.discard(lent)
+            self._pool.discard(opened)
         else:
-            self._pool.give_back(lent)
+            self._pool.release(opened)
 
 
 def _set_local(connection: Connection, name: str, seconds: float) -> None:

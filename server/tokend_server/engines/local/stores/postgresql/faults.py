@@ -36,12 +36,12 @@ def is_conflict(error: Exception) -> bool:
 def is_lost(error: Exception) -> bool:
     """Returns whether a connection failed because the server closed it, and not because of a timeout."""
     cause = _cause(error)
-    if not isinstance(cause, psycopg.OperationalError) or timed_out(cause):
+    if not isinstance(cause, psycopg.OperationalError) or is_timeout(cause):
         return False
     return cause.sqlstate is None or cause.sqlstate.startswith(_LOST)
 
 
-def timed_out(error: Exception) -> bool:
+def is_timeout(error: Exception) -> bool:
     """Returns whether the server did not answer in time."""
     return isinstance(_cause(error), (WAIT_TIMEOUT, ConnectionTimeout))
 
@@ -49,7 +49,7 @@ def timed_out(error: Exception) -> bool:
 def unavailable(error: Exception | None) -> EngineUnavailable:
     """Returns the error of the port for a failure of the database."""
     # The driver's text may contain values, so only the name of its error is used.
-    name = "timeout" if error is None or timed_out(error) else type(_cause(error)).__name__
+    name = "timeout" if error is None or is_timeout(error) else type(_cause(error)).__name__
     return EngineUnavailable(f"The identity store does not answer ({name}).")
 
 

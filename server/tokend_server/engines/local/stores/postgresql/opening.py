@@ -46,7 +46,7 @@ SELECT current_setting('synchronous_commit'), current_setting('transaction_read_
 _Result = TypeVar("_Result")
 
 
-class Unusable(Exception):
+class UnusableServer(Exception):
     """Raised when a server cannot store data durably, for the reason in the text."""
 
 
@@ -137,7 +137,7 @@ class Opener:
 
         Raises:
             SQLAlchemyError: No server that accepts writes can be reached, or it refuses the login.
-            Unusable: The server would lose data.
+            UnusableServer: The server would lose data.
             Exception: The error of `password`.
         """
         connection = self.engine.connect()
@@ -166,6 +166,8 @@ class Opener:
         assert row is not None  # noqa: S101 - it is a SELECT without a table
         synchronous_commit, read_only, *_ = row
         if synchronous_commit == "off":
-            raise Unusable("synchronous_commit is off, so that acknowledged commits could be lost: set it to on")
+            raise UnusableServer("synchronous_commit is off, so that acknowledged commits could be lost: set it to on")
         if read_only == "on":
-            raise Unusable("the server accepts no writes: it is a replica, or default_transaction_read_only is on")
+            raise UnusableServer(
+                "the server accepts no writes: it is a replica, or default_transaction_read_only is on"
+            )

@@ -27,10 +27,10 @@ class _Connection(Protocol):
     def close(self) -> None: ...
 
 
-_Lent = TypeVar("_Lent", bound=_Connection)
+_PooledConnection = TypeVar("_PooledConnection", bound=_Connection)
 
 
-class ConnectionPool(Generic[_Lent]):
+class ConnectionPool(Generic[_PooledConnection]):
     """A pool of connections to one server.
 
     Opening a connection takes name resolution, several round trips, and a timeout if the server does not answer. So
@@ -42,10 +42,10 @@ class ConnectionPool(Generic[_Lent]):
         most: The maximum number of connections.
     """
 
-    def __init__(self, open_one: Callable[[], _Lent], most: int) -> None:
+    def __init__(self, open_one: Callable[[], _PooledConnection], most: int) -> None:
         self._open_one = open_one
         self._most = most
-        self._idle: deque[_Lent] = deque()
+        self._idle: deque[_PooledConnection] = deque()
         self._changed = threading.Condition()
         self._waiting = 0
         self._opening = 0
@@ -55,8 +55,8 @@ class ConnectionPool(Generic[_Lent]):
         self._failed_at = 0.0
         self._is_closed = False
 
-    def take(self, until: float) -> _Lent:
-        """Returns a connection, which must be given back or discarded.
+    def acquire(self, until: float) -> _PooledConnection:
+        """Returns a connection, which must be released or discarded.
 
         Args:
             until: The monotonic time until which to wait.
@@ -66,23 +66,23 @@ class ConnectionPool(Generic[_Lent]):
         """
         while True:
             try:
-                lent = self._idle.pop()
+                connection = self._idle.pop()
             except IndexError:
-                lent = self._awaited(until)
-            if lent.expires_at > monotonic():
-                return lent
-            self.discard(lent)
+                connection = self._wait(until)
+            if connection.expires_at > monotonic():
+                return connection
+            self.discard(connection)
 
-    def give_back(self, lent: _Lent) -> None:
-        """Gives back a connection that can be reused."""
-        self._idle.append(lent)
+    def release(self, connection: _PooledConnection) -> None:
+        """Returns a connection to the pool, so that it can be reused."""
+        self._idle.append(connection)
         # A caller that is about to wait counts itself before it checks for idle connections.
         if self._waiting or self._is_closed:
-            self._tell()
+            self._notify_waiting()
 
-    def discard(self, lent: _Lent) -> None:
+    def discard(self, connection: _PooledConnection) -> None:
         """Closes a connection that cannot be reused."""
-        lent.close()
+        connection.close()
         with self._changed:
             self._open -= 1
             self._changed.notify_all()
@@ -96,25 +96,25 @@ class ConnectionPool(Generic[_Lent]):
                 return
 
     def close(self) -> None:
-        """Closes all connections; those in use are closed when they are given back. May be called again."""
+        """Closes all connections; those in use are closed when they are released. May be called again."""
         self._is_closed = True
         self.discard_idle()
 
-    def _tell(self) -> None:
+    def _notify_waiting(self) -> None:
         if self._is_closed:
             self.discard_idle()
         with self._changed:
             self._changed.notify()
 
-    def _awaited(self, until: float) -> _Lent:
+    def _wait(self, until: float) -> _PooledConnection:
         with self._changed:
             self._waiting += 1
             try:
-                return self._next(until)
+                return self._wait_for_connection(until)
             finally:
                 self._waiting -= 1
 
-    def _next(self, until: float) -> _Lent:
+    def _wait_for_connection(self, until: float) -> _PooledConnection:
         failures = self._failures
         while not self._is_closed:
             try:
@@ -139,13 +139,13 @@ class ConnectionPool(Generic[_Lent]):
         try:
             threading.Thread(target=self._add, name="store connection", daemon=True).start()
         except RuntimeError as error:  # the operating system refuses to start a thread
-            self._note(error)
+            self._record_failure(error)
 
     def _add(self) -> None:
         try:
             opened = self._open_one()
         except Exception as error:  # noqa: BLE001 - it is raised where a connection is needed
-            self._note(error)
+            self._record_failure(error)
             return
         with self._changed:
             if self._failure:
@@ -153,9 +153,9 @@ class ConnectionPool(Generic[_Lent]):
             self._failure = None
             self._opening -= 1
             self._open += 1
-        self.give_back(opened)
+        self.release(opened)
 
-    def _note(self, error: Exception) -> None:
+    def _record_failure(self, error: Exception) -> None:
         with self._changed:
             if self._failure is None:
                 _log.warning("the store cannot be reached", extra={"problem": str(error).partition("\n")[0]})

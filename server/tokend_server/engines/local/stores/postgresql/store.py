@@ -12,7 +12,7 @@ from tokend_server.clock import SystemClock
 from tokend_server.config import Config
 from tokend_server.engines.local.stores.postgresql.database import PostgresqlDatabase
 from tokend_server.engines.local.stores.postgresql.faults import unavailable
-from tokend_server.engines.local.stores.postgresql.opening import Opener, Unusable
+from tokend_server.engines.local.stores.postgresql.opening import Opener, UnusableServer
 from tokend_server.engines.local.stores.postgresql.pool import ConnectionPool, NoConnection
 from tokend_server.engines.local.stores.sql.database import OWNER
 from tokend_server.engines.local.stores.sql.store import SqlStore
@@ -44,7 +44,7 @@ def open_configured(config: Config) -> PostgresqlStore:
     threads = config.grpc.threads + (config.sds.threads if config.sds.listen else 0)
     pool = ConnectionPool(opener.open, store.max_connections or threads + _OTHERS)
     try:
-        pool.give_back(pool.take(monotonic() + _START_PATIENCE))
+        pool.release(pool.acquire(monotonic() + _START_PATIENCE))
     except NoConnection as error:
         pool.close()
         raise _not_opened(error.__cause__, config.store_name) from error
@@ -115,7 +115,7 @@ def _no_password(error: OSError) -> ConfigError:
 
 
 def _not_opened(cause: BaseException | None, name: str) -> Exception:
-    if isinstance(cause, Unusable):
+    if isinstance(cause, UnusableServer):
         return ConfigError([f"store.url: {name}: {cause}"])
     if isinstance(cause, OSError):
         return _no_password(cause)

@@ -55,7 +55,7 @@ class Database(Protocol):
         """
         ...
 
-    def write_alone(self, work: Callable[[Connection], _Result]) -> _Result:
+    def write_serializable(self, work: Callable[[Connection], _Result]) -> _Result:
         """As `write`, with serializable isolation."""
         ...
 

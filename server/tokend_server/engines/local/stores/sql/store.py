@@ -39,7 +39,7 @@ _OWNERS = select(linked_logins.c.login_key, linked_logins.c.identity_id).where(
 _WITH_LOGINS = select(identities, linked_logins.c.provider_name, linked_logins.c.user_identifier).outerjoin_from(
     identities, linked_logins
 )
-_FINDING = _WITH_LOGINS.where(identities.c.identity_id == bindparam("identity_id"))
+_IDENTITY_BY_ID = _WITH_LOGINS.where(identities.c.identity_id == bindparam("identity_id"))
 
 
 def _reading(owners: Select[tuple[str]]) -> Select[Any]:
@@ -77,7 +77,7 @@ _KEEP_DEVELOPER_PROVIDER = insert(developer_providers).values(
 
 #: Seconds that a migration waits for other writes before it fails, and before it logs that it waits.
 MIGRATION_PATIENCE = 30.0
-_MIGRATION_NEWS = 1.0
+_MIGRATION_WARNING_AFTER = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class SqlStore:
         from tokend_server.engines.local.stores.sql.migrations.upgrade import upgrade  # noqa: PLC0415
 
         try:
-            return self._database.migrate(upgrade, _MIGRATION_NEWS)
+            return self._database.migrate(upgrade, _MIGRATION_WARNING_AFTER)
         except EngineUnavailable:
             _log.warning(
                 "waiting for the store, in which other writes lock the schema",
@@ -116,7 +116,7 @@ class SqlStore:
         return self._database.read(migrations.missing)
 
     def check(self) -> None:
-        self._database.read(_look)
+        self._database.read(_check_readable)
 
     def owners(
         self, identity_pool_id: str, logins: Iterable[Login], deadline: Deadline | None = None
@@ -135,20 +135,24 @@ class SqlStore:
         identity_id: str | None = None,
         deadline: Deadline | None = None,
     ) -> Reading:
-        asked = frozenset(logins)
-        keys = [login_key(identity_pool_id, login) for login in asked]
+        requested = frozenset(logins)
+        keys = [login_key(identity_pool_id, login) for login in requested]
         if len(keys) == 1:
-            found = self._found(_READING_BY_KEY, {"login_key": keys[0], "identity_id": identity_id}, deadline)
+            found = self._select_identities(
+                _READING_BY_KEY, {"login_key": keys[0], "identity_id": identity_id}, deadline
+            )
         else:
-            found = self._found(_READING_BY_KEYS, {"login_keys": keys, "identity_id": identity_id}, deadline)
+            found = self._select_identities(
+                _READING_BY_KEYS, {"login_keys": keys, "identity_id": identity_id}, deadline
+            )
         own = [identity for identity in found if identity.identity_pool_id == identity_pool_id]
         return Reading(
-            {login: identity for identity in own for login in asked & identity.logins},
+            {login: identity for identity in own for login in requested & identity.logins},
             next((identity for identity in own if identity.identity_id == identity_id), None),
         )
 
     def find(self, identity_id: str, deadline: Deadline | None = None) -> Identity | None:
-        return next(iter(self._found(_FINDING, {"identity_id": identity_id}, deadline)), None)
+        return next(iter(self._select_identities(_IDENTITY_BY_ID, {"identity_id": identity_id}, deadline)), None)
 
     def identities(
         self, identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool
@@ -173,7 +177,7 @@ class SqlStore:
                 connection.execute(_FORGET_DEVELOPER_PROVIDER, rows)
                 connection.execute(_KEEP_DEVELOPER_PROVIDER, rows)
 
-        self._database.write_alone(keep)
+        self._database.write_serializable(keep)
 
     def kept_pools(self) -> Sequence[KeptPool]:
         kept = select(identity_pools).order_by(identity_pools.c.identity_pool_id)
@@ -192,7 +196,7 @@ class SqlStore:
             if before is None:
                 connection.execute(insert(identity_pools), new)
                 return
-            changed = update(identity_pools).where(_as_read(before))
+            changed = update(identity_pools).where(_is_unchanged(before))
             replacement = changed.values(document=document, revision=before.revision + 1)
             if connection.execute(replacement).rowcount != 1:
                 raise StaleReading
@@ -200,8 +204,8 @@ class SqlStore:
         self._database.write(keep)
 
     def forget_pool(self, kept: KeptPool) -> None:
-        one = delete(identity_pools).where(_as_read(kept))
-        self._database.write_alone(lambda connection: connection.execute(one))
+        one = delete(identity_pools).where(_is_unchanged(kept))
+        self._database.write_serializable(lambda connection: connection.execute(one))
 
     def pools_with_identities(self) -> frozenset[str]:
         pools = select(identities.c.identity_pool_id).distinct()
@@ -229,7 +233,7 @@ class SqlStore:
 
     def delete(self, identity_id: str) -> bool:
         one = delete(identities).where(identities.c.identity_id == identity_id)
-        return self._database.write_alone(lambda connection: connection.execute(one).rowcount == 1)
+        return self._database.write_serializable(lambda connection: connection.execute(one).rowcount == 1)
 
     def signing_keys(self) -> tuple[SigningKey, ...]:
         return self._database.read(_signing_keys)
@@ -239,26 +243,26 @@ class SqlStore:
             "kid": key.kid,
             "algorithm": key.algorithm.value,
             "generation": key.generation,
-            "private_key": _stored(key.material),
+            "private_key": _to_column(key.material),
             "creation_date": key.creation_date,
             "signs_from": key.signs_from,
         }
         self._database.write(lambda connection: connection.execute(insert(signing_keys), row))
 
     def replace_material(self, key: SigningKey, material: Secret) -> None:
-        as_read = signing_keys.c.private_key == _stored(key.material)
-        self._replace(key, update(signing_keys).where(as_read).values(private_key=_stored(material)))
+        is_unchanged = signing_keys.c.private_key == _to_column(key.material)
+        self._replace(key, update(signing_keys).where(is_unchanged).values(private_key=_to_column(material)))
 
     def replace_signs_from(self, key: SigningKey, signs_from: NumericDate) -> None:
-        as_read = signing_keys.c.signs_from == key.signs_from
-        self._replace(key, update(signing_keys).where(as_read).values(signs_from=signs_from))
+        is_unchanged = signing_keys.c.signs_from == key.signs_from
+        self._replace(key, update(signing_keys).where(is_unchanged).values(signs_from=signs_from))
 
     def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
         def remove(connection: Connection) -> None:
             check(_signing_keys(connection))
             connection.execute(delete(signing_keys).where(signing_keys.c.kid == kid))
 
-        self._database.write_alone(remove)
+        self._database.write_serializable(remove)
 
     def fetch_records(self) -> Sequence[FetchRecord]:
         records = select(key_set_fetches).order_by(key_set_fetches.c.server)
@@ -270,13 +274,15 @@ class SqlStore:
             connection.execute(delete(key_set_fetches).where(key_set_fetches.c.server == record.server))
             connection.execute(insert(key_set_fetches), record._asdict())
 
-        self._database.write_alone(keep)
+        self._database.write_serializable(keep)
 
     def forget_fetch_records(self, before: NumericDate) -> None:
         old = delete(key_set_fetches).where(key_set_fetches.c.noted_at < before)
-        self._database.write_alone(lambda connection: connection.execute(old))
+        self._database.write_serializable(lambda connection: connection.execute(old))
 
-    def _found(self, statement: Select[Any], bound: Mapping[str, Any], deadline: Deadline | None) -> list[Identity]:
+    def _select_identities(
+        self, statement: Select[Any], bound: Mapping[str, Any], deadline: Deadline | None
+    ) -> list[Identity]:
         return _identities(self._database.read(lambda connection: connection.execute(statement, bound).all(), deadline))
 
     def _replace(self, key: SigningKey, replacement: Update) -> None:
@@ -289,7 +295,7 @@ class SqlStore:
         self._database.write(replace)
 
 
-def _look(connection: Connection) -> None:
+def _check_readable(connection: Connection) -> None:
     for table in (identities, linked_logins):
         connection.execute(select(table).limit(1)).first()
 
@@ -322,12 +328,12 @@ def _kept_pool(row: Row[Any]) -> KeptPool:
     return KeptPool(row.identity_pool_id, row.document, row.revision)
 
 
-def _as_read(kept: KeptPool) -> ColumnElement[bool]:
+def _is_unchanged(kept: KeptPool) -> ColumnElement[bool]:
     own, revision = identity_pools.c.identity_pool_id, identity_pools.c.revision
     return (own == kept.identity_pool_id) & (revision == kept.revision)
 
 
-def _stored(material: Secret) -> bytes:
+def _to_column(material: Secret) -> bytes:
     return material.reveal().encode()
 
 

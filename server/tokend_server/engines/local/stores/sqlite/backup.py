@@ -21,10 +21,10 @@ from tokend_server.config.stores import BESIDE_SQLITE
 from tokend_server.engines.local.stores.sql import migrations
 from tokend_server.engines.local.stores.sqlite.write_ahead_log import (
     Mark,
+    clear_mark,
+    lacks_log,
     log_of,
     log_size,
-    lost_its_log,
-    take_mark_away,
 )
 from tokend_server.process.signals import cleaning_up
 
@@ -55,15 +55,15 @@ def back_up(database: Path, copy: Path, *, overwrite: bool = False) -> Contents:
         CopyRefused: There is no such database, the copy cannot be made, or it would replace the database.
         ConfigError: The schema is that of a newer release.
     """
-    _check_place(copy, database, overwrite=overwrite)
-    with _telling(database), closing(_opened(database)) as source:
+    _check_destination(copy, database, overwrite=overwrite)
+    with _naming_in_errors(database), closing(_opened(database)) as source:
         _check_schema(database)
         with (
-            _telling(copy),
+            _naming_in_errors(copy),
             _new_file(copy, overwrite=overwrite) as unfinished,
             closing(sqlite3.connect(unfinished)) as target,
         ):
-            with _telling(f"{database} to {copy}"):
+            with _naming_in_errors(f"{database} to {copy}"):
                 _copy(source, target)
             target.execute("PRAGMA journal_mode = DELETE")  # the copy is a single file without a log
             return _checked(target, copy)
@@ -83,21 +83,21 @@ def restore(copy: Path, database: Path, *, overwrite: bool = False, without_log:
             is not empty or is the copy.
         ConfigError: The copy's schema is that of a newer release.
     """
-    if _is_of(copy, database):
+    if _is_file_of(copy, database):
         raise CopyRefused(f"{copy} is the database itself, not a copy of it")
-    with _telling(copy), closing(_opened(copy, without_log=without_log)) as source:
+    with _naming_in_errors(copy), closing(_opened(copy, without_log=without_log)) as source:
         _check_schema(copy)
         _checked(source, copy)
         if not overwrite and (log_size(database) or (database.exists() and database.stat().st_size)):
             raise CopyRefused(f"{database} exists; --force replaces its identities and keys")
-        with _telling(database), closing(_alone(database)) as target:
-            with _telling(f"{copy} to {database}"):
+        with _naming_in_errors(database), closing(_locked(database)) as target:
+            with _naming_in_errors(f"{copy} to {database}"):
                 _copy(source, target)
             return _checked(target, database)
 
 
 @contextmanager
-def _telling(what: Path | str) -> Iterator[None]:
+def _naming_in_errors(what: Path | str) -> Iterator[None]:
     """Adds a file, or the source and the target of a copy, to the texts of errors."""
     try:
         yield
@@ -109,15 +109,15 @@ def _telling(what: Path | str) -> Iterator[None]:
         raise CopyRefused(f"{what}: {error.strerror}") from error
 
 
-def _is_of(path: Path, database: Path) -> bool:
+def _is_file_of(path: Path, database: Path) -> bool:
     """Returns whether a path is the database's, or that of one of SQLite's files for it."""
     if path.exists() and database.exists() and path.samefile(database):
         return True
     return os.path.realpath(path) in {f"{os.path.realpath(database)}{suffix}" for suffix in ("", *BESIDE_SQLITE)}
 
 
-def _check_place(copy: Path, database: Path, *, overwrite: bool) -> None:
-    if _is_of(copy, database):
+def _check_destination(copy: Path, database: Path, *, overwrite: bool) -> None:
+    if _is_file_of(copy, database):
         raise CopyRefused(f"{copy} is the database itself, or a file of SQLite's for it: name another file")
     if not os.path.lexists(copy):
         return
@@ -136,14 +136,14 @@ def _opened(database: Path, *, without_log: bool = False) -> sqlite3.Connection:
     with ExitStack() as undo:
         uri = f"file:{quote(str(database))}?mode=rw"
         connection = undo.enter_context(closing(sqlite3.connect(uri, uri=True, timeout=_READ_TIMEOUT)))
-        if not without_log and lost_its_log(connection, database):
+        if not without_log and lacks_log(connection, database):
             raise CopyRefused(
                 f"{database} lacks the last writes, which are in its log: put {log_of(database)} next to it; "
                 "`tokend restore --without-log` restores it without them"
             )
         if log_size(database):
             with suppress(sqlite3.OperationalError):  # locked by another process, which then closes it later
-                take_mark_away(connection)
+                clear_mark(connection)
         undo.pop_all()
     return connection
 
@@ -154,7 +154,7 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
     target.execute(f"PRAGMA user_version = {Mark.COMPLETE}")
 
 
-def _alone(database: Path) -> sqlite3.Connection:
+def _locked(database: Path) -> sqlite3.Connection:
     """Returns a connection that locks the database exclusively until it is closed."""
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     database.touch(mode=0o600)
@@ -210,7 +210,7 @@ def _new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
             if overwrite:
                 unfinished.replace(path)
             else:
-                _give_name(unfinished, path)
+                _rename_new(unfinished, path)
         directory = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
@@ -221,7 +221,7 @@ def _new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
         remove()
 
 
-def _give_name(unfinished: Path, path: Path) -> None:
+def _rename_new(unfinished: Path, path: Path) -> None:
     """Gives a file its name, unless the name is taken."""
     try:
         os.link(unfinished, path)

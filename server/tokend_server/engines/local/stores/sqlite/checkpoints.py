@@ -46,25 +46,25 @@ class Checkpoints:
         self._log = log
         self._clock = clock
         self._behind_since: float | None = None
-        self._others_asked = clock.monotonic()
+        self._others_checked_at = clock.monotonic()
         self._warned = False
-        self._looks = Repeating(self.look, interval, "checkpoints")
+        self._repeating = Repeating(self.checkpoint_if_due, interval, "checkpoints")
 
     def start(self) -> None:
         """Copies now, so that the writes of the start are in the file, and then at every interval."""
-        self.look()
-        self._looks.start()
+        self.checkpoint_if_due()
+        self._repeating.start()
 
     def stop(self) -> None:
         """Stops the thread."""
-        self._looks.stop()
+        self._repeating.stop()
 
     def seconds_behind(self) -> float:
         """Returns for how long the file has lacked writes that could not be copied; 0 if it lacks none."""
         since = self._behind_since
         return 0.0 if since is None else self._clock.monotonic() - since
 
-    def look(self) -> None:
+    def checkpoint_if_due(self) -> None:
         """Copies the log if that is due."""
         problem = ""
         try:
@@ -72,18 +72,18 @@ class Checkpoints:
                 problem = "another process reads an older state, or copies"
         except EngineUnavailable as error:
             problem = error.text
-        self._note(problem)
+        self._record_outcome(problem)
 
     def _is_due(self) -> bool:
         if self._log.has_writes():
             return True
         now = self._clock.monotonic()
-        if now - self._others_asked < OTHERS_INTERVAL:
+        if now - self._others_checked_at < OTHERS_INTERVAL:
             return False
-        self._others_asked = now
+        self._others_checked_at = now
         return self._log.has_writes_of_others()
 
-    def _note(self, problem: str) -> None:
+    def _record_outcome(self, problem: str) -> None:
         if not problem:
             if self._warned:
                 _log.info("the database file contains all of its log again")

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Dialect, Engine, Select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 
-class _Lent:
+class _PooledConnection:
     """A connection, and a cursor of the driver on it."""
 
     def __init__(self, connection: Connection) -> None:
@@ -27,8 +27,8 @@ class ReadConnections:
         count: The maximum number of concurrent reads; further ones wait.
 
     Attributes:
-        take: Takes a connection, which must be given back.
-        give_back: Gives it back.
+        acquire: Acquires a connection, which must be released.
+        release: Releases it.
 
     Raises:
         SQLAlchemyError: The database does not answer.
@@ -37,36 +37,36 @@ class ReadConnections:
     def __init__(self, engine: Engine, count: int) -> None:
         self._engine = engine
         self._count = count
-        self._idle: SimpleQueue[_Lent] = SimpleQueue()
-        self.take: Callable[[], _Lent] = self._idle.get
-        self.give_back: Callable[[_Lent], None] = self._idle.put
+        self._idle: SimpleQueue[_PooledConnection] = SimpleQueue()
+        self.acquire: Callable[[], _PooledConnection] = self._idle.get
+        self.release: Callable[[_PooledConnection], None] = self._idle.put
         with ExitStack() as undo:
             for _ in range(count):
-                lent = self._opened()
-                undo.callback(lent.connection.close)
-                self._idle.put(lent)
+                pooled = self._opened()
+                undo.callback(pooled.connection.close)
+                self._idle.put(pooled)
             undo.pop_all()
 
-    def renewed(self, lent: _Lent) -> _Lent:
+    def renew(self, pooled: _PooledConnection) -> _PooledConnection:
         """Returns a new connection in place of a failed one, or the same one if no connection can be opened."""
         try:
             fresh = self._opened()
         except SQLAlchemyError:
-            return lent
-        lent.connection.close()
+            return pooled
+        pooled.connection.close()
         return fresh
 
     @contextmanager
-    def lend(self) -> Iterator[Connection]:
+    def connection(self) -> Iterator[Connection]:
         """Returns a context manager with a connection, which is renewed if the block fails."""
-        lent = self._idle.get()
+        pooled = self._idle.get()
         try:
-            yield lent.connection
+            yield pooled.connection
         except SQLAlchemyError:
-            lent = self.renewed(lent)
+            pooled = self.renew(pooled)
             raise
         finally:
-            self._idle.put(lent)
+            self._idle.put(pooled)
 
     def close(self) -> None:
         """Closes all connections after the current reads. May be called again."""
@@ -75,8 +75,8 @@ class ReadConnections:
             self._count -= 1
         self._engine.dispose()
 
-    def _opened(self) -> _Lent:
-        return _Lent(self._engine.connect())
+    def _opened(self) -> _PooledConnection:
+        return _PooledConnection(self._engine.connect())
 
 
 class DriverStatement:
@@ -102,13 +102,13 @@ class DriverStatement:
         Raises:
             SQLAlchemyError: The database does not answer.
         """
-        lent = self._connections.take()
+        pooled = self._connections.acquire()
         try:
-            lent.cursor.execute(self._sql, parameters)
-            row: tuple[Any, ...] | None = lent.cursor.fetchone()
+            pooled.cursor.execute(self._sql, parameters)
+            row: tuple[Any, ...] | None = pooled.cursor.fetchone()
         except self._error as error:
-            lent = self._connections.renewed(lent)
+            pooled = self._connections.renew(pooled)
             raise DBAPIError(self._sql, None, error) from error
         finally:
-            self._connections.give_back(lent)
+            self._connections.release(pooled)
         return row

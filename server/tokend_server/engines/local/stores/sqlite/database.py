@@ -71,7 +71,7 @@ class SqliteDatabase:
 
     def read(self, work: Callable[[Connection], _Result], _deadline: Deadline | None = None) -> _Result:
         try:
-            with self._readers.lend() as connection:
+            with self._readers.connection() as connection:
                 result = work(connection)
         except SQLAlchemyError as error:
             raise unavailable(error) from error
@@ -98,7 +98,7 @@ class SqliteDatabase:
         with self._writing(LOCK_TIMEOUT, deadline) as connection:
             return work(connection)
 
-    def write_alone(self, work: Callable[[Connection], _Result]) -> _Result:
+    def write_serializable(self, work: Callable[[Connection], _Result]) -> _Result:
         return self.write(work)  # all writes are serialized
 
     def migrate(self, work: Callable[[Connection], _Result], patience: float) -> _Result:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tokend_server.engines.local.stores.sqlite.write_ahead_log import (
     APPLICATION_ID,
+    clear_mark,
+    lacks_log,
     log_of,
     log_size,
-    lost_its_log,
-    take_mark_away,
 )
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def check_mode(path: Path) -> None:
         _log.warning("a group may open the database, which holds the signing keys", extra={"path": str(path)})
 
 
-def check_log_has_its_file(path: Path) -> None:
+def check_log_not_orphaned(path: Path) -> None:
     """Refuses the log of an empty file, which SQLite would delete.
 
     Raises:
@@ -52,7 +52,7 @@ def check_log_has_its_file(path: Path) -> None:
         )
 
 
-def take_contents(connection: sqlite3.Connection, path: Path) -> None:
+def claim_database(connection: sqlite3.Connection, path: Path) -> None:
     """Accepts a new database, or one of this service with its log, and sets this service's application id.
 
     Raises:
@@ -63,13 +63,13 @@ def take_contents(connection: sqlite3.Connection, path: Path) -> None:
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if application == APPLICATION_ID:
-        if lost_its_log(connection, path):
+        if lacks_log(connection, path):
             raise FileRefused(
                 f"{path} was in use, and its log {log_of(path)} is missing: the latest users would get new identity "
                 "ids. Put the log back, or a backup with `tokend restore --force`; to continue without it, move the "
                 "file away and put it back with `tokend restore --without-log`"
             )
-        take_mark_away(connection)
+        clear_mark(connection)
         return
     if application or (tables and "alembic_version" not in tables):
         raise FileRefused(f"{path} is a database of another program: name another file")

@@ -24,9 +24,9 @@ from tokend_server.engines.local.stores.sqlite.database import LOCK_TIMEOUT, Sql
 from tokend_server.engines.local.stores.sqlite.database_file import DatabaseFile
 from tokend_server.engines.local.stores.sqlite.file_checks import (
     FileRefused,
-    check_log_has_its_file,
+    check_log_not_orphaned,
     check_mode,
-    take_contents,
+    claim_database,
 )
 from tokend_server.engines.local.stores.sqlite.write_ahead_log import WriteAheadLog, log_of
 from tokend_server.engines.local.stores.sqlite.write_turn import WriteTurn
@@ -64,7 +64,7 @@ _OTHER_READERS = 4
 LOCK_PATIENCE = 30.0
 
 #: Seconds after which it logs that it waits, and between two attempts.
-_LOCK_NEWS = 1.0
+_LOCK_WARNING_AFTER = 1.0
 _LOCK_INTERVAL = 0.05
 
 _log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class SqliteStore(SqlStore):
     def _forget(self, kid: str) -> None:
         """Erases a removed or replaced private key from the log; readers of keys do not see it any more."""
         try:
-            problem = "" if self.log.forget() else "another process reads an older state"
+            problem = "" if self.log.erase_deleted() else "another process reads an older state"
         except EngineUnavailable as error:
             problem = error.text
         if problem:
@@ -143,7 +143,7 @@ def check_settings(config: Config) -> None:
     """
     path = config.store_file
     try:
-        check_log_has_its_file(path)
+        check_log_not_orphaned(path)
         with suppress(FileNotFoundError):
             check_mode(path)
     except FileRefused as refused:
@@ -171,10 +171,10 @@ def open_store(
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        check_log_has_its_file(path)
+        check_log_not_orphaned(path)
         path.touch(mode=0o600)
         check_mode(path)
-        _when_unlocked(path, lambda: _switch_to_wal(path))
+        _retry_until_unlocked(path, lambda: _switch_to_wal(path))
     except FileRefused as refused:
         raise ConfigError([f"{setting}: {refused}"]) from refused
     except FileExistsError as error:  # from a directory, because an existing file is opened
@@ -187,7 +187,7 @@ def open_store(
         writes.connect().close()
         file = DatabaseFile(path)
         turn = WriteTurn(patient_writers, SystemClock())
-        log = WriteAheadLog(path, _connection_of_its_own(path), file, turn)
+        log = WriteAheadLog(path, _dedicated_connection(path), file, turn)
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise unavailable(error) from error
     return SqliteStore(SqliteDatabase(connections, writes, file, turn, log.note_write), file, log)
@@ -210,20 +210,20 @@ def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(statement)
 
 
-def _connection_of_its_own(path: Path) -> sqlite3.Connection:
+def _dedicated_connection(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     _on_connect(connection, None)
     return connection
 
 
-def _when_unlocked(path: Path, attempt: Callable[[], bool]) -> None:
+def _retry_until_unlocked(path: Path, attempt: Callable[[], bool]) -> None:
     """Retries until the file is unlocked, logs that it waits, and fails after `LOCK_PATIENCE`."""
     started, told = time.monotonic(), False
     while not attempt():
         waited = time.monotonic() - started
         if waited >= LOCK_PATIENCE:
             raise _unusable(path, "SQLITE_BUSY")
-        if waited >= _LOCK_NEWS and not told:
+        if waited >= _LOCK_WARNING_AFTER and not told:
             told = True
             _log.warning(
                 "waiting for the database, which another process has locked",
@@ -246,7 +246,7 @@ def _switch_to_wal(path: Path) -> bool:
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with closing(sqlite3.connect(path, timeout=_LOCK_INTERVAL, isolation_level=None)) as connection:
-            take_contents(connection, path)
+            claim_database(connection, path)
             connection.execute("PRAGMA journal_mode = WAL")
     except BlockingIOError:
         return False

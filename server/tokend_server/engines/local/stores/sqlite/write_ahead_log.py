@@ -81,7 +81,7 @@ class WriteAheadLog:
             with self._lock:
                 before, self._version = self._version, self._data_version()
         except sqlite3.Error as error:
-            raise _failed(error.sqlite_errorname) from error
+            raise _write_back_error(error.sqlite_errorname) from error
         return before != self._version
 
     def checkpoint(self) -> bool:
@@ -103,15 +103,15 @@ class WriteAheadLog:
                 self._set(Mark.COMPLETE)
                 is_complete = not busy and in_log == copied
         except NoTurn as error:
-            raise _failed("other writes take too long") from error
+            raise _write_back_error("other writes take too long") from error
         except sqlite3.Error as error:
-            raise _failed(error.sqlite_errorname) from error
+            raise _write_back_error(error.sqlite_errorname) from error
         finally:
             if not is_complete:
                 self._has_writes = True
         return is_complete
 
-    def forget(self) -> bool:
+    def erase_deleted(self) -> bool:
         """Erases deleted and overwritten data from the log and the file.
 
         A checkpoint leaves the log's old contents in place, to be overwritten later. The first commit after a complete
@@ -127,19 +127,19 @@ class WriteAheadLog:
         with self._lock:
             try:
                 self._connection.execute("PRAGMA journal_size_limit = 0")
-                return self._begin_again()
+                return self._restart_log()
             except sqlite3.Error as error:
-                raise _failed(error.sqlite_errorname) from error
+                raise _write_back_error(error.sqlite_errorname) from error
             finally:
                 with suppress(sqlite3.Error):  # the first error is the one to report
                     self._connection.execute("PRAGMA journal_size_limit = -1")
 
-    def _begin_again(self) -> bool:
-        with_the_mark_alone = _LOG_HEADER + _PAGE_HEADER + self._page_size()
+    def _restart_log(self) -> bool:
+        size_with_one_mark = _LOG_HEADER + _PAGE_HEADER + self._page_size()
         for _ in range(_ERASE_ATTEMPTS):
             before = log_size(self._path)
             # Its last mark is the first commit after it, unless another process commits first.
-            if self.checkpoint() and ((after := log_size(self._path)) < before or after == with_the_mark_alone):
+            if self.checkpoint() and ((after := log_size(self._path)) < before or after == size_with_one_mark):
                 return True
             time.sleep(_ERASE_INTERVAL)
         return False
@@ -148,7 +148,7 @@ class WriteAheadLog:
         """Closes the connection; tries to remove a mark that a checkpoint could not remove."""
         with suppress(sqlite3.Error):
             self._connection.execute(f"PRAGMA busy_timeout = {int(_PATIENCE * 1000)}")
-            take_mark_away(self._connection)
+            clear_mark(self._connection)
         self._connection.close()
 
     def _set(self, mark: Mark) -> None:
@@ -165,7 +165,7 @@ class WriteAheadLog:
         return version
 
 
-def lost_its_log(connection: sqlite3.Connection, path: Path) -> bool:
+def lacks_log(connection: sqlite3.Connection, path: Path) -> bool:
     """Returns whether a newly opened database lacks its log.
 
     Raises:
@@ -175,7 +175,7 @@ def lost_its_log(connection: sqlite3.Connection, path: Path) -> bool:
     return _is_marked(connection) and not log_size(path)
 
 
-def take_mark_away(connection: sqlite3.Connection) -> None:
+def clear_mark(connection: sqlite3.Connection) -> None:
     """Removes the mark of a newly opened database with its log.
 
     A killed process has left the mark, which would stay in the file when the log is no longer needed. Or another
@@ -208,5 +208,5 @@ def log_size(path: Path) -> int:
         return 0
 
 
-def _failed(why: str) -> EngineUnavailable:
+def _write_back_error(why: str) -> EngineUnavailable:
     return EngineUnavailable(f"The identity store's log could not be written back ({why}).")

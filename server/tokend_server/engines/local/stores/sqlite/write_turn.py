@@ -31,7 +31,7 @@ class WriteTurn:
         self._lock = threading.Lock()
         self._counts = threading.Lock()
         self._waiting = 0
-        self._got_on = clock.monotonic()
+        self._last_progress = clock.monotonic()
 
     @contextmanager
     def taken(self, timeout: float) -> Iterator[float]:
@@ -51,29 +51,29 @@ class WriteTurn:
             ended = self._clock.monotonic()
             # A write that failed late has probably waited for another process, as the next one will.
             if is_written or ended - began < STUCK_AFTER:
-                self._got_on = ended
+                self._last_progress = ended
             self._lock.release()
 
     def _take(self, until: float) -> None:
         if self._lock.acquire(blocking=False):
             if not self._waiting:
-                self._got_on = self._clock.monotonic()
+                self._last_progress = self._clock.monotonic()
             return
         with self._counts:
             self._waiting += 1
         has_turn = False
-        while not has_turn and self._goes_on_waiting(until):
+        while not has_turn and self._continues_waiting(until):
             has_turn = self._lock.acquire(timeout=min(max(0.0, until - self._clock.monotonic()), STUCK_AFTER))
         if not has_turn:
             raise NoTurn
         with self._counts:
             self._waiting -= 1
 
-    def _goes_on_waiting(self, until: float) -> bool:
+    def _continues_waiting(self, until: float) -> bool:
         """Returns whether a thread continues to wait; if not, it no longer counts as waiting."""
         with self._counts:
             now = self._clock.monotonic()
-            is_stuck = now - self._got_on >= STUCK_AFTER
-            goes_on = now < until and not (is_stuck and self._waiting > self._patient)
-            self._waiting -= not goes_on
-            return goes_on
+            is_stuck = now - self._last_progress >= STUCK_AFTER
+            continues = now < until and not (is_stuck and self._waiting > self._patient)
+            self._waiting -= not continues
+            return continues
