@@ -24,10 +24,10 @@ from tokend_client.shared import Shared
 from tokend_client.telemetry import Telemetry
 
 #: Seconds for threads to end; a thread that hangs in the kernel ends with the process.
-_LAST_PATIENCE = 5.0
+_JOIN_TIMEOUT = 5.0
 
 
-class _Silent(Telemetry):
+class _SilentTelemetry(Telemetry):
     """Counts as clients do, but does not log: keepers log, since they know the names of tokens."""
 
     def log_failure(self, *_: object, **__: object) -> None:
@@ -67,10 +67,10 @@ class Agent:
         self._changed = threading.Condition()
         self._connection = Connection(settings.tokend)
         self._measures = Measures(each.name for each in settings.tokens)
-        self._shared = Shared(_Silent())
-        self._workers: Sequence[Worker] = [self._worker(each) for each in settings.tokens]
+        self._shared = Shared(_SilentTelemetry())
+        self._workers: Sequence[Worker] = [self._make_worker(each) for each in settings.tokens]
         try:
-            self._health = self._health_at(settings.health)
+            self._health = self._make_health(settings.health)
         except BaseException:
             self._connection.close()
             raise
@@ -90,11 +90,11 @@ class Agent:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._connection.close()
-        _end(self._workers)
+        _stop_workers(self._workers)
         if self._health is not None:
             self._health.close()
 
-    def go_on_by(self, settings: AgentSettings) -> Change:
+    def reconfigure(self, settings: AgentSettings) -> Change:
         """Applies a new configuration to the running agent. Tokens with unchanged settings are not affected.
 
         Raises:
@@ -104,13 +104,13 @@ class Agent:
         with ExitStack() as undo:
             health = self._health
             if settings.health.listen != self._settings.health.listen:
-                health = self._next_health(settings.health, undo)
+                health = self._bind_new_health(settings.health, undo)
             if settings.tokend != self._settings.tokend:
-                self._connection.use(settings.tokend)
+                self._connection.apply(settings.tokend)
             undo.pop_all()
         self._settings = settings
-        self._exchange_health(health)
-        return self._exchange_workers(settings.tokens)
+        self._replace_health(health)
+        return self._replace_workers(settings.tokens)
 
     def statuses(self) -> Sequence[Status]:
         """Returns the current status of each token."""
@@ -135,32 +135,32 @@ class Agent:
         with self._changed:
             self._changed.notify_all()
 
-    def _health_at(self, settings: Health) -> HealthServer | None:
+    def _make_health(self, settings: Health) -> HealthServer | None:
         if not (self._serves_health and settings.listen):
             return None
-        return HealthServer(settings, self.statuses, self._page)
+        return HealthServer(settings, self.statuses, self._metrics_page)
 
-    def _next_health(self, settings: Health, undo: ExitStack) -> HealthServer | None:
+    def _bind_new_health(self, settings: Health, undo: ExitStack) -> HealthServer | None:
         try:
-            health = self._health_at(settings)
+            health = self._make_health(settings)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or self._health is None or not _have_same_port(self._health, settings):
                 raise
             # The agent itself uses the port: 0.0.0.0 and 127.0.0.1 cannot be bound with one port.
             former, self._health = self._health, None
             former.close()
-            undo.callback(self._return_to, former.address)
-            health = self._health_at(settings)
+            undo.callback(self._restore_health, former.address)
+            health = self._make_health(settings)
         if health is not None:
             undo.callback(health.close)
         return health
 
-    def _return_to(self, address: str) -> None:
-        self._health = self._health_at(Health(listen=address, other_machines=True))
+    def _restore_health(self, address: str) -> None:
+        self._health = self._make_health(Health(listen=address, other_machines=True))
         if self._health is not None:
             self._health.start()
 
-    def _exchange_health(self, health: HealthServer | None) -> None:
+    def _replace_health(self, health: HealthServer | None) -> None:
         if health is self._health:
             return
         former, self._health = self._health, health
@@ -169,13 +169,13 @@ class Agent:
         if former is not None:
             former.close()
 
-    def _exchange_workers(self, tokens: Sequence[TokenSettings]) -> Change:
+    def _replace_workers(self, tokens: Sequence[TokenSettings]) -> Change:
         before = {worker.settings.name: worker for worker in self._workers}
         kept = {each.name for each in tokens if each.name in before and before[each.name].settings == each}
-        self._measures.count_for(each.name for each in tokens)
+        self._measures.set_names(each.name for each in tokens)
         # A new token may have the same file as a removed one.
-        _end([worker for name, worker in before.items() if name not in kept])
-        self._workers = [before[each.name] if each.name in kept else self._worker(each) for each in tokens]
+        _stop_workers([worker for name, worker in before.items() if name not in kept])
+        self._workers = [before[each.name] if each.name in kept else self._make_worker(each) for each in tokens]
         for worker in self._workers:
             if worker.settings.name not in kept:
                 worker.start()
@@ -187,7 +187,7 @@ class Agent:
             [name for name in before if name not in names],
         )
 
-    def _worker(self, settings: TokenSettings) -> Worker:
+    def _make_worker(self, settings: TokenSettings) -> Worker:
         named = TokenRequest(identity_pool_id=settings.identity_pool_id, logins=settings.logins)
         keeper = Keeper(
             settings,
@@ -199,7 +199,7 @@ class Agent:
         )
         return Worker(settings, keeper, self._wake)
 
-    def _page(self) -> bytes:
+    def _metrics_page(self) -> bytes:
         return self._measures.page([(each.name, each.is_valid, each.expire_time) for each in self.statuses()])
 
 
@@ -207,11 +207,11 @@ def _have_same_port(server: HealthServer, settings: Health) -> bool:
     return server.address.rpartition(":")[2] == settings.listen.rpartition(":")[2]
 
 
-def _end(workers: Iterable[Worker]) -> None:
+def _stop_workers(workers: Iterable[Worker]) -> None:
     """Ends the threads, within a time limit."""
     ending = list(workers)
     for worker in ending:
         worker.stop()
-    deadline = time.monotonic() + _LAST_PATIENCE
+    deadline = time.monotonic() + _JOIN_TIMEOUT
     for worker in ending:
         worker.join(max(deadline - time.monotonic(), 0))

@@ -9,7 +9,7 @@ from tokend_client.agent.arguments import parser
 from tokend_client.agent.configuration import AgentSettings, TokenSettings
 from tokend_client.agent.connection import ConnectionProblem, check
 from tokend_client.agent.loading import ConfigurationError, load
-from tokend_client.agent.logs import begin
+from tokend_client.agent.logs import configure
 from tokend_client.tokendctl.errors import CommandFailed
 from tokend_client.tokendctl.exit_codes import ExitCode
 from tokend_client.tokendctl.standard_streams import write_error, write_output
@@ -39,14 +39,14 @@ def _fail(failed: CommandFailed | ConfigurationError | ConnectionProblem) -> Exi
 
 
 def _run(settings: AgentSettings, options: argparse.Namespace) -> None:
-    from tokend_client.agent.running import keep, keep_once  # noqa: PLC0415 - only this command needs threads and HTTP
+    from tokend_client.agent.running import run_once, run_until_stopped  # noqa: PLC0415 - only this command needs threads and HTTP
 
-    begin(settings.log.format, debug=options.debug)
+    configure(settings.log.format, debug=options.debug)
     try:
         if options.once:
-            late = keep_once(settings, options.timeout)
+            late = run_once(settings, options.timeout)
         else:
-            late = keep(settings, lambda: load(Path(options.config)))
+            late = run_until_stopped(settings, lambda: load(Path(options.config)))
     except OSError as error:
         text = f"health.listen: {settings.health.listen}: {error.strerror or error}"
         raise CommandFailed(text, ExitCode.CONFIGURATION) from None
@@ -61,12 +61,12 @@ def _check(settings: AgentSettings, _options: argparse.Namespace) -> None:
 
 
 def _ready(settings: AgentSettings, _options: argparse.Namespace) -> None:
-    from tokend_client.agent.probe import not_ready  # noqa: PLC0415 - as above
+    from tokend_client.agent.probe import readiness_problems  # noqa: PLC0415 - as above
 
     if not settings.health.listen:
         raise CommandFailed("health.listen is empty: the running agent cannot be reached", ExitCode.CONFIGURATION)
     try:
-        problems = not_ready(settings.health)
+        problems = readiness_problems(settings.health)
     except OSError as error:
         text = f"no agent responds at {settings.health.listen}: {error.strerror or error}"
         raise CommandFailed(text, ExitCode.OTHER) from None

@@ -106,7 +106,7 @@ class Service(Section):
     ] = 3.0
 
     @model_validator(mode="after")
-    def _one_of_each(self) -> Self:
+    def _check_combinations(self) -> Self:
         problems = []
         if (self.client_certificate_file is None) != (self.client_key_file is None):
             problems.append("client_certificate_file and client_key_file must be set together")
@@ -140,7 +140,7 @@ class Health(Section):
         return host.strip("[]"), int(port)
 
     @model_validator(mode="after")
-    def _an_address(self) -> Self:
+    def _check_address(self) -> Self:
         if not self.listen:
             return self
         if self.socket_path is not None:
@@ -204,7 +204,7 @@ class TokenSettings(Section):
     ] = "keep"
 
     @model_validator(mode="after")
-    def _someone(self) -> Self:
+    def _check_logins(self) -> Self:
         problems = []
         if not self.logins and not self.login_files:
             problems.append("logins or login_files must name the user")

@@ -58,7 +58,7 @@ class Connection:
         with self._turns:
             return self._current().get_token(request, timeout=self._service.timeout_seconds)
 
-    def use(self, service: Service) -> None:
+    def apply(self, service: Service) -> None:
         """Uses new settings for calls. Running calls end by themselves.
 
         Raises:

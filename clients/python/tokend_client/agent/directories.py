@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tokend_client.agent.owners import UNCHANGED
 
-_READ_AT_MOST = 1 << 20
+_MAX_READ = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Access:
 
 
 @contextmanager
-def opened(path: Path, *, within: int | None = None) -> Iterator[int]:
+def open_descriptor(path: Path, *, within: int | None = None) -> Iterator[int]:
     """A directory's descriptor."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=within)
     try:
@@ -57,7 +57,7 @@ def create(directory: int, name: str, content: bytes, access: Access) -> None:
         raise
 
 
-def refuse_device(directory: int, name: str) -> None:
+def reject_device(directory: int, name: str) -> None:
     """Checks that a name is not a device or a standard stream, such as /dev/null or /dev/stdout.
 
     Raises:
@@ -104,7 +104,7 @@ def read(directory: int, name: str) -> bytes | None:
     except FileNotFoundError:
         return None
     with os.fdopen(descriptor, "rb") as file:
-        return file.read(_READ_AT_MOST) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        return file.read(_MAX_READ) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
 
 def fingerprint(directory: int, name: str) -> tuple[int, ...] | None:

@@ -8,12 +8,12 @@ from types import MappingProxyType
 from tokend_client.model import Token
 
 
-def _alone(token: Token) -> bytes:
+def _format_token(token: Token) -> bytes:
     # Without a newline: readers such as the AWS SDKs send the content unchanged.
     return token.value.encode()
 
 
-def _document(token: Token) -> bytes:
+def _format_json(token: Token) -> bytes:
     times = {"issue_time": token.issue_time, "expire_time": token.expire_time, "refresh_time": token.refresh_time}
     members = {
         "identity_id": token.identity_id,
@@ -28,4 +28,4 @@ def _rfc3339(time: datetime) -> str:
 
 
 #: By the setting `format`.
-FORMATS: Mapping[str, Callable[[Token], bytes]] = MappingProxyType({"token": _alone, "json": _document})
+FORMATS: Mapping[str, Callable[[Token], bytes]] = MappingProxyType({"token": _format_token, "json": _format_json})

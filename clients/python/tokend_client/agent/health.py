@@ -17,10 +17,10 @@ from tokend_client.agent.configuration import Health
 from tokend_client.agent.keeper import Status
 
 #: Seconds for a client's request and its response.
-_PATIENCE = 5.0
+_REQUEST_TIMEOUT = 5.0
 
 #: Concurrent connections; others wait in the socket's backlog.
-_AT_A_TIME = 16
+_MAX_CONNECTIONS = 16
 
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -34,7 +34,7 @@ class HealthServer:
         settings: The address.
         statuses: Returns the current status of each token.
         metrics: Returns the page of metrics.
-        patience: Seconds for a client's request and its response.
+        request_timeout: Seconds for a client's request and its response.
 
     Raises:
         OSError: The address cannot be used.
@@ -46,14 +46,14 @@ class HealthServer:
         statuses: Callable[[], Sequence[Status]],
         metrics: Callable[[], bytes],
         *,
-        patience: float = _PATIENCE,
+        request_timeout: float = _REQUEST_TIMEOUT,
     ) -> None:
         self._statuses = statuses
         self._metrics = metrics
         self._socket_path = settings.socket_path
         self._server = _server(settings, self._answer)
-        self._server.patience = patience
-        self._address = self._bound_to()
+        self._server.request_timeout = request_timeout
+        self._address = self._bound_address()
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="health", daemon=True
         )
@@ -63,7 +63,7 @@ class HealthServer:
         """The address, in the format of the setting, with the actual port for 0."""
         return self._address
 
-    def _bound_to(self) -> str:
+    def _bound_address(self) -> str:
         if self._socket_path is not None:
             return f"unix:{self._socket_path}"
         host, port = self._server.socket.getsockname()[:2]
@@ -95,10 +95,10 @@ class HealthServer:
         if not asked:
             return HTTPStatus.NOT_FOUND, "text/plain", b"no such token\n"
         code = HTTPStatus.OK if all(status.is_valid for status in asked) else HTTPStatus.SERVICE_UNAVAILABLE
-        return code, "application/json", json.dumps({"tokens": [_shown(status) for status in asked]}).encode() + b"\n"
+        return code, "application/json", json.dumps({"tokens": [_to_json(status) for status in asked]}).encode() + b"\n"
 
 
-def _shown(status: Status) -> dict[str, Any]:
+def _to_json(status: Status) -> dict[str, Any]:
     shown: dict[str, Any] = {"name": status.name, "state": status.state}
     if status.expire_time is not None:
         shown["expire_time"] = status.expire_time.isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -107,12 +107,12 @@ def _shown(status: Status) -> dict[str, Any]:
     return shown
 
 
-class _Threads(ThreadingMixIn):
+class _LimitedThreads(ThreadingMixIn):
     daemon_threads = True
-    patience = _PATIENCE
+    request_timeout = _REQUEST_TIMEOUT
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - the base's
-        self._free = threading.BoundedSemaphore(_AT_A_TIME)
+        self._free = threading.BoundedSemaphore(_MAX_CONNECTIONS)
         super().__init__(*arguments, **options)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base's
@@ -125,25 +125,25 @@ class _Threads(ThreadingMixIn):
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base's
         # The socket's timeout restarts with each byte, so a slow client could stay connected indefinitely.
-        cut = threading.Timer(self.patience, _cut, (request,))
-        cut.daemon = True
-        cut.start()
+        timer = threading.Timer(self.request_timeout, _shut_down, (request,))
+        timer.daemon = True
+        timer.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
-            cut.cancel()
+            timer.cancel()
             self._free.release()
 
     def handle_error(self, _request: Any, _client_address: Any) -> None:  # noqa: ANN401 - the base's
         """Ignores clients that disconnect."""
 
 
-def _cut(connection: socket.socket) -> None:
+def _shut_down(connection: socket.socket) -> None:
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 
 
-class _Tcp(_Threads, TCPServer):
+class _Tcp(_LimitedThreads, TCPServer):
     allow_reuse_address = True
 
 
@@ -151,7 +151,7 @@ class _Tcp6(_Tcp):
     address_family = socket.AF_INET6
 
 
-class _Unix(_Threads, UnixStreamServer):
+class _Unix(_LimitedThreads, UnixStreamServer):
     pass
 
 
@@ -173,7 +173,7 @@ def _remove_dead_socket(path: Path) -> None:
         if not stat.S_ISSOCK(path.stat(follow_symlinks=False).st_mode):
             return
         with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(_PATIENCE)
+            probe.settimeout(_REQUEST_TIMEOUT)
             try:
                 probe.connect(str(path))
             except ConnectionRefusedError:

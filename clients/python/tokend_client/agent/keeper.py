@@ -17,12 +17,12 @@ from tokend_client.keeping import TokenKeeping
 from tokend_client.model import Token
 
 #: Seconds between checks of a valid file: how long a deletion, or a step of the wall clock, may stay unnoticed.
-_LOOK = 10.0
+_CHECK_INTERVAL = 10.0
 
 #: Seconds between retries of a failed operation, and between checks of a back-off.
-_RETRY = 1.0
+_RETRY_INTERVAL = 1.0
 
-_SHORTEST = 0.05
+_MIN_PAUSE = 0.05
 
 _LOG = logging.getLogger("tokend_client.agent")
 
@@ -84,8 +84,8 @@ class Keeper:
         self._written: Token | None = None
         self._fetch_problem: str | None = None
         self._file_problem: str | None = None
-        self._told: tuple[str | None, ...] = (None, None)
-        self._told_expired = False
+        self._logged_problems: tuple[str | None, ...] = (None, None)
+        self._logged_expired = False
 
     @property
     def name(self) -> str:
@@ -114,7 +114,7 @@ class Keeper:
         except FileProblem as problem:
             file_problem = str(problem)
         self._file_problem = file_problem
-        self._tell()
+        self._log_changes()
         return self._pause()
 
     def close(self) -> None:
@@ -125,26 +125,26 @@ class Keeper:
     def _work(self) -> None:
         try:
             if self._file.claim():
-                self._look()
+                self._read()
         except (HeldByAnother, FileProblem):
-            self._look_in_spite()
+            self._read_if_changed()
             raise
         self._refresh()
         try:
             self._write()
         finally:
-            self._end_expired()
+            self._remove_expired()
 
-    def _look(self) -> None:
+    def _read(self) -> None:
         content = self._file.read()
         self._on_disk = None if content is None else kept.from_file(content, self._clock)
         self._written = None
 
-    def _look_in_spite(self) -> None:
+    def _read_if_changed(self) -> None:
         """Reports the token in a file that this process cannot write."""
         try:
             if not self._file.is_as_written:
-                self._look()
+                self._read()
         except FileProblem:
             self._on_disk = None
 
@@ -170,7 +170,7 @@ class Keeper:
     def _write(self) -> None:
         token = self._keeping.snapshot
         if token is None or self._fetched is None or self._fetched.remaining(self._clock) <= 0:
-            self._see_changes()
+            self._check_removed()
             return
         if token is self._written and self._file.is_as_written:
             return
@@ -180,7 +180,7 @@ class Keeper:
             self._file.write(FORMATS[self._settings.format](token))
         except FileProblem as problem:
             self._measures.written(self.name, problem.cause)
-            self._look_in_spite()
+            self._read_if_changed()
             raise
         self._measures.written(self.name, OK)
         self._on_disk, self._written = self._fetched, token
@@ -188,37 +188,37 @@ class Keeper:
             "%s: written; the token is valid until %s", self.name, token.expire_time.isoformat(timespec="seconds")
         )
 
-    def _see_changes(self) -> None:
+    def _check_removed(self) -> None:
         """Detects that the file was removed while there is no token to write."""
         if self._on_disk is not None and self._file.read() is None:
             self._on_disk = None
 
-    def _end_expired(self) -> None:
+    def _remove_expired(self) -> None:
         on_disk = self._on_disk
         if self._settings.expired == "remove" and on_disk is not None and on_disk.remaining(self._clock) <= 0:
             self._file.remove()
             self._on_disk = self._written = None
             self._log.error("%s: the token has expired, and its file was removed", self.name)
 
-    def _tell(self) -> None:
+    def _log_changes(self) -> None:
         """Logs changes: the first problem of a kind is a warning."""
         problems = (self._fetch_problem, self._file_problem)
-        for problem, before in zip(problems, self._told, strict=True):
+        for problem, before in zip(problems, self._logged_problems, strict=True):
             if problem and problem != before:
                 self._log.log(logging.DEBUG if before else logging.WARNING, "%s: %s", self.name, problem)
-        if any(self._told) and not any(problems):
+        if any(self._logged_problems) and not any(problems):
             self._log.info("%s: recovered", self.name)
         is_expired = self.status().state == "expired"
-        if is_expired and not self._told_expired:
+        if is_expired and not self._logged_expired:
             self._log.error("%s: the token in %s has expired", self.name, self._settings.file)
-        self._told, self._told_expired = problems, is_expired
+        self._logged_problems, self._logged_expired = problems, is_expired
 
     def _pause(self) -> float:
-        pauses = [_LOOK]
+        pauses = [_CHECK_INTERVAL]
         if self._fetch_problem or self._file_problem:
-            pauses.append(_RETRY)
+            pauses.append(_RETRY_INTERVAL)
         else:
             pauses.append(self._keeping.fresh_for)
         if self._on_disk is not None and (remaining := self._on_disk.remaining(self._clock)) > 0:
             pauses.append(remaining)
-        return max(min(pauses), _SHORTEST)
+        return max(min(pauses), _MIN_PAUSE)

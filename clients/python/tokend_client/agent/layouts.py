@@ -117,7 +117,7 @@ class ProjectedLayout:
         version = f"..{datetime.fromtimestamp(self._now(), UTC):%Y_%m_%d_%H_%M_%S}.{random}"
         os.mkdir(version, 0o700, dir_fd=directory)
         try:
-            with directories.opened(Path(version), within=directory) as inside:
+            with directories.open_descriptor(Path(version), within=directory) as inside:
                 # For the readers of the file, regardless of the umask.
                 os.fchmod(inside, 0o755)
                 directories.create(inside, self._name, content, self._access)
@@ -151,7 +151,7 @@ def _remove_versions(directory: int, keep: set[str | None]) -> None:
 
 
 def _remove_version(directory: int, version: str) -> None:
-    with suppress(OSError), directories.opened(Path(version), within=directory) as inside:
+    with suppress(OSError), directories.open_descriptor(Path(version), within=directory) as inside:
         for name in os.listdir(inside):  # noqa: PTH208 - of a descriptor
             directories.remove(inside, name)
         os.rmdir(version, dir_fd=directory)

@@ -34,16 +34,16 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def begin(log_format: LogFormat, *, debug: bool) -> None:
+def configure(log_format: LogFormat, *, debug: bool) -> None:
     """Starts logging to standard error."""
     _LOGGER.addHandler(logging.StreamHandler(sys.stderr))
     _LOGGER.setLevel(logging.DEBUG if debug else logging.INFO)
     # If standard error is closed, logging must not report that on standard error.
     logging.raiseExceptions = False
-    write_as(log_format)
+    set_format(log_format)
 
 
-def write_as(log_format: LogFormat) -> None:
+def set_format(log_format: LogFormat) -> None:
     """Sets the format of the log."""
     for handler in _LOGGER.handlers:
         handler.setFormatter(_JsonFormatter() if log_format == "json" else _text_formatter())

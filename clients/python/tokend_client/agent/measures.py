@@ -29,9 +29,9 @@ class Measures:
         self._lock = threading.Lock()
         self._refreshes: Counter[tuple[str, str]] = Counter()
         self._writes: Counter[tuple[str, str]] = Counter()
-        self.count_for(names)
+        self.set_names(names)
 
-    def count_for(self, names: Iterable[str]) -> None:
+    def set_names(self, names: Iterable[str]) -> None:
         """Sets the tokens that have series."""
         at_first = {(name, OK): 0 for name in names}
         known = {name for name, _ in at_first}
@@ -58,7 +58,7 @@ class Measures:
             states: The name of each token, whether its file contains a valid one, and its expiry.
         """
         registry = CollectorRegistry()
-        registry.register(_Now(lambda: self._families(states)))
+        registry.register(_MetricsCollector(lambda: self._families(states)))
         return generate_latest(registry)
 
     def _count(self, counter: "Counter[tuple[str, str]]", name: str, outcome: str) -> None:
@@ -78,13 +78,13 @@ class Measures:
                 until.add_metric([name], expire_time.timestamp())
         yield from (valid, until)
         with self._lock:
-            yield _counted(
+            yield _to_family(
                 "refreshes", "Calls for a token, by outcome: OK, or the reason, or the status code", self._refreshes
             )
-            yield _counted("writes", "Writes of a file, by outcome: OK, or the errno", self._writes)
+            yield _to_family("writes", "Writes of a file, by outcome: OK, or the errno", self._writes)
 
 
-class _Now(Collector):
+class _MetricsCollector(Collector):
     def __init__(self, families: Callable[[], Iterator[Metric]]) -> None:
         self._families = families
 
@@ -92,7 +92,7 @@ class _Now(Collector):
         return self._families()
 
 
-def _counted(name: str, text: str, counter: "Counter[tuple[str, str]]") -> Metric:
+def _to_family(name: str, text: str, counter: "Counter[tuple[str, str]]") -> Metric:
     family = CounterMetricFamily(_PREFIX + name, text, labels=["token", "outcome"])
     for labels, count in counter.items():
         family.add_metric(labels, count)

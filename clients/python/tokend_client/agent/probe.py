@@ -8,21 +8,21 @@ from typing import Any
 from tokend_client.agent.configuration import Health
 
 #: Seconds.
-_PATIENCE = 5.0
+_TIMEOUT = 5.0
 
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_PATIENCE)
+        super().__init__("localhost", timeout=_TIMEOUT)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_PATIENCE)
+        self.sock.settimeout(_TIMEOUT)
         self.sock.connect(self._path)
 
 
-def not_ready(health: Health) -> list[str]:
+def readiness_problems(health: Health) -> list[str]:
     """Returns the problem of each token that is not valid; empty if the agent is ready.
 
     Raises:
@@ -31,16 +31,16 @@ def not_ready(health: Health) -> list[str]:
     if health.socket_path is not None:
         connection: http.client.HTTPConnection = _UnixConnection(str(health.socket_path))
     else:
-        connection = http.client.HTTPConnection(*health.host_and_port, timeout=_PATIENCE)
+        connection = http.client.HTTPConnection(*health.host_and_port, timeout=_TIMEOUT)
     try:
         connection.request("GET", "/readyz")
         answer = json.loads(connection.getresponse().read())
-        return [_told(token) for token in answer["tokens"] if token["state"] != "valid"]
+        return [_describe(token) for token in answer["tokens"] if token["state"] != "valid"]
     except (http.client.HTTPException, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise OSError("the server there is not tokend-agent") from None
     finally:
         connection.close()
 
 
-def _told(token: dict[str, Any]) -> str:
+def _describe(token: dict[str, Any]) -> str:
     return ": ".join(filter(None, (token["name"], token["state"], token.get("problem"))))

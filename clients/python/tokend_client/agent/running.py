@@ -13,7 +13,7 @@ from tokend_client.agent.configuration import AgentSettings
 from tokend_client.agent.connection import ConnectionProblem
 from tokend_client.agent.keeper import Status
 from tokend_client.agent.loading import ConfigurationError
-from tokend_client.agent.logs import write_as
+from tokend_client.agent.logs import set_format
 from tokend_client.agent.notify import notify
 from tokend_client.telemetry import client_version
 
@@ -27,18 +27,18 @@ Read: TypeAlias = Callable[[], AgentSettings]
 Signals: TypeAlias = "SimpleQueue[int]"
 
 
-def keep(settings: AgentSettings, read: Read) -> Sequence[str]:
+def run_until_stopped(settings: AgentSettings, read: Read) -> Sequence[str]:
     """Keeps the files fresh until the process is asked to end. SIGHUP reloads the configuration.
 
     Raises:
         ConnectionProblem: The settings of the connection to tokend are invalid.
         OSError: The health address cannot be used.
     """
-    signals = kept_signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    signals = queue_signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     with Agent(settings) as agent:
         on_signals(signals, agent.stop, partial(reload, agent, read))
         names = ", ".join(token.name for token in settings.tokens)
-        _LOG.info("tokend-agent/%s keeps the tokens: %s%s", client_version(), names, _where(agent))
+        _LOG.info("tokend-agent/%s keeps the tokens: %s%s", client_version(), names, _health_note(agent))
         agent.wait_for(lambda statuses: all(status.is_valid for status in statuses))
         if not agent.is_stopping:
             _LOG.info("ready: each file holds a valid token")
@@ -53,7 +53,7 @@ def reload(agent: Agent, read: Read) -> None:
     """Reloads the configuration. If the new one is invalid, the agent keeps the previous one."""
     try:
         settings = read()
-        change = agent.go_on_by(settings)
+        change = agent.reconfigure(settings)
     except (ConfigurationError, ConnectionProblem) as refused:
         problems: Sequence[str] = refused.problems
     except OSError as error:
@@ -61,19 +61,19 @@ def reload(agent: Agent, read: Read) -> None:
     except Exception as error:  # noqa: BLE001 - a defect here must not keep SIGTERM from being heard
         problems = [f"a defect of tokend-agent: {type(error).__name__}"]
     else:
-        write_as(settings.log.format)
-        told = [f"; {what}: {', '.join(names)}" for what, names in vars(change).items() if names]
-        _LOG.info("configuration reloaded%s%s", "".join(told) or "; the same tokens", _where(agent))
+        set_format(settings.log.format)
+        changes = [f"; {what}: {', '.join(names)}" for what, names in vars(change).items() if names]
+        _LOG.info("configuration reloaded%s%s", "".join(changes) or "; the same tokens", _health_note(agent))
         return
     text = "the configuration cannot be used; keeping the previous one:"
     _LOG.error("\n  ".join([text, *problems]))
 
 
-def _where(agent: Agent) -> str:
+def _health_note(agent: Agent) -> str:
     return f"; health at {agent.health_address}" if agent.health_address else ""
 
 
-def keep_once(settings: AgentSettings, timeout: float) -> Sequence[str]:
+def run_once(settings: AgentSettings, timeout: float) -> Sequence[str]:
     """Writes each file once.
 
     Returns:
@@ -82,14 +82,14 @@ def keep_once(settings: AgentSettings, timeout: float) -> Sequence[str]:
     Raises:
         ConnectionProblem: The settings of the connection to tokend are invalid.
     """
-    signals = kept_signals(signal.SIGTERM, signal.SIGINT)
+    signals = queue_signals(signal.SIGTERM, signal.SIGINT)
     with Agent(settings, serves_health=False) as agent:
         on_signals(signals, agent.stop)
         agent.wait_for(lambda statuses: all(map(_is_done, statuses)), timeout)
-        return [_told(status) for status in agent.statuses() if not _is_done(status)]
+        return [_describe(status) for status in agent.statuses() if not _is_done(status)]
 
 
-def kept_signals(*numbers: signal.Signals) -> Signals:
+def queue_signals(*numbers: signal.Signals) -> Signals:
     """Stores signals for `on_signals`, so that a signal during startup does not kill the process."""
     signals: Signals = SimpleQueue()
     for number in numbers:
@@ -116,5 +116,5 @@ def _is_done(status: Status) -> bool:
     return status.is_valid and status.is_from_here
 
 
-def _told(status: Status) -> str:
+def _describe(status: Status) -> str:
     return f"{status.name}: {status.problem or status.state}"

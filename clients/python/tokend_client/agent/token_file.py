@@ -93,7 +93,7 @@ class TokenFile:
             FileProblem: The write failed. The old content is kept.
         """
         with self._directory() as directory:
-            directories.refuse_device(directory, self._name)
+            directories.reject_device(directory, self._name)
             self._layout.replace(directory, content)
             self._written = directories.fingerprint(directory, self._name)
 
@@ -124,7 +124,7 @@ class TokenFile:
     @contextmanager
     def _directory(self) -> Iterator[int]:
         try:
-            with directories.opened(self._parent) as directory:
+            with directories.open_descriptor(self._parent) as directory:
                 yield directory
         except OSError as error:
             advice = _ADVICE.get(error.errno or 0)

@@ -9,7 +9,7 @@ from tokend_client.agent.configuration import TokenSettings
 from tokend_client.agent.keeper import Keeper, Status
 
 #: Seconds until the next step after a failed one.
-_AFTER_DEFECT = 1.0
+_PAUSE_AFTER_DEFECT = 1.0
 
 _LOG = logging.getLogger("tokend_client.agent")
 
@@ -66,4 +66,4 @@ class Worker:
             # Without the text of the error, which may contain a login or a token.
             trace = "".join(traceback.format_tb(error.__traceback__))
             self._log.error("%s: a step failed: %s\n%s", self.settings.name, type(error).__name__, trace)
-            return _AFTER_DEFECT
+            return _PAUSE_AFTER_DEFECT

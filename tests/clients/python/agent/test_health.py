@@ -18,7 +18,7 @@ CLIENTS = 20
 
 @pytest.fixture
 def server() -> Iterator[HealthServer]:
-    running = HealthServer(Health(listen="[::1]:0"), list, lambda: b"", patience=3)
+    running = HealthServer(Health(listen="[::1]:0"), list, lambda: b"", request_timeout=3)
     running.start()
     yield running
     running.close()

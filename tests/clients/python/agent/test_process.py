@@ -84,13 +84,13 @@ SIGNALLED_BEFORE_IT_WAITS = """
 import pathlib, signal, sys
 from tokend_client.agent.agent import Agent
 from tokend_client.agent.loading import load
-from tokend_client.agent.running import kept_signals, on_signals
+from tokend_client.agent.running import queue_signals, on_signals
 
 def raises(_statuses):
     signal.raise_signal(signal.SIGTERM)
     return False
 
-signals = kept_signals(signal.SIGTERM)
+signals = queue_signals(signal.SIGTERM)
 with Agent(load(pathlib.Path(sys.argv[1])), serves_health=False) as agent:
     on_signals(signals, agent.stop)
     agent.wait_for(lambda statuses: all(status.is_valid for status in statuses))

@@ -74,7 +74,7 @@ def agent(toml: Toml, server: FakeTokendServer, directory: Path) -> Iterator[Age
 def test_a_token_that_is_changed_keeps_its_file(
     agent: Agent, toml: Toml, server: FakeTokendServer, directory: Path
 ) -> None:
-    change = agent.go_on_by(load(toml(document(server, directory, mode="0640", format="json"))))
+    change = agent.reconfigure(load(toml(document(server, directory, mode="0640", format="json"))))
     assert change == Change([], ["orders"], [])
     assert agent.wait_for(lambda statuses: all(each.is_from_here for each in statuses), 60)
     assert json.loads((directory / "token").read_bytes())["token"]
@@ -83,10 +83,10 @@ def test_a_token_that_is_changed_keeps_its_file(
 
 def test_two_tokens_may_change_places(agent: Agent, toml: Toml, server: FakeTokendServer, directory: Path) -> None:
     first, second = token(server, directory / "token"), token(server, directory / "other", name="other")
-    agent.go_on_by(load(toml(document(server, directory) | {"tokens": [first, second]})))
+    agent.reconfigure(load(toml(document(server, directory) | {"tokens": [first, second]})))
     assert agent.wait_for(all_valid, 60)
     swapped = [first | {"file": second["file"]}, second | {"file": first["file"]}]
-    change = agent.go_on_by(load(toml(document(server, directory) | {"tokens": swapped})))
+    change = agent.reconfigure(load(toml(document(server, directory) | {"tokens": swapped})))
     assert change == Change([], ["orders", "other"], [])
     assert agent.wait_for(lambda statuses: all(each.is_from_here for each in statuses), 60)
     assert not [each.problem for each in agent.statuses() if each.problem]
@@ -96,7 +96,7 @@ def test_another_service_is_called_from_now_on(agent: Agent, toml: Toml, directo
     with FakeTokendServer(algorithm="ES256") as other:
         tables = document(other, directory)
         tables["tokens"] += [token(other, directory / "more", name="more")]
-        agent.go_on_by(load(toml(tables)))
+        agent.reconfigure(load(toml(tables)))
         assert agent.wait_for(all_valid, 60)
         assert other.requests
 
@@ -107,8 +107,8 @@ def test_health_moves(listen: str, agent: Agent, toml: Toml, server: FakeTokendS
     if listen == "unix:":
         listen += str(directory / "health.sock")
     if listen == "127.0.0.1:0":
-        agent.go_on_by(load(toml(document(server, directory) | {"health": {"listen": ""}})))
-    agent.go_on_by(load(toml(document(server, directory) | {"health": {"listen": listen}})))
+        agent.reconfigure(load(toml(document(server, directory) | {"health": {"listen": ""}})))
+    agent.reconfigure(load(toml(document(server, directory) | {"health": {"listen": listen}})))
     if listen.endswith(":0"):
         assert httpx.get(f"http://{agent.health_address}/livez", trust_env=False).text == "ok\n"
     else:
@@ -123,7 +123,7 @@ def test_health_opens_to_other_machines_at_the_same_port(
     port = str(agent.health_address).rpartition(":")[2]
     for listen in (f"0.0.0.0:{port}", f"localhost:{port}", f"127.0.0.1:{port}"):
         tables = document(server, directory) | {"health": {"listen": listen, "other_machines": True}}
-        agent.go_on_by(load(toml(tables)))
+        agent.reconfigure(load(toml(tables)))
         assert agent.health_address == listen.replace("localhost", "127.0.0.1")
         assert httpx.get(f"http://127.0.0.1:{port}/livez", trust_env=False).text == "ok\n"
 
@@ -136,13 +136,13 @@ def test_health_comes_back_where_the_same_port_cannot_be_had(
     with socket.create_server(("127.0.0.2", int(port))):
         tables = document(server, directory) | {"health": {"listen": f"0.0.0.0:{port}", "other_machines": True}}
         with pytest.raises(OSError, match="in use"):
-            agent.go_on_by(load(toml(tables)))
+            agent.reconfigure(load(toml(tables)))
         assert agent.health_address == health
         assert httpx.get(f"http://{health}/livez", trust_env=False).text == "ok\n"
         tables["health"] = {"listen": f"localhost:{port}"}
         tables["tokend"] = {"endpoint": "localhost:1", "ca_file": str(directory / "none.pem")}
         with pytest.raises(ConnectionProblem):
-            agent.go_on_by(load(toml(tables)))
+            agent.reconfigure(load(toml(tables)))
         assert httpx.get(f"http://{health}/livez", trust_env=False).text == "ok\n"
 
 
@@ -159,7 +159,7 @@ def test_what_cannot_be_had_changes_nothing(
     tables["health"] = {"listen": f"unix:{directory / 'health.sock'}"}
     tables["tokend"] = {"endpoint": "localhost:1", "ca_file": str(directory / "none.pem")}
     with pytest.raises(ConnectionProblem):
-        agent.go_on_by(load(toml(tables)))
+        agent.reconfigure(load(toml(tables)))
     assert "tokend.ca_file" not in caplog.text
     reload(agent, lambda: load(toml(tables)))
     assert "tokend.ca_file: " in caplog.text
