@@ -48,7 +48,7 @@ class AsyncTokenCache:
 
     def invalidate(self, token: str) -> None:
         """As `TokenCache.invalidate`."""
-        for source in self._sources.holding(token):
+        for source in self._sources.sources_with(token):
             source.invalidate(token)
 
     async def close(self) -> None:

@@ -57,7 +57,7 @@ class AsyncClient:
         self._loop = OneLoop(type(self).__name__)
         self.shared = Shared(Telemetry(meter_provider))
         self.turns = asyncio.Semaphore(REFRESHES_AT_A_TIME)
-        forks.remember(self)
+        forks.register(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -180,7 +180,7 @@ class AsyncClient:
                 raise to_error(failed) from failed
         attempts = [asyncio.create_task(self._attempt(method, request, following)) for _ in range(second)]
         try:
-            return await _answered_first(attempts)
+            return await _first_successful(attempts)
         except grpc.RpcError as failed:
             raise to_error(failed) from failed
         finally:
@@ -210,7 +210,7 @@ class AsyncClient:
         return self._closed is not None and task is not None and not task.cancelling()
 
 
-async def _answered_first(attempts: "list[asyncio.Task[_Response]]") -> _Response:
+async def _first_successful(attempts: "list[asyncio.Task[_Response]]") -> _Response:
     """Returns the first response, or the failure of the last attempt."""
     pending = set(attempts)
     while pending:

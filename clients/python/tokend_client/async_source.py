@@ -6,10 +6,10 @@ from tokend_client import forks
 from tokend_client.async_client import AsyncClient
 from tokend_client.client import Outcome
 from tokend_client.errors import Closed, Forked, TokendError, cannot_refresh
-from tokend_client.keeping import HasTokenChanged, TokenKeeping, out_of_time, unwrap
 from tokend_client.model import Token, TokenRequest
 from tokend_client.one_loop import OneLoop
 from tokend_client.policy import CachingPolicy
+from tokend_client.source_state import HasTokenChanged, SourceState, timeout_error, unwrap
 
 
 class AsyncTokenSource:
@@ -27,13 +27,13 @@ class AsyncTokenSource:
         self._client = client
         self._request = request
         self._policy = policy or CachingPolicy()
-        self._keeping = TokenKeeping(request, self._policy, client.shared)
+        self._state = SourceState(request, self._policy, client.shared)
         self._loop = asyncio.get_running_loop()
         self._one_loop = OneLoop(type(self).__name__)
         # The running refresh, or the last one; before the first, a completed one.
         self._refresh: asyncio.Future[Outcome] = self._loop.create_future()
         self._refresh.cancel()
-        forks.remember(self)
+        forks.register(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -44,19 +44,19 @@ class AsyncTokenSource:
     @property
     def snapshot(self) -> Token | None:
         """Returns the last token regardless of its age, without fetching one."""
-        return self._keeping.snapshot
+        return self._state.snapshot
 
     async def token(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - the twin's argument
         """Returns a usable token, and waits only if there is none. As `TokenSource.token`."""
         self._one_loop.check()
-        fresh = self._keeping.fresh_token()
+        fresh = self._state.fresh_token()
         if fresh is not None:
             return fresh
-        answer = self._keeping.ask()
+        answer = self._state.ask()
         if answer.starts_refresh:
             self._refresh = self._loop.create_task(self._fetch())
         at_once = answer.token or answer.error
-        return unwrap(at_once or await _landed(self._refresh, timeout))
+        return unwrap(at_once or await _wait_for_outcome(self._refresh, timeout))
 
     def token_future(self) -> Future[Token]:
         """As `token`, for threads other than the event loop's."""
@@ -68,11 +68,11 @@ class AsyncTokenSource:
 
     def watch(self, has_token_changed: HasTokenChanged) -> None:
         """As `TokenSource.watch`."""
-        self._keeping.has_token_changed = has_token_changed
+        self._state.has_token_changed = has_token_changed
 
     def invalidate(self, token: str) -> None:
         """As `TokenSource.invalidate`; for any thread."""
-        self._keeping.invalidate(token)
+        self._state.invalidate(token)
 
     async def wait_for_refresh(self) -> None:
         """Waits until the running refresh succeeds or fails; returns at once if there is none."""
@@ -80,13 +80,13 @@ class AsyncTokenSource:
 
     async def close(self) -> None:
         """Cancels a running refresh. Waiting and later callers get `Closed`."""
-        self._keeping.close(Closed())
+        self._state.close(Closed())
         self._refresh.cancel()
         await asyncio.wait({self._refresh})
 
     def after_fork(self) -> None:
         """As `TokenSource.after_fork`."""
-        self._keeping.close(Forked())
+        self._state.close(Forked())
 
     async def _fetch(self) -> Outcome:
         outcome: Outcome = Closed()
@@ -98,14 +98,14 @@ class AsyncTokenSource:
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to get it
             outcome = cannot_refresh(error)
         finally:
-            self._keeping.settle(outcome)
-            self._keeping.log_news()
+            self._state.settle(outcome)
+            self._state.flush_log()
         return outcome
 
 
-async def _landed(refresh: asyncio.Future[Outcome], timeout: float | None) -> Outcome:  # noqa: ASYNC109 - as above
+async def _wait_for_outcome(refresh: asyncio.Future[Outcome], timeout: float | None) -> Outcome:  # noqa: ASYNC109 - as above
     # Unlike `await`, this does not cancel the refresh when the caller is cancelled.
     done, _ = await asyncio.wait({refresh}, timeout=timeout)
     if not done:
-        return out_of_time()
+        return timeout_error()
     return Closed() if refresh.cancelled() else refresh.result()

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 import grpc
 
 _FIRST_SHARE = 0.5
-_FIRST_AT_LEAST = 1.0
+_MIN_FIRST_TIMEOUT = 1.0
 
 #: Seconds; gRPC treats more than some centuries, and infinity, as an expired timeout.
-_LONGEST = 1e9
+_MAX_TIMEOUT = 1e9
 
 
 class SecondAttempt(IntEnum):
@@ -35,7 +35,7 @@ class SecondAttempt(IntEnum):
     PAIR = 2
 
 
-class Sent(Protocol):
+class SentCall(Protocol):
     """A call in flight: the parts of `grpc.Call` and `grpc.Future` that are used here."""
 
     def cancel(self) -> object: ...
@@ -56,8 +56,8 @@ def attempt_timeouts(timeout: float, second: SecondAttempt) -> Iterator[float]:
         timeout: Seconds of the whole call, from the first attempt on.
         second: What the second attempt consists of.
     """
-    timeout = min(timeout, _LONGEST)
-    first = max(timeout * _FIRST_SHARE, _FIRST_AT_LEAST)
+    timeout = min(timeout, _MAX_TIMEOUT)
+    first = max(timeout * _FIRST_SHARE, _MIN_FIRST_TIMEOUT)
     if not second or first >= timeout:
         yield timeout
         return
@@ -66,11 +66,11 @@ def attempt_timeouts(timeout: float, second: SecondAttempt) -> Iterator[float]:
     yield timeout - (time.monotonic() - begun)
 
 
-def answered_first(calls: Sequence[Sent]) -> Sent:
+def first_successful(calls: Sequence[SentCall]) -> SentCall:
     """Waits for calls in flight. Returns the first to succeed, and cancels the others; else the last to fail."""
-    ended: SimpleQueue[Sent] = SimpleQueue()
+    ended: SimpleQueue[SentCall] = SimpleQueue()
     for call in calls:
-        call.add_done_callback(partial(_put, ended, call))
+        call.add_done_callback(partial(_put_call, ended, call))
     for _ in calls:
         call = ended.get()
         if call.code() is grpc.StatusCode.OK:
@@ -80,7 +80,7 @@ def answered_first(calls: Sequence[Sent]) -> Sent:
     return call
 
 
-def _put(ended: "SimpleQueue[Sent]", call: Sent, _: object) -> None:
+def _put_call(ended: "SimpleQueue[SentCall]", call: SentCall, _: object) -> None:
     ended.put(call)
 
 
@@ -96,7 +96,7 @@ class Attempts:
 
     def __init__(
         self,
-        send: Callable[[float], Sent],
+        send: Callable[[float], SentCall],
         timeout: float,
         done: Callable[[Any], object],
         failed: Callable[[Exception], object],
@@ -106,7 +106,7 @@ class Attempts:
         self._done = done
         self._failed = failed
         self._lock = threading.Lock()
-        self._under_way: list[Sent] = []
+        self._in_flight: list[SentCall] = []
         self._cancelled = False
         self._is_done = False
 
@@ -118,23 +118,23 @@ class Attempts:
         """Cancels the call: it ends like a cancelled call, at once or when it is due to be sent."""
         with self._lock:
             self._cancelled = True
-            under_way = list(self._under_way)
-        for sent in under_way:
+            in_flight = list(self._in_flight)
+        for sent in in_flight:
             sent.cancel()
 
-    def _watch(self, attempts: list[Sent]) -> None:
+    def _watch(self, attempts: list[SentCall]) -> None:
         with self._lock:
-            self._under_way = list(attempts)
+            self._in_flight = list(attempts)
             cancelled = self._cancelled
         for sent in attempts:
             if cancelled:
                 sent.cancel()
-            sent.add_done_callback(partial(self._ended, sent))
+            sent.add_done_callback(partial(self._on_done, sent))
 
-    def _ended(self, sent: Sent, _: object) -> None:
+    def _on_done(self, sent: SentCall, _: object) -> None:
         with self._lock:
-            self._under_way.remove(sent)
-            others = list(self._under_way)
+            self._in_flight.remove(sent)
+            others = list(self._in_flight)
             if self._is_done or (others and sent.code() is not grpc.StatusCode.OK):
                 return
             timeout = None

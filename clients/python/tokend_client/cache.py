@@ -62,7 +62,7 @@ class TokenCache:
 
     def invalidate(self, token: str) -> None:
         """Drops a token that another service has rejected, if it is still cached."""
-        for source in self._sources.holding(token):
+        for source in self._sources.sources_with(token):
             source.invalidate(token)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from opentelemetry.metrics import MeterProvider
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_client import forks, messages
-from tokend_client.attempts import Attempts, SecondAttempt, answered_first, attempt_timeouts
+from tokend_client.attempts import Attempts, SecondAttempt, attempt_timeouts, first_successful
 from tokend_client.bearer import BearerToken
 from tokend_client.channel import DEFAULT_TIMEOUT, Options, channel_credentials, channel_options
 from tokend_client.errors import Closed, Forked, TokendError, cannot_refresh
@@ -80,7 +80,7 @@ class Client:
         self._closed: Closed | None = None
         self.shared = Shared(Telemetry(meter_provider))
         self.turns = Turns()
-        forks.remember(self)
+        forks.register(self)
 
     def __enter__(self) -> Self:
         return self
@@ -159,17 +159,17 @@ class Client:
         message = messages.token_request(request)
 
         def send(seconds: float) -> Any:  # noqa: ANN401 - a future and the status of its call in one
-            with self._telling_closed():
+            with self._raise_if_closed():
                 return method.future(message, timeout=seconds)
 
         def fail(error: Exception) -> None:
             done(cannot_refresh(error))
 
-        attempts = Attempts(send, timeout, lambda ended: done(self._told(_outcome(ended))), fail)
+        attempts = Attempts(send, timeout, lambda ended: done(self._replace_if_closed(_outcome(ended))), fail)
         if self._intercepted:
             # Interceptors may wait for the call that they pass on, but this method must not wait.
-            starting = threading.Thread(target=_start, args=(attempts, fail), name="tokend-refresh", daemon=True)
-            starting.start()
+            thread = threading.Thread(target=_start_attempts, args=(attempts, fail), name="tokend-refresh", daemon=True)
+            thread.start()
         else:
             attempts.start()
         return attempts.cancel
@@ -264,12 +264,12 @@ class Client:
     ) -> _Response:
         timeouts = attempt_timeouts(self._timeout if timeout is None else timeout, second)
         try:
-            with self._telling_closed():
+            with self._raise_if_closed():
                 return method(request, timeout=next(timeouts))
         except grpc.RpcError as failed:
             following = next(timeouts, None) if failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED else None
             if following is None:
-                raise self._told(to_error(failed)) from failed
+                raise self._replace_if_closed(to_error(failed)) from failed
         return self._call_again(method, request, following, second)
 
     def _call_again(
@@ -280,23 +280,23 @@ class Client:
         second: SecondAttempt,
     ) -> _Response:
         try:
-            with self._telling_closed():
+            with self._raise_if_closed():
                 calls: list[Any] = [method.future(request, timeout=timeout) for _ in range(second)]
-            response: _Response = answered_first(calls).result()
+            response: _Response = first_successful(calls).result()
         except grpc.FutureCancelledError as cancelled:
             raise Closed from cancelled
         except grpc.RpcError as failed:
-            raise self._told(to_error(failed)) from failed
+            raise self._replace_if_closed(to_error(failed)) from failed
         return response
 
-    def _told(self, outcome: _Outcome) -> _Outcome | Closed:
+    def _replace_if_closed(self, outcome: _Outcome) -> _Outcome | Closed:
         # Closing the channel cancels its calls: the status is not the service's.
         if self._closed and isinstance(outcome, TokendError) and outcome.code is grpc.StatusCode.CANCELLED:
             return copy.copy(self._closed)
         return outcome
 
     @contextmanager
-    def _telling_closed(self) -> Iterator[None]:
+    def _raise_if_closed(self) -> Iterator[None]:
         # With interceptors, a call on a closed channel crashes the process in grpcio 1.85: prevent it here.
         if self._closed:
             raise copy.copy(self._closed)
@@ -309,7 +309,7 @@ class Client:
             raise
 
 
-def _start(attempts: Attempts, fail: Callable[[Exception], None]) -> None:
+def _start_attempts(attempts: Attempts, fail: Callable[[Exception], None]) -> None:
     try:
         attempts.start()
     except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to get it

@@ -14,20 +14,20 @@ class Forkable(Protocol):
         ...
 
 
-def remember(made: Forkable) -> None:
+def register(forkable: Forkable) -> None:
     """Registers an object: every child that is forked during its lifetime calls its `after_fork`."""
     if hasattr(os, "register_at_fork"):
-        _alive().add(made)
+        _registered().add(forkable)
 
 
 @cache
-def _alive() -> "WeakSet[Forkable]":
+def _registered() -> "WeakSet[Forkable]":
     # Not on import: processes without a client should not be affected.
-    alive: WeakSet[Forkable] = WeakSet()
+    registered: WeakSet[Forkable] = WeakSet()
 
-    def tell() -> None:
-        for made in list(alive):
-            made.after_fork()
+    def notify() -> None:
+        for forkable in list(registered):
+            forkable.after_fork()
 
-    os.register_at_fork(after_in_child=tell)
-    return alive
+    os.register_at_fork(after_in_child=notify)
+    return registered

@@ -32,11 +32,11 @@ class HttpxTokenAuth(httpx.Auth):
         check_https(request.url.scheme, plaintext=self._plaintext)
         timeout = _read_timeout(request)
         issued = self._source.token(timeout)
-        response = yield _bearing(request, issued)
+        response = yield _with_token(request, issued)
         if _rejects(response, issued):
             self._source.invalidate(issued.value)
             if _is_repeatable(request):
-                yield _bearing(request, self._source.token(timeout))
+                yield _with_token(request, self._source.token(timeout))
 
 
 class AsyncHttpxTokenAuth(httpx.Auth):
@@ -51,14 +51,14 @@ class AsyncHttpxTokenAuth(httpx.Auth):
         check_https(request.url.scheme, plaintext=self._plaintext)
         timeout = _read_timeout(request)
         issued = await self._source.token(timeout)
-        response = yield _bearing(request, issued)
+        response = yield _with_token(request, issued)
         if _rejects(response, issued):
             self._source.invalidate(issued.value)
             if _is_repeatable(request):
-                yield _bearing(request, await self._source.token(timeout))
+                yield _with_token(request, await self._source.token(timeout))
 
 
-def _bearing(request: httpx.Request, issued: Token) -> httpx.Request:
+def _with_token(request: httpx.Request, issued: Token) -> httpx.Request:
     request.headers["authorization"] = _authorization(issued)
     return request
 

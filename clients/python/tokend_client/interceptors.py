@@ -60,17 +60,17 @@ class TokenInterceptor(
     def intercept_unary_unary(self, continuation: Callable[..., Any], client_call_details: Any, request: Any) -> Any:  # noqa: ANN401
         deadline = _Deadline(client_call_details.timeout)
         bearer = self._bearer(deadline)
-        call = continuation(bearer.attached(client_call_details, deadline), request)
+        call = continuation(bearer.attach_to(client_call_details, deadline), request)
         if call.code() is not grpc.StatusCode.UNAUTHENTICATED:
             return call
         if not bearer.was_sent:
-            error = _no_tls()
+            error = _no_tls_error()
             raise NoToken(error) from error
         self._source.invalidate(bearer.value)
-        return continuation(self._bearer(deadline).attached(client_call_details, deadline), request)
+        return continuation(self._bearer(deadline).attach_to(client_call_details, deadline), request)
 
     def intercept_unary_stream(self, continuation: Callable[..., Any], client_call_details: Any, request: Any) -> Any:  # noqa: ANN401
-        return self._once(continuation, client_call_details, request)
+        return self._call_once(continuation, client_call_details, request)
 
     def intercept_stream_unary(
         self,
@@ -78,7 +78,7 @@ class TokenInterceptor(
         client_call_details: Any,  # noqa: ANN401
         request_iterator: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        return self._once(continuation, client_call_details, request_iterator)
+        return self._call_once(continuation, client_call_details, request_iterator)
 
     def intercept_stream_stream(
         self,
@@ -86,12 +86,12 @@ class TokenInterceptor(
         client_call_details: Any,  # noqa: ANN401
         request_iterator: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        return self._once(continuation, client_call_details, request_iterator)
+        return self._call_once(continuation, client_call_details, request_iterator)
 
-    def _once(self, continuation: Callable[..., Any], details: Any, sent: Any) -> Any:  # noqa: ANN401
+    def _call_once(self, continuation: Callable[..., Any], details: Any, sent: Any) -> Any:  # noqa: ANN401
         deadline = _Deadline(details.timeout)
         bearer = self._bearer(deadline)
-        call = continuation(bearer.attached(details, deadline), sent)
+        call = continuation(bearer.attach_to(details, deadline), sent)
         call.add_done_callback(partial(self._drop_if_rejected, bearer))
         return call
 
@@ -126,35 +126,35 @@ class AsyncTokenInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
         deadline = _Deadline(client_call_details.timeout)
         bearer = await self._bearer(deadline)
         try:
-            call = await continuation(bearer.attached(client_call_details, deadline), request)
+            call = await continuation(bearer.attach_to(client_call_details, deadline), request)
         except grpc.aio.UsageError as usage:
             # An insecure channel of grpc.aio raises this, but a closed channel does, too.
             if "credentials" not in str(usage):
                 raise
-            error = _no_tls()
-            raise _failed(error) from error
+            error = _no_tls_error()
+            raise _to_rpc_error(error) from error
         if await call.code() is not grpc.StatusCode.UNAUTHENTICATED:
             return call
         if not bearer.was_sent:
-            error = _no_tls()
-            raise _failed(error) from error
+            error = _no_tls_error()
+            raise _to_rpc_error(error) from error
         self._source.invalidate(bearer.value)
-        return await continuation((await self._bearer(deadline)).attached(client_call_details, deadline), request)
+        return await continuation((await self._bearer(deadline)).attach_to(client_call_details, deadline), request)
 
     async def _bearer(self, deadline: "_Deadline") -> "_Bearer":
         try:
             issued = await self._source.token(deadline.remaining())
         except TokendError as error:
-            raise _failed(error) from error
+            raise _to_rpc_error(error) from error
         return _Bearer(issued, plaintext=self._plaintext)
 
 
-def _failed(error: TokendError) -> grpc.aio.AioRpcError:
+def _to_rpc_error(error: TokendError) -> grpc.aio.AioRpcError:
     nothing = grpc.aio.Metadata()
     return grpc.aio.AioRpcError(downstream_code(error), nothing, nothing, str(error))
 
 
-def _no_tls() -> TokendError:
+def _no_tls_error() -> TokendError:
     text = "The token is not sent on a channel without TLS: use TLS, or set plaintext=True."
     return TokendError(text, grpc.StatusCode.UNAUTHENTICATED)
 
@@ -198,7 +198,7 @@ class _Bearer(grpc.AuthMetadataPlugin):
         self.was_sent = True
         callback(self._metadata, None)
 
-    def attached(self, details: Any, deadline: _Deadline) -> Any:  # noqa: ANN401
+    def attach_to(self, details: Any, deadline: _Deadline) -> Any:  # noqa: ANN401
         """Returns the details of a call, with the token and the remaining time."""
         metadata, credentials = details.metadata, details.credentials
         if self._plaintext:

@@ -7,19 +7,19 @@ from typing import Generic, Protocol, TypeVar
 
 from tokend_client import forks
 from tokend_client.errors import Closed, Forked
-from tokend_client.keeping import HasTokenChanged
 from tokend_client.model import Token, TokenRequest
+from tokend_client.source_state import HasTokenChanged
 from tokend_client.telemetry import Telemetry
 
 
-class _Watched(Protocol):
+class _Watchable(Protocol):
     @property
     def snapshot(self) -> Token | None: ...
 
     def watch(self, has_token_changed: HasTokenChanged) -> None: ...
 
 
-_Source = TypeVar("_Source", bound=_Watched)
+_Source = TypeVar("_Source", bound=_Watchable)
 
 
 class KeyedSources(Generic[_Source]):
@@ -44,12 +44,12 @@ class KeyedSources(Generic[_Source]):
         self._telemetry = telemetry
         self._sources: OrderedDict[bytes, _Source] = OrderedDict()
         # The sources without a token, in the order of their eviction.
-        self._without: OrderedDict[bytes, None] = OrderedDict()
+        self._without_token: OrderedDict[bytes, None] = OrderedDict()
         # Includes evicted sources that are still in use: closing ends them, too.
-        self._alive: weakref.WeakSet[_Source] = weakref.WeakSet()
+        self._live: weakref.WeakSet[_Source] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._closed: Closed | None = None
-        forks.remember(self)
+        forks.register(self)
 
     def __len__(self) -> int:
         return len(self._sources)
@@ -68,11 +68,11 @@ class KeyedSources(Generic[_Source]):
             if source is None:
                 return self._add(key, self._make(request))
             self._sources.move_to_end(key)
-            if key in self._without:
-                self._without.move_to_end(key)
+            if key in self._without_token:
+                self._without_token.move_to_end(key)
         return source
 
-    def holding(self, token: str) -> Iterable[_Source]:
+    def sources_with(self, token: str) -> Iterable[_Source]:
         """Returns the sources that have a token."""
         with self._lock:
             sources = list(self._sources.values())
@@ -84,8 +84,8 @@ class KeyedSources(Generic[_Source]):
             self._closed = self._closed or Closed()
             self._telemetry.users(-len(self._sources))
             self._sources.clear()
-            self._without.clear()
-            return list(self._alive)
+            self._without_token.clear()
+            return list(self._live)
 
     def after_fork(self) -> None:
         """Stops returning sources: the existing ones belong to the parent process."""
@@ -93,27 +93,27 @@ class KeyedSources(Generic[_Source]):
         self._closed = Forked()
 
     def _add(self, key: bytes, source: _Source) -> _Source:
-        source.watch(partial(self._note, key, weakref.ref(source)))
-        self._alive.add(source)
+        source.watch(partial(self._update, key, weakref.ref(source)))
+        self._live.add(source)
         self._put(key, source)
-        self._without[key] = None
+        self._without_token[key] = None
         return source
 
     def _put(self, key: bytes, source: _Source) -> None:
         if len(self._sources) >= self._max_users:
-            self._make_room()
+            self._evict()
         self._sources[key] = source
         self._telemetry.users(1)
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         self._telemetry.evicted()
-        if self._without:
-            key, _ = self._without.popitem(last=False)
+        if self._without_token:
+            key, _ = self._without_token.popitem(last=False)
             del self._sources[key]
         else:
             self._sources.popitem(last=False)
 
-    def _note(self, key: bytes, source: "weakref.ref[_Source]", has_token: bool) -> None:  # noqa: FBT001 - the only argument
+    def _update(self, key: bytes, source: "weakref.ref[_Source]", has_token: bool) -> None:  # noqa: FBT001 - the only argument
         with self._lock:
             owner, kept = source(), self._sources.get(key)
             if owner is None or self._closed:
@@ -121,6 +121,6 @@ class KeyedSources(Generic[_Source]):
             if kept is None and has_token:
                 self._put(key, owner)
             elif kept is owner and has_token:
-                self._without.pop(key, None)
+                self._without_token.pop(key, None)
             elif kept is owner:
-                self._without[key] = None
+                self._without_token[key] = None

@@ -11,13 +11,13 @@ from tokend_client.clock import Clock, SystemClock
 from tokend_client.errors import TokendError
 from tokend_client.model import Token
 
-_LARGEST_JITTER = 0.1
-_LARGEST_SKEW = 0.1
-_FRESH_AT_LEAST = 1.0
+_MAX_JITTER = 0.1
+_MAX_SKEW = 0.1
+_MIN_FRESH = 1.0
 _FIRST_BACKOFF = 1.0
-_LONGEST_BACKOFF = 60.0
-_LONGEST_BACKOFF_WHEN_EXPIRED = 2.0
-_LONGEST_DELAY = 60.0
+_MAX_BACKOFF = 60.0
+_MAX_BACKOFF_WHEN_EXPIRED = 2.0
+_MAX_DELAY = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +92,9 @@ def hold(token: Token, policy: CachingPolicy) -> Held:
     issued_at = token.issue_time.timestamp() if token.issue_time else now
     life = max(token.expire_time.timestamp() - issued_at, 0.0)
     until_refresh = max(token.refresh_time.timestamp() - issued_at, 0.0)
-    usable_for = life - min(policy.skew.total_seconds(), life * _LARGEST_SKEW)
-    fresh_for = min(until_refresh * (1 - _LARGEST_JITTER * policy.random()), usable_for)
-    return Held(token, now, policy.clock.monotonic(), max(fresh_for, _FRESH_AT_LEAST), usable_for)
+    usable_for = life - min(policy.skew.total_seconds(), life * _MAX_SKEW)
+    fresh_for = min(until_refresh * (1 - _MAX_JITTER * policy.random()), usable_for)
+    return Held(token, now, policy.clock.monotonic(), max(fresh_for, _MIN_FRESH), usable_for)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +105,20 @@ class Backoff:
         error: The last failure; None after a success.
         failures: How many there were in a row.
         since: Reading of the monotonic clock at the last failure.
-        drawn: The fraction of the back-off that applies.
+        fraction: The fraction of the back-off that applies.
         successes: How many refreshes of the client had succeeded at the last failure.
     """
 
     error: TokendError | None = None
     failures: int = 0
     since: float = -math.inf
-    drawn: float = 1.0
+    fraction: float = 1.0
     successes: int = 0
 
     def after(self, error: TokendError, policy: CachingPolicy, successes: int) -> "Backoff":
         """Returns the back-off after one more failure."""
-        drawn = (1 + policy.random()) / 2
-        return Backoff(error, self.failures + 1, policy.clock.monotonic(), drawn, successes)
+        fraction = (1 + policy.random()) / 2
+        return Backoff(error, self.failures + 1, policy.clock.monotonic(), fraction, successes)
 
     def is_over(self, monotonic: float, freshness: Freshness, successes: int) -> bool:
         """Returns whether the next refresh may start at a reading of the monotonic clock.
@@ -134,6 +134,6 @@ class Backoff:
         """Returns the seconds from the failure to the next refresh."""
         asked_for = error.retry_delay.total_seconds() if error.retry_delay else 0.0
         if asked_for > 0:
-            return min(asked_for, _LONGEST_DELAY)
-        longest = _LONGEST_BACKOFF_WHEN_EXPIRED if freshness is Freshness.EXPIRED else _LONGEST_BACKOFF
-        return self.drawn * min(_FIRST_BACKOFF * 2.0 ** min(self.failures - 1, 60), longest)
+            return min(asked_for, _MAX_DELAY)
+        longest = _MAX_BACKOFF_WHEN_EXPIRED if freshness is Freshness.EXPIRED else _MAX_BACKOFF
+        return self.fraction * min(_FIRST_BACKOFF * 2.0 ** min(self.failures - 1, 60), longest)

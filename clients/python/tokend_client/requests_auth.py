@@ -36,10 +36,10 @@ class RequestsTokenAuth(AuthBase):
         check_https(urlsplit(request.url or "").scheme, plaintext=self._plaintext)
         attached = _Attached(self._source.token(self._timeout))
         request.headers["Authorization"] = attached.authorization
-        request.register_hook("response", partial(self._answered, attached))
+        request.register_hook("response", partial(self._on_response, attached))
         return request
 
-    def _answered(self, attached: "_Attached", response: requests.Response, **settings: Any) -> requests.Response:  # noqa: ANN401 - the arguments of the adapter
+    def _on_response(self, attached: "_Attached", response: requests.Response, **settings: Any) -> requests.Response:  # noqa: ANN401 - the arguments of the adapter
         rejected = response.request.headers.get("Authorization") == attached.authorization
         if response.status_code != requests.codes.unauthorized or not rejected:
             return response
@@ -50,7 +50,7 @@ class RequestsTokenAuth(AuthBase):
         response.content  # noqa: B018 - a property that reads
         response.close()
         attached.token = self._source.token(self._timeout)
-        return _repeated(response, attached.authorization, settings)
+        return _resend(response, attached.authorization, settings)
 
 
 @dataclass
@@ -64,7 +64,7 @@ class _Attached:
         return f"Bearer {self.token.value}"
 
 
-def _repeated(response: requests.Response, authorization: str, settings: dict[str, Any]) -> requests.Response:
+def _resend(response: requests.Response, authorization: str, settings: dict[str, Any]) -> requests.Response:
     request = response.request.copy()
     request.headers["Authorization"] = authorization
     repeated = response.connection.send(request, **settings)

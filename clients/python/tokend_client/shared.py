@@ -5,7 +5,7 @@ import logging
 
 from tokend_client.telemetry import Telemetry
 
-_LARGEST_SKEW = 60.0
+_MAX_SKEW = 60.0
 
 _LOG = logging.getLogger("tokend_client")
 
@@ -27,13 +27,13 @@ class Shared:
         self._warned = False
         self.successes = 0
 
-    def note_success(self) -> None:
+    def record_success(self) -> None:
         """Records for all sources that the service responds."""
         self.successes = next(self._count)
 
     def check_clock(self, ahead: float) -> None:
         """Logs one warning if the wall clock is far ahead of the service's, or behind it, by this many seconds."""
-        if abs(ahead) <= _LARGEST_SKEW or self._warned:
+        if abs(ahead) <= _MAX_SKEW or self._warned:
             return
         self._warned = True
         side = "ahead of" if ahead > 0 else "behind"

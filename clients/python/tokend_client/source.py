@@ -8,16 +8,16 @@ from typing import Self
 from tokend_client import forks
 from tokend_client.client import Client, Outcome
 from tokend_client.errors import Closed, Forked, TokendError, cannot_refresh
-from tokend_client.keeping import Answer, HasTokenChanged, TokenKeeping, out_of_time, unwrap
 from tokend_client.model import Token, TokenRequest
 from tokend_client.policy import CachingPolicy
+from tokend_client.source_state import Answer, HasTokenChanged, SourceState, timeout_error, unwrap
 
 
 @dataclass(slots=True, eq=False)
 class _Flight:
     """A refresh that callers may wait for. A failure is its value, since there may be no caller for an exception."""
 
-    landed: Future[Outcome] = field(default_factory=Future)
+    outcome: Future[Outcome] = field(default_factory=Future)
     cancel: Callable[[], object] = lambda: None
 
 
@@ -36,10 +36,10 @@ class TokenSource:
         self._client = client
         self._request = request
         self._policy = policy or CachingPolicy()
-        self._keeping = TokenKeeping(request, self._policy, client.shared)
+        self._state = SourceState(request, self._policy, client.shared)
         self._lock = threading.Lock()
         self._flight: _Flight | None = None
-        forks.remember(self)
+        forks.register(self)
 
     def __enter__(self) -> Self:
         return self
@@ -50,7 +50,7 @@ class TokenSource:
     @property
     def snapshot(self) -> Token | None:
         """Returns the last token regardless of its age, without fetching one."""
-        return self._keeping.snapshot
+        return self._state.snapshot
 
     def token(self, timeout: float | None = None) -> Token:
         """Returns a usable token, and waits only if there is none.
@@ -63,15 +63,15 @@ class TokenSource:
             TokendError: There is no token, and the refresh failed (or failed a moment ago). The code is
                 DEADLINE_EXCEEDED after the timeout.
         """
-        fresh = self._keeping.fresh_token()
+        fresh = self._state.fresh_token()
         if fresh is not None:
             return fresh
         answer, flight = self._ask()
         at_once = answer.token or answer.error
         try:
-            return unwrap(at_once or flight.landed.result(_bounded(timeout)))
+            return unwrap(at_once or flight.outcome.result(_bounded(timeout)))
         except TimeoutError:
-            raise out_of_time() from None
+            raise timeout_error() from None
 
     def token_future(self) -> Future[Token]:
         """As `token`, without waiting: the future completes at once, or on a gRPC thread."""
@@ -81,17 +81,17 @@ class TokenSource:
         if at_once is not None:
             _resolve(future, at_once)
         else:
-            flight.landed.add_done_callback(lambda landed: _resolve(future, landed.result()))
+            flight.outcome.add_done_callback(lambda outcome: _resolve(future, outcome.result()))
         return future
 
     def watch(self, has_token_changed: HasTokenChanged) -> None:
         """Registers a function to call with whether there is a token, when that may have changed."""
-        self._keeping.has_token_changed = has_token_changed
+        self._state.has_token_changed = has_token_changed
 
     def invalidate(self, token: str) -> None:
         """Drops a token that another service has rejected, if it is still the cached one."""
         with self._lock:
-            self._keeping.invalidate(token)
+            self._state.invalidate(token)
 
     def wait_for_refresh(self, timeout: float | None = None) -> None:
         """Waits until the running refresh succeeds or fails; returns at once if there is none.
@@ -101,26 +101,26 @@ class TokenSource:
         """
         flight = self._flight
         if flight is not None:
-            flight.landed.result(_bounded(timeout))
+            flight.outcome.result(_bounded(timeout))
 
     def close(self) -> None:
         """Cancels a running refresh. Waiting and later callers get `Closed`."""
         with self._lock:
-            self._keeping.close(Closed())
+            self._state.close(Closed())
             flight, self._flight = self._flight, None
         if flight is not None:
-            flight.landed.set_result(Closed())
+            flight.outcome.set_result(Closed())
             flight.cancel()
 
     def after_fork(self) -> None:
         """Leaves a running refresh to the parent process. Later callers get `Forked`."""
         self._lock = threading.Lock()
         self._flight = None
-        self._keeping.close(Forked())
+        self._state.close(Forked())
 
     def _ask(self) -> tuple[Answer, _Flight]:
         with self._lock:
-            answer = self._keeping.ask()
+            answer = self._state.ask()
             flight = self._flight or _Flight()
             if answer.starts_refresh:
                 self._flight = flight
@@ -135,33 +135,33 @@ class TokenSource:
             return
         try:
             flight.cancel = self._client.start_get_token(
-                self._request, self._policy.refresh_timeout, lambda outcome: self._end(flight, outcome)
+                self._request, self._policy.refresh_timeout, lambda outcome: self._finish(flight, outcome)
             )
         except BaseException as error:
             # For example a login that is not valid Unicode. After any error, callers must not wait forever for this
             # refresh.
-            self._end(flight, cannot_refresh(error))
+            self._finish(flight, cannot_refresh(error))
             if not isinstance(error, Exception):
                 raise
         if flight is not self._flight:
             # Closed meanwhile, or done.
             flight.cancel()
 
-    def _end(self, flight: _Flight, outcome: Outcome) -> None:
+    def _finish(self, flight: _Flight, outcome: Outcome) -> None:
         try:
-            self._land(flight, outcome)
+            self._settle(flight, outcome)
         finally:
             self._client.turns.leave()
 
-    def _land(self, flight: _Flight, outcome: Outcome) -> None:
+    def _settle(self, flight: _Flight, outcome: Outcome) -> None:
         with self._lock:
             if flight is not self._flight:
                 return
             self._flight = None
-            self._keeping.settle(outcome)
-        self._keeping.log_news()
+            self._state.settle(outcome)
+        self._state.flush_log()
         # Not under the lock, since the callback may request a token.
-        flight.landed.set_result(outcome)
+        flight.outcome.set_result(outcome)
 
 
 def _bounded(timeout: float | None) -> float | None:

@@ -41,9 +41,9 @@ class Turns:
                 self._free += 1
                 return
             start = self._waiting.popleft()
-        self._hand_on(start)
+        self._start_in_order(start)
 
-    def _hand_on(self, start: _Start) -> None:
+    def _start_in_order(self, start: _Start) -> None:
         # A task that ends at once calls `leave` inside its start: the next task is started after it, not inside it.
         followers: deque[_Start] | None = getattr(self._thread, "followers", None)
         if followers is not None:

@@ -97,7 +97,7 @@ def test_importing_registers_nothing_for_forks() -> None:
         registered = []
         os.register_at_fork = lambda **hooks: registered.append(hooks)
         import tokend_client
-        ours = lambda: [hooks for hooks in registered if "_alive" in repr(hooks)]
+        ours = lambda: [hooks for hooks in registered if "_registered" in repr(hooks)]
         assert ours() == [], registered
         tokend_client.Client("127.0.0.1:1", plaintext=True).close()
         tokend_client.Client("127.0.0.1:1", plaintext=True).close()

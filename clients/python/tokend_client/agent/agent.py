@@ -17,10 +17,10 @@ from tokend_client.agent.requests import request_for
 from tokend_client.agent.token_file import TokenFile
 from tokend_client.agent.worker import Worker
 from tokend_client.clock import Clock, SystemClock
-from tokend_client.keeping import TokenKeeping
 from tokend_client.model import TokenRequest
 from tokend_client.policy import CachingPolicy
 from tokend_client.shared import Shared
+from tokend_client.source_state import SourceState
 from tokend_client.telemetry import Telemetry
 
 #: Seconds for threads to end; a thread that hangs in the kernel ends with the process.
@@ -193,7 +193,7 @@ class Agent:
             settings,
             TokenFile(settings, self._clock.now),
             lambda: self._connection.get_token(request_for(settings)),
-            TokenKeeping(named, CachingPolicy(clock=self._clock), self._shared),
+            SourceState(named, CachingPolicy(clock=self._clock), self._shared),
             self._clock,
             self._measures,
         )

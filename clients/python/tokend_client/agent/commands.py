@@ -75,13 +75,13 @@ def _ready(settings: AgentSettings, _options: argparse.Namespace) -> None:
 
 
 def _token(settings: AgentSettings, options: argparse.Namespace) -> None:
-    write_output(f"{_kept_token(settings, options.name)}\n")
+    write_output(f"{_read_token(settings, options.name)}\n")
 
 
 def _aws_credentials(settings: AgentSettings, options: argparse.Namespace) -> None:
     if not options.role_arn:
         raise CommandFailed("--role-arn or AWS_ROLE_ARN must name the role to assume", ExitCode.USAGE)
-    token = _kept_token(settings, options.name)
+    token = _read_token(settings, options.name)
     try:
         from tokend_client.agent.aws_credentials import NoCredentials, credentials  # noqa: PLC0415 - may be missing
     except ModuleNotFoundError as missing:
@@ -95,8 +95,8 @@ def _aws_credentials(settings: AgentSettings, options: argparse.Namespace) -> No
         raise CommandFailed(f"no credentials for {options.name}: {refused}", ExitCode.SERVICE) from None
 
 
-def _kept_token(settings: AgentSettings, name: str) -> str:
-    from tokend_client.agent import kept  # noqa: PLC0415 - as above
+def _read_token(settings: AgentSettings, name: str) -> str:
+    from tokend_client.agent import stored_token  # noqa: PLC0415 - as above
     from tokend_client.agent.token_file import FileProblem, TokenFile  # noqa: PLC0415 - as above
     from tokend_client.clock import SystemClock  # noqa: PLC0415 - as above
 
@@ -105,12 +105,12 @@ def _kept_token(settings: AgentSettings, name: str) -> str:
         content = TokenFile(_named(settings, name), clock.now).read()
     except FileProblem as problem:
         raise CommandFailed(str(problem), ExitCode.OTHER) from None
-    found = None if content is None else kept.from_file(content, clock)
+    found = None if content is None else stored_token.from_file(content, clock)
     if content is None or found is None:
         raise CommandFailed(f"{name}: there is no token yet; is `tokend-agent run` running?", ExitCode.OTHER)
     if found.remaining(clock) <= 0:
         raise CommandFailed(f"{name}: the token has expired at {found.expire_time.isoformat()}", ExitCode.OTHER)
-    return kept.token_in(content)
+    return stored_token.token_in(content)
 
 
 def _named(settings: AgentSettings, name: str) -> TokenSettings:

@@ -22,7 +22,7 @@ class FileLock:
     def __init__(self, name: str) -> None:
         self._name = name
         self._descriptor: int | None = None
-        forks.remember(self)
+        forks.register(self)
 
     @property
     def is_held(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from tokend_client.agent import kept
+from tokend_client.agent import stored_token
 from tokend_client.agent.configuration import TokenSettings
 from tokend_client.agent.formats import FORMATS
 from tokend_client.agent.measures import OK, Measures
@@ -13,8 +13,8 @@ from tokend_client.agent.requests import RequestProblem
 from tokend_client.agent.token_file import FileProblem, HeldByAnother, TokenFile
 from tokend_client.clock import Clock
 from tokend_client.errors import Closed, TokendError, cannot_refresh
-from tokend_client.keeping import TokenKeeping
 from tokend_client.model import Token
+from tokend_client.source_state import SourceState
 
 #: Seconds between checks of a valid file: how long a deletion, or a step of the wall clock, may stay unnoticed.
 _CHECK_INTERVAL = 10.0
@@ -58,7 +58,7 @@ class Keeper:
         settings: The token.
         file: Its file.
         fetch: Calls tokend for a token; raises `TokendError` or `RequestProblem`.
-        keeping: The caching policy's state: decides when to fetch.
+        source_state: The caching policy's state: decides when to fetch.
         clock: The clocks.
         measures: The metrics.
     """
@@ -68,7 +68,7 @@ class Keeper:
         settings: TokenSettings,
         file: TokenFile,
         fetch: Callable[[], Token],
-        keeping: TokenKeeping,
+        source_state: SourceState,
         clock: Clock,
         measures: Measures,
     ) -> None:
@@ -76,11 +76,11 @@ class Keeper:
         self._log = logging.LoggerAdapter(_LOG, {"token": settings.name})
         self._file = file
         self._fetch = fetch
-        self._keeping = keeping
+        self._source_state = source_state
         self._clock = clock
         self._measures = measures
-        self._on_disk: kept.Kept | None = None
-        self._fetched: kept.Kept | None = None
+        self._on_disk: stored_token.StoredToken | None = None
+        self._fetched: stored_token.StoredToken | None = None
         self._written: Token | None = None
         self._fetch_problem: str | None = None
         self._file_problem: str | None = None
@@ -119,7 +119,7 @@ class Keeper:
 
     def close(self) -> None:
         """Releases the file, which stays, to other processes."""
-        self._keeping.close(Closed())
+        self._source_state.close(Closed())
         self._file.release()
 
     def _work(self) -> None:
@@ -137,7 +137,7 @@ class Keeper:
 
     def _read(self) -> None:
         content = self._file.read()
-        self._on_disk = None if content is None else kept.from_file(content, self._clock)
+        self._on_disk = None if content is None else stored_token.from_file(content, self._clock)
         self._written = None
 
     def _read_if_changed(self) -> None:
@@ -149,7 +149,7 @@ class Keeper:
             self._on_disk = None
 
     def _refresh(self) -> None:
-        if not self._keeping.ask().starts_refresh:
+        if not self._source_state.ask().starts_refresh:
             return
         outcome: Token | TokendError
         try:
@@ -160,15 +160,15 @@ class Keeper:
             outcome = problem.as_error()
         except Exception as error:  # noqa: BLE001 - whatever it is, there has to be a next refresh
             outcome = cannot_refresh(error)
-        self._keeping.settle(outcome)
-        self._keeping.log_news()
+        self._source_state.settle(outcome)
+        self._source_state.flush_log()
         self._measures.refreshed(self.name, outcome)
         self._fetch_problem = f"no new token: {outcome}" if isinstance(outcome, TokendError) else None
         if isinstance(outcome, Token):
-            self._fetched = kept.from_service(outcome, self._clock)
+            self._fetched = stored_token.from_service(outcome, self._clock)
 
     def _write(self) -> None:
-        token = self._keeping.snapshot
+        token = self._source_state.snapshot
         if token is None or self._fetched is None or self._fetched.remaining(self._clock) <= 0:
             self._check_removed()
             return
@@ -218,7 +218,7 @@ class Keeper:
         if self._fetch_problem or self._file_problem:
             pauses.append(_RETRY_INTERVAL)
         else:
-            pauses.append(self._keeping.fresh_for)
+            pauses.append(self._source_state.fresh_for)
         if self._on_disk is not None and (remaining := self._on_disk.remaining(self._clock)) > 0:
             pauses.append(remaining)
         return max(min(pauses), _MIN_PAUSE)

@@ -184,12 +184,12 @@ class FakeTokendServer:
         outcome = failure or _outcome(answer, request)
         if isinstance(outcome, Failure):
             if outcome.hangs:
-                _wait_for_the_end(context)
+                _wait_until_ended(context)
             abort(context, outcome)
         return outcome
 
 
-def _wait_for_the_end(context: grpc.ServicerContext) -> None:
+def _wait_until_ended(context: grpc.ServicerContext) -> None:
     ended = threading.Event()
     if context.add_callback(ended.set):
         ended.wait()

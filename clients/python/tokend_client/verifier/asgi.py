@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any, TypeAlias
 
 from tokend_client.verifier.authorization import TokenMissing, bearer_token
-from tokend_client.verifier.identity import serving
+from tokend_client.verifier.identity import use_identity
 from tokend_client.verifier.rejections import KeysUnavailable, NotVerified
 from tokend_client.verifier.token_verifier import TokenVerifier
 
@@ -44,7 +44,7 @@ class IdentityMiddleware:
         except NotVerified as error:
             await _reject(scope, send, error)
             return
-        with serving(identity):
+        with use_identity(identity):
             await self._app({**scope, "tokend.identity": identity}, receive, send)
 
 

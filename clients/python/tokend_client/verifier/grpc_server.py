@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import grpc
 
 from tokend_client.verifier.authorization import bearer_token
-from tokend_client.verifier.identity import VerifiedIdentity, serve_from_here, serving
+from tokend_client.verifier.identity import VerifiedIdentity, set_current_identity, use_identity
 from tokend_client.verifier.rejections import KeysUnavailable, NotVerified
 from tokend_client.verifier.token_verifier import TokenVerifier
 
@@ -46,7 +46,7 @@ class IdentityInterceptor(grpc.ServerInterceptor):
 
     def _unary(self, behavior: Callable[..., Any]) -> Callable[..., Any]:
         def serve(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - any message
-            with serving(self._identity(context)):
+            with use_identity(self._identity(context)):
                 return behavior(request, context)
 
         return serve
@@ -54,10 +54,10 @@ class IdentityInterceptor(grpc.ServerInterceptor):
     def _stream(self, behavior: Callable[..., Any]) -> Callable[..., Any]:
         def serve(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: ANN401 - any message
             # The steps of a generator run separately, and not in the context in which it was created.
-            served_in = copy_context()
-            served_in.run(serve_from_here, self._identity(context))
-            responses = iter(served_in.run(behavior, request, context))
-            while (response := served_in.run(next, responses, _END)) is not _END:
+            isolated = copy_context()
+            isolated.run(set_current_identity, self._identity(context))
+            responses = iter(isolated.run(behavior, request, context))
+            while (response := isolated.run(next, responses, _END)) is not _END:
                 yield response
 
         return serve
@@ -87,13 +87,13 @@ class AsyncIdentityInterceptor(grpc.aio.ServerInterceptor):
             return handler
         try:
             token = bearer_token(_authorization(handler_call_details.invocation_metadata))
-            serve_from_here(await self._verifier.verify_async(token))
+            set_current_identity(await self._verifier.verify_async(token))
         except NotVerified as error:
-            return _handler_like(handler, _rejecting(handler, error))
+            return _handler_like(handler, _rejection(handler, error))
         return handler
 
 
-def _rejecting(handler: "grpc.RpcMethodHandler[Any, Any]", error: NotVerified) -> Callable[..., Any]:
+def _rejection(handler: "grpc.RpcMethodHandler[Any, Any]", error: NotVerified) -> Callable[..., Any]:
     code, details = _code(error), str(error)
 
     async def reject(_request: Any, context: Any) -> NoReturn:  # noqa: ANN401 - any message

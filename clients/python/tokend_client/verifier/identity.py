@@ -41,7 +41,7 @@ def current_identity() -> VerifiedIdentity:
 
 
 @contextmanager
-def serving(identity: VerifiedIdentity) -> Iterator[None]:
+def use_identity(identity: VerifiedIdentity) -> Iterator[None]:
     """Sets the current identity for the duration of a `with` block."""
     before = _CURRENT.set(identity)
     try:
@@ -50,6 +50,6 @@ def serving(identity: VerifiedIdentity) -> Iterator[None]:
         _CURRENT.reset(before)
 
 
-def serve_from_here(identity: VerifiedIdentity) -> None:
+def set_current_identity(identity: VerifiedIdentity) -> None:
     """Sets the current identity until the task or the context ends."""
     _CURRENT.set(identity)

@@ -16,8 +16,8 @@ import jwt
 
 from tokend_client import forks
 from tokend_client.verifier import strict_json
+from tokend_client.verifier.deadline_handlers import DeadlineHTTPHandler, DeadlineHTTPSHandler
 from tokend_client.verifier.rejections import KeysUnavailable, TokenRejected
-from tokend_client.verifier.whole_answers import WholeAnswers, WholeSecureAnswers
 
 _LOGGER = logging.getLogger("tokend_client")
 
@@ -68,14 +68,14 @@ class IssuerKeys:
     ) -> None:
         self._issuer = issuer
         proxies = urllib.request.ProxyHandler(None if environment_proxy else {})
-        self._opener = urllib.request.build_opener(WholeAnswers, WholeSecureAnswers, _NoRedirects, proxies)
+        self._opener = urllib.request.build_opener(DeadlineHTTPHandler, DeadlineHTTPSHandler, _NoRedirects, proxies)
         self._times = times or KeyTimes()
         self._monotonic = monotonic
         self._held = _Held({}, float("-inf"))
         self._fetching = threading.Lock()
         self._next_fetch = float("-inf")
         self._failed = False
-        forks.remember(self)
+        forks.register(self)
 
     def after_fork(self) -> None:
         """Lets the child process fetch keys: a thread that was fetching them does not exist in the child."""
@@ -132,7 +132,7 @@ class IssuerKeys:
 
     def _fetch(self) -> None:
         try:
-            keys = _fetched(self._issuer, partial(_document, self._opener, self._times.timeout))
+            keys = _fetch_keys(self._issuer, partial(_fetch_document, self._opener, self._times.timeout))
         except (OSError, ValueError, RecursionError, http.client.HTTPException, jwt.PyJWTError) as error:
             self._failed = True
             _LOGGER.warning("The keys of %s cannot be fetched: %s", self._issuer, error)
@@ -161,21 +161,21 @@ def keys_url(issuer: str, configuration: Mapping[str, Any]) -> str:
     return jwks_uri
 
 
-def _fetched(issuer: str, document: Callable[[str], dict[str, Any]]) -> dict[str, jwt.PyJWK]:
+def _fetch_keys(issuer: str, document: Callable[[str], dict[str, Any]]) -> dict[str, jwt.PyJWK]:
     configuration = document(issuer.removesuffix("/") + _DISCOVERY_PATH)
     listed = document(keys_url(issuer, configuration)).get("keys")
     if not isinstance(listed, list):
         raise ValueError("the key set contains no list of keys")  # noqa: TRY004 - of a document, not of an argument
-    keys = jwt.PyJWKSet([jwk for jwk in listed if _has_texts(jwk)]).keys
+    keys = jwt.PyJWKSet([jwk for jwk in listed if _is_readable(jwk)]).keys
     return {key.key_id: key for key in keys if key.key_id and key.public_key_use in {None, "sig"}}
 
 
-def _has_texts(jwk: object) -> bool:
+def _is_readable(jwk: object) -> bool:
     """Returns whether PyJWT can read a key: it ignores unknown keys, but fails on members of the wrong type."""
     return isinstance(jwk, dict) and all(isinstance(jwk.get(name), str | None) for name in ("kid", "alg", "use"))
 
 
-def _document(opener: urllib.request.OpenerDirector, timeout: float, url: str) -> dict[str, Any]:
+def _fetch_document(opener: urllib.request.OpenerDirector, timeout: float, url: str) -> dict[str, Any]:
     if urlsplit(url).scheme not in {"http", "https"}:
         raise ValueError(f"{url} is not an http or https URL")
     try:

@@ -17,8 +17,8 @@ from tokend_client.agent.keeper import Keeper
 from tokend_client.agent.measures import Measures
 from tokend_client.agent.requests import request_for
 from tokend_client.agent.token_file import TokenFile
-from tokend_client.keeping import TokenKeeping
 from tokend_client.shared import Shared
+from tokend_client.source_state import SourceState
 from tokend_client.telemetry import Telemetry
 from tokend_client.testing import FakeTokendServer
 
@@ -50,7 +50,7 @@ def make_keeper(server: FakeTokendServer, clock: FakeClock, directory: Path) -> 
                 settings,
                 TokenFile(settings, on.now),
                 lambda: client.get_token(request_for(settings)),
-                TokenKeeping(named, CachingPolicy(clock=on, random=lambda: 0.0), Shared(Telemetry())),
+                SourceState(named, CachingPolicy(clock=on, random=lambda: 0.0), Shared(Telemetry())),
                 on,
                 measures or Measures([settings.name]),
             )

@@ -34,7 +34,7 @@ class Answer:
     starts_refresh: bool = False
 
 
-class TokenKeeping:
+class SourceState:
     """Stores the token of one request. Its owner ensures that the methods do not run concurrently.
 
     Only `fresh_token` and `snapshot` may be called at any time, from any thread.
@@ -53,7 +53,7 @@ class TokenKeeping:
         self._backoff = Backoff()
         self._refreshing = False
         self._closed: Closed | None = None
-        self._news: list[Callable[[], object]] = []
+        self._pending_logs: list[Callable[[], object]] = []
         self.has_token_changed: HasTokenChanged = _ignore
 
     @property
@@ -96,18 +96,18 @@ class TokenKeeping:
             self._fail(outcome)
         elif not self._closed:
             self._telemetry.refreshed(None)
-            self._take(outcome)
+            self._store(outcome)
 
-    def log_news(self) -> None:
+    def flush_log(self) -> None:
         """Logs the result of the last refresh, if it is worth a log line. The owner calls it without its lock.
 
         An exception of a user's log filter is handled like that of a log handler, since waiting callers depend on the
         code that follows.
         """
-        news, self._news = self._news, []
+        pending, self._pending_logs = self._pending_logs, []
         try:
-            for tell in news:
-                tell()
+            for log in pending:
+                log()
         except Exception:  # noqa: BLE001 - whatever it is
             if logging.raiseExceptions:
                 traceback.print_exc()
@@ -131,7 +131,7 @@ class TokenKeeping:
             self.has_token_changed(False)  # noqa: FBT003 - the only argument
         if not self._closed and not isinstance(error, Closed):
             pause, monotonic = self._backoff.delay(error, freshness), self._policy.clock.monotonic()
-            self._news.append(
+            self._pending_logs.append(
                 partial(
                     self._telemetry.log_failure,
                     self._request,
@@ -142,15 +142,15 @@ class TokenKeeping:
                 )
             )
 
-    def _take(self, token: Token) -> None:
+    def _store(self, token: Token) -> None:
         self._held = held = hold(token, self._policy)
         if self._backoff.error is not None:
-            self._news.append(partial(self._telemetry.log_recovery, self._request))
+            self._pending_logs.append(partial(self._telemetry.log_recovery, self._request))
         self._backoff = Backoff()
         self.has_token_changed(True)  # noqa: FBT003 - the only argument
-        self._shared.note_success()
+        self._shared.record_success()
         if token.issue_time is not None:
-            self._news.append(partial(self._shared.check_clock, held.arrived_at - token.issue_time.timestamp()))
+            self._pending_logs.append(partial(self._shared.check_clock, held.arrived_at - token.issue_time.timestamp()))
 
     def _may_refresh(self, freshness: Freshness) -> bool:
         return self._backoff.is_over(self._policy.clock.monotonic(), freshness, self._shared.successes)
@@ -170,6 +170,6 @@ def unwrap(outcome: Token | TokendError) -> Token:
     return outcome
 
 
-def out_of_time() -> TokendError:
+def timeout_error() -> TokendError:
     """Returns the error of a caller whose own timeout ends during a refresh."""
     return TokendError("The token did not arrive in time.", grpc.StatusCode.DEADLINE_EXCEEDED)

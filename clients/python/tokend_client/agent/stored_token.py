@@ -12,7 +12,7 @@ from tokend_client.model import Token
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredToken:
     """A token in a file, with its times by this machine's clocks.
 
     Its age is measured by both clocks, as in `tokend_client.policy.Held`, so that a clock that is set back does not
@@ -35,14 +35,14 @@ class Kept:
         return self.life - max(clock.now() - self.arrived_at, clock.monotonic() - self.arrived_monotonic)
 
 
-def from_service(token: Token, clock: Clock) -> Kept:
+def from_service(token: Token, clock: Clock) -> StoredToken:
     """Returns the value for a token that has just arrived."""
     now = clock.now()
     issued_at = token.issue_time.timestamp() if token.issue_time else now
-    return Kept(token.expire_time, token.expire_time.timestamp() - issued_at, now, clock.monotonic())
+    return StoredToken(token.expire_time, token.expire_time.timestamp() - issued_at, now, clock.monotonic())
 
 
-def from_file(content: bytes, clock: Clock) -> Kept | None:
+def from_file(content: bytes, clock: Clock) -> StoredToken | None:
     """Returns the token in a file, in either format, with its times; None if there is none.
 
     Its signature is not verified, since it only decides how long the file is kept.
@@ -55,7 +55,7 @@ def from_file(content: bytes, clock: Clock) -> Kept | None:
     except (OverflowError, ValueError, OSError):
         return None
     now = clock.now()
-    return Kept(expire_time, expires_at - now, now, clock.monotonic())
+    return StoredToken(expire_time, expires_at - now, now, clock.monotonic())
 
 
 def token_in(content: bytes) -> str:

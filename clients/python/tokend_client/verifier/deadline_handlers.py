@@ -13,7 +13,7 @@ from typing import Any
 _PROVISIONAL = frozenset(range(102, 200))  # 101 would be another protocol, which was not requested
 
 
-class _Deadline(io.RawIOBase):
+class _DeadlineReader(io.RawIOBase):
     """Reads from a socket until a deadline."""
 
     def __init__(self, connection: socket.socket, raw: io.RawIOBase) -> None:
@@ -42,7 +42,7 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **settings: Any) -> None:  # noqa: ANN401 - the base class's own
         super().__init__(sock, *args, **settings)
         buffered: Any = self.fp
-        self.fp = io.BufferedReader(_Deadline(sock, buffered.detach()))
+        self.fp = io.BufferedReader(_DeadlineReader(sock, buffered.detach()))
 
     def begin(self) -> None:
         super().begin()
@@ -59,14 +59,14 @@ class _SecureConnection(http.client.HTTPSConnection):
     response_class = _Response
 
 
-class WholeAnswers(urllib.request.HTTPHandler):
+class DeadlineHTTPHandler(urllib.request.HTTPHandler):
     """Requests by http."""
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(_Connection, req)
 
 
-class WholeSecureAnswers(urllib.request.HTTPSHandler):
+class DeadlineHTTPSHandler(urllib.request.HTTPSHandler):
     """Requests by https."""
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
