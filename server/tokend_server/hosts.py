@@ -25,24 +25,24 @@ def is_secure(scheme: str | None, host: str) -> bool:
     return scheme == "https" or (scheme == "http" and is_loopback(host))
 
 
-def is_inside(address: Address) -> bool:
+def is_internal(address: Address) -> bool:
     """Returns whether an address is not on the public internet."""
     if isinstance(address, ipaddress.IPv6Address):
         if any(address in network for network in _WITH_IPV4):
-            return is_inside(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+            return is_internal(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
         if address.sixtofour is not None:
-            return is_inside(address.sixtofour)
+            return is_internal(address.sixtofour)
         if address.is_site_local or address in _LOCAL_NAT64:
             return True
     return not address.is_global or address.is_multicast
 
 
-def names_inside(host: str) -> bool:
+def is_internal_host(host: str) -> bool:
     """Returns whether a host is an internal address, in any form that the C library accepts."""
     if host == "localhost" or host.endswith((".localhost", "localhost.")):
         return True
     address = address_in(host)
-    return address is not None and is_inside(address)
+    return address is not None and is_internal(address)
 
 
 def address_in(host: str) -> Address | None:

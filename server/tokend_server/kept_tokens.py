@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from tokend_server.clock import Clock
-from tokend_server.latest import Latest
+from tokend_server.lru_cache import LruCache
 from tokend_server.model import IssuedToken, NumericDate
 
 
@@ -35,7 +35,7 @@ class KeptTokens:
     """
 
     def __init__(self, max_tokens: int, stale_margin: timedelta, clock: Clock) -> None:
-        self._tokens: Latest[HeldToken] = Latest(max_tokens)
+        self._tokens: LruCache[HeldToken] = LruCache(max_tokens)
         self._stale_margin = stale_margin.total_seconds()
         self._clock = clock
 

@@ -14,9 +14,9 @@ _TEXT = re.compile(rb"[\x20-\x7e\s]*")
 _FORM = "must hold 32 random bytes, or these as 64 hexadecimal digits or in base64: `openssl rand -hex 32` makes some"
 
 #: The minimum number of different bytes among 32; random keys have fewer only once in 10^19 files.
-_LEAST_VARIETY = 12
+_MIN_DISTINCT_BYTES = 12
 
-_LONGEST_FILE = 4096
+_MAX_FILE_BYTES = 4096
 
 
 def read_key(path: Path) -> bytes:
@@ -25,22 +25,22 @@ def read_key(path: Path) -> bytes:
     Raises:
         ValueError: It cannot be read, or has other contents; the text names the file without its contents.
     """
-    return read_short(path, key_of)
+    return read_short_file(path, parse_key)
 
 
-def key_of(content: bytes) -> bytes:
+def parse_key(content: bytes) -> bytes:
     """Returns the key in the contents of a file.
 
     Raises:
         ValueError: There is no key, or it is not random; the text does not contain it.
     """
-    key = _bytes_of(content)
-    if len(set(key)) < _LEAST_VARIETY:
+    key = _decode(content)
+    if len(set(key)) < _MIN_DISTINCT_BYTES:
         raise ValueError(f"its bytes are not random; it {_FORM}")
     return key
 
 
-def _bytes_of(content: bytes) -> bytes:
+def _decode(content: bytes) -> bytes:
     if len(content) == KEY_BYTES and not _TEXT.fullmatch(content):
         return content
     text = content.strip()
@@ -48,10 +48,10 @@ def _bytes_of(content: bytes) -> bytes:
         return bytes.fromhex(text.decode("ascii"))
     if _BASE64.fullmatch(text):
         return b64decode(text.removesuffix(b"=").translate(bytes.maketrans(b"-_", b"+/")) + b"=")
-    raise ValueError(f"{''.join(_why_not(content))}it {_FORM}")
+    raise ValueError(f"{''.join(_length_problem(content))}it {_FORM}")
 
 
-def _why_not(content: bytes) -> Iterator[str]:
+def _length_problem(content: bytes) -> Iterator[str]:
     if len(content) == KEY_BYTES:
         yield "has 32 characters of text, which are not random bytes; "
     elif len(content) == KEY_BYTES + 1 and content.endswith(b"\n"):
@@ -60,7 +60,7 @@ def _why_not(content: bytes) -> Iterator[str]:
         yield f"has {len(content)} bytes; "
 
 
-def read_short(path: Path, parse: Callable[[bytes], bytes]) -> bytes:
+def read_short_file(path: Path, parse: Callable[[bytes], bytes]) -> bytes:
     """Returns the parsed contents of a short file.
 
     Raises:
@@ -68,14 +68,14 @@ def read_short(path: Path, parse: Callable[[bytes], bytes]) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            return parse(_short(file.read(_LONGEST_FILE + 1)))
+            return parse(_check_length(file.read(_MAX_FILE_BYTES + 1)))
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _short(content: bytes) -> bytes:
-    if len(content) > _LONGEST_FILE:
-        raise ValueError(f"has more than {_LONGEST_FILE} bytes")
+def _check_length(content: bytes) -> bytes:
+    if len(content) > _MAX_FILE_BYTES:
+        raise ValueError(f"has more than {_MAX_FILE_BYTES} bytes")
     return content

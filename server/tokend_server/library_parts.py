@@ -18,7 +18,7 @@ def require(distribution: str, parts: Mapping[str, Callable[[], bool]]) -> None:
     Raises:
         UnsupportedLibraryError: An interface is missing.
     """
-    if missing := [part for part, is_there in parts.items() if not _holds(is_there)]:
+    if missing := [part for part, is_present in parts.items() if not _is_present(is_present)]:
         raise UnsupportedLibraryError(
             f"{distribution} {version(distribution)} cannot be used: tokend does not work without "
             f"{', '.join(missing)}. Install a version that tokend-server was tested with.",
@@ -26,8 +26,8 @@ def require(distribution: str, parts: Mapping[str, Callable[[], bool]]) -> None:
         )
 
 
-def _holds(is_there: Callable[[], bool]) -> bool:
+def _is_present(is_present: Callable[[], bool]) -> bool:
     try:
-        return is_there()
+        return is_present()
     except Exception:  # noqa: BLE001 - any error means that the interface has changed
         return False

@@ -36,7 +36,7 @@ def parameter(function: Any, name: str) -> Any:  # noqa: ANN401 - as above
 #: A page, its text, the value in the code, and the value in the text.
 STATED: list[tuple[str, str, Any, Any]] = [
     (README, "keeps the keys for five minutes", parameter(jwt.PyJWKClient, "lifespan"), 300),
-    (README, "255 characters at most", constant("config.issuer_url.IAM_MOST_CHARACTERS"), 255),
+    (README, "255 characters at most", constant("config.issuer_url.IAM_MAX_CHARACTERS"), 255),
     (README, "with five minutes' grace for clocks", setting(OpenIdConnectProvider, "clock_skew_seconds"), 300),
     (README, "about 50 tokens a second", Cognito().requests_per_second + Cognito().burst, 50),
     (README, "more often than at a third of their token's life", refresh_time(0, 900), 300),
@@ -63,7 +63,7 @@ STATED: list[tuple[str, str, Any, Any]] = [
     (KMS, "KMS takes 1,000 signatures a second", Kms().requests_per_second + Kms().burst, 900),
     (KEYS, "a random nonce of 96 bits", 8 * constant("engines.local.keys.sealed.NONCE_BYTES"), 96),
     (KEYS, "32 random bytes; or these", constant("key_files.KEY_BYTES"), 32),
-    (KEYS, "one line of 16 bytes at least", constant("engines.local.keys.wrapping_files._LEAST_PASSPHRASE"), 16),
+    (KEYS, "one line of 16 bytes at least", constant("engines.local.keys.wrapping_files._MIN_PASSPHRASE_BYTES"), 16),
     (KEYS, "a random salt of 16 bytes", constant("engines.local.keys.wrapping_files._SALT_BYTES"), 16),
     (
         KEYS,
@@ -89,7 +89,7 @@ STATED: list[tuple[str, str, Any, Any]] = [
     (SECURITY, "more metadata fields than an eighth of", constant("rpc.connection_guard._LEAST_FIELD"), 8),
     (SECURITY, "up to 64 seconds", constant("rpc.connection_guard._LONGEST_BAR"), 64),
     (SECURITY, "without an acknowledgement ends after five seconds", constant("rpc.server._SETTINGS_TIMEOUT"), 5),
-    (SECURITY, "is twice `grpc.threads`, at least 32", constant("config.listeners._LEAST_STREAMS"), 32),
+    (SECURITY, "is twice `grpc.threads`, at least 32", constant("config.listeners._MIN_STREAMS"), 32),
     (SECURITY, "oldest are cancelled beyond 16", constant("rpc.threads._SPARE_STREAM_THREADS"), 16),
     (SECURITY, "has 1 to 1,024 octets of UTF-8", constant("oidc.claims.MAX_SUBJECT_BYTES"), 1024),
     (SECURITY, "a number of more than 300 characters", constant("oidc.tokens._MAX_DIGITS"), 300),

@@ -84,4 +84,4 @@ class Documents(IssuerHttp):
     def get(self, url: str, *_arguments: Any, **_options: Any) -> Document:  # noqa: ANN401 - the base class's own
         issuer = url.partition("/.well-known/")[0]
         document = {"issuer": issuer, "jwks_uri": f"{issuer}/jwks"} if issuer != url else public_keys()
-        return Document(json.dumps(document).encode(), from_inside=False)
+        return Document(json.dumps(document).encode(), from_internal=False)

@@ -17,7 +17,7 @@ from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTT
 
 from tokend_server.aws.botocore_internals import use_connections
 from tokend_server.clock import Deadline
-from tokend_server.final_answers import FinalAnswer
+from tokend_server.final_responses import FinalResponse
 
 
 @dataclass(slots=True)
@@ -115,7 +115,7 @@ class _BoundedSocket:
         return io.BufferedReader(_BoundedSocketIO(self._sock, self._sock.makefile(mode, buffering=0)))
 
 
-class _BoundedResponse(FinalAnswer):
+class _BoundedResponse(FinalResponse):
     """A response with a timeout that must be complete: botocore accepts truncated ones."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401

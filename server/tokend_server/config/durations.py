@@ -11,7 +11,7 @@ OFF = "off"
 
 _FORM = re.compile(r"([1-9]\d{0,8})([smhd])")
 _SECONDS: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_MOST = 3650 * _SECONDS["d"]
+_MAX_SECONDS = 3650 * _SECONDS["d"]
 
 
 def seconds_of(duration: str) -> int | None:
@@ -26,7 +26,7 @@ def seconds_of(duration: str) -> int | None:
     if not found:
         raise ValueError('must be a whole number with its unit, such as "30d", "12h", "45m" or "90s", or "off"')
     seconds = int(found[1]) * _SECONDS[found[2]]
-    if seconds > _MOST:
+    if seconds > _MAX_SECONDS:
         raise ValueError("must not be above 3650d")
     return seconds
 

@@ -8,8 +8,8 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from tokend_server.config.configuration import Config
-from tokend_server.config.issuer_url import IAM_MOST_CHARACTERS
-from tokend_server.hosts import names_inside
+from tokend_server.config.issuer_url import IAM_MAX_CHARACTERS
+from tokend_server.hosts import is_internal_host
 
 
 class Cloud(StrEnum):
@@ -109,7 +109,7 @@ def _https(pool: FederatedPool) -> Iterator[str]:
 
 def _public_host(pool: FederatedPool) -> Iterator[str]:
     host = (urlsplit(pool.issuer).hostname or "").removesuffix(".")
-    if names_inside(host) or ("." not in host and ":" not in host) or host.endswith(_PRIVATE_DOMAINS):
+    if is_internal_host(host) or ("." not in host and ":" not in host) or host.endswith(_PRIVATE_DOMAINS):
         yield f"issuer.url: must have a host that the internet can reach to fetch keys, unlike {host}"
 
 
@@ -205,7 +205,7 @@ _AWS_RULES = (
     Rule("public host", "AWS reaches the issuer's host", _IAM_GUIDE, _public_host),
     Rule("port", "the issuer has no port", _IAM, _no_port),
     Rule("small letters", "the host is in small letters", _IAM_GUIDE, _small_letters),
-    Rule("issuer", f"the issuer has {IAM_MOST_CHARACTERS} characters at most", _IAM, _issuer_of(IAM_MOST_CHARACTERS)),
+    Rule("issuer", f"the issuer has {IAM_MAX_CHARACTERS} characters at most", _IAM, _issuer_of(IAM_MAX_CHARACTERS)),
     Rule("aud", "`aud`, a client id there, has 255 characters at most", _IAM, _audience_of(255)),
     Rule("sub", "`sub` has 255 characters at most", _STS, _subject_of(255)),
     Rule(

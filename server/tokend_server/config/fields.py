@@ -23,7 +23,7 @@ FILE = "file:"
 _HOST = r"[A-Za-z0-9_.:-]+"
 
 #: The maximum of numbers in gRPC's settings.
-MOST = 2**31 - 1
+MAX_INT32 = 2**31 - 1
 
 
 def _split_commas(value: object) -> object:

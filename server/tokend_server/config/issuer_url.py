@@ -29,7 +29,7 @@ AWS_DOMAINS = (
 )
 
 #: The maximum length in characters of an OpenID Connect provider's URL in IAM (CreateOpenIDConnectProvider, Url).
-IAM_MOST_CHARACTERS = 255
+IAM_MAX_CHARACTERS = 255
 
 _COGNITO = re.compile(r"(?:^|\.)cognito-(?:identity|idp)(?:[.-]|$)")
 _URL_CHARACTERS = re.compile(r"[\w.~:/\[\]@!$&'()*+,;=%-]+", re.ASCII)
@@ -62,8 +62,8 @@ def issuer_warnings(url: str) -> Iterator[str]:
         yield "IAM accepts only https"
     if parts.port is not None:
         yield "IAM accepts no issuer with a port"
-    if len(url) > IAM_MOST_CHARACTERS:
-        yield f"IAM accepts at most {IAM_MOST_CHARACTERS} characters, and these are {len(url)}"
+    if len(url) > IAM_MAX_CHARACTERS:
+        yield f"IAM accepts at most {IAM_MAX_CHARACTERS} characters, and these are {len(url)}"
     if parts.netloc != parts.netloc.lower():
         yield "has upper case in its host: IAM and STS compare it as text, and clients may write hosts in lower case"
     if parts.scheme == "https" and is_loopback(parts.hostname or ""):

@@ -11,7 +11,7 @@ _DAY = 86_400
 CLOCK_SKEW = 300
 
 #: The maximum number of an algorithm's keys in a key set: libraries refuse sets above 50 KB, which is 110 RSA keys.
-_MOST_KEYS = 32
+_MAX_KEYS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +91,10 @@ class KeyTimes:
             )
         if self.rotate_every:
             keys = 2 + (self.publish_before + self.tokens_last) // self.rotate_every
-            if keys > _MOST_KEYS:
+            if keys > _MAX_KEYS:
                 yield (
                     f"rotate_every ({self.rotate_every} s) would have {keys} keys of an algorithm published at once, "
-                    f"more than {_MOST_KEYS}: verifiers would refuse such a large key set"
+                    f"more than {_MAX_KEYS}: verifiers would refuse such a large key set"
                 )
 
     def _publishing_problems(self) -> Iterator[str]:

@@ -7,7 +7,15 @@ from pydantic import Field, model_validator
 
 from tokend_server.config.addresses import UNIX
 from tokend_server.config.addresses import is_local as only_this_machine_reaches
-from tokend_server.config.fields import MOST, Addresses, CallerPatterns, CommaSeparated, GrpcAddress, Seconds, Section
+from tokend_server.config.fields import (
+    MAX_INT32,
+    Addresses,
+    CallerPatterns,
+    CommaSeparated,
+    GrpcAddress,
+    Seconds,
+    Section,
+)
 from tokend_server.config.paths import LocalPath
 from tokend_server.tls_files import TlsFiles
 
@@ -15,7 +23,7 @@ from tokend_server.tls_files import TlsFiles
 Authenticator: TypeAlias = Literal["mutual_tls", "jwt", "bearer_key", "x_forwarded_client_cert"]
 
 #: The minimum number of concurrent calls on a connection, however few threads there are.
-_LEAST_STREAMS = 32
+_MIN_STREAMS = 32
 
 
 class TlsSettings(Section):
@@ -140,7 +148,7 @@ class Grpc(Guard):
     max_receive_message_bytes: int = Field(
         2_621_440,
         ge=1024,
-        le=MOST,
+        le=MAX_INT32,
         description="Largest request; the default allows every request within the contract's limits",
     )
     max_metadata_bytes: int = Field(
@@ -149,15 +157,15 @@ class Grpc(Guard):
     max_concurrent_streams: int | None = Field(
         None,
         ge=1,
-        le=MOST,
+        le=MAX_INT32,
         description="Concurrent calls on a connection (HTTP/2 streams), above which its client queues them; "
         "default twice `grpc.threads`, at least 32",
     )
     max_connections: int = Field(
-        # With MOST itself, gRPC aborts the process.
+        # With MAX_INT32 itself, gRPC aborts the process.
         1000,
         ge=1,
-        le=MOST - 1,
+        le=MAX_INT32 - 1,
         description="Maximum of connections to an address; an eighth of them is reserved for new clients",
     )
     handshake_timeout_seconds: int = Field(
@@ -204,7 +212,7 @@ class Grpc(Guard):
     @property
     def concurrent_streams(self) -> int:
         """The number of concurrent calls on a connection: more than threads, but too few to delay others."""
-        return self.max_concurrent_streams or max(2 * self.threads, _LEAST_STREAMS)
+        return self.max_concurrent_streams or max(2 * self.threads, _MIN_STREAMS)
 
     def _own(self, address: str) -> dict[str, object]:
         own = self.listeners.get(address)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from tokend_server.latest import Latest
+from tokend_server.lru_cache import LruCache
 from tokend_server.mesh.token_mapping import MappedValues
 from tokend_server.mesh.tokens import Reusable
 
@@ -34,4 +34,4 @@ def answer_key(caller: str, mapping: str, values: MappedValues) -> bytes:
 
 
 #: Responses by key.
-PreparedAnswers = Latest[PreparedAnswer]
+PreparedAnswers = LruCache[PreparedAnswer]

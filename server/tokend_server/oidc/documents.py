@@ -66,14 +66,14 @@ class KeySource:
 
 
 def fetch_keys(
-    source: KeySource, deadline: Deadline, on_passed_over: Callable[[str], None] = lambda _reason: None
+    source: KeySource, deadline: Deadline, on_ignored_key: Callable[[str], None] = lambda _reason: None
 ) -> tuple[VerificationKey, ...]:
     """Fetches a provider's keys, by OpenID Connect Discovery 1.0, section 4, unless their URL is configured.
 
     Args:
         source: Their source.
         deadline: The deadline of the fetch.
-        on_passed_over: Called with a sentence for each key that cannot be used.
+        on_ignored_key: Called with a sentence for each key that cannot be used.
 
     Returns:
         At least one key.
@@ -83,19 +83,19 @@ def fetch_keys(
     """
     headers = {"accept-encoding": "identity"}
     credentials = _authorization(source.bearer_token_file)
-    url, may_go_inside = source.jwks_url, True
+    url, allow_internal = source.jwks_url, True
     if url is None:
-        url, may_go_inside = _discover(source, {**headers, **credentials}, deadline)
+        url, allow_internal = _discover(source, {**headers, **credentials}, deadline)
     shown = credentials if origin(url) == origin(source.first_url) else {}
     try:
-        jwks, _ = _get_json(source.http, url, {**headers, **shown}, deadline, may_go_inside=may_go_inside)
+        jwks, _ = _get_json(source.http, url, {**headers, **shown}, deadline, allow_internal=allow_internal)
     except FetchFailed as failure:
         if shown == credentials:
             raise
         raise FetchFailed(
             f"{failure}; the bearer token was not sent, since discovery names another origin: set jwks_url"
         ) from None
-    keys = import_keys(jwks, on_passed_over)
+    keys = import_keys(jwks, on_ignored_key)
     if not keys:
         raise FetchFailed("the JWK Set has no key for RSA or ECDSA signatures")
     return keys
@@ -118,7 +118,7 @@ def _authorization(bearer_token_file: Path | None) -> dict[str, str]:
 def _discover(source: KeySource, headers: Mapping[str, str], deadline: Deadline) -> tuple[str, bool]:
     """Returns the URL of the keys, and whether it may lead to an internal address, as only an internal issuer's may."""
     url = f"{source.issuer.removesuffix('/')}/.well-known/openid-configuration"
-    configuration, from_inside = _get_json(source.http, url, headers, deadline)
+    configuration, from_internal = _get_json(source.http, url, headers, deadline)
     if configuration.get("issuer") != source.issuer:
         raise FetchFailed("the discovery document names another issuer")
     jwks_uri = configuration.get("jwks_uri")
@@ -129,17 +129,17 @@ def _discover(source: KeySource, headers: Mapping[str, str], deadline: Deadline)
     jwks_url = str(jwks_uri)
     if origin(source.issuer)[0] == "https" != origin(jwks_url)[0]:
         raise FetchFailed("jwks_uri must be https, as the issuer is")
-    return jwks_url, from_inside
+    return jwks_url, from_internal
 
 
 def import_keys(
-    jwks: Mapping[str, Any], on_passed_over: Callable[[str], None] = lambda _reason: None
+    jwks: Mapping[str, Any], on_ignored_key: Callable[[str], None] = lambda _reason: None
 ) -> tuple[VerificationKey, ...]:
     """Returns the keys of a JWK Set that can verify; others are ignored (RFC 7517, section 5).
 
     Args:
         jwks: The set.
-        on_passed_over: Called with a sentence for each ignored key.
+        on_ignored_key: Called with a sentence for each ignored key.
     """
     listed = jwks.get("keys")
     jwk_list = listed if isinstance(listed, list) else []
@@ -149,27 +149,27 @@ def import_keys(
             key = _read_key(jwk)
             key.check_use("sig")
         except (JoseError, KeyError, TypeError, ValueError) as error:
-            on_passed_over(f"key {number}{_name(jwk)} was ignored: {_reason(error)}")
+            on_ignored_key(f"key {number}{_kid_text(jwk)} was ignored: {_reason(error)}")
             continue
         keys.setdefault((key.kid, key.get("alg"), key.thumbprint()), key)
     if len(jwk_list) > MAX_KEYS:
-        on_passed_over(f"the keys after the first {MAX_KEYS} were ignored")
+        on_ignored_key(f"the keys after the first {MAX_KEYS} were ignored")
     return tuple(keys.values())
 
 
-class _UselessKey(ValueError):
+class _UnusableKey(ValueError):
     """The reason for which a JWK cannot verify, for the log."""
 
 
 def _read_key(jwk: Any) -> VerificationKey:  # noqa: ANN401 -- any JSON value
     if not isinstance(jwk, dict):
-        raise _UselessKey("not a JSON object")
+        raise _UnusableKey("not a JSON object")
     if jwk.get("d") is not None:
-        raise _UselessKey("it is a private key, which is public and proves nothing")
+        raise _UnusableKey("it is a private key, which is public and proves nothing")
     members = {name: jwk[name] for name in _TEXTS if jwk.get(name) is not None}
     for name, value in members.items():
         if not isinstance(value, str):
-            raise _UselessKey(f"{name} is not a string")
+            raise _UnusableKey(f"{name} is not a string")
     if jwk.get("key_ops") is not None:
         members["key_ops"] = _operations(jwk["key_ops"])
     for name in _NUMBERS & members.keys():
@@ -178,19 +178,19 @@ def _read_key(jwk: Any) -> VerificationKey:  # noqa: ANN401 -- any JSON value
         return _ec_key(members)
     if members.get("kty") == "RSA":
         return _rsa_key(members)
-    raise _UselessKey("kty is neither RSA nor EC")
+    raise _UnusableKey("kty is neither RSA nor EC")
 
 
 def _operations(value: object) -> list[str]:
     """Returns the operations that joserfc knows (RFC 7517, section 4.3, allows others); `verify` is required."""
     if not isinstance(value, list):
-        raise _UselessKey("key_ops is not a list")
+        raise _UnusableKey("key_ops is not a list")
     return [operation for operation in ("verify", "sign", "encrypt", "decrypt") if operation in value]
 
 
 def _ec_key(members: dict[str, Any]) -> ECKey:
     if members.get("crv") not in _CURVES:
-        raise _UselessKey("crv is none of P-256, P-384 and P-521")
+        raise _UnusableKey("crv is none of P-256, P-384 and P-521")
     return ec_key(members)
 
 
@@ -200,10 +200,10 @@ def _rsa_key(members: dict[str, Any]) -> RSAKey:
 
 def _check_size(key: RSAPublicKey) -> None:
     if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
-        raise _UselessKey(f"a modulus of {key.key_size} bits, not {MIN_RSA_BITS} to {MAX_RSA_BITS}")
+        raise _UnusableKey(f"a modulus of {key.key_size} bits, not {MIN_RSA_BITS} to {MAX_RSA_BITS}")
 
 
-def _name(jwk: object) -> str:
+def _kid_text(jwk: object) -> str:
     kid = jwk.get("kid") if isinstance(jwk, dict) else None
     return f" (kid {kid[:64]!r})" if isinstance(kid, str) else ""
 
@@ -214,18 +214,18 @@ def _reason(error: Exception) -> str:
         return f"{error.args[0]!s:.16} is missing"
     if isinstance(error, JoseError):
         return "use or key_ops does not allow verification"
-    return str(error) if isinstance(error, _UselessKey) else "its numbers are not a public key"
+    return str(error) if isinstance(error, _UnusableKey) else "its numbers are not a public key"
 
 
 def _get_json(
-    http: IssuerHttp, url: str, headers: Mapping[str, str], deadline: Deadline, *, may_go_inside: bool = True
+    http: IssuerHttp, url: str, headers: Mapping[str, str], deadline: Deadline, *, allow_internal: bool = True
 ) -> tuple[dict[str, Any], bool]:
     """Fetches a JSON object, and returns it and whether it came from an internal address."""
-    answer = http.get(url, headers, deadline, may_go_inside=may_go_inside)
+    response = http.get(url, headers, deadline, allow_internal=allow_internal)
     try:
-        document = json.loads(answer.body)
+        document = json.loads(response.body)
     except (ValueError, RecursionError):
         raise FetchFailed(f"GET {url!r}: not JSON") from None
     if not isinstance(document, dict):
         raise FetchFailed(f"GET {url!r}: not a JSON object")
-    return document, answer.from_inside
+    return document, response.from_internal

@@ -11,7 +11,7 @@ from tokend_server.oidc.keys import MAX_AGE, ProviderKeys
 from tokend_server.oidc.waits import Waits
 
 #: The maximum number of sources whose keys are shared: pools that callers create add sources to the configured ones.
-MOST_SHARED = 1000
+MAX_SHARED = 1000
 
 
 class Issuers:
@@ -27,7 +27,7 @@ class Issuers:
     def __init__(self, clock: Clock, threads: int) -> None:
         self._clock = clock
         self._waits = Waits(threads)
-        self._made: LRUCache[tuple[KeySource, float, float], ProviderKeys] = LRUCache(MOST_SHARED)
+        self._made: LRUCache[tuple[KeySource, float, float], ProviderKeys] = LRUCache(MAX_SHARED)
         self._lock = threading.Lock()
 
     def keys(self, owner: str, source: KeySource, *, max_age: float = MAX_AGE, too_old: float = inf) -> ProviderKeys:

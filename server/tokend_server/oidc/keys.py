@@ -21,10 +21,10 @@ COOL_DOWN = 30.0
 FETCH_TIMEOUT = 5.0
 
 #: Seconds from the start of a fetch during which any number of threads may wait for it; most issuers answer by then.
-FIRST_MOMENTS = 0.5
+UNLIMITED_WAIT_SECONDS = 0.5
 
 #: Seconds for which keys count as the provider's current ones, so that a failed signature causes no fetch.
-FRESH = 5.0
+FRESH_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class KeyNotKnownYet(KeysUnavailable):
     """Raised when the provider may have published a key since the last fetch, and it is too early for the next one."""
 
 
-class _NoPlace(KeysUnavailable):
+class _TooManyWaiting(KeysUnavailable):
     """Raised when too many threads wait for the provider."""
 
 
@@ -54,25 +54,25 @@ class _Fetch:
     """A fetch in progress, for which callers wait.
 
     Attributes:
-        first_moments: The time until which any number of threads may wait.
+        unlimited_until: The time until which any number of threads may wait.
         deadline: The deadline of the fetch.
         after_failure: Whether the previous fetch failed.
         done: Is set at its end.
     """
 
-    first_moments: Deadline
+    unlimited_until: Deadline
     deadline: Deadline
     after_failure: bool
     done: threading.Event = field(default_factory=threading.Event)
 
     def wait(self, deadline: Deadline, *, has_place: bool) -> None:
-        patience, left = deadline.remaining(), (self.deadline if has_place else self.first_moments).remaining()
+        patience, left = deadline.remaining(), (self.deadline if has_place else self.unlimited_until).remaining()
         if self.done.wait(min(patience, left)):
             return
         if patience < left:
             raise DeadlineExceeded
         if not has_place and (longer := self.deadline.remaining()):
-            raise _NoPlace(retry_after=max(longer, 1.0))
+            raise _TooManyWaiting(retry_after=max(longer, 1.0))
 
 
 class ProviderKeys:
@@ -132,17 +132,17 @@ class ProviderKeys:
                 return found
             if not found:
                 deadline.check()
-            under_way, fetch = self._fetch, self._fetch_under_way()
+            current, fetch = self._fetch, self._current_or_new_fetch()
         if not found:
-            return self._find_after(fetch, kid, deadline, begun_for_it=fetch is not under_way)
+            return self._find_after(fetch, kid, deadline, is_own_fetch=fetch is not current)
         if fetch is None or fetch.after_failure or age < self._too_old:
             return found
         try:
-            return self._find_after(fetch, kid, deadline, begun_for_it=True)
-        except (DeadlineExceeded, _NoPlace):
+            return self._find_after(fetch, kid, deadline, is_own_fetch=True)
+        except (DeadlineExceeded, _TooManyWaiting):
             return found
 
-    def find_again(self, kid: str | None, deadline: Deadline) -> tuple[VerificationKey, ...]:
+    def refetch(self, kid: str | None, deadline: Deadline) -> tuple[VerificationKey, ...]:
         """Returns the result of `find` after another fetch: a provider may change a key without changing its id.
 
         Returns:
@@ -154,32 +154,32 @@ class ProviderKeys:
             DeadlineExceeded: The caller's deadline passed before it answered.
         """
         with self._lock:
-            if self._age() < FRESH:
+            if self._age() < FRESH_SECONDS:
                 return ()
             deadline.check()
-            fetched_at, fetch = self._fetched_at, self._fetch_under_way()
+            fetched_at, fetch = self._fetched_at, self._current_or_new_fetch()
         self._wait(fetch, deadline)
         with self._lock:
             if self._fetched_at > fetched_at:
                 return self._with_id(kid)
-            raise self._nothing_new()
+            raise self._unavailable()
 
     def _find_after(
-        self, fetch: _Fetch | None, kid: str | None, deadline: Deadline, *, begun_for_it: bool
+        self, fetch: _Fetch | None, kid: str | None, deadline: Deadline, *, is_own_fetch: bool
     ) -> tuple[VerificationKey, ...]:
         self._wait(fetch, deadline)
         with self._lock:
             found = self._with_id(kid)
-            if found or (self._answered and begun_for_it):
+            if found or (self._answered and is_own_fetch):
                 return found
-            raise self._nothing_new()
+            raise self._unavailable()
 
     def _wait(self, fetch: _Fetch | None, deadline: Deadline) -> None:
         if fetch is not None:
             with self._waits.place(self._source) as has_place:
                 fetch.wait(deadline, has_place=has_place)
 
-    def _nothing_new(self) -> KeysUnavailable:
+    def _unavailable(self) -> KeysUnavailable:
         return (KeyNotKnownYet if self._answered else KeysUnavailable)(retry_after=max(self._cool_down(), 1.0))
 
     def _with_id(self, kid: str | None) -> tuple[VerificationKey, ...]:
@@ -195,12 +195,12 @@ class ProviderKeys:
     def _cool_down(self) -> float:
         return self._attempted_at + COOL_DOWN - self._clock.monotonic()
 
-    def _fetch_under_way(self) -> _Fetch | None:
+    def _current_or_new_fetch(self) -> _Fetch | None:
         """Returns the fetch in progress; starts one unless it is too early. The caller holds the lock."""
         if self._fetch is None and self._cool_down() <= 0 and self._waits.begin_fetch():
             now = self._clock.monotonic()
             fetch = _Fetch(
-                Deadline(self._clock, now + FIRST_MOMENTS),
+                Deadline(self._clock, now + UNLIMITED_WAIT_SECONDS),
                 Deadline(self._clock, now + FETCH_TIMEOUT),
                 after_failure=not self._answered,
             )
@@ -216,7 +216,7 @@ class ProviderKeys:
 
     def _run(self, fetch: _Fetch, started_at: float) -> None:
         try:
-            keys = fetch_keys(self._source, fetch.deadline, self._tell_of_passed_over)
+            keys = fetch_keys(self._source, fetch.deadline, self._log_ignored_key)
             with self._lock:
                 self._keys, self._fetched_at, self._answered = keys, started_at, True
         except FetchFailed as failure:
@@ -230,5 +230,5 @@ class ProviderKeys:
             self._waits.end_fetch()
             fetch.done.set()
 
-    def _tell_of_passed_over(self, reason: str) -> None:
+    def _log_ignored_key(self, reason: str) -> None:
         _log.info("In the keys of %s, %s", self._owner, reason)

@@ -26,7 +26,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Url, make_headers, parse_url
 
 from tokend_server.clock import Deadline
-from tokend_server.hosts import address_in, is_inside, is_loopback, is_secure, names_inside
+from tokend_server.hosts import address_in, is_internal, is_internal_host, is_loopback, is_secure
 from tokend_server.oidc.urllib3_internals import connect_by
 from tokend_server.pem import read_certificates, write_certificates
 
@@ -50,12 +50,12 @@ class Document:
 
     Attributes:
         body: Its body, at most `MAX_DOCUMENT_BYTES`.
-        from_inside: Whether it came from an internal address, and not through a proxy.
+        from_internal: Whether it came from an internal address, and not through a proxy.
         media_type: Its media type, such as `application/json` (RFC 9110, section 8.3.1).
     """
 
     body: bytes
-    from_inside: bool
+    from_internal: bool
     media_type: str = ""
 
 
@@ -94,30 +94,30 @@ class IssuerHttp:
         if ca_file is not None:
             self._context()
 
-    def get(self, url: str, headers: Mapping[str, str], deadline: Deadline, *, may_go_inside: bool = True) -> Document:
+    def get(self, url: str, headers: Mapping[str, str], deadline: Deadline, *, allow_internal: bool = True) -> Document:
         """Makes a GET request.
 
         Args:
             url: A URL that `require_secure_url` accepts.
             headers: The headers; credentials must be intended for the URL.
             deadline: The deadline of the request.
-            may_go_inside: Whether it may connect to an internal address.
+            allow_internal: Whether it may connect to an internal address.
 
         Raises:
             FetchFailed: There was no response with status 200 in time, or the request was not allowed.
         """
         parts = parse_url(url)
         proxy = _proxy(parts, self._environment)
-        if not may_go_inside and names_inside(parts.host or ""):
-            raise _inside(url)
-        route = _Route(url, deadline, may_go_inside=may_go_inside or proxy is not None)
+        if not allow_internal and is_internal_host(parts.host or ""):
+            raise _internal_address_error(url)
+        route = _Route(url, deadline, allow_internal=allow_internal or proxy is not None)
         try:
             context = self._context(route) if parts.scheme == "https" else None
         except ValueError as error:
             raise FetchFailed(str(error)) from None
         with _manager(proxy, context, route) as manager:
             body, content_type = _get(manager, url, headers, deadline)
-        return Document(body, route.went_inside and proxy is None, content_type.partition(";")[0].strip().lower())
+        return Document(body, route.used_internal and proxy is None, content_type.partition(";")[0].strip().lower())
 
     def _context(self, route: "_Route | None" = None) -> ssl.SSLContext:
         context = ssl.create_default_context(cadata=None if self._ca_file is None else _authorities(self._ca_file))
@@ -134,11 +134,11 @@ def open_http(ca_file: Path | None = None) -> IssuerHttp:
 class _Route:
     """Connects for one request, and remembers the address."""
 
-    def __init__(self, url: str, deadline: Deadline, *, may_go_inside: bool) -> None:
-        self.went_inside = False
+    def __init__(self, url: str, deadline: Deadline, *, allow_internal: bool) -> None:
+        self.used_internal = False
         self._url = url
         self._deadline = deadline
-        self._may_go_inside = may_go_inside
+        self._allow_internal = allow_internal
 
     def connect(self, host: str, port: int) -> socket.socket:
         failure: FetchFailed | None = None
@@ -147,13 +147,13 @@ class _Route:
         except (OSError, UnicodeError) as error:
             raise FetchFailed(f"GET {self._url!r}: {host} is not found: {error}") from None
         for family, kind, protocol, _name, address in found:
-            inside = is_inside(ipaddress.ip_address(address[0]))
-            if inside and not self._may_go_inside:
-                failure = _inside(self._url)
+            internal = is_internal(ipaddress.ip_address(address[0]))
+            if internal and not self._allow_internal:
+                failure = _internal_address_error(self._url)
                 continue
             connection: socket.socket = self.bounded(socket.socket)(family, kind, protocol)
             try:
-                connection.settimeout(_patience(self._deadline))
+                connection.settimeout(_socket_timeout(self._deadline))
                 connection.connect(address)
             except OSError as error:
                 connection.close()
@@ -162,7 +162,7 @@ class _Route:
                 connection.close()
                 raise
             else:
-                self.went_inside = inside
+                self.used_internal = internal
                 return connection
         raise failure or FetchFailed(f"GET {self._url!r}: {host} has no address")
 
@@ -172,11 +172,11 @@ class _Route:
 
         class Bounded(kind):  # type: ignore[misc]
             def recv_into(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 -- as the base class
-                self.settimeout(_patience(deadline))
+                self.settimeout(_socket_timeout(deadline))
                 return super().recv_into(*arguments, **options)
 
             def recv(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 -- as the base class
-                self.settimeout(_patience(deadline))
+                self.settimeout(_socket_timeout(deadline))
                 return super().recv(*arguments, **options)
 
         return Bounded
@@ -223,7 +223,7 @@ def _get(manager: PoolManager, url: str, headers: Mapping[str, str], deadline: D
             "GET",
             url,
             headers=headers,
-            timeout=Timeout(connect=SOCKET_TIMEOUT, read=SOCKET_TIMEOUT, total=_time_left(deadline)),
+            timeout=Timeout(connect=SOCKET_TIMEOUT, read=SOCKET_TIMEOUT, total=_remaining(deadline)),
             redirect=False,
             retries=False,
             preload_content=False,
@@ -234,10 +234,10 @@ def _get(manager: PoolManager, url: str, headers: Mapping[str, str], deadline: D
                 raise FetchFailed(f"GET {url!r}: status {response.status}")
             return _read(response, deadline), response.headers.get("content-type", "")
     except (HTTPError, OSError) as error:
-        raise FetchFailed(f"GET {url!r}: {type(error).__name__}{_of_certificate(error)}") from None
+        raise FetchFailed(f"GET {url!r}: {type(error).__name__}{_certificate_problem(error)}") from None
 
 
-def _of_certificate(error: Exception) -> str:
+def _certificate_problem(error: Exception) -> str:
     """Returns the problem of the server's certificate, if that is the cause."""
     (cause, *_) = (*error.args, None)
     return f": {cause.verify_message}" if isinstance(cause, ssl.SSLCertVerificationError) else ""
@@ -250,22 +250,22 @@ def _read(response: BaseHTTPResponse, deadline: Deadline) -> bytes:
         body += chunk
         if len(body) > MAX_DOCUMENT_BYTES:
             raise FetchFailed("a document is too large")
-        _time_left(deadline)
+        _remaining(deadline)
     return bytes(body)
 
 
-def _time_left(deadline: Deadline) -> float:
+def _remaining(deadline: Deadline) -> float:
     remaining = deadline.remaining()
     if remaining == 0:
         raise FetchFailed("it took too long")
     return remaining
 
 
-def _patience(deadline: Deadline) -> float:
-    return min(SOCKET_TIMEOUT, _time_left(deadline))
+def _socket_timeout(deadline: Deadline) -> float:
+    return min(SOCKET_TIMEOUT, _remaining(deadline))
 
 
-def _inside(url: str) -> FetchFailed:
+def _internal_address_error(url: str) -> FetchFailed:
     return FetchFailed(f"GET {url!r}: it leads to an internal address, to which no public issuer or jwks_url may lead")
 
 
@@ -275,7 +275,7 @@ def _proxy(parts: Url, environment: Mapping[str, str]) -> Url | None:
     host = parts.host or ""
     if not given or parts.scheme != "https" or is_loopback(host):
         return None
-    if _goes_direct(host.strip("[]"), parts.port or _HTTPS_PORT, _variable(environment, "no_proxy")):
+    if _bypasses_proxy(host.strip("[]"), parts.port or _HTTPS_PORT, _variable(environment, "no_proxy")):
         return None
     try:
         proxy = parse_url(given if "://" in given else f"http://{given}")
@@ -290,7 +290,7 @@ def _variable(environment: Mapping[str, str], name: str) -> str:
     return (environment.get(name) or environment.get(name.upper()) or "").strip()
 
 
-def _goes_direct(host: str, port: int, no_proxy: str) -> bool:
+def _bypasses_proxy(host: str, port: int, no_proxy: str) -> bool:
     return any(_is_listed(host, port, entry) for entry in re.split(r"[,\s]+", no_proxy.lower()) if entry)
 
 

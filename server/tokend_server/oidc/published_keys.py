@@ -26,5 +26,5 @@ class PublishedKeys:
             self._imported = imported = jwks, import_keys(json.loads(jwks))
         return tuple(key for key in imported[1] if key.kid == kid)
 
-    def find_again(self, _kid: str | None, _deadline: Deadline) -> tuple[VerificationKey, ...]:
+    def refetch(self, _kid: str | None, _deadline: Deadline) -> tuple[VerificationKey, ...]:
         return ()

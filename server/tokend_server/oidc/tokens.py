@@ -120,7 +120,7 @@ class VerificationKeys(Protocol):
         """Returns the keys that may have signed a token with this `kid`."""
         ...
 
-    def find_again(self, kid: str | None, deadline: Deadline) -> tuple[VerificationKey, ...]:
+    def refetch(self, kid: str | None, deadline: Deadline) -> tuple[VerificationKey, ...]:
         """Returns the same after another fetch; no keys if that yields no others."""
         ...
 
@@ -159,7 +159,7 @@ class TokenVerifier:
         """
         algorithm, kid = self._algorithm(token.jws), token.jws.headers().get("kid")
         is_known = False
-        for look_up in (keys.find, keys.find_again):
+        for look_up in (keys.find, keys.refetch):
             fitting = list(islice((key for key in look_up(kid, deadline) if _fits(key, algorithm)), MAX_TRIED_KEYS))
             if any(self._is_signed_by(token.jws, key) for key in fitting):
                 return VerifiedClaims(token.claims)

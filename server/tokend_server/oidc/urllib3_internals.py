@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from tokend_server.final_answers import FinalAnswer
+from tokend_server.final_responses import FinalResponse
 from tokend_server.library_parts import require
 
 #: Connects to a host and a port.
@@ -18,13 +18,13 @@ def connect_by(manager: PoolManager, connect: Connect) -> None:
     """Makes a manager open all connections with a function; interim responses are ignored."""
 
     class Plain(HTTPConnection):
-        response_class = FinalAnswer
+        response_class = FinalResponse
 
         def _new_conn(self) -> socket.socket:
             return connect(self.host, self.port)
 
     class Tls(HTTPSConnection):
-        response_class = FinalAnswer
+        response_class = FinalResponse
 
         def _new_conn(self) -> socket.socket:
             return connect(self.host, self.port)

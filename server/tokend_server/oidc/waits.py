@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
 #: The maximum number of concurrent fetches. Each has a thread, which name resolution may block without a time limit.
-MOST_FETCHES = 16
+MAX_FETCHES = 16
 
 
 class Waits:
@@ -18,15 +18,15 @@ class Waits:
 
     Args:
         threads: The number of threads that work on calls: a quarter may wait for one issuer, half for all issuers.
-        most_fetches: The maximum number of concurrent fetches.
+        max_fetches: The maximum number of concurrent fetches.
     """
 
-    def __init__(self, threads: int, most_fetches: int = MOST_FETCHES) -> None:
+    def __init__(self, threads: int, max_fetches: int = MAX_FETCHES) -> None:
         self._most_for_one = max(1, threads // 4)
         self._most = max(1, threads // 2)
         self._waiting: Counter[Hashable] = Counter()
         self._lock = threading.Lock()
-        self._fetches = threading.BoundedSemaphore(most_fetches)
+        self._fetches = threading.BoundedSemaphore(max_fetches)
 
     @contextmanager
     def place(self, issuer: Hashable) -> Iterator[bool]:

@@ -15,7 +15,7 @@ from tokend_server.oidc.documents import KeySource
 from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.keys import FETCH_TIMEOUT, KeysUnavailable, ProviderKeys
 from tokend_server.oidc.outbound import open_http
-from tokend_server.oidc.waits import MOST_FETCHES
+from tokend_server.oidc.waits import MAX_FETCHES
 
 #: Seconds after which everything that does not wait has ended.
 PATIENCE = 30
@@ -110,11 +110,11 @@ def test_places_are_free_again(stack: ExitStack) -> None:
 
 
 def test_fetches_at_once_are_bounded(stack: ExitStack) -> None:
-    hanging = Hanging(stack, MOST_FETCHES + 4, threads=1000)
-    calls = [hanging.find(number) for number in range(MOST_FETCHES + 4)]
-    waiting(calls, MOST_FETCHES)
+    hanging = Hanging(stack, MAX_FETCHES + 4, threads=1000)
+    calls = [hanging.find(number) for number in range(MAX_FETCHES + 4)]
+    waiting(calls, MAX_FETCHES)
     fetching = [thread for thread in threading.enumerate() if thread.name == "provider-keys"]
-    assert len(fetching) == MOST_FETCHES
+    assert len(fetching) == MAX_FETCHES
     hanging.release()
 
 

@@ -16,7 +16,7 @@ from tests.fakes.oidc_provider import JWKS_PATH, OidcProvider
 from tests.unit.oidc.guarded_provider import GuardedProvider
 
 from tokend_server.clock import Deadline, SystemClock
-from tokend_server.hosts import is_inside
+from tokend_server.hosts import is_internal
 from tokend_server.oidc.documents import KeySource, fetch_keys
 from tokend_server.oidc.outbound import Document, FetchFailed, IssuerHttp, open_http
 
@@ -42,12 +42,12 @@ INSIDE = [
 
 @pytest.mark.parametrize("address", INSIDE)
 def test_inside_addresses_are_known_in_every_form(address: str) -> None:
-    assert is_inside(ipaddress.ip_address(address))
+    assert is_internal(ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::808:808", "2606:4700::1"])
 def test_public_addresses_are_not_inside(address: str) -> None:
-    assert not is_inside(ipaddress.ip_address(address))
+    assert not is_internal(ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0"])
@@ -57,7 +57,7 @@ def test_no_request_goes_inside_where_it_may_not(host: str, environment: dict[st
         listener.settimeout(0)
         url = f"https://{host}:{listener.getsockname()[1]}/jwks"
         with pytest.raises(FetchFailed, match="internal address"):
-            IssuerHttp(environment=environment).get(url, {}, Deadline(FakeClock()), may_go_inside=False)
+            IssuerHttp(environment=environment).get(url, {}, Deadline(FakeClock()), allow_internal=False)
         with pytest.raises(BlockingIOError):
             listener.accept()
 
@@ -66,7 +66,7 @@ def test_a_name_that_leads_inside_is_refused_when_it_is_connected(monkeypatch: p
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 9))]
     monkeypatch.setattr("socket.getaddrinfo", lambda *_arguments, **_options: found)
     with pytest.raises(FetchFailed, match="internal address"):
-        IssuerHttp(environment={}).get("https://keys.example", {}, Deadline(FakeClock()), may_go_inside=False)
+        IssuerHttp(environment={}).get("https://keys.example", {}, Deadline(FakeClock()), allow_internal=False)
 
 
 class PublicIssuer(IssuerHttp):
@@ -79,7 +79,7 @@ class PublicIssuer(IssuerHttp):
     def get(self, url: str, *arguments: object, **options: object) -> Document:
         if url == "https://issuer.example/.well-known/openid-configuration":
             document = {"issuer": "https://issuer.example", "jwks_uri": self.jwks_uri}
-            return Document(json.dumps(document).encode(), from_inside=False)
+            return Document(json.dumps(document).encode(), from_internal=False)
         return super().get(url, *arguments, **options)  # type: ignore[arg-type]
 
 

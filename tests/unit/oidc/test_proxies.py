@@ -40,20 +40,20 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def fetch(environment: dict[str, str], *, may_go_inside: bool = True) -> None:
+def fetch(environment: dict[str, str], *, allow_internal: bool = True) -> None:
     with pytest.raises(FetchFailed):
-        IssuerHttp(environment=environment).get(URL, {}, Deadline(FakeClock()), may_go_inside=may_go_inside)
+        IssuerHttp(environment=environment).get(URL, {}, Deadline(FakeClock()), allow_internal=allow_internal)
 
 
-@pytest.mark.parametrize("may_go_inside", [True, False])
+@pytest.mark.parametrize("allow_internal", [True, False])
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
 def test_the_proxy_is_asked_and_looks_the_name_up(
     proxy: ConnectProxy,
     lookups: list[str],
     name: str,
-    may_go_inside: bool,  # noqa: FBT001 - a parameter of the test
+    allow_internal: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
-    fetch({name: proxy.url}, may_go_inside=may_go_inside)
+    fetch({name: proxy.url}, allow_internal=allow_internal)
     assert proxy.targets == [TARGET]
     assert lookups == ["127.0.0.1"]
 

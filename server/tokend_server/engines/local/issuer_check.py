@@ -93,7 +93,7 @@ class IssuerCheck:
         except FetchFailed as failure:
             self._problems.append(f"{what}: {failure}")
             return None
-        if fetched.from_inside:
+        if fetched.from_internal:
             self._notes.append(f"{url} was fetched from an internal address, which clouds do not use")
         if fetched.media_type not in media_types:
             wanted, given = " or ".join(media_types), fetched.media_type or "nothing"

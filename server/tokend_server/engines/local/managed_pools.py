@@ -19,7 +19,7 @@ from tokend_server.model import IdentityPool
 STALENESS = 5.0
 
 #: The maximum number of pools (service quota of Cognito: identity pools for an account).
-MOST_POOLS = 1000
+MAX_POOLS = 1000
 
 #: The maximum number of attempts of a change that conflicts with other changes.
 _MAX_ATTEMPTS = 20
@@ -82,8 +82,8 @@ class ManagedPools:
         Raises:
             LimitExceeded: The maximum number of pools exists already.
         """
-        if sum(1 for _ in self.all()) >= MOST_POOLS:
-            raise LimitExceeded(f"There are already {MOST_POOLS} identity pools, the maximum.", subject=region)
+        if sum(1 for _ in self.all()) >= MAX_POOLS:
+            raise LimitExceeded(f"There are already {MAX_POOLS} identity pools, the maximum.", subject=region)
         pool = IdentityPool(f"{region}:{self._new_guid()}", settings, tags)
         self._store.keep_pool(None, pool.identity_pool_id, document_of(pool))
         return pool
@@ -127,7 +127,7 @@ class ManagedPools:
             self._known.pop(identity_pool_id, None)
             return None
         engines = known.engines if known and known.kept == kept else self._engines_of(pool)
-        if len(self._known) >= MOST_POOLS:  # this includes deleted pools that no call has used since
+        if len(self._known) >= MAX_POOLS:  # this includes deleted pools that no call has used since
             self._known.clear()
         self._known[identity_pool_id] = _Known(kept, engines, self._clock.monotonic() + STALENESS)
         return engines

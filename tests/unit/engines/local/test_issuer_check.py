@@ -46,14 +46,14 @@ class Published(IssuerHttp):
             JWKS: {"keys": [jwk(KEY)]},
         }
         self.media_type = "application/json"
-        self.from_inside = False
+        self.from_internal = False
 
     def get(self, url: str, *_arguments: object, **_options: object) -> Document:
         found = self.documents.get(url)
         if found is None:
             raise FetchFailed(f"GET {url!r}: status 404")
         body = found if isinstance(found, bytes) else json.dumps(found).encode()
-        return Document(body, self.from_inside, self.media_type)
+        return Document(body, self.from_internal, self.media_type)
 
 
 def check(published: Published, *keys: SigningKey) -> Found:
@@ -138,7 +138,7 @@ def test_no_usable_key_is_told() -> None:
 
 def test_an_inside_address_is_noted() -> None:
     published = Published()
-    published.from_inside = True
+    published.from_internal = True
     found = check(published)
     assert not found.problems
     assert all("internal address" in note for note in found.notes)

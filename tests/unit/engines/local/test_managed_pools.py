@@ -15,7 +15,7 @@ from tokend_server.config.key_times import CLOCK_SKEW
 from tokend_server.engines.configured_pools import ConfiguredPools
 from tokend_server.engines.local.deleted_pools import SETTLED_AFTER, remove_deleted_pools
 from tokend_server.engines.local.kept_pools import deleted_at
-from tokend_server.engines.local.managed_pools import MOST_POOLS, STALENESS, EnginesOfPool, ManagedPools, ServedPools
+from tokend_server.engines.local.managed_pools import MAX_POOLS, STALENESS, EnginesOfPool, ManagedPools, ServedPools
 from tokend_server.engines.local.store import Change, KeptPool, Store
 from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.engines.pools import AllPools
@@ -209,7 +209,7 @@ def test_there_are_so_many_pools_at_most(one: Replica, store: Store, monkeypatch
     pool = one.pools.create(REGION, SETTINGS, {})
     [kept] = store.kept_pools()
     assert kept.identity_pool_id == pool.identity_pool_id
-    monkeypatch.setattr(store, "kept_pools", lambda: [kept] * MOST_POOLS)
+    monkeypatch.setattr(store, "kept_pools", lambda: [kept] * MAX_POOLS)
     with pytest.raises(LimitExceeded, match="1000 identity pools"):
         one.pools.create(REGION, SETTINGS, {})
 

@@ -58,7 +58,7 @@ class FileWrapping:
         if self._current is None:
             raise AssertionError("no file is configured for new keys")
         try:
-            key, scrypt = self._current.new()
+            key, scrypt = self._current.new_key()
         except ValueError as error:
             raise _encryption_error(str(error)) from None
         nonce = self._random_bytes(NONCE_BYTES)
@@ -97,7 +97,7 @@ def _problem(file: WrappingFile) -> ValueError | None:
 
 
 def _matching_key(file: WrappingFile, material: FileMaterial) -> WrappingKey | None:
-    key = file.of(material.scrypt)
+    key = file.find_key(material.scrypt)
     return key if key and key.key_id == material.wrapping_key else None
 
 

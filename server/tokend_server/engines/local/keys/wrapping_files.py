@@ -8,15 +8,15 @@ from typing import NamedTuple, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from tokend_server.engines.local.keys.sealed import Base64, RandomBytes, WrappingKey
-from tokend_server.key_files import KEY_BYTES, read_key, read_short
+from tokend_server.key_files import KEY_BYTES, read_key, read_short_file
 
 #: The minimum length of a passphrase in bytes; only machines read it, so it can be long.
-_LEAST_PASSPHRASE = 16
+_MIN_PASSPHRASE_BYTES = 16
 
 _SALT_BYTES = 16
 
 #: The number of derived keys that are cached: to derive one takes a quarter of a second.
-_MOST_DERIVED = 64
+_MAX_DERIVED_KEYS = 64
 
 
 class Scrypt(BaseModel):
@@ -54,11 +54,11 @@ class WrappingFile(Protocol):
         """Checks that the file can be used."""
         ...
 
-    def new(self) -> Derived:
+    def new_key(self) -> Derived:
         """Returns the wrapping key for a new key."""
         ...
 
-    def of(self, scrypt: Scrypt | None) -> WrappingKey | None:
+    def find_key(self, scrypt: Scrypt | None) -> WrappingKey | None:
         """Returns the wrapping key with these parameters; None if it cannot be from this file."""
         ...
 
@@ -76,10 +76,10 @@ class KeyFile:
     def check(self) -> None:
         self._read()
 
-    def new(self) -> Derived:
+    def new_key(self) -> Derived:
         return Derived(self._read(), None)
 
-    def of(self, scrypt: Scrypt | None) -> WrappingKey | None:
+    def find_key(self, scrypt: Scrypt | None) -> WrappingKey | None:
         return None if scrypt else self._read()
 
     def _read(self) -> WrappingKey:
@@ -101,26 +101,26 @@ class PassphraseFile:
         self._derived: dict[tuple[bytes, Scrypt], WrappingKey] = {}
 
     def check(self) -> None:
-        read_short(self._path, passphrase_of)
+        read_short_file(self._path, parse_passphrase)
 
-    def new(self) -> Derived:
+    def new_key(self) -> Derived:
         scrypt = Scrypt(**_NEW, salt=self._random_bytes(_SALT_BYTES))
         return Derived(self._key(scrypt), scrypt)
 
-    def of(self, scrypt: Scrypt | None) -> WrappingKey | None:
+    def find_key(self, scrypt: Scrypt | None) -> WrappingKey | None:
         return self._key(scrypt) if scrypt else None
 
     def _key(self, scrypt: Scrypt) -> WrappingKey:
-        asked = read_short(self._path, passphrase_of), scrypt
+        parameters = read_short_file(self._path, parse_passphrase), scrypt
         with self._lock:
-            if asked not in self._derived:
-                if len(self._derived) == _MOST_DERIVED:
+            if parameters not in self._derived:
+                if len(self._derived) == _MAX_DERIVED_KEYS:
                     self._derived.clear()
-                self._derived[asked] = WrappingKey(_derived(*asked))
-            return self._derived[asked]
+                self._derived[parameters] = WrappingKey(_derived(*parameters))
+            return self._derived[parameters]
 
 
-def passphrase_of(content: bytes) -> bytes:
+def parse_passphrase(content: bytes) -> bytes:
     """Returns the passphrase in a file, which is its only line.
 
     Raises:
@@ -129,9 +129,10 @@ def passphrase_of(content: bytes) -> bytes:
     line = content.removesuffix(b"\n").removesuffix(b"\r")
     if len(line.splitlines()) > 1:
         raise ValueError("has more than one line: a passphrase has one")
-    if len(line) < _LEAST_PASSPHRASE:
+    if len(line) < _MIN_PASSPHRASE_BYTES:
         raise ValueError(
-            f"has {len(line)} bytes, and a passphrase needs {_LEAST_PASSPHRASE}: `openssl rand -base64 24` makes one"
+            f"has {len(line)} bytes, and a passphrase needs {_MIN_PASSPHRASE_BYTES}: "
+            "`openssl rand -base64 24` makes one"
         )
     return line
 

@@ -13,9 +13,9 @@ from tokend_server.engines.local.keys.file_wrapping import FileWrapping
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.keys.opening import method_of
 from tokend_server.engines.local.keys.wrapping import WrappedKeys
-from tokend_server.engines.local.keys.wrapping_files import KeyFile, PassphraseFile, passphrase_of
+from tokend_server.engines.local.keys.wrapping_files import KeyFile, PassphraseFile, parse_passphrase
 from tokend_server.errors import EngineMisconfigured
-from tokend_server.key_files import key_of
+from tokend_server.key_files import parse_key
 from tokend_server.model import Secret
 
 ES256, RS256 = SigningAlgorithm.ES256, SigningAlgorithm.RS256
@@ -206,11 +206,11 @@ def test_a_wrapping_key_shows_nowhere(wrapping: FileWrapping) -> None:
     ],
 )
 def test_the_forms_of_a_key_file(content: bytes) -> None:
-    assert key_of(content) == KEY
+    assert parse_key(content) == KEY
 
 
 def test_a_random_key_may_end_as_a_line_does() -> None:
-    assert key_of(KEY[:31] + b"\n") == KEY[:31] + b"\n"
+    assert parse_key(KEY[:31] + b"\n") == KEY[:31] + b"\n"
 
 
 @pytest.mark.parametrize(
@@ -230,14 +230,14 @@ def test_a_random_key_may_end_as_a_line_does() -> None:
 )
 def test_what_is_no_wrapping_key_is_refused_and_not_repeated(content: bytes, problem: str) -> None:
     with pytest.raises(ValueError, match=problem) as raised:
-        key_of(content)
+        parse_key(content)
     assert "openssl rand -hex 32" in str(raised.value)
     assert not content or content.decode("latin-1") not in str(raised.value)
 
 
 @pytest.mark.parametrize("content", [PASSPHRASE, PASSPHRASE + b"\n", PASSPHRASE + b"\r\n"])
 def test_a_passphrase_is_the_line_of_its_file(content: bytes) -> None:
-    assert passphrase_of(content) == PASSPHRASE
+    assert parse_passphrase(content) == PASSPHRASE
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_passphrase_is_the_line_of_its_file(content: bytes) -> None:
 )
 def test_what_is_no_passphrase_is_refused_and_not_repeated(content: bytes, problem: str) -> None:
     with pytest.raises(ValueError, match=problem) as raised:
-        passphrase_of(content)
+        parse_passphrase(content)
     assert "short\n" not in str(raised.value)
 
 

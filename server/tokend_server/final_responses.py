@@ -6,7 +6,7 @@ from http.client import BadStatusLine, HTTPResponse
 _PROVISIONAL = frozenset(range(100, 200)) - {HTTPStatus.SWITCHING_PROTOCOLS}
 
 
-class FinalAnswer(HTTPResponse):
+class FinalResponse(HTTPResponse):
     """The final response to a request, after interim responses (RFC 9110, section 15.2).
 
     http.client skips only status 100: after another interim status, the final response would be lost, or become the

@@ -8,7 +8,7 @@ from cachetools import LRUCache
 _Value = TypeVar("_Value")
 
 
-class Latest(Generic[_Value]):
+class LruCache(Generic[_Value]):
     """A cache that evicts the least recently used value. It is thread-safe.
 
     Args:

@@ -1,10 +1,10 @@
 from concurrent.futures import ThreadPoolExecutor
 
-from tokend_server.latest import Latest
+from tokend_server.lru_cache import LruCache
 
 
 def test_the_least_recently_used_makes_room() -> None:
-    latest = Latest[str](2)
+    latest = LruCache[str](2)
     latest.put(b"a", "1")
     latest.put(b"b", "2")
     assert latest.get(b"a") == "1"
@@ -13,20 +13,20 @@ def test_the_least_recently_used_makes_room() -> None:
 
 
 def test_a_later_value_takes_the_place_of_an_earlier_one_and_is_used() -> None:
-    latest = Latest[str](2)
+    latest = LruCache[str](2)
     for key, value in [(b"a", "1"), (b"b", "2"), (b"a", "3"), (b"c", "4")]:
         latest.put(key, value)
     assert (len(latest), latest.get(b"a"), latest.get(b"b")) == (2, "3", None)
 
 
 def test_without_a_place_nothing_is_kept() -> None:
-    latest = Latest[str](0)
+    latest = LruCache[str](0)
     latest.put(b"a", "1")
     assert (len(latest), latest.get(b"a")) == (0, None)
 
 
 def test_many_threads_leave_no_more_than_the_most() -> None:
-    latest = Latest[int](10)
+    latest = LruCache[int](10)
 
     def use(number: int) -> None:
         latest.put(number.to_bytes(2), number)
