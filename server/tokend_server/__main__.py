@@ -6,7 +6,7 @@ import sys
 
 from tokend_server.library_parts import UnsupportedLibraryError
 from tokend_server.process.private_memory import keep_memory_private
-from tokend_server.process.signals import end_by
+from tokend_server.process.signals import end_process_on
 
 
 def main() -> None:
@@ -16,8 +16,8 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"the process cannot keep its memory private: {error.strerror}")
     # Ctrl-C ends it without a traceback, even while modules are loaded.
-    end_by(signal.SIGINT)
-    end_by(signal.SIGTERM)
+    end_process_on(signal.SIGINT)
+    end_process_on(signal.SIGTERM)
     # Otherwise gRPC writes a line to standard error for each failed handshake, and an error for each call with invalid
     # metadata: a stranger could fill the disk with them. tokend logs the relevant errors itself. gRPC reads the
     # variable when it is loaded.

@@ -24,8 +24,8 @@ from tokend_server.oidc.issuers import Issuers
 from tokend_server.process.log_writer import LogWriter
 from tokend_server.rpc.connection_guard import ConnectionGuard
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
-from tokend_server.rpc.interceptors.audit import announcing
-from tokend_server.rpc.readiness import Patience, Reach, Readiness
+from tokend_server.rpc.interceptors.audit import recording_intent
+from tokend_server.rpc.readiness import Patience, Reachability, Readiness
 from tokend_server.rpc.server import GrpcServer
 from tokend_server.rpc.tracing import Tracing
 from tokend_server.tracing.start import start as start_tracing
@@ -35,12 +35,12 @@ from tokend_server.web.probes import ops_pages
 from tokend_server.web.site import Site
 
 if TYPE_CHECKING:
-    from tokend_server.aws_json.build import AwsFace
+    from tokend_server.aws_json.build import AwsServer
 
 _log = logging.getLogger(__name__)
 
 #: The text of Python's error when the operating system refuses to start another thread.
-_NO_THREAD = "can't start new thread"
+_CANNOT_START_THREAD = "can't start new thread"
 
 
 class _Listening(Protocol):
@@ -54,7 +54,7 @@ class _Listening(Protocol):
         """Reloads TLS files that have changed."""
         ...
 
-    def reaches(self) -> Sequence[Reach]:
+    def reachability(self) -> Sequence[Reachability]:
         """Returns whether callers can reach each listener."""
         ...
 
@@ -94,22 +94,22 @@ class Service:
             each.reload_tls_files()
         self._access.reopen_audit_log()
 
-    def what_is_dead(self) -> list[str]:
+    def liveness_problems(self) -> list[str]:
         """Returns the problems that /livez reports; empty while the process makes progress, however slowly."""
-        return self._readiness.alive().problems
+        return self._readiness.check_liveness().problems
 
-    def stop(self, *, announced_for: float = 0.0) -> None:
+    def stop(self, *, drain_delay: float = 0.0) -> None:
         """Stops gracefully: reports NOT_SERVING, finishes the calls in flight, then closes listeners and engines.
 
         Args:
-            announced_for: Seconds during which calls are still accepted while health checks report NOT_SERVING, so that
+            drain_delay: Seconds during which calls are still accepted while health checks report NOT_SERVING, so that
                 load balancers stop sending calls before they would be refused.
         """
-        self._grpc_server.announce_shutdown()
+        self._grpc_server.enter_graceful_shutdown()
         for sds_server in self._sds_servers:
-            sds_server.announce_shutdown()
+            sds_server.enter_graceful_shutdown()
         self._readiness.stop()
-        sleep(announced_for)
+        sleep(drain_delay)
         for sds_server in self._sds_servers:
             sds_server.stop(self._config.grpc.drain_grace_seconds)
         self._grpc_server.stop(self._config.grpc.drain_grace_seconds)
@@ -130,7 +130,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
     """
     clock = clock or SystemClock()
     metrics = _metrics(config, log)
-    with needing_threads(), ExitStack() as undo:
+    with thread_limit_as_config_error(), ExitStack() as undo:
         ops_address = undo.enter_context(closing(BoundAddress("ops.listen", config.ops.listen)))
         issuer_address, issuer = None, ""
         if config.pools_of("local"):
@@ -143,21 +143,23 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         access = build_access_control(config, metrics, clock, issuers)
         undo.callback(access.close_audit_log)
         engines = build_engines(
-            config, issuer, metrics, clock, access.limits.new_identity, announcing(access.auditor, clock), issuers
+            config, issuer, metrics, clock, access.limits.new_identity, recording_intent(access.auditor, clock), issuers
         )
         undo.callback(engines.close)
         mesh = Mesh(config, engines.is_published, metrics, clock)
         developer_identity = DeveloperIdentityService(engines.by_pool, access.policy, clock, mesh.forget, engines.find)
-        guests = mesh.services(developer_identity)
+        additional_services = mesh.services(developer_identity)
         guard = ConnectionGuard(config.grpc.max_metadata_bytes, metrics.connections_ended.inc, clock)
         undo.callback(guard.stop)
-        grpc_server = GrpcServer(config.grpc, developer_identity, access, guard, metrics, clock, tracing, guests)
+        grpc_server = GrpcServer(
+            config.grpc, developer_identity, access, guard, metrics, clock, tracing, additional_services
+        )
         undo.callback(grpc_server.stop, 0)
         patience = Patience(config.ops.unready_after_seconds, config.ops.dead_after_seconds)
         prober = grpc_server.prober(SystemClock(), call_timeout=patience.live, reach_timeout=patience.ready)
         undo.callback(prober.stop)
 
-        aws_face = _aws_face(
+        aws_server = _aws_server(
             config,
             developer_identity,
             engines,
@@ -174,7 +176,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         for sds_server in sds_servers:
             undo.callback(sds_server.stop, 0)
 
-        others: Sequence[_Listening] = [*sds_servers, *([aws_face] if aws_face else [])]
+        others: Sequence[_Listening] = [*sds_servers, *([aws_server] if aws_server else [])]
 
         def set_ready(ready: bool) -> None:  # noqa: FBT001 - as Readiness calls it
             grpc_server.set_serving(ready)
@@ -182,13 +184,13 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
                 server.set_serving(ready)
             metrics.ready.set(ready)
 
-        def reaches() -> Sequence[Reach]:
-            return [*prober.reaches(), *(reach for each in others for reach in each.reaches())]
+        def reachability() -> Sequence[Reachability]:
+            return [*prober.reachability(), *(reach for each in others for reach in each.reachability())]
 
-        readiness = Readiness(engines.backends, set_ready, reaches, patience=patience)
+        readiness = Readiness(engines.backends, set_ready, reachability, patience=patience)
         undo.callback(readiness.stop)
 
-        _serve_http(ops_address, Site(ops_pages(metrics.registry, readiness.check, readiness.alive)), undo)
+        _serve_http(ops_address, Site(ops_pages(metrics.registry, readiness.check, readiness.check_liveness)), undo)
         if issuer_address and (keys := engines.local_keys):
             published = Site(issuer_pages(issuer, keys.algorithms, keys.key_set, keys.note_fetch), public=True)
             _serve_http(issuer_address, published, undo)
@@ -202,7 +204,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         service = Service(
             grpc_server.addresses,
             tuple(address for server in sds_servers for address in server.addresses),
-            aws_face.address if aws_face else "",
+            aws_server.address if aws_server else "",
             issuer,
             ops_address.address,
             config,
@@ -237,7 +239,7 @@ def _metrics(config: Config, log: LogWriter | None) -> Metrics:
 
 
 @contextmanager
-def needing_threads() -> Iterator[None]:
+def thread_limit_as_config_error() -> Iterator[None]:
     """Returns a context manager for code that starts threads.
 
     Raises:
@@ -246,7 +248,7 @@ def needing_threads() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if str(error) != _NO_THREAD:
+        if str(error) != _CANNOT_START_THREAD:
             raise
         problem = (
             "grpc.threads: the operating system does not let the process start all of its threads; "
@@ -255,7 +257,7 @@ def needing_threads() -> Iterator[None]:
         raise ConfigError([problem]) from error
 
 
-def _aws_face(  # noqa: PLR0913, PLR0917 - all its parts
+def _aws_server(  # noqa: PLR0913, PLR0917 - all its parts
     config: Config,
     operations: DeveloperIdentityService,
     engines: Engines,
@@ -266,14 +268,14 @@ def _aws_face(  # noqa: PLR0913, PLR0917 - all its parts
     clock: Clock,
     tracing: Tracing,
     undo: ExitStack,
-) -> "AwsFace | None":
+) -> "AwsServer | None":
     """Returns the server of Cognito's own API; None if `aws.listen` is empty."""
     if not config.aws.listen:
         return None
-    from tokend_server.aws_json.build import build_aws_face  # noqa: PLC0415 - most services do not use it
+    from tokend_server.aws_json.build import build_aws_server  # noqa: PLC0415 - most services do not use it
 
     source = credential_source(config, clock)
-    face = build_aws_face(
+    server = build_aws_server(
         config,
         operations,
         engines,
@@ -286,8 +288,8 @@ def _aws_face(  # noqa: PLR0913, PLR0917 - all its parts
         clock,
         tracing,
     )
-    undo.callback(face.stop)
-    return face
+    undo.callback(server.stop)
+    return server
 
 
 def credential_source(config: Config, clock: Clock) -> CredentialSource | None:

@@ -29,11 +29,11 @@ def log_failure(method: str, error: TokendError) -> None:
 
 def log_defect(method: str, error: Exception, request_id: str) -> None:
     """Logs a defect with its traceback, under the request id that the caller gets."""
-    described = described_without_message(type(error), error.__traceback__)
+    described = exception_members(type(error), error.__traceback__)
     _log.error("internal error", extra={"method": method, "request_id": request_id, **described})
 
 
-def log_what_would_be_printed(on_thread_end: Callable[[], object]) -> None:
+def log_uncaught_exceptions(on_thread_end: Callable[[], object]) -> None:
     """Logs exceptions that end threads or are ignored: Python would write them to standard error, and block.
 
     Args:
@@ -41,20 +41,20 @@ def log_what_would_be_printed(on_thread_end: Callable[[], object]) -> None:
     """
 
     def ended(arguments: threading.ExceptHookArgs) -> None:
-        described = described_without_message(arguments.exc_type, arguments.exc_traceback)
+        described = exception_members(arguments.exc_type, arguments.exc_traceback)
         name = arguments.thread.name if arguments.thread else "unknown"
         _log.error("a thread has ended", extra={"ended_thread": name, **described})
         on_thread_end()
 
     def ignored(arguments: "sys.UnraisableHookArgs") -> None:
-        described = described_without_message(arguments.exc_type, arguments.exc_traceback)
+        described = exception_members(arguments.exc_type, arguments.exc_traceback)
         _log.error("an exception was ignored", extra=described)
 
     threading.excepthook = ended
     sys.unraisablehook = ignored
 
 
-def described_without_message(kind: type[BaseException], traceback: TracebackType | None) -> dict[str, str]:
+def exception_members(kind: type[BaseException], traceback: TracebackType | None) -> dict[str, str]:
     """Returns the members of a log record about an unexpected exception: its type and its location.
 
     The messages of such exceptions may contain data from callers; their types and locations do not.

@@ -9,7 +9,7 @@ from tokend_server.clock import Deadline
 _Result = TypeVar("_Result")
 
 
-class OutOfTime(Exception):
+class CallTimedOut(Exception):
     """Raised when a caller's deadline passes before there is a result."""
 
 
@@ -18,11 +18,11 @@ class Terms(NamedTuple):
 
     Attributes:
         key: The key by which calls are identical.
-        insistent: Whether the call is repeated if the caller that made it ran out of time.
+        repeats_timed_out: Whether the call is repeated if the caller that made it ran out of time.
     """
 
     key: bytes
-    insistent: bool = True
+    repeats_timed_out: bool = True
 
 
 class SingleFlight:
@@ -32,31 +32,31 @@ class SingleFlight:
         self._lock = threading.Lock()
         self._flights: dict[bytes, _Flight] = {}
 
-    def fly(self, terms: Terms, make: Callable[[], _Result], deadline: Deadline) -> tuple[_Result, bool]:
+    def do(self, terms: Terms, make: Callable[[], _Result], deadline: Deadline) -> tuple[_Result, bool]:
         """Makes a call, or waits for an identical call in flight.
 
         Args:
             terms: The caller's terms.
-            make: Makes the call in this thread, and raises `OutOfTime` when the deadline passes.
+            make: Makes the call in this thread, and raises `CallTimedOut` when the deadline passes.
             deadline: The caller's deadline.
 
         Returns:
             The result, and whether another caller made the call.
 
         Raises:
-            OutOfTime: The deadline passed.
+            CallTimedOut: The deadline passed.
             Exception: The error of the call, which all sharing callers get.
         """
         while deadline.remaining():
-            flight, is_mine = self._board(terms.key)
+            flight, is_mine = self._join(terms.key)
             if is_mine:
                 return self._make(terms.key, flight, make), False
-            landed = flight.landed.wait(min(deadline.remaining(), threading.TIMEOUT_MAX))
-            if landed and not (terms.insistent and isinstance(flight.error, OutOfTime)):
+            done = flight.done.wait(min(deadline.remaining(), threading.TIMEOUT_MAX))
+            if done and not (terms.repeats_timed_out and isinstance(flight.error, CallTimedOut)):
                 return flight.answer(), True
-        raise OutOfTime
+        raise CallTimedOut
 
-    def _board(self, key: bytes) -> tuple["_Flight", bool]:
+    def _join(self, key: bytes) -> tuple["_Flight", bool]:
         with self._lock:
             flight = self._flights.get(key)
             if flight is not None:
@@ -74,15 +74,15 @@ class SingleFlight:
             # No caller may join once the result is known, because it would be older than the caller's request.
             with self._lock:
                 del self._flights[key]
-            flight.landed.set()
+            flight.done.set()
         return result
 
 
 class _Flight:
-    __slots__ = ("error", "landed", "result")
+    __slots__ = ("done", "error", "result")
 
     def __init__(self) -> None:
-        self.landed = threading.Event()
+        self.done = threading.Event()
         self.result: Any = None
         self.error: BaseException | None = None
 

@@ -11,7 +11,7 @@ from tests.support.aws_environment import give_credentials, without_aws_settings
 
 from tokend_server.single_flight import SingleFlight
 
-WaitForBoarding = Callable[[int], None]
+WaitForJoining = Callable[[int], None]
 
 
 @pytest.fixture(autouse=True)
@@ -60,19 +60,19 @@ def shared(_shared: Pair) -> Iterator[Pair]:
 
 
 @pytest.fixture
-def wait_for_boarding(monkeypatch: pytest.MonkeyPatch) -> WaitForBoarding:
+def wait_for_joining(monkeypatch: pytest.MonkeyPatch) -> WaitForJoining:
     """Waits until this many more calls are running or queued, which is not visible from outside."""
-    boarded = threading.Semaphore(0)
-    board = SingleFlight._board  # noqa: SLF001
+    joined = threading.Semaphore(0)
+    join = SingleFlight._join  # noqa: SLF001
 
-    def boarding(flights: SingleFlight, key: bytes) -> object:
-        found = board(flights, key)
-        boarded.release()
+    def joining(flights: SingleFlight, key: bytes) -> object:
+        found = join(flights, key)
+        joined.release()
         return found
 
     def wait(count: int) -> None:
         for _ in range(count):
-            assert boarded.acquire(timeout=PATIENCE)
+            assert joined.acquire(timeout=PATIENCE)
 
-    monkeypatch.setattr(SingleFlight, "_board", boarding)
+    monkeypatch.setattr(SingleFlight, "_join", joining)
     return wait

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from tests.cognito.conftest import WaitForBoarding
+from tests.cognito.conftest import WaitForJoining
 from tests.cognito.running_service import (
     COGNITO_POOL,
     GET,
@@ -310,14 +310,14 @@ def test_who_has_a_token_at_hand_does_not_wait_long(services: Services, name: st
 
 
 def test_many_with_the_same_token_at_hand_ask_once(
-    reusing: Serve, dated: CognitoUpstream, clock: FakeClock, wait_for_boarding: WaitForBoarding
+    reusing: Serve, dated: CognitoUpstream, clock: FakeClock, wait_for_joining: WaitForJoining
 ) -> None:
     service = reusing(serve_stale=True)
     held = service.get_token()
     clock.advance(UNTIL_REFRESH)
     dated.always(Hang(then=FAILED))
     calls = [service.begin() for _ in range(4)]
-    wait_for_boarding(1 + len(calls))
+    wait_for_joining(1 + len(calls))
     dated.wait_for_held(1)
     dated.release()
     assert all(same(call.result(), held) for call in calls)

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from tests.cognito.conftest import WaitForBoarding
+from tests.cognito.conftest import WaitForJoining
 from tests.cognito.running_service import (
     COGNITO_POOL,
     GET,
@@ -41,11 +41,11 @@ def service(services: Services, upstream: CognitoUpstream) -> Iterator[RunningSe
 
 @pytest.mark.parametrize("method", [GET, LOOKUP])
 def test_as_many_identical_calls_as_are_admitted_cost_one_request(
-    service: RunningService, upstream: CognitoUpstream, method: str, wait_for_boarding: WaitForBoarding
+    service: RunningService, upstream: CognitoUpstream, method: str, wait_for_joining: WaitForJoining
 ) -> None:
     upstream.always(HELD)
     calls = [service.begin(method) for _ in range(THREADS)]
-    wait_for_boarding(THREADS)
+    wait_for_joining(THREADS)
     upstream.wait_for_held(1)
     upstream.release()
     answers = [call.result() for call in calls]
@@ -57,11 +57,11 @@ def test_as_many_identical_calls_as_are_admitted_cost_one_request(
 
 
 def test_a_refusal_is_shared_too(
-    service: RunningService, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+    service: RunningService, upstream: CognitoUpstream, wait_for_joining: WaitForJoining
 ) -> None:
     upstream.always(Hang(then=AwsFailure("NotAuthorizedException")))
     calls = [service.begin() for _ in range(THREADS)]
-    wait_for_boarding(THREADS)
+    wait_for_joining(THREADS)
     upstream.wait_for_held(1)
     upstream.release()
     told = [failure(call.result) for call in calls]
@@ -70,13 +70,13 @@ def test_a_refusal_is_shared_too(
 
 
 def test_each_caller_gets_the_answer_for_its_own_user(
-    service: RunningService, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+    service: RunningService, upstream: CognitoUpstream, wait_for_joining: WaitForJoining
 ) -> None:
     upstream.always(HELD)
     users = ["a", "b", "ab", ""] * 2
     users = [f"user {name}" for name in users]
     calls = [service.begin(GET, token_request(user)) for user in users]
-    wait_for_boarding(len(users))
+    wait_for_joining(len(users))
     upstream.wait_for_held(4)
     upstream.release()
     for user, call in zip(users, calls, strict=True):
@@ -100,11 +100,11 @@ DIFFERENT = {
 
 
 def test_whatever_differs_goes_its_own_way(
-    service: RunningService, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+    service: RunningService, upstream: CognitoUpstream, wait_for_joining: WaitForJoining
 ) -> None:
     upstream.always(HELD)
     calls = {name: service.begin(GET, request) for name, request in DIFFERENT.items()}
-    wait_for_boarding(len(calls))
+    wait_for_joining(len(calls))
     upstream.wait_for_held(len(calls))
     upstream.release()
     answers = {name: call.result() for name, call in calls.items()}
@@ -115,11 +115,11 @@ def test_whatever_differs_goes_its_own_way(
 
 
 def test_what_was_said_by_default_is_no_difference(
-    service: RunningService, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+    service: RunningService, upstream: CognitoUpstream, wait_for_joining: WaitForJoining
 ) -> None:
     upstream.always(HELD)
     calls = [service.begin(), service.begin(GET, token_request("alice", token_duration=Duration(seconds=900)))]
-    wait_for_boarding(2)
+    wait_for_joining(2)
     upstream.wait_for_held(1)
     upstream.release()
     assert same(calls[0].result(), calls[1].result())
@@ -166,13 +166,13 @@ def test_what_is_asked_after_a_change_is_not_answered_from_before_it(
 
 
 def test_a_caller_in_a_hurry_fails_no_other(
-    service: RunningService, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+    service: RunningService, upstream: CognitoUpstream, wait_for_joining: WaitForJoining
 ) -> None:
     upstream.script([HELD])
     hurried = service.begin(timeout=0.5)
     upstream.wait_for_held(1)
     patient = [service.begin() for _ in range(3)]
-    wait_for_boarding(4)
+    wait_for_joining(4)
     assert code_of(hurried) == grpc.StatusCode.DEADLINE_EXCEEDED
     answers = [call.result() for call in patient]
     assert same(*answers)
@@ -180,13 +180,13 @@ def test_a_caller_in_a_hurry_fails_no_other(
 
 
 def test_a_follower_in_a_hurry_leaves_alone(
-    service: RunningService, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+    service: RunningService, upstream: CognitoUpstream, wait_for_joining: WaitForJoining
 ) -> None:
     upstream.always(HELD)
     patient = service.begin()
     upstream.wait_for_held(1)
     hurried = service.begin(timeout=0.5)
-    wait_for_boarding(2)
+    wait_for_joining(2)
     assert code_of(hurried) == grpc.StatusCode.DEADLINE_EXCEEDED
     upstream.release()
     assert patient.result().token

@@ -13,13 +13,13 @@ TIMEOUT = 60
 
 _SCRIPT = """
 import logging, sys, threading
-from tokend_server.cli.stopping import Guard, StopSignal, leave
-from tokend_server.failures import log_what_would_be_printed
+from tokend_server.cli.stopping import ExitGuard, StopSignal, exit_immediately
+from tokend_server.failures import log_uncaught_exceptions
 
 logging.basicConfig()
 stop = StopSignal()
-guard = Guard(stop)
-log_what_would_be_printed(guard.thread_ended)
+guard = ExitGuard(stop)
+log_uncaught_exceptions(guard.thread_ended)
 {script}
 print("ready", flush=True)
 threading.Event().wait()
@@ -73,7 +73,9 @@ def test_a_stop_that_takes_too_long_ends_the_process() -> None:
 
 
 def test_the_end_waits_for_no_thread() -> None:
-    script = "guard.started()\nthreading.Thread(target=threading.Event().wait).start()\nprint('said')\nleave(3)"
+    script = (
+        "guard.started()\nthreading.Thread(target=threading.Event().wait).start()\nprint('said')\nexit_immediately(3)"
+    )
     with running(script) as process:
         output, _ = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, output) == (3, "said\n")

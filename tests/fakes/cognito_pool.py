@@ -9,7 +9,7 @@ from tests.fakes.http_connections import HttpRequest
 from tests.fakes.scripted_upstream import ScriptedUpstream
 
 from tokend_server.aws_json.errors import AwsError
-from tokend_server.aws_json.wire import AwsResponse, error_response, folded, success_response
+from tokend_server.aws_json.wire import AwsResponse, canonical_headers, error_response, success_response
 from tokend_server.engine import Engine
 
 _REQUEST_ID = "11111111-2222-4333-8444-555555555555"
@@ -49,7 +49,9 @@ class CognitoPool(ScriptedUpstream):
     def _answer(self, request: HttpRequest, engines: Mapping[str, Engine] | None) -> AwsResponse:  # noqa: ARG002 - none behind it
         members = orjson.loads(request.body)
         try:
-            return success_response(self._output(folded(request.headers)["x-amz-target"], members), _REQUEST_ID)
+            return success_response(
+                self._output(canonical_headers(request.headers)["x-amz-target"], members), _REQUEST_ID
+            )
         except AwsError as error:
             return error_response(error, _REQUEST_ID)
 

@@ -13,7 +13,7 @@ from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier
-from tokend_server.aws_json.wire import AwsResponse, folded
+from tokend_server.aws_json.wire import AwsResponse, canonical_headers
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.engine import Engine
 from tokend_server.model import ANONYMOUS, Secret
@@ -64,5 +64,7 @@ class CognitoUpstream(ScriptedUpstream):
             self._engines if engines is None else engines, Policy((), ()), self._clock
         )
         signers = identifying_signers(self._verifier, lambda _access_key_id: ANONYMOUS)
-        sent = AwsRequest(request.method, request.target, request.headers, folded(request.headers), request.body)
+        sent = AwsRequest(
+            request.method, request.target, request.headers, canonical_headers(request.headers), request.body
+        )
         return Calls(AwsJsonService(operations, [signers]), self._clock).answer(sent)

@@ -12,7 +12,7 @@ from tests.fakes.cognito_script import Body
 from tests.fakes.http_connections import HttpRequest
 from tests.fakes.scripted_upstream import PATIENCE, ScriptedUpstream
 
-from tokend_server.aws_json.wire import AwsResponse, folded
+from tokend_server.aws_json.wire import AwsResponse, canonical_headers
 from tokend_server.engine import Engine
 
 _CONTENT_TYPE = "application/x-amz-json-1.0"
@@ -82,7 +82,7 @@ class DynamoDbUpstream(ScriptedUpstream):
 
     def _answer(self, request: HttpRequest, engines: Mapping[str, Engine] | None) -> AwsResponse:
         del engines
-        headers = folded(request.headers)
+        headers = canonical_headers(request.headers)
         operation = headers["x-amz-target"].rpartition(".")[2]
         asked = json.loads(request.body)
         token = asked.get("ClientRequestToken", "")

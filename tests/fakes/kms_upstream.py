@@ -17,7 +17,7 @@ from tests.fakes.cognito_script import Body
 from tests.fakes.http_connections import HttpRequest
 from tests.fakes.scripted_upstream import PATIENCE, ScriptedUpstream
 
-from tokend_server.aws_json.wire import AwsResponse, folded
+from tokend_server.aws_json.wire import AwsResponse, canonical_headers
 from tokend_server.engine import Engine
 
 _CONTENT_TYPE = "application/x-amz-json-1.1"
@@ -69,7 +69,7 @@ class KmsUpstream(ScriptedUpstream):
 
     def _answer(self, request: HttpRequest, engines: Mapping[str, Engine] | None) -> AwsResponse:
         del engines
-        headers = folded(request.headers)
+        headers = canonical_headers(request.headers)
         operation = headers["x-amz-target"].rpartition(".")[2]
         asked = json.loads(request.body)
         if "KeyId" in asked and ":key/" in asked["KeyId"]:

@@ -15,7 +15,7 @@ from typing import Any, Self
 from tests.fakes.cognito_script import Exchange, Step, Success
 from tests.fakes.http_connections import HttpRequest, Listener, read_request
 
-from tokend_server.aws_json.wire import AwsResponse, folded
+from tokend_server.aws_json.wire import AwsResponse, canonical_headers
 from tokend_server.engine import Engine
 
 #: How long a test waits for an expected event.
@@ -143,7 +143,7 @@ class ScriptedUpstream(ABC):
             return self._script.popleft() if self._script else self._default, self._releases
 
     def _record(self, request: HttpRequest, connection: int) -> None:
-        headers = folded(request.headers)
+        headers = canonical_headers(request.headers)
         operation = headers.get("x-amz-target", "").rpartition(".")[2]
         with self._changed:
             self._requests.append(Arrived(operation, _members(request.body), headers, connection))

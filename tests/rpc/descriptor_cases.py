@@ -17,7 +17,7 @@ from tests.fakes.clock import FakeClock
 from tests.rpc.guarded_listener import GuardedListener, name
 
 from tokend_server.rpc import sockets
-from tokend_server.rpc.connection_guard import THOROUGH
+from tokend_server.rpc.connection_guard import FULL_CHECK_INTERVAL
 from tokend_server.rpc.peers import peer_name
 from tokend_server.rpc.sockets import Sockets
 
@@ -31,7 +31,7 @@ def quiet_connections_cost_no_work(undo: ExitStack) -> None:
         listener.check()
         quiet.append(work_of(listener.check))
     assert quiet[0] == quiet[1]
-    listener.clock.advance(THOROUGH)
+    listener.clock.advance(FULL_CHECK_INTERVAL)
     assert work_of(listener.check) > 10 * quiet[1]
 
 

@@ -124,7 +124,7 @@ def a_host_whose_calls_show_no_caller_is_barred(listener: GuardedListener) -> No
 def a_host_whose_calls_are_given_up_before_they_can_show_anyone_is_barred(listener: GuardedListener) -> None:
     for port in range(1100):
         peer = f"ipv4:127.0.0.2:{port}"
-        assert not listener.guard.abandoned(peer, listener.guard.line_of(peer, 8))
+        assert not listener.guard.record_abandoned(peer, listener.guard.line_of(peer, 8))
         listener.guard.learn(peer, "key:a")
     listener.check()
     assert is_dropped(listener, "127.0.0.2")
@@ -134,7 +134,7 @@ def a_known_caller_may_give_up_calls(listener: GuardedListener) -> None:
     peer = "ipv4:127.0.0.2:4000"
     listener.guard.learn(peer, "key:a")
     for _ in range(1100):
-        assert listener.guard.abandoned(peer, listener.guard.line_of(peer, 8))
+        assert listener.guard.record_abandoned(peer, listener.guard.line_of(peer, 8))
     listener.check()
     assert is_open(listener.connect("127.0.0.2"))
 

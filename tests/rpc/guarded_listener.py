@@ -34,7 +34,7 @@ class GuardedListener:
         self._undo = undo
         self._listener = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.port: int = self._listener.getsockname()[1]
-        self.guard.watch(self.port, most)
+        self.guard.add_listener(self.port, most)
 
     def _count(self) -> None:
         self.ended += 1

@@ -55,7 +55,7 @@ def test_a_watch_sees_the_shutdown_for_good(name: str, service: GrpcService, rea
     readiness.check()
     watch = watch_health(service.channel, name)
     assert next(watch).status == SERVING
-    service.server.announce_shutdown()
+    service.server.enter_graceful_shutdown()
     assert next(watch).status == NOT_SERVING
     readiness.check()
     assert check_health(service.channel, name) == NOT_SERVING
@@ -67,7 +67,7 @@ def test_a_watch_hears_of_changes_alone(service: GrpcService, readiness: Readine
     assert next(watch).status == SERVING
     for _ in range(3):
         readiness.check()
-    service.server.announce_shutdown()
+    service.server.enter_graceful_shutdown()
     assert next(watch).status == NOT_SERVING
 
 
@@ -84,7 +84,7 @@ def test_open_watches_take_no_thread_from_calls() -> None:
             next(watch)
         service.call("LookupDeveloperIdentity")
         assert len(service.engine.asked) == 1
-        service.server.announce_shutdown()
+        service.server.enter_graceful_shutdown()
         assert {next(watch).status for watch in watches} == {NOT_SERVING}
 
 

@@ -51,7 +51,7 @@ def test_connections_of_a_host_share_a_line_until_they_show_who_calls() -> None:
     assert lines.of(first) == lines.of(second) != lines.of(third)
     lines.learn("ipv4:192.0.2.8:1", "key:a")
     assert lines.of("ipv4:192.0.2.8:1") != lines.of(first)
-    lines.keep({second})
+    lines.retain({second})
     assert [lines.knows(peer) for peer in (first, second, third)] == [False, True, False]
 
 
@@ -81,13 +81,13 @@ def test_a_host_of_strangers_floods_where_those_of_known_callers_do_not() -> Non
     clock = FakeClock()
     strangers = Strangers(10.0, 5, floods.append, clock)
     for port in range(20):
-        strangers.call(f"ipv4:192.0.2.7:{port}")
-        strangers.forgive(f"ipv4:192.0.2.7:{port}")
+        strangers.count_call(f"ipv4:192.0.2.7:{port}")
+        strangers.discount(f"ipv4:192.0.2.7:{port}")
     assert floods == []
     for port in range(6):
-        strangers.call(f"ipv4:192.0.2.7:{port}")
-    strangers.call("ipv4:192.0.2.8:1")
+        strangers.count_call(f"ipv4:192.0.2.7:{port}")
+    strangers.count_call("ipv4:192.0.2.8:1")
     assert floods == ["192.0.2.7"]
     clock.advance(0.1)
-    strangers.call("ipv4:192.0.2.7:1")
+    strangers.count_call("ipv4:192.0.2.7:1")
     assert floods == ["192.0.2.7"]

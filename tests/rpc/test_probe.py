@@ -23,8 +23,8 @@ from tests.support.ports import can_connect
 from tokend_server.callers import keys
 from tokend_server.rpc import probe
 from tokend_server.rpc.probe import Prober, Target
-from tokend_server.rpc.reach import takes_connections
-from tokend_server.rpc.readiness import Patience, Reach, Readiness
+from tokend_server.rpc.reach import accepts_connections
+from tokend_server.rpc.readiness import Patience, Reachability, Readiness
 
 LOOPBACK = "127.0.0.1"
 KEYS = {
@@ -53,7 +53,7 @@ def until(seen: Callable[[], bool]) -> None:
 
 def passes_again(prober: Prober, clock: FakeClock) -> None:
     clock.advance(1000)
-    until(lambda: all(each.reached == each.answered == 0 for each in prober.reaches()))
+    until(lambda: all(each.reached == each.answered == 0 for each in prober.reachability()))
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_every_address_is_probed(listen: list[str], tmp_path: Path) -> None:
     clock = FakeClock()
     addresses = [address.format(directory=tmp_path) for address in listen]
     with grpc_service(listen=addresses, insecure=True) as service, probing(service, clock) as prober:
-        assert [each.listen for each in prober.reaches()] == list(service.server.addresses)
+        assert [each.listen for each in prober.reachability()] == list(service.server.addresses)
         passes_again(prober, clock)
 
 
@@ -186,22 +186,22 @@ def test_threads_that_are_stuck_are_noticed_and_slow_ones_are_alive() -> None:
     clock = FakeClock()
     with grpc_service(threads=1) as service, probing(service, clock) as prober:
         readiness = Readiness(
-            {"scripted": service.engine}, service.server.set_serving, prober.reaches, patience=Patience(10, 60)
+            {"scripted": service.engine}, service.server.set_serving, prober.reachability, patience=Patience(10, 60)
         )
-        assert (readiness.check().ready, readiness.alive().ready) == (True, True)
+        assert (readiness.check().ready, readiness.check_liveness().ready) == (True, True)
         with service.engine.holding() as hold:
             call = service.begin("LookupDeveloperIdentity")
             hold.entered.wait()
             _until_a_probe_waits(prober, clock)
             clock.advance(11)
-            assert (readiness.check().ready, readiness.alive().ready) == (False, True)
+            assert (readiness.check().ready, readiness.check_liveness().ready) == (False, True)
             clock.advance(50)
-            assert (readiness.check().ready, readiness.alive().ready) == (False, False)
-            (problem,) = readiness.alive().problems
+            assert (readiness.check().ready, readiness.check_liveness().ready) == (False, False)
+            (problem,) = readiness.check_liveness().problems
             assert problem.startswith(f"grpc {service.address}: no call of tokend's own has passed for ")
         call.result()
         passes_again(prober, clock)
-        assert (readiness.check().ready, readiness.alive().ready) == (True, True)
+        assert (readiness.check().ready, readiness.check_liveness().ready) == (True, True)
 
 
 def _until_a_probe_waits(prober: Prober, clock: FakeClock) -> None:
@@ -209,7 +209,7 @@ def _until_a_probe_waits(prober: Prober, clock: FakeClock) -> None:
     while True:
         clock.advance(1)
         time.sleep(0.2)
-        if all(each.answered for each in prober.reaches()):
+        if all(each.answered for each in prober.reachability()):
             return
 
 
@@ -221,8 +221,8 @@ def test_a_listener_that_has_ended_is_noticed() -> None:
         service.server._servers[0].stop(0).wait()  # noqa: SLF001 - what no caller can do
         _until_a_probe_waits(prober, clock)
         clock.advance(61)
-        readiness = Readiness({"scripted": service.engine}, service.server.set_serving, prober.reaches)
-        assert (readiness.check().ready, readiness.alive().ready) == (False, False)
+        readiness = Readiness({"scripted": service.engine}, service.server.set_serving, prober.reachability)
+        assert (readiness.check().ready, readiness.check_liveness().ready) == (False, False)
 
 
 @pytest.mark.parametrize("has_tls", [False, True])
@@ -276,31 +276,31 @@ def test_a_port_that_says_nothing_is_alive_and_not_ready(
         path = service.server._probe.path  # noqa: SLF001
         prober = Prober([target], path, clock, call_timeout=PATIENCE, reach_timeout=0.2, interval=0.01)
         prober.start()
-        readiness = Readiness({"scripted": service.engine}, service.server.set_serving, prober.reaches)
-        assert (readiness.check().ready, readiness.alive().ready) == (False, True)
+        readiness = Readiness({"scripted": service.engine}, service.server.set_serving, prober.reachability)
+        assert (readiness.check().ready, readiness.check_liveness().ready) == (False, True)
         clock.advance(1000)
-        until(lambda: all(each.answered == 0 for each in prober.reaches()))
-        assert (readiness.check().ready, readiness.alive().ready) == (False, True)
+        until(lambda: all(each.answered == 0 for each in prober.reachability()))
+        assert (readiness.check().ready, readiness.check_liveness().ready) == (False, True)
         prober.stop()
 
 
 def test_all_that_tell_of_it_say_the_same() -> None:
     """HTTP probes and gRPC health have one source."""
-    reaches = [Reach("here", 0.0, 0.0)]
+    reaches = [Reachability("here", 0.0, 0.0)]
     with grpc_service() as service:
         readiness = Readiness(
             {"scripted": service.engine}, service.server.set_serving, lambda: reaches, patience=Patience(10, 60)
         )
         for reached, ready in ((0.0, True), (10.5, False), (0.0, True), (float("inf"), False)):
-            reaches[:] = [Reach("here", 0.0, reached)]
+            reaches[:] = [Reachability("here", 0.0, reached)]
             assert readiness.check().ready is ready
             assert check_health(service.channel, "") == (SERVING if ready else NOT_SERVING)
 
 
 def test_a_service_that_shuts_down_is_alive() -> None:
-    readiness = Readiness({}, lambda _ready: None, lambda: [Reach("here", 1000.0, 1000.0)])
+    readiness = Readiness({}, lambda _ready: None, lambda: [Reachability("here", 1000.0, 1000.0)])
     readiness.stop()
-    assert readiness.alive() == (True, [])
+    assert readiness.check_liveness() == (True, [])
     assert readiness.check() == (False, ["shutting down"])
 
 
@@ -313,7 +313,7 @@ def test_no_thread_is_left() -> None:
 
 def test_what_does_not_answer_a_handshake_is_no_tls() -> None:
     with grpc_service() as service:
-        assert not takes_connections(service.address, PATIENCE, has_tls=True)
+        assert not accepts_connections(service.address, PATIENCE, has_tls=True)
 
 
 def test_of_tls_the_answer_to_the_beginning_of_a_handshake_counts() -> None:
@@ -330,7 +330,7 @@ def test_of_tls_the_answer_to_the_beginning_of_a_handshake_counts() -> None:
             return hello
 
         first = thread.submit(answered)
-        assert takes_connections("{}:{}".format(*listener.getsockname()), PATIENCE, has_tls=True)
+        assert accepts_connections("{}:{}".format(*listener.getsockname()), PATIENCE, has_tls=True)
         assert first.result() == b"\x16"
 
 
@@ -338,8 +338,8 @@ def test_where_nothing_listens_no_connections_are_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     for address in (f"127.0.0.1:{port}", f"[::1]:{port}", f"unix:{tmp_path}/none"):
-        assert not takes_connections(address, PATIENCE, has_tls=False)
-        assert not takes_connections(address, PATIENCE, has_tls=True)
+        assert not accepts_connections(address, PATIENCE, has_tls=False)
+        assert not accepts_connections(address, PATIENCE, has_tls=True)
 
 
 def test_probes_of_a_listener_that_demands_certificates_log_nothing(

@@ -163,7 +163,7 @@ def grpc_service(
     mesh = Mesh(whole, lambda _pool, _key_id: True, metrics, clock)
     service = DeveloperIdentityService(dict.fromkeys(POOL_IDS, engine), access.policy, clock, mesh.forget)
     guard = ConnectionGuard(config.max_metadata_bytes, metrics.connections_ended.inc, clock)
-    server = GrpcServer(config, service, access, guard, metrics, clock, guests=mesh.services(service))
+    server = GrpcServer(config, service, access, guard, metrics, clock, additional_services=mesh.services(service))
     guard.start()
     server.start()
     try:

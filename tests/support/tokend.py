@@ -44,7 +44,7 @@ def run_in(environment: Mapping[str, str], *words: str) -> Ended:
     with (
         mock.patch.dict(os.environ, environment, clear=True),
         mock.patch.object(sys, "argv", ["tokend", *words]),
-        mock.patch.object(cli, "leave", sys.exit),
+        mock.patch.object(cli, "exit_immediately", sys.exit),
         redirect_stdout(stdout),
         redirect_stderr(stderr),
     ):

@@ -4,7 +4,7 @@ import click
 import pytest
 
 from tokend_server import cli
-from tokend_server.cli.failure import explained
+from tokend_server.cli.failure import error_lines
 
 
 def test_a_defect_is_reported_by_its_kind_and_place_alone(
@@ -16,7 +16,7 @@ def test_a_defect_is_reported_by_its_kind_and_place_alone(
 
     monkeypatch.setattr(cli, "tokend", failing)
     monkeypatch.setattr("sys.argv", ["tokend"])
-    monkeypatch.setattr(cli, "leave", sys.exit)
+    monkeypatch.setattr(cli, "exit_immediately", sys.exit)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
@@ -32,4 +32,4 @@ def test_a_defect_is_reported_by_its_kind_and_place_alone(
     ],
 )
 def test_an_error_of_the_system_is_reported_with_its_place(error: OSError, expected: str) -> None:
-    assert list(explained(error)) == [expected]
+    assert list(error_lines(error)) == [expected]

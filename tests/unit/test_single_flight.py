@@ -8,7 +8,7 @@ from tests.fakes.clock import FakeClock
 
 from tokend_server import single_flight
 from tokend_server.clock import Deadline, SystemClock
-from tokend_server.single_flight import OutOfTime, SingleFlight, Terms
+from tokend_server.single_flight import CallTimedOut, SingleFlight, Terms
 
 #: How long a test waits for an expected event.
 PATIENCE = 30
@@ -55,7 +55,7 @@ class Line:
         self._threads = threads
         self._waiting = waiting
 
-    def fly(self, *calls: Call, key: bytes = b"k", deadline: Deadline = FOR_EVER) -> Future[tuple[str, bool]]:
+    def do(self, *calls: Call, key: bytes = b"k", deadline: Deadline = FOR_EVER) -> Future[tuple[str, bool]]:
         pending = iter(calls)
 
         def make() -> str:
@@ -63,11 +63,11 @@ class Line:
             self._making.release()
             return call()
 
-        return self._threads.submit(self.flights.fly, Terms(key), make, deadline)
+        return self._threads.submit(self.flights.do, Terms(key), make, deadline)
 
     def lead(self, call: Call, key: bytes = b"k") -> Future[tuple[str, bool]]:
         """Starts a caller, and returns when its call is running."""
-        leader = self.fly(call, key=key)
+        leader = self.do(call, key=key)
         assert self.next_made() is call
         return leader
 
@@ -78,13 +78,13 @@ class Line:
 
     def follow(self, count: int, make: Callable[[], Call]) -> list[Future[tuple[str, bool]]]:
         """Starts callers, and returns when they wait."""
-        followers = [self.fly(make()) for _ in range(count)]
+        followers = [self.do(make()) for _ in range(count)]
         self.wait_for_waiting(count)
         return followers
 
     def follow_without_insisting(self) -> Future[tuple[str, bool]]:
         """Starts a caller without a second call, and returns when it waits."""
-        follower = self._threads.submit(self.flights.fly, Terms(b"k", insistent=False), never(), FOR_EVER)
+        follower = self._threads.submit(self.flights.do, Terms(b"k", repeats_timed_out=False), never(), FOR_EVER)
         self.wait_for_waiting(1)
         return follower
 
@@ -142,10 +142,10 @@ def test_all_get_the_same_error(line: Line, error: BaseException) -> None:
 
 
 def test_a_call_given_up_for_want_of_time_is_made_again_by_one_of_the_others(line: Line) -> None:
-    given_up, again = Call(OutOfTime()), Call("answer")
+    given_up, again = Call(CallTimedOut()), Call("answer")
     leader, followers = line.lead(given_up), line.follow(6, lambda: again)
     given_up.let_go()
-    assert isinstance(leader.exception(PATIENCE), OutOfTime)
+    assert isinstance(leader.exception(PATIENCE), CallTimedOut)
     assert line.next_made() is again
     line.wait_for_waiting(5)
     assert line.made == [given_up, again]
@@ -157,7 +157,7 @@ def test_a_call_given_up_for_want_of_time_is_made_again_by_one_of_the_others(lin
 
 
 def test_calls_given_up_one_after_another_are_made_one_after_another(line: Line) -> None:
-    calls = [Call(OutOfTime()) for _ in range(4)]
+    calls = [Call(CallTimedOut()) for _ in range(4)]
     waiting = iter(calls[1:])
     callers = [line.lead(calls[0]), *line.follow(3, lambda: next(waiting))]
     for left in (2, 1, 0):
@@ -166,7 +166,7 @@ def test_calls_given_up_one_after_another_are_made_one_after_another(line: Line)
         line.wait_for_waiting(left)
         assert len(line.made) == 4 - left
     line.made[-1].let_go()
-    assert all(isinstance(each.exception(PATIENCE), OutOfTime) for each in callers)
+    assert all(isinstance(each.exception(PATIENCE), CallTimedOut) for each in callers)
     assert line.is_empty()
 
 
@@ -175,8 +175,8 @@ def test_who_has_no_time_left_goes_alone(line: Line, seconds: float) -> None:
     call = Call("answer")
     leader, follower = line.lead(call), line.follow(1, never)[0]
     clock = SystemClock()
-    hurried = line.fly(never(), deadline=Deadline(clock, clock.monotonic() + seconds))
-    assert isinstance(hurried.exception(PATIENCE), OutOfTime)
+    hurried = line.do(never(), deadline=Deadline(clock, clock.monotonic() + seconds))
+    assert isinstance(hurried.exception(PATIENCE), CallTimedOut)
     assert not leader.done()
     assert not follower.done()
     call.let_go()
@@ -184,18 +184,18 @@ def test_who_has_no_time_left_goes_alone(line: Line, seconds: float) -> None:
 
 
 def test_who_has_no_time_left_makes_no_call(line: Line) -> None:
-    assert isinstance(line.fly(never(), deadline=Deadline(FakeClock(), 0.0)).exception(PATIENCE), OutOfTime)
+    assert isinstance(line.do(never(), deadline=Deadline(FakeClock(), 0.0)).exception(PATIENCE), CallTimedOut)
     assert line.made == []
     assert line.is_empty()
 
 
 def test_who_does_not_insist_leaves_it_at_that(line: Line) -> None:
-    call = Call(OutOfTime())
+    call = Call(CallTimedOut())
     leader = line.lead(call)
     follower = line.follow_without_insisting()
     call.let_go()
-    assert isinstance(leader.exception(PATIENCE), OutOfTime)
-    assert isinstance(follower.exception(PATIENCE), OutOfTime)
+    assert isinstance(leader.exception(PATIENCE), CallTimedOut)
+    assert isinstance(follower.exception(PATIENCE), CallTimedOut)
     assert (line.made, line.is_empty()) == ([call], True)
 
 
@@ -214,8 +214,8 @@ def test_a_call_after_the_answer_is_another_call(line: Line, first: str | BaseEx
     calls = [Call(first), Call("later")]
     for call in calls:
         call.let_go()
-    line.fly(calls[0]).exception(PATIENCE)
-    assert line.fly(calls[1]).result(PATIENCE) == ("later", False)
+    line.do(calls[0]).exception(PATIENCE)
+    assert line.do(calls[1]).result(PATIENCE) == ("later", False)
 
 
 def test_no_caller_joins_once_the_answer_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,9 +236,9 @@ def test_no_caller_joins_once_the_answer_is_known(monkeypatch: pytest.MonkeyPatc
         names.Event = threading.Event
         return "old"
 
-    assert flights.fly(Terms(b"k"), make, FOR_EVER) == ("old", False)
+    assert flights.do(Terms(b"k"), make, FOR_EVER) == ("old", False)
     assert newcomers == [("new", False), ("new", False)]
 
 
 def _newcomer(flights: SingleFlight) -> tuple[str, bool]:
-    return flights.fly(Terms(b"k"), lambda: "new", FOR_EVER)
+    return flights.do(Terms(b"k"), lambda: "new", FOR_EVER)

@@ -131,7 +131,7 @@ def test_a_key_that_cannot_be_read_is_reported_without_the_key(
 
 
 def test_a_service_that_stops_is_live_and_not_ready(probed: Probed) -> None:
-    stopping = threading.Thread(target=probed.service.stop, kwargs={"announced_for": ANNOUNCED_FOR})
+    stopping = threading.Thread(target=probed.service.stop, kwargs={"drain_delay": ANNOUNCED_FOR})
     stopping.start()
     while (answer := probed.get("/readyz")).status_code == 200:
         assert stopping.is_alive()

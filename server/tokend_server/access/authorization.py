@@ -33,15 +33,15 @@ class PolicyRow:
     max_token_duration: timedelta
     principal_tag_keys: frozenset[str]
 
-    def fits_caller(self, caller: str) -> bool:
+    def matches_caller(self, caller: str) -> bool:
         """Returns whether the row matches a caller."""
         return any(matches(pattern, caller) for pattern in self.callers)
 
-    def fits_pool(self, identity_pool_id: str) -> bool:
+    def matches_pool(self, identity_pool_id: str) -> bool:
         """Returns whether the row matches a pool."""
         return bool(self.pools & {identity_pool_id, EVERYTHING})
 
-    def fits_operation(self, operation: str) -> bool:
+    def matches_operation(self, operation: str) -> bool:
         """Returns whether the row matches an operation."""
         return bool(self.operations & {operation, EVERYTHING})
 
@@ -81,12 +81,12 @@ class Policy:
         """Returns the first row that matches; None if the call is denied."""
         return self._decided(caller, operation, identity_pool_id if identity_pool_id in self._pools else "")
 
-    def allows_somewhere(self, caller: str, operation: str) -> bool:
+    def allows_on_any_pool(self, caller: str, operation: str) -> bool:
         """Returns whether a row allows the caller the operation on any pool."""
-        return any(row.fits_operation(operation) and row.fits_caller(caller) for row in self.rows)
+        return any(row.matches_operation(operation) and row.matches_caller(caller) for row in self.rows)
 
     def _decide(self, caller: str, operation: str, identity_pool_id: str) -> PolicyRow | None:
         for row in self.rows:
-            if row.fits_operation(operation) and row.fits_pool(identity_pool_id) and row.fits_caller(caller):
+            if row.matches_operation(operation) and row.matches_pool(identity_pool_id) and row.matches_caller(caller):
                 return row
         return None

@@ -197,7 +197,7 @@ def _token_issuers(config: Config, clock: Clock, issuers: Issuers, problems: lis
     return built
 
 
-def _can_be_written(descriptor: int) -> bool:
+def _is_writable(descriptor: int) -> bool:
     return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
 
 
@@ -205,7 +205,7 @@ def _audit_log(destination: str, clock: Clock) -> AuditLog | None:
     if destination == "none":
         return None
     if destination == "stdout":
-        if sys.stdout is None or not _can_be_written(sys.stdout.fileno()):
+        if sys.stdout is None or not _is_writable(sys.stdout.fileno()):
             raise ValueError("standard output is closed")
         return StreamAuditLog(sys.stdout.fileno(), clock)
     return FileAuditLog(Path(destination.removeprefix(FILE)), clock)

@@ -10,7 +10,7 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import Identities
 from tokend_server.errors import CallerNotAllowed, ResourceNotFound
 from tokend_server.model import Identity
-from tokend_server.rpc.admission import check_allowed_somewhere, row_that_allows
+from tokend_server.rpc.admission import check_allowed_on_any_pool, row_that_allows
 from tokend_server.rpc.call import current_call
 
 
@@ -44,10 +44,12 @@ class Admission:
         operation.check(given)
         return deadline
 
-    def admit_somewhere(self, operation: ShapedOperation, given: Mapping[str, Any], asked: AuditedRequest) -> Deadline:
+    def admit_on_any_pool(
+        self, operation: ShapedOperation, given: Mapping[str, Any], asked: AuditedRequest
+    ) -> Deadline:
         """As `admit`, for a call that names identities, whose pools the policy checks later."""
         deadline = self._begin(asked)
-        check_allowed_somewhere(self._policy, current_call())
+        check_allowed_on_any_pool(self._policy, current_call())
         operation.check(given)
         return deadline
 

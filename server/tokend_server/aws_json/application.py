@@ -8,7 +8,7 @@ from http import HTTPStatus
 from tokend_server.aws_json.calls import Calls
 from tokend_server.aws_json.query import is_query
 from tokend_server.aws_json.request import AwsRequest
-from tokend_server.aws_json.wire import AwsResponse, folded
+from tokend_server.aws_json.wire import AwsResponse, canonical_headers
 from tokend_server.errors import TooManyRequests
 from tokend_server.web.message import Request, Response
 from tokend_server.web.site import CORS_HEADERS
@@ -95,7 +95,7 @@ def _answer(calls: Calls, request: AwsRequest, arrived: float) -> Response:
 
 def _asked(request: Request) -> AwsRequest:
     headers = _decoded(request.headers)
-    return AwsRequest(request.method, request.target, headers, folded(headers), request.body, request.peer)
+    return AwsRequest(request.method, request.target, headers, canonical_headers(headers), request.body, request.peer)
 
 
 def _decoded(headers: Mapping[bytes, bytes]) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from tokend_server.aws_json.public import set_audited_result
 from tokend_server.aws_json.roles import rules_of
 from tokend_server.aws_json.shaped import Output, ShapedOperation
 from tokend_server.aws_json.shapes import Integer, Text
-from tokend_server.aws_json.static_credentials import made_up
+from tokend_server.aws_json.static_credentials import fake_credentials
 from tokend_server.clock import Clock, Deadline
 from tokend_server.config.key_times import CLOCK_SKEW
 from tokend_server.engine import IdentityPools
@@ -85,7 +85,7 @@ class RoleAssumption:
 
     def assume_role(self, given: Mapping[str, Any]) -> Output:
         """Executes the current call with the members of its input, which are not checked yet."""
-        deadline = self._admission.admit_somewhere(ASSUME_ROLE, given, AuditedRequest())
+        deadline = self._admission.admit_on_any_pool(ASSUME_ROLE, given, AuditedRequest())
         role = _ROLE_ARN.fullmatch(given["RoleArn"])
         if role is None:
             raise _invalid_arn(given["RoleArn"])
@@ -94,7 +94,7 @@ class RoleAssumption:
         claims = self._verified(given, now, deadline)
         self._check_role(claims, given["RoleArn"], deadline)
         expire_time = int(now) + given.get("DurationSeconds", _LIFE)
-        credentials = made_up(claims["sub"], given["RoleArn"], expire_time)
+        credentials = fake_credentials(claims["sub"], given["RoleArn"], expire_time)
         set_audited_result(AuditedResult(claims["sub"], expire_time=expire_time, role_arn=given["RoleArn"]))
         session, account = given["RoleSessionName"], role["account"]
         return {

@@ -42,7 +42,7 @@ class Authorization(NamedTuple):
 
 
 def parse_authorization(header: str | None) -> Authorization:
-    """Parses the header's value in the canonical form of `folded`; None if there is no header.
+    """Parses the header's value in the canonical form of `canonical_headers`; None if there is no header.
 
     Raises:
         AwsError: MissingAuthenticationTokenException, or IncompleteSignatureException for a header of another form.

@@ -37,13 +37,13 @@ from tokend_server.errors import ConfigError
 from tokend_server.key_files import read_key
 from tokend_server.metrics import Metrics
 from tokend_server.model import CognitoOperation, KeySet, Secret, StsOperation
-from tokend_server.process.listening import from_here
+from tokend_server.process.listening import reachable_address
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.audit import auditing
 from tokend_server.rpc.interceptors.layers import Method
 from tokend_server.rpc.interceptors.rate_limits import limiting
 from tokend_server.rpc.policy import Rule
-from tokend_server.rpc.readiness import Patience, Reach
+from tokend_server.rpc.readiness import Patience, Reachability
 from tokend_server.rpc.tracing import Tracing
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.tls import ReloadedContext, reloaded_context
@@ -79,7 +79,7 @@ class IdentityEngines(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class AwsFace:
+class AwsServer:
     """The listener of Cognito's own API.
 
     Attributes:
@@ -103,16 +103,16 @@ class AwsFace:
         if self._tls is not None:
             self._tls.reload_if_changed()
 
-    def reaches(self) -> Sequence[Reach]:
+    def reachability(self) -> Sequence[Reachability]:
         """Returns whether callers can reach the listener."""
-        return self._probe.reaches()
+        return self._probe.reachability()
 
     def stop(self) -> None:
         """Stops accepting requests; returns when those in flight are done or timed out."""
         self._undo.close()
 
 
-def build_aws_face(  # noqa: PLR0913, PLR0917 - all its parts
+def build_aws_server(  # noqa: PLR0913, PLR0917 - all its parts
     config: Config,
     operations: DeveloperIdentityService,
     engines: IdentityEngines,
@@ -124,7 +124,7 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - all its parts
     metrics: Metrics,
     clock: Clock,
     tracing: Tracing,
-) -> AwsFace:
+) -> AwsServer:
     """Builds the listener of `aws.listen` without starting it.
 
     Raises:
@@ -165,7 +165,7 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - all its parts
         tls = _tls(settings, metrics)
         probe = ListenerProbe(
             bound.address,
-            from_here(bound.address),
+            reachable_address(bound.address),
             threads,
             clock,
             Patience(config.ops.unready_after_seconds, config.ops.dead_after_seconds),
@@ -181,7 +181,7 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - all its parts
             on_refusal=metrics.calls_refused.labels("aws_calls").inc,
         )
         listener = HttpListener(bound, application, most_connections=settings.max_connections, tls=tls)
-        return AwsFace(bound.address, listener, probe, tls, undo.pop_all())
+        return AwsServer(bound.address, listener, probe, tls, undo.pop_all())
 
 
 def other_operations(

@@ -36,7 +36,7 @@ def _own_text(error: TokendError) -> str:
     return error.text
 
 
-def _as_aws_writes_it(error: ValidationFailed) -> str:
+def _in_aws_terms(error: ValidationFailed) -> str:
     """Returns the text with AWS's members and values, or that of a request that could not be parsed."""
     if not error.violations:
         return error.text
@@ -72,7 +72,7 @@ class ErrorRow:
 
 
 ERRORS: Mapping[type[TokendError], ErrorRow] = {
-    errors.ValidationFailed: ErrorRow("ValidationException", message=_as_aws_writes_it, own_code=True),
+    errors.ValidationFailed: ErrorRow("ValidationException", message=_in_aws_terms, own_code=True),
     errors.InvalidParameter: ErrorRow("InvalidParameterException"),
     errors.NotAuthorized: ErrorRow("NotAuthorizedException"),
     errors.ResourceNotFound: ErrorRow("ResourceNotFoundException"),

@@ -65,7 +65,7 @@ class IdentityOperations:
 
     def _describe(self, given: Mapping[str, Any]) -> Output:
         identity_id = given.get("IdentityId", "")
-        deadline = self._admission.admit_somewhere(_DESCRIBE, given, AuditedRequest(identity_id=identity_id))
+        deadline = self._admission.admit_on_any_pool(_DESCRIBE, given, AuditedRequest(identity_id=identity_id))
         identity = self._admission.find(self._identities, identity_id, deadline)
         current_call().audited = AuditedRequest(identity.identity_pool_id, identity_id), AuditedResult(identity_id)
         return described(identity)
@@ -73,7 +73,7 @@ class IdentityOperations:
     def _delete(self, given: Mapping[str, Any]) -> Output:
         identity_ids = tuple(dict.fromkeys(given.get("IdentityIdsToDelete", ())))
         asked = AuditedRequest(identity_ids=identity_ids)
-        deadline = self._admission.admit_somewhere(_DELETE, given, asked)
+        deadline = self._admission.admit_on_any_pool(_DELETE, given, asked)
         failures = {each: failure for each in identity_ids if (failure := self._deleted(each, deadline))}
         current_call().audited = asked, AuditedResult(unprocessed_identity_ids=tuple(failures))
         return {"UnprocessedIdentityIds": [{"IdentityId": each, "ErrorCode": code} for each, code in failures.items()]}

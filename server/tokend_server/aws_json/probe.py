@@ -8,8 +8,8 @@ from math import inf
 
 from tokend_server.clock import Clock
 from tokend_server.process.repeating import Repeating
-from tokend_server.rpc.reach import takes_connections
-from tokend_server.rpc.readiness import Patience, Reach
+from tokend_server.rpc.reach import accepts_connections
+from tokend_server.rpc.readiness import Patience, Reachability
 
 #: A request that is answered without a signature and without a thread of calls (Fetch Standard, section 3.3.2).
 _PREFLIGHT = b"OPTIONS / HTTP/1.1\r\nhost: tokend\r\nconnection: close\r\n\r\n"
@@ -62,7 +62,7 @@ class ListenerProbe:
         self._clock = clock
         self._patience = patience
         self._is_reached: Callable[[], bool] = (
-            (lambda: takes_connections(address, patience.ready, has_tls=True))
+            (lambda: accepts_connections(address, patience.ready, has_tls=True))
             if has_tls
             else (lambda: answers_requests(address, patience.ready))
         )
@@ -89,7 +89,7 @@ class ListenerProbe:
         if self._is_reached():
             self._reached = self._clock.monotonic()
 
-    def reaches(self) -> Sequence[Reach]:
+    def reachability(self) -> Sequence[Reachability]:
         """Returns how long ago the listener last passed."""
         now = self._clock.monotonic()
-        return [Reach(self._listen, now - self._answered, now - self._reached, "aws")]
+        return [Reachability(self._listen, now - self._answered, now - self._reached, "aws")]

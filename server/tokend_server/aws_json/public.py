@@ -102,7 +102,7 @@ class PublicOperations:
         """
         identity_id, names = given.get("IdentityId", ""), tuple(sorted(given.get("Logins", ())))
         asked = AuditedRequest(identity_id=identity_id, provider_names=names)
-        deadline = self._admission.admit_somewhere(operation, given, asked)
+        deadline = self._admission.admit_on_any_pool(operation, given, asked)
         pool = self._admission.find(self._identities, identity_id, deadline).identity_pool_id
         current_call().audited = AuditedRequest(pool, identity_id, names), AuditedResult()
         return Admitted(pool, self._engine_of(pool, deadline), deadline)

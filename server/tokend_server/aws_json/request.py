@@ -13,7 +13,7 @@ class AwsRequest(NamedTuple):
         method: The HTTP method.
         target: The path and the query, as they arrived.
         headers: All headers, as they arrived, in order.
-        values: The headers in the form of `folded`.
+        values: The headers in the form of `canonical_headers`.
         body: The body.
         peer: The address of the client, without the port.
         region: The AWS Region for which it was signed, once that is known.

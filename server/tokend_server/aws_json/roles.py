@@ -57,7 +57,7 @@ class RoleRule:
     value: str
     role_arn: str
 
-    def fits(self, claims: Mapping[str, Any]) -> bool:
+    def matches(self, claims: Mapping[str, Any]) -> bool:
         """Returns whether the claims of a token match."""
         texts = _texts(claims, self.claim)
         compare = _COMPARISONS[self.match]
@@ -150,7 +150,7 @@ def _candidates(roles: PoolRoles, claims: Mapping[str, Any]) -> Iterator[str]:
         if roles.unauthenticated:
             yield roles.unauthenticated
         return
-    fitting = [rule.role_arn for rule in roles.rules if rule.fits(claims)]
+    fitting = [rule.role_arn for rule in roles.rules if rule.matches(claims)]
     if roles.by_token:
         fitting += _texts(claims, _PREFERRED_ROLE)
     if not fitting and roles.denies:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from tokend_server.aws_json.authorization import ALGORITHM, TERMINATOR, Credential, parse_authorization
 from tokend_server.aws_json.errors import AwsError
 from tokend_server.aws_json.presigned import Presigned, Query
-from tokend_server.aws_json.wire import Headers, folded
+from tokend_server.aws_json.wire import Headers, canonical_headers
 from tokend_server.clock import Clock
 from tokend_server.model import Secret
 
@@ -64,7 +64,7 @@ class SignatureVerifier:
             AwsError: MissingAuthenticationTokenException, IncompleteSignatureException, UnrecognizedClientException
                 or InvalidSignatureException.
         """
-        values, asked = folded(headers), Query(query)
+        values, asked = canonical_headers(headers), Query(query)
         signature = _presigned(asked, values) if asked.is_presigned else _in_header(values)
         authorization, stamp = signature.authorization, signature.stamp
         signed_at = _date(stamp)

@@ -25,10 +25,10 @@ class StaticCredentials:
     ) -> TemporaryCredentials:
         del region
         deadline.check()
-        return made_up(web_identity.identity_id, role_arn, int(self._clock.now()) + _LIFE)
+        return fake_credentials(web_identity.identity_id, role_arn, int(self._clock.now()) + _LIFE)
 
 
-def made_up(identity_id: str, role_arn: str, expire_time: int) -> TemporaryCredentials:
+def fake_credentials(identity_id: str, role_arn: str, expire_time: int) -> TemporaryCredentials:
     """Returns fake credentials of a role for an identity, with an expiration."""
     digest = hashlib.sha512(f"{identity_id} {role_arn}".encode()).digest()
     return TemporaryCredentials(

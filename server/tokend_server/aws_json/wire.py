@@ -31,7 +31,7 @@ class AwsResponse(NamedTuple):
     body: bytes
 
 
-def folded(headers: Headers) -> dict[str, str]:
+def canonical_headers(headers: Headers) -> dict[str, str]:
     """Returns the headers by name in lower case, in the canonical form of Signature Version 4.
 
     Values are trimmed, white space in them is collapsed, and the values of a repeated header are joined with commas

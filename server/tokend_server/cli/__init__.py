@@ -7,16 +7,16 @@ import click
 from tokend_server import logs
 from tokend_server.cli.commands import Commands
 from tokend_server.cli.failure import (
-    arguments_that_are_no_text,
-    explained,
-    give_up_output,
-    keep_standard_streams,
-    speak_utf_8,
+    discard_output,
+    error_lines,
+    open_missing_standard_streams,
+    undecodable_arguments,
+    use_utf_8_output,
 )
-from tokend_server.cli.stopping import leave
+from tokend_server.cli.stopping import exit_immediately
 
 #: Commands that configure their own logs.
-_WITH_LOGS_OF_THEIR_OWN = frozenset({"quickstart", "serve"})
+_COMMANDS_WITH_OWN_LOG = frozenset({"quickstart", "serve"})
 
 
 _COMMANDS = Commands(
@@ -41,23 +41,23 @@ _COMMANDS = Commands(
 @click.pass_context
 def tokend(context: click.Context) -> None:
     """A gRPC token service with the developer identities of Amazon Cognito."""
-    if context.invoked_subcommand not in _WITH_LOGS_OF_THEIR_OWN:
+    if context.invoked_subcommand not in _COMMANDS_WITH_OWN_LOG:
         context.with_resource(logs.logging_to_stderr())
 
 
 def main() -> None:
     """Runs the command line. Exit codes: 0 success, 1 refusal or failure, 2 wrong usage."""
-    keep_standard_streams()
-    speak_utf_8()
-    if numbers := arguments_that_are_no_text(sys.argv[1:]):
+    open_missing_standard_streams()
+    use_utf_8_output()
+    if numbers := undecodable_arguments(sys.argv[1:]):
         click.echo(f"Error: not text in the locale's encoding: argument {', '.join(map(str, numbers))}", err=True)
         sys.exit(2)
     try:
         tokend()
     except Exception as error:  # noqa: BLE001 - commands report all errors in one line
-        lines = list(explained(error))
+        lines = list(error_lines(error))
         if isinstance(error, OSError):
-            give_up_output()
+            discard_output()
         for line in lines:
             click.echo(line, err=True)
-        leave(1)
+        exit_immediately(1)

@@ -14,7 +14,7 @@ _PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 _OTHER_STS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS")
 
 #: Variables with which clients would use other credentials or endpoints, whatever else is set.
-IN_THE_WAY = (
+CONFLICTING_VARIABLES = (
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
     "AWS_SESSION_TOKEN",
@@ -63,11 +63,11 @@ def variables(
 
 
 def with_variables(environment: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
-    """Returns an environment with further variables, and without those in `IN_THE_WAY`."""
-    return {name: value for name, value in environment.items() if name not in IN_THE_WAY} | dict(added)
+    """Returns an environment with further variables, and without those in `CONFLICTING_VARIABLES`."""
+    return {name: value for name, value in environment.items() if name not in CONFLICTING_VARIABLES} | dict(added)
 
 
-def shell_lines(added: Mapping[str, str], removed: Sequence[str] = IN_THE_WAY) -> str:
+def shell_lines(added: Mapping[str, str], removed: Sequence[str] = CONFLICTING_VARIABLES) -> str:
     """Returns commands of a POSIX shell that set and unset variables."""
     lines = [f"export {name}={shlex.quote(value)}" for name, value in added.items()]
     return "\n".join([f"unset {' '.join(removed)}", *lines])

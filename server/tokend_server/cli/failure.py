@@ -16,7 +16,7 @@ from tokend_server.library_parts import UnsupportedLibraryError
 _STDIN, _STDOUT, _STDERR = range(3)
 
 
-def keep_standard_streams() -> None:
+def open_missing_standard_streams() -> None:
     """Opens /dev/null in place of closed standard streams, so that no file or socket gets their numbers.
 
     Output to a closed standard output is lost, and the command fails.
@@ -29,18 +29,18 @@ def keep_standard_streams() -> None:
             sys.stdout = open(_STDOUT, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - a descriptor
 
 
-def speak_utf_8() -> None:
+def use_utf_8_output() -> None:
     """Sets standard output to UTF-8, whatever the locale, as for JSON; undecodable file names are unchanged."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
-def arguments_that_are_no_text(arguments: Sequence[str]) -> list[int]:
+def undecodable_arguments(arguments: Sequence[str]) -> list[int]:
     """Returns the positions, from 1, of arguments that are not in the locale's encoding."""
-    return [number for number, argument in enumerate(arguments, start=1) if not _is_text(argument)]
+    return [number for number, argument in enumerate(arguments, start=1) if not _is_decodable(argument)]
 
 
-def explained(error: Exception) -> Iterator[str]:
+def error_lines(error: Exception) -> Iterator[str]:
     """Yields the lines of a command's error for operators."""
     if isinstance(error, ConfigError):
         yield from (f"configuration: {problem}" for problem in error.problems)
@@ -49,14 +49,14 @@ def explained(error: Exception) -> Iterator[str]:
     elif isinstance(error, UnsupportedLibraryError):
         yield str(error)
     elif isinstance(error, OSError):
-        yield f"{_place_of(error)}: {error.strerror or error}"
+        yield f"{_source_of(error)}: {error.strerror or error}"
     else:
         # The text may contain arguments or secrets.
         frame = traceback.extract_tb(error.__traceback__)[-1]
         yield f"internal error: {type(error).__qualname__} at {Path(frame.filename).name}:{frame.lineno}"
 
 
-def give_up_output() -> None:
+def discard_output() -> None:
     """Discards unwritten output, which Python would try to write again at its exit."""
     if sys.stdout is not None:
         with suppress(OSError, ValueError):
@@ -71,7 +71,7 @@ def _is_open(descriptor: int) -> bool:
     return True
 
 
-def _is_text(argument: str) -> bool:
+def _is_decodable(argument: str) -> bool:
     try:
         argument.encode()
     except UnicodeEncodeError:
@@ -79,7 +79,7 @@ def _is_text(argument: str) -> bool:
     return True
 
 
-def _place_of(error: OSError) -> str:
+def _source_of(error: OSError) -> str:
     if error.filename is not None:
         return str(error.filename)
     frames = traceback.extract_tb(error.__traceback__)

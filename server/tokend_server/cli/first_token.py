@@ -46,7 +46,7 @@ def show_first_token(config: Config, service: Service, *, shortened: bool) -> No
     _show(f"verified with the keys from {service.issuer}{DISCOVERY_PATH}", verified)
 
 
-def whereabouts(config: Config) -> str:
+def storage_location(config: Config) -> str:
     """Returns the location of identities and keys, and how to remove them."""
     if not config.store_url.startswith(SQLITE):
         return f"Identities and keys stay in {config.store_name}, until its tables are dropped."
@@ -54,7 +54,7 @@ def whereabouts(config: Config) -> str:
     return f"Identities and keys stay in {config.store_file}; to remove them: rm -f {files}"
 
 
-def lines_to_paste(config: Config, service: Service, environment: Mapping[str, str]) -> list[str]:
+def example_commands(config: Config, service: Service, environment: Mapping[str, str]) -> list[str]:
     """Returns three commands for another terminal: two that get a token, and one that gets the keys.
 
     Args:

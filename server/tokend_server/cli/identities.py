@@ -9,7 +9,7 @@ from typing import IO, Any
 import click
 
 from tokend_server.cli.import_target import ImportTarget, import_target
-from tokend_server.cli.options import FilePath, check_store_is_there, config_option, echo_json, iso
+from tokend_server.cli.options import FilePath, check_store_exists, config_option, echo_json, to_iso_8601
 from tokend_server.cli.progress import counted
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, load_config
@@ -138,7 +138,7 @@ def import_(
                 with counted("importing") as progress:
                     done = importing.run(read_lines(lines), progress)
         elif from_cognito is not None:
-            from tokend_server.cli.leaving_cognito import import_from_cognito  # noqa: PLC0415 - loads boto3
+            from tokend_server.cli.cognito_import import import_from_cognito  # noqa: PLC0415 - loads boto3
 
             done = import_from_cognito(target, from_cognito, lookups_per_second, importing)
     click.echo(f"identities: {done.created} created, {done.present} already present, {len(done.problems)} left out")
@@ -192,7 +192,7 @@ def _opened(config_path: Path | None, identity_pool_id: str, *, made: bool = Fal
     if is_declared and identity_pool_id not in config.pools_of("local"):
         raise UnsupportedByEngine("The identities of Cognito's pools are managed by the AWS CLI and console.")
     if not made:
-        check_store_is_there(config)
+        check_store_exists(config)
     with closing(open_migrated_store(config)) as store:
         if not is_declared and pool_of(store.kept_pool(identity_pool_id)) is None:
             raise ResourceNotFound.identity_pool(identity_pool_id)
@@ -203,7 +203,7 @@ def _described(identity: Identity) -> dict[str, Any]:
     return {
         "IdentityId": identity.identity_id,
         "Logins": sorted({login.provider_name for login in identity.logins}),
-        "CreationDate": iso(identity.creation_date),
-        "LastModifiedDate": iso(identity.last_modified_date),
+        "CreationDate": to_iso_8601(identity.creation_date),
+        "LastModifiedDate": to_iso_8601(identity.last_modified_date),
         "Disabled": identity.disabled,
     }

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import click
 from prometheus_client import CollectorRegistry
 
-from tokend_server.cli.options import check_store_is_there, config_option, echo_json, iso
+from tokend_server.cli.options import check_store_exists, config_option, echo_json, to_iso_8601
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, KeyTimes, load_config
 from tokend_server.engines.local.keys.build import ELSEWHERE, open_key_manager, open_wrappings
@@ -245,7 +245,7 @@ def _opened(config_path: Path | None, *, made: bool = False) -> Iterator[_Opened
     """Returns a context manager with the store of a configuration; creates a missing store if `made` is set."""
     config = load_config(config_path)
     if not made:
-        check_store_is_there(config)
+        check_store_exists(config)
     with closing(open_migrated_store(config)) as store:
         yield _Opened(config, store)
 
@@ -271,7 +271,7 @@ def _why_in_use(error: KeyInUse) -> str:
             "The key signs, or will within minutes; another one must sign first: `tokend keys rotate`, or in an "
             "emergency `tokend keys rotate --compromised KEY_ID`."
         )
-    return f"Tokens that the key has signed may be valid until {iso(error.tokens_expired_by)}."
+    return f"Tokens that the key has signed may be valid until {to_iso_8601(error.tokens_expired_by)}."
 
 
 def _described(key: SigningKey, held: Sequence[SigningKey], config: Config) -> dict[str, Any]:
@@ -281,9 +281,9 @@ def _described(key: SigningKey, held: Sequence[SigningKey], config: Config) -> d
         "KeyId": key.kid,
         "Algorithm": key.algorithm.value,
         "State": state.value,
-        "CreationDate": iso(key.creation_date),
-        "SignsFrom": iso(key.signs_from),
-        **({"TokensExpiredBy": iso(expired_by)} if expired_by else {}),
+        "CreationDate": to_iso_8601(key.creation_date),
+        "SignsFrom": to_iso_8601(key.signs_from),
+        **({"TokensExpiredBy": to_iso_8601(expired_by)} if expired_by else {}),
         **({"KmsKey": arn} if (arn := kms_key_arn(key.material)) else {}),
     }
 
@@ -301,7 +301,7 @@ def _described_wait(key: SigningKey, notes: Sequence[ServerNotes], times: KeyTim
     return {
         "KeyId": key.kid,
         "Algorithm": key.algorithm.value,
-        "SignsFrom": iso(key.signs_from),
+        "SignsFrom": to_iso_8601(key.signs_from),
         "HeldBackByServers": [each.server for each in servers_without_key(key, notes, times, now)],
     }
 
@@ -311,17 +311,17 @@ def _described_verifier(each: VerifierKeys) -> Mapping[str, object]:
     return {
         "Address": address,
         "UserAgent": user_agent,
-        "LastFetch": iso(each.fetched_at),
+        "LastFetch": to_iso_8601(each.fetched_at),
         "BehindOn": each.behind,
     }
 
 
 def _described_step(step: Step) -> dict[str, Any]:
     return {
-        "At": iso(step.at),
+        "At": to_iso_8601(step.at),
         "Action": step.action.value,
         "Algorithm": step.algorithm.value,
         "Generation": step.generation,
         **({"KeyId": step.kid} if step.kid else {}),
-        **({"SignsFrom": iso(step.signs_from)} if step.action is Action.ADD else {}),
+        **({"SignsFrom": to_iso_8601(step.signs_from)} if step.action is Action.ADD else {}),
     }

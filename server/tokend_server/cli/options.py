@@ -42,7 +42,7 @@ class FilePath(click.Path):
         return super().convert(value, param, ctx)
 
 
-def never_empty(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+def reject_empty(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     """The callback of a text that must not be empty, such as an unset shell variable."""
     if value == "":
         raise click.BadParameter("must not be empty")
@@ -72,7 +72,7 @@ def with_store(config: Config, url: str) -> Config:
         raise ConfigError([f"store.url: {each['msg'].removeprefix(_OF_PYDANTIC)}" for each in error.errors()]) from None
 
 
-def check_store_is_there(config: Config) -> None:
+def check_store_exists(config: Config) -> None:
     """Refuses a configuration whose store does not exist: a new one would look like a store that lost its data.
 
     Raises:
@@ -90,6 +90,6 @@ def echo_json(document: object) -> None:
     click.echo(json.dumps(document, indent=4, ensure_ascii=False))
 
 
-def iso(date: NumericDate) -> str:
+def to_iso_8601(date: NumericDate) -> str:
     """Returns a date in ISO 8601 and UTC."""
     return datetime.fromtimestamp(date, UTC).isoformat()

@@ -56,9 +56,9 @@ def explain(config_path: Path | None, caller: str, operation: str, pool: str) ->
     document["Rows"] = [
         {
             "Policy": row.name or None,
-            "Caller": row.fits_caller(caller),
-            "Operation": row.fits_operation(operation),
-            "Pool": row.fits_pool(pool),
+            "Caller": row.matches_caller(caller),
+            "Operation": row.matches_operation(operation),
+            "Pool": row.matches_pool(pool),
         }
         for row in rows.rows
     ]

@@ -7,10 +7,10 @@ import click
 
 from tokend_server import app, logs
 from tokend_server.cli import quickstart_aws
-from tokend_server.cli.first_token import lines_to_paste, show_first_token, whereabouts
-from tokend_server.cli.options import never_empty, with_store
-from tokend_server.cli.stopping import StopSignal, leave
-from tokend_server.cli.usual_ports import is_free, usual_addresses
+from tokend_server.cli.first_token import example_commands, show_first_token, storage_location
+from tokend_server.cli.options import reject_empty, with_store
+from tokend_server.cli.stable_ports import is_free, stable_addresses
+from tokend_server.cli.stopping import StopSignal, exit_immediately
 from tokend_server.config import (
     EMBEDDED_DEVELOPER_PROVIDER,
     EMBEDDED_POOL_ID,
@@ -30,7 +30,7 @@ _LISTENERS = ("grpc", "issuer", "ops")
 
 @click.command()
 @click.option("--once", is_flag=True, help="Exit after the first token instead of serving.")
-@click.option("--store", "url", metavar="URL", callback=never_empty, help="The store; by default, the embedded one.")
+@click.option("--store", "url", metavar="URL", callback=reject_empty, help="The store; by default, the embedded one.")
 @click.option("--aws", is_flag=True, help="Serve Cognito's own API to a test suite, from a new empty store.")
 @click.option("--identity-pool-id", callback=quickstart_aws.checked_pool_id, help="--aws: the id of the pool.")
 @click.option(
@@ -66,7 +66,7 @@ def quickstart(  # noqa: PLR0913 - the options
         _show_first_token(config, once=once)
         return
     config = _loopback_alone(_with_pool(config, identity_pool_id, developer_provider_name), _FREE, _FREE, _FREE)
-    leave(quickstart_aws.serve(config, command, until_stdin_closes=until_stdin_closes))
+    exit_immediately(quickstart_aws.serve(config, command, until_stdin_closes=until_stdin_closes))
 
 
 def _with_pool(config: Config, identity_pool_id: str | None, developer_provider_name: str | None) -> Config:
@@ -85,11 +85,11 @@ def _show_first_token(config: Config, *, once: bool) -> None:
         if not service.issuer:
             raise ConfigError(["pools: quickstart shows the local engine, but no pool uses it"])
         show_first_token(config, service, shortened=sys.stdout.isatty())
-        click.echo(f"\n{whereabouts(config)}")
+        click.echo(f"\n{storage_location(config)}")
         if not once:
             click.echo("The same user has the same identity id after every restart. Stop with Ctrl-C.")
             click.secho("\nfrom another terminal", bold=True)
-            click.echo("\n".join(lines_to_paste(config, service, os.environ)))
+            click.echo("\n".join(example_commands(config, service, os.environ)))
             stop.wait()
     finally:
         service.stop()
@@ -101,7 +101,7 @@ def _started(config: Config) -> app.Service:
     Raises:
         ConfigError: It cannot be started.
     """
-    usual = usual_addresses(config.store_name, _LISTENERS, is_free)
+    usual = stable_addresses(config.store_name, _LISTENERS, is_free)
     try:
         return app.start(_loopback_alone(config, *usual))
     except ConfigError:  # another process may have taken a port

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from tokend_server import app
 from tokend_server.callers.aws_keys import new_access_key_id, secret_access_key
 from tokend_server.cli.aws_variables import shell_lines, variables, with_variables
-from tokend_server.cli.companion import Companion
+from tokend_server.cli.child_command import ChildCommand
 from tokend_server.cli.stopping import StopSignal
 from tokend_server.config import Aws, Callers, Config, Limits, PolicySettings, Pool
 from tokend_server.config.aws import AwsCredentials
@@ -98,7 +98,7 @@ def serve(config: Config, command: Sequence[str], *, until_stdin_closes: bool) -
     Raises:
         ConfigError: The service cannot be started.
     """
-    companion, stop = Companion(), StopSignal(hangup=True)
+    child_command, stop = ChildCommand(), StopSignal(hangup=True)
     if until_stdin_closes:
         threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
     with own_directory("tokend-quickstart-") as directory:
@@ -112,7 +112,7 @@ def serve(config: Config, command: Sequence[str], *, until_stdin_closes: bool) -
         try:
             added = variables(served, service, access_key_id, secret, os.environ)
             if command:
-                return companion.run(command, with_variables(os.environ, added))
+                return child_command.run(command, with_variables(os.environ, added))
             _print_lines(served, service, shell_lines({**added, "TOKEND_QUICKSTART_PID": str(os.getpid())}))
             stop.wait(on_hangup=_end)
             return 0

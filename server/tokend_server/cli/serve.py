@@ -7,10 +7,10 @@ import click
 
 from tokend_server import app, logs
 from tokend_server.cli.options import config_option
-from tokend_server.cli.stopping import Guard, StopSignal, leave
+from tokend_server.cli.stopping import ExitGuard, StopSignal, exit_immediately
 from tokend_server.config import load_config
 from tokend_server.config.warnings import config_warnings
-from tokend_server.failures import log_what_would_be_printed
+from tokend_server.failures import log_uncaught_exceptions
 from tokend_server.process import descriptors, standard_streams
 from tokend_server.process.log_writer import LogWriter
 from tokend_server.process.service_manager import READY, STOPPING, notify_service_manager, start_watchdog
@@ -18,7 +18,7 @@ from tokend_server.process.service_manager import READY, STOPPING, notify_servic
 _log = logging.getLogger(__name__)
 
 #: Seconds for closing connections, databases and traces, in addition to the delay and the grace period of a stop.
-_LONGEST_END = 15.0
+_CLEANUP_SECONDS = 15.0
 
 
 @click.command()
@@ -30,14 +30,14 @@ def serve(config_path: Path | None) -> None:
     """
     config = load_config(config_path)
     stop = StopSignal(hangup=True)
-    standard_streams.occupy()
+    standard_streams.open_missing()
     for stream in (standard_streams.OUTPUT, standard_streams.ERROR):
-        standard_streams.never_wait(stream)
-    with app.needing_threads():
-        guard = Guard(stop)
+        standard_streams.set_non_blocking(stream)
+    with app.thread_limit_as_config_error():
+        guard = ExitGuard(stop)
         log = LogWriter(standard_streams.ERROR)
     logs.configure(level=config.log.level, as_json=config.log.format == "json", handler=log)
-    log_what_would_be_printed(guard.thread_ended)
+    log_uncaught_exceptions(guard.thread_ended)
     for warning in config_warnings(config, os.environ):
         _log.warning(warning)
     if too_few := descriptors.warning(config, descriptors.raise_limit()):
@@ -45,7 +45,7 @@ def serve(config_path: Path | None) -> None:
     service = app.start(config, log=log)
     guard.started()
     notify_service_manager(READY)
-    start_watchdog(service.what_is_dead)
+    start_watchdog(service.liveness_problems)
     if config.grpc.insecure:
         _log.warning(
             "insecure = true: everybody who reaches an address may call, and tokens may be sent in clear text",
@@ -55,6 +55,6 @@ def serve(config_path: Path | None) -> None:
     delay = config.grpc.drain_delay_seconds if stop.wait(service.reload) == signal.SIGTERM else 0.0
     _log.info("draining", extra={"delay_seconds": delay})
     notify_service_manager(STOPPING)
-    guard.end_within(delay + config.grpc.drain_grace_seconds + _LONGEST_END)
-    service.stop(announced_for=delay)
-    leave(0)
+    guard.end_within(delay + config.grpc.drain_grace_seconds + _CLEANUP_SECONDS)
+    service.stop(drain_delay=delay)
+    exit_immediately(0)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import NoReturn
 
-from tokend_server.process.signals import end_by
+from tokend_server.process.signals import end_process_on
 
 _log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 _SIGNAL_INTERVAL = 0.1
 
 #: Seconds after which a process ends even if it cannot log the reason.
-_LONGEST_WORD = 2
+_LOG_TIMEOUT = 2
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -48,12 +48,12 @@ class StopSignal:
         while (number := signal.sigwait(self._signals)) == signal.SIGHUP:
             on_hangup()
         for each in _SIGNALS:
-            end_by(each)
+            end_process_on(each)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         return number
 
 
-def leave(code: int) -> NoReturn:
+def exit_immediately(code: int) -> NoReturn:
     """Ends the process without the interpreter's finalization, which waits for gRPC's threads without a timeout."""
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
@@ -63,7 +63,7 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-class Guard:
+class ExitGuard:
     """Ensures that the process ends: while it starts, when it stops, and when it has lost a thread.
 
     Args:
@@ -90,17 +90,17 @@ class Guard:
     @staticmethod
     def thread_ended() -> NoReturn:
         """Ends the process, which without that thread might seem alive but not work."""
-        _end("the process ends, because it has lost a thread")
+        _abort("the process ends, because it has lost a thread")
 
     def _watch(self) -> None:
         while not self._started.wait(_SIGNAL_INTERVAL):
             if self._stop.is_pending():
-                _end("stopped before it served")
+                _abort("stopped before it served")
         time.sleep(self._seconds.get())
-        _end("did not stop in time, and is ended")
+        _abort("did not stop in time, and is ended")
 
 
-def _end(why: str) -> NoReturn:
-    signal.alarm(_LONGEST_WORD)  # ends the process even if the log's reader is blocked
+def _abort(why: str) -> NoReturn:
+    signal.alarm(_LOG_TIMEOUT)  # ends the process even if the log's reader is blocked
     _log.critical(why)
-    leave(1)
+    exit_immediately(1)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import click
 
-from tokend_server.cli.options import check_store_is_there, never_empty, with_store
+from tokend_server.cli.options import check_store_exists, reject_empty, with_store
 from tokend_server.cli.progress import progress_of
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, load_config
@@ -18,8 +18,8 @@ def store() -> None:
 
 
 @store.command()
-@click.argument("source", metavar="FROM", callback=never_empty)
-@click.argument("target", metavar="TO", callback=never_empty)
+@click.argument("source", metavar="FROM", callback=reject_empty)
+@click.argument("target", metavar="TO", callback=reject_empty)
 @click.option("--delete", is_flag=True, help="Remove from TO the identities and keys that FROM lacks.")
 def copy(source: str, target: str, *, delete: bool) -> None:
     """Copy all identities, logins, signing keys and developer providers of the store FROM to TO, and compare the two.
@@ -29,7 +29,7 @@ def copy(source: str, target: str, *, delete: bool) -> None:
     """
     from_config, to_config = _configured(source), _configured(target)
     with ExitStack() as undo:
-        check_store_is_there(from_config)
+        check_store_exists(from_config)
         from_store = undo.enter_context(closing(open_store(from_config)))
         if from_store.missing_migrations():
             raise ConfigError(["store: FROM does not have the schema of this release: check its URL, or migrate it"])

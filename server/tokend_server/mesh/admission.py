@@ -82,7 +82,7 @@ class CallAdmission:
                 return await self._run(partial(identify, context))
             except asyncio.CancelledError:
                 if self._guard:
-                    self._guard.abandoned(context.source, line)
+                    self._guard.record_abandoned(context.source, line)
                 raise
 
     async def check_caller(self, method: Method, context: StreamContext) -> Call:

@@ -15,9 +15,9 @@ from tokend_server.mesh.token_mapping import MappedValues, NoTag, NoUser, TokenM
 from tokend_server.mesh.tokens import MeshTokens
 from tokend_server.mesh.verdict import VERDICTS, Verdict
 from tokend_server.model import Operation
+from tokend_server.rpc.additional_service import AdditionalService
 from tokend_server.rpc.call import Call, current_call
-from tokend_server.rpc.ended import let_go
-from tokend_server.rpc.guest_service import GuestService
+from tokend_server.rpc.ended import clear_tracebacks
 
 SERVICE_NAME = "envoy.service.auth.v3.Authorization"
 
@@ -55,9 +55,11 @@ class Authorization:
         self._count = count
         self._prepared = PreparedAnswers(most_prepared)
 
-    def service(self) -> GuestService:
+    def service(self) -> AdditionalService:
         """The service that gRPC listeners serve."""
-        return GuestService(self._service, {"Check": Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY}, self._add_to)
+        return AdditionalService(
+            self._service, {"Check": Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY}, self._add_to
+        )
 
     def check(self, request: Any, _context: grpc.ServicerContext | None = None) -> bytes:  # noqa: ANN401 - a message
         """Returns the serialized CheckResponse to a request; records a failure in the current call."""
@@ -78,7 +80,7 @@ class Authorization:
             return self._refused(mapping, Verdict.DENIED)
         except TokendError as error:
             log_failure("Check", error)
-            let_go(error)
+            clear_tracebacks(error)
             call.failure = error
             return self._refused(mapping, VERDICTS[type(error)], error)
         self._count(mapping.name, Verdict.TOKEN)

@@ -12,8 +12,8 @@ from tokend_server.mesh.tokens import MeshTokens
 from tokend_server.mesh.verdict import Verdict
 from tokend_server.metrics import Metrics
 from tokend_server.prometheus_internals import counting
+from tokend_server.rpc.additional_service import AdditionalService
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
-from tokend_server.rpc.guest_service import GuestService
 
 _EXT_AUTHZ = "ext_authz"
 
@@ -43,7 +43,7 @@ class Mesh:
         if self._reused:
             self._reused.forget(identity_pool_id)
 
-    def services(self, operations: DeveloperIdentityService) -> Sequence[GuestService]:
+    def services(self, operations: DeveloperIdentityService) -> Sequence[AdditionalService]:
         """Returns the services for the gRPC listeners, which use these operations.
 
         Raises:

@@ -8,10 +8,10 @@ from typing import NamedTuple, TypeAlias
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.errors import DeadlineExceeded
-from tokend_server.kept_tokens import KeptTokens
 from tokend_server.model import IdentityOutcome, IssuedToken, TokenRequest
 from tokend_server.request_key import request_key
-from tokend_server.single_flight import OutOfTime, SingleFlight, Terms
+from tokend_server.single_flight import CallTimedOut, SingleFlight, Terms
+from tokend_server.token_cache import TokenCache
 
 
 class TokenSource(StrEnum):
@@ -63,7 +63,7 @@ class ReusedTokens:
     """
 
     def __init__(self, most: int, is_published: Callable[[str, str | None], bool], clock: Clock) -> None:
-        self._kept = KeptTokens(most, timedelta(0), clock)
+        self._cache = TokenCache(most, timedelta(0), clock)
         self._is_published = is_published
         self._clock = clock
         self._flights = SingleFlight()
@@ -72,7 +72,7 @@ class ReusedTokens:
 
     def count(self) -> int:
         """The number of cached tokens."""
-        return len(self._kept)
+        return len(self._cache)
 
     def get_or_issue(self, request: TokenRequest, deadline: Deadline, issue: Issue) -> SourcedToken:
         """A `GetOrIssue`.
@@ -86,7 +86,7 @@ class ReusedTokens:
         key = request_key(epoch, request)
 
         def current_token() -> IssuedToken | None:
-            kept = self._kept.fresh(key) if self._epochs.get(pool, 0) == epoch else None
+            kept = self._cache.fresh(key) if self._epochs.get(pool, 0) == epoch else None
             return kept if kept and self._is_published(pool, kept.key_id) else None
 
         def make() -> tuple[IssuedToken, TokenSource]:
@@ -95,15 +95,15 @@ class ReusedTokens:
             try:
                 issued = issue(request, deadline)
             except DeadlineExceeded:
-                raise OutOfTime from None
-            self._kept.put(key, _found(issued), int(self._clock.now()))
+                raise CallTimedOut from None
+            self._cache.put(key, _found(issued), int(self._clock.now()))
             return issued, TokenSource.ISSUED
 
         if kept := current_token():
             return SourcedToken(kept, TokenSource.REUSED, current_token)
         try:
-            (issued, source), is_shared = self._flights.fly(Terms(key), make, deadline)
-        except OutOfTime:
+            (issued, source), is_shared = self._flights.do(Terms(key), make, deadline)
+        except CallTimedOut:
             raise DeadlineExceeded from None
         return (
             SourcedToken(_found(issued), TokenSource.SHARED, current_token)

@@ -13,7 +13,7 @@ import grpc
 from tokend_server.access.build import AccessControl
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Grpc, Listener, Sds
-from tokend_server.failures import described_without_message
+from tokend_server.failures import exception_members
 from tokend_server.mesh.admission import CallAdmission
 from tokend_server.mesh.async_calls import AsyncBehavior
 from tokend_server.mesh.sds_health import SdsHealth
@@ -26,7 +26,7 @@ from tokend_server.rpc.connection_guard import ConnectionGuard, is_guarded
 from tokend_server.rpc.interceptors.layers import Method, OtherMethods
 from tokend_server.rpc.policy import Rule, rules
 from tokend_server.rpc.ports import Ports, client_certificates
-from tokend_server.rpc.readiness import Reach
+from tokend_server.rpc.readiness import Reachability
 from tokend_server.rpc.server import server_options
 
 _log = logging.getLogger(__name__)
@@ -160,14 +160,14 @@ class SdsServer:
         """Reloads TLS files that have changed; new connections do so too."""
         self._ports.reload_tls_files()
 
-    def announce_shutdown(self) -> None:
+    def enter_graceful_shutdown(self) -> None:
         """Sets the status that grpc.health.v1 reports to NOT_SERVING permanently."""
         self._loop.call_soon_threadsafe(self._health.enter_graceful_shutdown)
 
-    def reaches(self) -> Sequence[Reach]:
+    def reachability(self) -> Sequence[Reachability]:
         """Returns for each address how long the loop has made no progress."""
         silent = max(0.0, SystemClock.monotonic() - self._ticked - self._tick)
-        return [Reach(address, silent, silent, "sds") for address in self.addresses]
+        return [Reachability(address, silent, silent, "sds") for address in self.addresses]
 
     def stop(self, grace: float) -> None:
         """Ends all streams gracefully, and returns when they have ended, at the latest after `grace` seconds."""
@@ -210,7 +210,7 @@ class SdsServer:
         self._servers.append(server)
         opened = self._ports.open(server, listener, certificates)
         if is_guarded(listener):
-            self._guard.watch(opened.port, self._config.max_connections)
+            self._guard.add_listener(opened.port, self._config.max_connections)
         return opened.listen
 
     def _rules(self) -> Mapping[Method, Rule]:
@@ -240,7 +240,7 @@ class SdsServer:
             try:
                 self._secrets.tick()
             except Exception as error:  # noqa: BLE001 - the loop must continue after any error
-                _log.error("internal error", extra=described_without_message(type(error), error.__traceback__))
+                _log.error("internal error", extra=exception_members(type(error), error.__traceback__))
             self._ticked = SystemClock.monotonic()
 
     async def _stop(self, grace: float) -> None:
@@ -255,5 +255,5 @@ class SdsServer:
 
 def _log_defect(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
-    described = described_without_message(type(error), error.__traceback__) if error else {}
+    described = exception_members(type(error), error.__traceback__) if error else {}
     _log.error("internal error", extra={"what": context.get("message", ""), **described})

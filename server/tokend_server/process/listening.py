@@ -20,7 +20,7 @@ _ADVICE: Mapping[int, str] = {
 }
 
 #: Errors of address families that this machine lacks; a name may have such addresses, such as localhost ::1.
-_LACKING = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+_UNAVAILABLE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 #: The number of connections in the kernel's accept queue.
 _BACKLOG = 512
@@ -100,20 +100,20 @@ def usable_endpoints(setting: str, address: str) -> list[str]:
     return [endpoint.with_port(port) for endpoint in opened]
 
 
-def from_here(endpoint: str) -> str:
+def reachable_address(endpoint: str) -> str:
     """Returns the address at which this machine reaches an endpoint: a wildcard is not an address to connect to."""
     host, port = host_and_port(endpoint)
     return _loopback().with_port(port) if is_wildcard(host) else endpoint
 
 
-def make_room_for_socket(setting: str, path: str) -> None:
+def prepare_socket_path(setting: str, path: str) -> None:
     """Checks that a unix socket can be created, and removes the socket of a server that has ended.
 
     Raises:
         ConfigError: It cannot be created, or another server is using it; the text has the system's reason.
     """
     try:
-        if _is_served(path):
+        if _has_listener(path):
             raise ConfigError([f"{setting}: another server is using unix:{path}"])
         if os.path.lexists(path):
             os.unlink(path)  # noqa: PTH108 - Path would change some paths
@@ -130,7 +130,7 @@ def _loopback() -> Endpoint:
     try:
         first.open(0).close()
     except OSError as error:
-        if error.errno in _LACKING:
+        if error.errno in _UNAVAILABLE:
             return second
     return first
 
@@ -151,7 +151,7 @@ def _open_all(hosts: Sequence[Endpoint], port: int) -> Mapping[Endpoint, socket.
             try:
                 opened[each] = undo.enter_context(closing(each.open(port)))
             except OSError as error:
-                if len(hosts) == 1 or error.errno not in _LACKING:
+                if len(hosts) == 1 or error.errno not in _UNAVAILABLE:
                     raise
                 lacking = error
             else:
@@ -169,7 +169,7 @@ def _problem(setting: str, address: str, error: OSError) -> str:
     return f"{setting}: cannot listen on {address}: {reason}" + (f"; {advice}" if advice else "")
 
 
-def _is_served(path: str) -> bool:
+def _has_listener(path: str) -> bool:
     """Returns whether a process listens on a unix socket, which gRPC would remove without an error.
 
     Raises:

@@ -13,7 +13,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 _INTERVAL = 0.1
 
 
-def end_by(number: int) -> None:
+def end_process_on(number: int) -> None:
     """Makes a signal end the process at once, as it does by default.
 
     PID 1 of a container gets no signals for which it has no handler (pid_namespaces(7)): it would continue, and be
@@ -23,7 +23,7 @@ def end_by(number: int) -> None:
 
 
 @contextmanager
-def cleaning_up(clean_up: Callable[[], object]) -> Iterator[None]:
+def cleaning_up_on_signal(clean_up: Callable[[], object]) -> Iterator[None]:
     """Returns a context manager for a block in which SIGINT and SIGTERM first clean up, and then end the process.
 
     They do so at once. A Python signal handler would run only when the main thread returns to the interpreter, for

@@ -8,7 +8,7 @@ OUTPUT, ERROR = 1, 2
 _ALL = (0, OUTPUT, ERROR)
 
 
-def occupy() -> None:
+def open_missing() -> None:
     """Opens /dev/null in place of closed standard streams.
 
     Otherwise the next opened file, such as the database, would get its number, and the log would be written to it.
@@ -21,7 +21,7 @@ def occupy() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def never_wait(descriptor: int) -> None:
+def set_non_blocking(descriptor: int) -> None:
     """Makes writes fail that a full pipe, socket or terminal would block; gRPC's core writes there too.
 
     Files are not changed, because this has no effect on them.

@@ -19,13 +19,13 @@ def row_that_allows(policy: Policy, call: Call, identity_pool_id: str) -> Policy
     return row
 
 
-def check_allowed_somewhere(policy: Policy, call: Call) -> None:
+def check_allowed_on_any_pool(policy: Policy, call: Call) -> None:
     """Checks that the policy allows a call for at least one pool, before its pool is known.
 
     Raises:
         CallerNotAllowed: No row matches its caller and its operation.
     """
-    if not policy.allows_somewhere(call.caller, call.method):
+    if not policy.allows_on_any_pool(call.caller, call.method):
         raise CallerNotAllowed("The policy does not allow the caller this operation on any identity pool.")
 
 

@@ -30,7 +30,7 @@ class Call:
         failure: The failure of its operation, if the response reports it instead of the call's status.
         mapping: The setting that mapped a proxy's request to the operation.
         token_source: The source of a token that may be reused.
-        is_announced: Whether the audit log has an entry about the intended change.
+        intent_recorded: Whether the audit log has an entry about the intended change.
     """
 
     method: str
@@ -50,7 +50,7 @@ class Call:
     failure: TokendError | None = field(default=None, repr=False)
     mapping: str | None = None
     token_source: str | None = None
-    is_announced: bool = False
+    intent_recorded: bool = False
 
 
 #: The call that the current thread works on. gRPC runs every call in its own context.

@@ -10,7 +10,7 @@ from itertools import islice
 from tokend_server.clock import Clock
 from tokend_server.config import Listener
 from tokend_server.rpc.peers import Lines, host_of, is_address, is_loopback
-from tokend_server.rpc.sockets import Connection, Sockets, end, silent_for
+from tokend_server.rpc.sockets import Connection, Sockets, idle_seconds, shut_down
 from tokend_server.rpc.strangers import Strangers
 
 _log = logging.getLogger(__name__)
@@ -22,10 +22,10 @@ _ROOM, _MADE_ROOM = 1 / 8, 1 / 4
 _WEIGHT_OF_UNKNOWN = 4
 
 #: Seconds within which the only connection of a host must identify its caller.
-_INTRODUCTION = 1.0
+_IDENTIFICATION_TIMEOUT = 1.0
 
 #: Seconds without data after which a known caller's connection may be closed.
-_SILENCE = 10.0
+_IDLE_SECONDS = 10.0
 
 #: Seconds for which a harmful host gets no new connection. When a SYN is dropped, TCP clients retry after one second
 #: and again after three.
@@ -43,14 +43,14 @@ _STRANGERS_CALLS, _STRANGERS_BURST = 100.0, 1000
 
 #: The minimum average size of a metadata field, in bytes; smaller ones are an attack. A client that has not
 #: acknowledged the server's limits can repeat a field with one octet, and the server's cost is per field.
-_LEAST_FIELD = 8
+_MIN_FIELD_BYTES = 8
 
 #: Seconds between two checks in normal operation, and while connections are closed or hosts are barred.
-_CALM, _ALARMED = 0.1, 0.05
+_CHECK_INTERVAL, _ALARM_INTERVAL = 0.1, 0.05
 
 #: Seconds between two checks of all connections in normal operation. In between only new descriptors are checked, so
 #: that idle connections cost almost nothing; a new connection that reuses a descriptor is not noticed.
-THOROUGH = 2.0
+FULL_CHECK_INTERVAL = 2.0
 
 
 class ConnectionGuard:
@@ -66,7 +66,7 @@ class ConnectionGuard:
     """
 
     def __init__(self, most_metadata: int, on_end: Callable[[], None], clock: Clock) -> None:
-        self._most_fields = most_metadata // _LEAST_FIELD
+        self._most_fields = most_metadata // _MIN_FIELD_BYTES
         self._lines = Lines()
         self._on_end = on_end
         self._clock = clock
@@ -79,13 +79,13 @@ class ConnectionGuard:
         self._filtered: Sequence[str] = ()
         self._lock = threading.Lock()
         self._checking = threading.Lock()
-        self._thorough_at = 0.0
+        self._full_check_at = 0.0
         self._is_well = False
         self._stopped = False
         self._alarm = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="grpc-connections", daemon=True)
 
-    def watch(self, port: int, most: int) -> None:
+    def add_listener(self, port: int, most: int) -> None:
         """Adds a listener, by its port and its maximum number of connections; to be called before `start`."""
         self._most_at[port] += most
 
@@ -108,18 +108,18 @@ class ConnectionGuard:
             fields: The number of fields of its metadata.
         """
         if fields > self._most_fields:
-            self._punish(peer)
+            self._close_and_bar(peer)
         elif not self._lines.knows(peer):
-            self._strangers.call(peer)
+            self._strangers.count_call(peer)
         return self._lines.of(peer)
 
     def line_of_anonymous(self, peer: str, fields: int) -> str:
         """As `line_of`, on listeners that identify no callers: each connection has its own line."""
         if fields > self._most_fields:
-            self._punish(peer)
+            self._close_and_bar(peer)
         return peer
 
-    def abandoned(self, peer: str, line: str) -> bool:
+    def record_abandoned(self, peer: str, line: str) -> bool:
         """Records that a call ended while it waited in a line, and returns whether it may have to keep its place.
 
         A call in the line of its host has not identified its caller: it counts as a stranger's, and its place would
@@ -127,7 +127,7 @@ class ConnectionGuard:
         """
         if line != host_of(peer):
             return True
-        self._strangers.abandon(peer)
+        self._strangers.count_abandoned(peer)
         return False
 
     def learn(self, peer: str, caller: str) -> str:
@@ -135,12 +135,12 @@ class ConnectionGuard:
         if line := self._lines.of_caller(peer, caller):
             return line
         if not self._lines.knows(peer):
-            self._strangers.forgive(peer)
+            self._strangers.discount(peer)
         return self._lines.learn(peer, caller)
 
     def check(self) -> bool:
         """Checks new connections, and all connections if that is due; returns whether no action was needed."""
-        if self._barred or not self._is_well or self._clock.monotonic() >= self._thorough_at:
+        if self._barred or not self._is_well or self._clock.monotonic() >= self._full_check_at:
             return self.check_all()
         with self._checking:
             is_crowded = self._sockets.refresh_changed() and self._is_crowded()
@@ -153,7 +153,7 @@ class ConnectionGuard:
             self._barred = {host: until for host, until in self._barred.items() if until > now}
             barred = tuple(self._barred)
         with self._checking:
-            self._thorough_at = now + THOROUGH
+            self._full_check_at = now + FULL_CHECK_INTERVAL
             was_well = self._check_connections(barred)
             self._is_well = was_well and not self._is_crowded()
             return was_well
@@ -176,16 +176,16 @@ class ConnectionGuard:
         return not (leaving or barred)
 
     def _watch(self) -> None:
-        interval = _CALM
+        interval = _CHECK_INTERVAL
         while not self._stopped:
             self._alarm.wait(interval)
             self._alarm.clear()
             try:
-                interval = _CALM if self.check() else _ALARMED
+                interval = _CHECK_INTERVAL if self.check() else _ALARM_INTERVAL
             except Exception:  # noqa: BLE001 - if the thread ended, hosts would stay barred permanently
                 _log.exception("connections cannot be checked")
 
-    def _punish(self, peer: str) -> None:
+    def _close_and_bar(self, peer: str) -> None:
         """Closes a connection at once, because each of its calls costs gRPC a lot of time, and bars its host."""
         host = host_of(peer)
         if not self._is_barred(host):
@@ -215,8 +215,8 @@ class ConnectionGuard:
         connections = self._sockets.connections
         if connections:
             peers = {each.peer for each in connections}
-            self._lines.keep(peers)
-            self._strangers.keep(peers)
+            self._lines.retain(peers)
+            self._strangers.retain(peers)
         self._ended &= {each.number for each in connections}
         return [each for each in connections if each.port in self._most_at and each.number not in self._ended]
 
@@ -226,7 +226,7 @@ class ConnectionGuard:
     def _end(self, connections: Collection[Connection]) -> None:
         self._ended |= {each.number for each in connections}
         for each in connections:
-            if end(each):
+            if shut_down(each):
                 self._on_end()
 
     def _surplus(self, connections: Sequence[Connection], most: int) -> Sequence[Connection]:
@@ -236,15 +236,15 @@ class ConnectionGuard:
         groups: dict[str, list[Connection]] = defaultdict(list)
         for each in connections:
             groups[self._lines.of(each.peer)].append(each)
-        return tuple(islice(largest_first(groups.values(), self._weight, self._may_go), excess))
+        return tuple(islice(largest_first(groups.values(), self._weight, self._may_close), excess))
 
     def _weight(self, connection: Connection) -> int:
         return 1 if self._lines.knows(connection.peer) else _WEIGHT_OF_UNKNOWN
 
-    def _may_go(self, connection: Connection, is_last: bool) -> bool:  # noqa: FBT001 - as `largest_first` asks
+    def _may_close(self, connection: Connection, is_last: bool) -> bool:  # noqa: FBT001 - as `largest_first` asks
         if self._lines.knows(connection.peer):
-            return silent_for(connection) >= _SILENCE
-        return not is_last or self._clock.monotonic() - connection.since >= _INTRODUCTION
+            return idle_seconds(connection) >= _IDLE_SECONDS
+        return not is_last or self._clock.monotonic() - connection.since >= _IDENTIFICATION_TIMEOUT
 
 
 def is_guarded(listener: Listener) -> bool:
@@ -260,15 +260,15 @@ def _most_before(most: int, room: float) -> int:
 def largest_first(
     groups: Iterable[Sequence[Connection]],
     weight: Callable[[Connection], int],
-    may_go: Callable[[Connection, bool], bool],
+    may_close: Callable[[Connection, bool], bool],
 ) -> Iterator[Connection]:
     """Yields connections in the order in which they are closed: each time the oldest of the largest remaining group.
 
     Args:
         groups: The connections by group.
         weight: Returns the weight of a connection in its group.
-        may_go: Takes a connection, and whether it is the last of its group, and returns whether it may be closed; it is
-            called when the connection would be next.
+        may_close: Takes a connection, and whether it is the last of its group, and returns whether it may be closed; it
+            is called when the connection would be next.
     """
     heap: list[tuple[int, float, int, list[Connection]]] = []
     for number, group in enumerate(groups):
@@ -280,5 +280,5 @@ def largest_first(
         connection = going.pop()
         if going:
             heapq.heappush(heap, (size + weight(connection), going[-1].since, number, going))
-        if may_go(connection, not going):
+        if may_close(connection, not going):
             yield connection

@@ -10,7 +10,7 @@ class CallEnded(Exception):
     """
 
 
-def let_go(error: BaseException) -> None:
+def clear_tracebacks(error: BaseException) -> None:
     """Clears the local variables in the tracebacks of an error and of its causes.
 
     If one of these variables referred to the error, for example in a library, the reference cycle would keep the call

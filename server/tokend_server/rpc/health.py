@@ -101,7 +101,9 @@ class HealthService(health_pb2_grpc.HealthServicer):
         party = call.source if call.caller == ANONYMOUS else call.caller
         watch = _Watch(
             (lambda: self._status) if request.service in self._services else (lambda: _UNKNOWN),
-            lambda response: self._wait.waited_for(lambda: send_response_callback(response), context, self._threads),
+            lambda response: self._wait.wait_for_client(
+                lambda: send_response_callback(response), context, self._threads
+            ),
             context.cancel,
             lambda work: self._threads.run_for(call.source, work),
         )

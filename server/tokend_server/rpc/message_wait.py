@@ -105,14 +105,14 @@ class MessageWait:
         def received(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
             def each() -> Iterator[bytes]:
                 with suppress(CallEnded):
-                    while (message := self.waited_for(lambda: _next(messages), context, threads)) is not None:
+                    while (message := self.wait_for_client(lambda: _next(messages), context, threads)) is not None:
                         yield message
 
             return behavior(each(), context)
 
         return received
 
-    def waited_for(self, wait: Callable[[], Any], context: grpc.ServicerContext, threads: Replaceable) -> Any:  # noqa: ANN401 - of any type
+    def wait_for_client(self, wait: Callable[[], Any], context: grpc.ServicerContext, threads: Replaceable) -> Any:  # noqa: ANN401 - of any type
         """Waits for the client of a call.
 
         Args:

@@ -86,7 +86,7 @@ class Lines:
             self._lines[peer] = learned
         return learned.line
 
-    def keep(self, peers: Container[str]) -> None:
+    def retain(self, peers: Container[str]) -> None:
         """Forgets all connections except some."""
         with self._lock:
             self._lines = {peer: learned for peer, learned in self._lines.items() if peer in peers}

@@ -13,7 +13,7 @@ from tokend_server.config import Listener
 from tokend_server.config.addresses import UNIX
 from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
-from tokend_server.process.listening import from_here, make_room_for_socket, usable_endpoints, with_port
+from tokend_server.process.listening import prepare_socket_path, reachable_address, usable_endpoints, with_port
 from tokend_server.rpc.tls import ReloadedCredentials
 
 #: The mode of a unix socket: access for the server's user and group.
@@ -75,7 +75,7 @@ class Ports:
         """
         address, setting = listener.address, f"{self._section}.listen"
         if listener.is_unix_socket:
-            make_room_for_socket(setting, listener.socket_path)
+            prepare_socket_path(setting, listener.socket_path)
             self.add(server, address)
             Path(listener.socket_path).chmod(_SOCKET_MODE)
             return Opened(address, address)
@@ -84,7 +84,7 @@ class Ports:
         port = self.add(server, first, reloaded)
         for other in others:
             self.add(server, with_port(other, port), reloaded)
-        return Opened(with_port(address, port), from_here(with_port(first, port)))
+        return Opened(with_port(address, port), reachable_address(with_port(first, port)))
 
     def add(self, server: Server, address: str, reloaded: ReloadedCredentials | None = None) -> int:
         """Makes a server listen on one endpoint, and returns its port.

@@ -21,8 +21,8 @@ from tokend_server.clock import Clock
 from tokend_server.config.addresses import UNIX
 from tokend_server.process.own_directory import own_directory
 from tokend_server.rpc.ports import url_of
-from tokend_server.rpc.reach import takes_connections
-from tokend_server.rpc.readiness import Reach
+from tokend_server.rpc.reach import accepts_connections
+from tokend_server.rpc.readiness import Reachability
 
 _log = logging.getLogger(__name__)
 
@@ -157,10 +157,10 @@ class Prober:
             if thread.is_alive():
                 thread.join(_JOINING_SECONDS)
 
-    def reaches(self) -> list[Reach]:
+    def reachability(self) -> list[Reachability]:
         """Returns how long ago each listener last passed."""
         now = self._clock.monotonic()
-        return [Reach(name, now - self._answered[name], now - self._reached[name]) for name in self._answered]
+        return [Reachability(name, now - self._answered[name], now - self._reached[name]) for name in self._answered]
 
     def _probe_at_intervals(self, target: Target) -> None:
         self._try(target)
@@ -181,7 +181,7 @@ class Prober:
             self._answered[target.listen] = self._clock.monotonic()
         elif not target.has_tls and not self._call(target.address, self._reach_timeout):
             return
-        if takes_connections(target.address, self._reach_timeout, has_tls=target.has_tls):
+        if accepts_connections(target.address, self._reach_timeout, has_tls=target.has_tls):
             self._answered[target.listen] = self._reached[target.listen] = self._clock.monotonic()
 
     def _call(self, address: str, seconds: float) -> bool:

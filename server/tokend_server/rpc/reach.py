@@ -18,7 +18,7 @@ _TLS_HANDSHAKE = b"\x16"
 _HTTP2_SETTINGS = b"\x00"
 
 
-def takes_connections(address: str, seconds: float, *, has_tls: bool) -> bool:
+def accepts_connections(address: str, seconds: float, *, has_tls: bool) -> bool:
     """Returns whether a listener answers a new connection, or closes it because it has too many.
 
     Args:

@@ -30,7 +30,7 @@ class ProbeResult(NamedTuple):
     problems: list[str]
 
 
-class Reach(NamedTuple):
+class Reachability(NamedTuple):
     """Whether callers can reach a listener.
 
     Attributes:
@@ -70,14 +70,14 @@ class Readiness:
         self,
         backends: Mapping[str, Backend],
         on_check: Callable[[bool], None],
-        reaches: Callable[[], Sequence[Reach]] = tuple,
+        reachability: Callable[[], Sequence[Reachability]] = tuple,
         *,
         patience: Patience = Patience(),  # noqa: B008 - it is a constant
         interval: float = 5.0,
     ) -> None:
         self._backends = backends
         self._on_check = on_check
-        self._reaches = reaches
+        self._reachability = reachability
         self._patience = patience
         self._checking = threading.Lock()
         self._checks = Repeating(self._check_and_log, interval, "readiness")
@@ -94,16 +94,16 @@ class Readiness:
                 return ProbeResult(ready=False, problems=["shutting down"])
             seen = _sum_up(
                 [_check_backend(name, backend) for name, backend in self._backends.items()],
-                [_silent(each, each.reached) for each in self._reaches() if each.reached > self._patience.ready],
+                [_silent(each, each.reached) for each in self._reachability() if each.reached > self._patience.ready],
             )
             self._on_check(seen.ready)
             return seen
 
-    def alive(self) -> ProbeResult:
+    def check_liveness(self) -> ProbeResult:
         """Returns whether the process makes progress, however slowly; a service that shuts down counts as alive."""
         if self._checks.is_stopped:
             return ProbeResult(ready=True, problems=[])
-        late = [_silent(each, each.answered) for each in self._reaches() if each.answered > self._patience.live]
+        late = [_silent(each, each.answered) for each in self._reachability() if each.answered > self._patience.live]
         return ProbeResult(ready=not late, problems=late)
 
     def start(self) -> None:
@@ -150,7 +150,7 @@ def _sum_up(checks: Sequence[_Checked], silent: Sequence[str]) -> ProbeResult:
     return ProbeResult(ready, [*silent, *(problem for check in checks for problem in check.problems)])
 
 
-def _silent(reach: Reach, seconds: float) -> str:
+def _silent(reach: Reachability, seconds: float) -> str:
     since = "since the start" if seconds == inf else f"for {seconds:.0f} s"
     return f"{reach.section} {reach.listen}: no call of tokend's own has passed {since}"
 

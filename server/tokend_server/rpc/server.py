@@ -21,10 +21,10 @@ from tokend_server.config import Grpc, Listener
 from tokend_server.config.addresses import UNIX
 from tokend_server.metrics import Metrics
 from tokend_server.model import Operation
+from tokend_server.rpc.additional_service import AdditionalService, operations_by_path, pool_of
 from tokend_server.rpc.connection_guard import ConnectionGuard, is_guarded
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.grpc_internals import CallPool
-from tokend_server.rpc.guest_service import GuestService, operations_by_path, pool_of
 from tokend_server.rpc.health import HealthService
 from tokend_server.rpc.interceptors.audit import auditing
 from tokend_server.rpc.interceptors.authentication import identifying
@@ -80,7 +80,7 @@ class GrpcServer:
         metrics: The metrics of calls.
         clock: Measures the duration of calls.
         tracing: The traces of calls.
-        guests: Further services that the listeners serve.
+        additional_services: Further services that the listeners serve.
 
     Raises:
         ConfigError: The server cannot listen on an address, or a TLS file cannot be used.
@@ -95,7 +95,7 @@ class GrpcServer:
         metrics: Metrics,
         clock: Clock,
         tracing: Tracing = UNTRACED,
-        guests: Sequence[GuestService] = (),
+        additional_services: Sequence[AdditionalService] = (),
     ) -> None:
         self._config = config
         self._metrics = metrics
@@ -106,7 +106,7 @@ class GrpcServer:
         self._ports = Ports("grpc", metrics)
         names = [SERVICE_NAME, health.SERVICE_NAME, *([reflection.SERVICE_NAME] if config.reflection else [])]
         services = [descriptor_pool.Default().FindServiceByName(name) for name in names]
-        services += [guest.descriptor for guest in guests]
+        services += [each.descriptor for each in additional_services]
         create_series(services, metrics)
         self._threads = CallThreads(
             config,
@@ -138,21 +138,23 @@ class GrpcServer:
                     clock,
                     tracing,
                     certificates,
-                    operations_by_path(guests),
+                    operations_by_path(additional_services),
                 )
                 server = self._server(listener)
                 methods = self._methods(server, listener, layers)
                 service.add_to(methods)
                 health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
-                for guest in guests:
-                    guest.add_to(methods)
+                for each in additional_services:
+                    each.add_to(methods)
                 if config.reflection:
                     names = [each.full_name for each in services]
-                    reflection.enable_server_reflection(names, methods, pool_of(services) if guests else None)
+                    reflection.enable_server_reflection(
+                        names, methods, pool_of(services) if additional_services else None
+                    )
                 self._servers.append(server)
                 opened = self._ports.open(server, listener, certificates)
                 if is_guarded(listener):
-                    guard.watch(opened.port, config.max_connections)
+                    guard.add_listener(opened.port, config.max_connections)
                 targets.append(self._target(server, listener, opened))
             undo.pop_all()
         self.addresses = tuple(target.listen for target in targets)
@@ -183,7 +185,7 @@ class GrpcServer:
         """Reloads TLS files that have changed; new connections do so too."""
         self._ports.reload_tls_files()
 
-    def announce_shutdown(self) -> None:
+    def enter_graceful_shutdown(self) -> None:
         """Sets the status that grpc.health.v1 reports to NOT_SERVING permanently."""
         self._health.enter_graceful_shutdown()
 
@@ -213,7 +215,7 @@ class GrpcServer:
         if not is_guarded(listener):
             return threads
         line_of = self._guard.line_of if listener.identify_by else self._guard.line_of_anonymous
-        return ListenerThreads(threads, line_of, self._guard.abandoned)
+        return ListenerThreads(threads, line_of, self._guard.record_abandoned)
 
     def _target(self, server: grpc.Server, listener: Listener, opened: Opened) -> Target:
         private = self._private.socket(str(len(self._servers)))
@@ -249,7 +251,7 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
 ) -> Sequence[Layer]:
     """Returns the layers around every method of a listener, the outermost first.
 
-    `operations` maps the paths of guests' methods to the operations that their calls attempt.
+    `operations` maps the paths of additional_services' methods to the operations that their calls attempt.
     """
     by_path = {**rules(config), **dict.fromkeys(operations, Rule.GRANT)}
     pause = _pause(config, listener)

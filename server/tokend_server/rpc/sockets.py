@@ -120,7 +120,7 @@ class Sockets:
         return None
 
 
-def end(connection: Connection) -> bool:
+def shut_down(connection: Connection) -> bool:
     """Closes a connection as if its peer had: gRPC sees the end of its data. Returns whether it was still open."""
     with suppress(OSError), _duplicate(connection.descriptor) as duplicate:
         if os.fstat(duplicate.fileno()).st_ino == connection.number:
@@ -129,7 +129,7 @@ def end(connection: Connection) -> bool:
     return False
 
 
-def silent_for(connection: Connection) -> float:
+def idle_seconds(connection: Connection) -> float:
     """Returns the seconds since a connection's peer last sent data; 0 if that is not known."""
     option = getattr(socket, "TCP_INFO", None)
     if option is None:

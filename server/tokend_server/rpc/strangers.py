@@ -34,7 +34,7 @@ class Strangers:
         self._calls: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def call(self, peer: str) -> None:
+    def count_call(self, peer: str) -> None:
         """Counts a call of a connection, as gRPC names its peer."""
         host = host_of(peer)
         if self._bucket(host).take():
@@ -43,7 +43,7 @@ class Strangers:
         with self._lock:
             self._calls[peer] += 1
 
-    def abandon(self, peer: str) -> None:
+    def count_abandoned(self, peer: str) -> None:
         """Counts a call that ended before any work on it, even if its connection identifies its caller later."""
         with self._lock:
             if self._calls[peer] > 0:
@@ -53,14 +53,14 @@ class Strangers:
         if self._bucket(host).take():
             self._on_flood(host)
 
-    def forgive(self, peer: str) -> None:
+    def discount(self, peer: str) -> None:
         """Subtracts the calls of a connection that has identified its caller."""
         with self._lock:
             calls = self._calls.pop(peer, 0)
         for _ in range(calls):
             self._bucket(host_of(peer)).put_back()
 
-    def keep(self, peers: Container[str]) -> None:
+    def retain(self, peers: Container[str]) -> None:
         """Forgets all connections except some."""
         with self._lock:
             self._calls = Counter({peer: calls for peer, calls in self._calls.items() if peer in peers})

@@ -193,7 +193,7 @@ class WorkerPool(CallPool):
                 if work := task.take():
                     if task.ending:
                         self._tasks.hold_back(task.line, _ABANDONED_PAUSE)
-                        self._let_go(task, task.ending)
+                        self._release(task, task.ending)
                     else:
                         self._here.line, self._here.task = task.line, task
                         task.run(work)
@@ -219,9 +219,9 @@ class WorkerPool(CallPool):
             task.ending = ending
         elif task.take():
             self._tasks.withdraw(task, task.line)
-            self._let_go(task, ending)
+            self._release(task, ending)
 
-    def _let_go(self, task: "_Task", ending: "_Ending") -> None:
+    def _release(self, task: "_Task", ending: "_Ending") -> None:
         self._on_skipped(*ending)
         task.finish()
 

@@ -71,17 +71,17 @@ class Acceptor:
     def start(self) -> None:
         """Starts to accept connections."""
         self._listening.settimeout(0)
-        self._keep_spare()
-        self._loop.add_reader(self._listening, self._take)
+        self._reserve_spare()
+        self._loop.add_reader(self._listening, self._accept)
 
     def stop(self) -> None:
         """Stops accepting connections."""
         self._loop.remove_reader(self._listening)
         if self._retry:
             self._retry.cancel()
-        self._give_spare()
+        self._release_spare()
 
-    def _take(self) -> None:
+    def _accept(self) -> None:
         for _ in range(self._at_once):
             try:
                 connection, _address = self._listening.accept()
@@ -123,21 +123,21 @@ class Acceptor:
             self._warn_at = self._loop.time() + _WARNING_SECONDS
             _log.warning("connections cannot be accepted", extra={"error": error.strerror})
         self._loop.remove_reader(self._listening)
-        self._retry = self._loop.call_later(_PAUSE, self._take_again)
-        if error.errno in _EXHAUSTED and self._give_spare():
+        self._retry = self._loop.call_later(_PAUSE, self._resume)
+        if error.errno in _EXHAUSTED and self._release_spare():
             with suppress(OSError):
                 self._begin(self._listening.accept()[0])
 
-    def _take_again(self) -> None:
-        self._keep_spare()
-        self._loop.add_reader(self._listening, self._take)
+    def _resume(self) -> None:
+        self._reserve_spare()
+        self._loop.add_reader(self._listening, self._accept)
 
-    def _keep_spare(self) -> None:
+    def _reserve_spare(self) -> None:
         if self._spare is None:
             with suppress(OSError):
                 self._spare = os.open(os.devnull, os.O_RDONLY)
 
-    def _give_spare(self) -> bool:
+    def _release_spare(self) -> bool:
         spare, self._spare = self._spare, None
         if spare is not None:
             os.close(spare)

@@ -20,7 +20,7 @@ from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.aws_json.sts import StsService
-from tokend_server.aws_json.wire import AwsResponse, folded
+from tokend_server.aws_json.wire import AwsResponse, canonical_headers
 from tokend_server.clock import Clock
 from tokend_server.engine import Engine
 from tokend_server.model import ANONYMOUS, Secret
@@ -129,7 +129,7 @@ def service(
 
 def as_sent(request: Signed) -> AwsRequest:
     return AwsRequest(
-        request.method, request.target, request.headers, folded(request.headers), request.body, "192.0.2.1"
+        request.method, request.target, request.headers, canonical_headers(request.headers), request.body, "192.0.2.1"
     )
 
 

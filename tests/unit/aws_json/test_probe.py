@@ -15,7 +15,7 @@ from tests.support.authority import Authority
 from tests.support.grpc_service import PATIENCE
 
 from tokend_server.aws_json.probe import ListenerProbe, answers_requests
-from tokend_server.rpc.readiness import Patience, Reach
+from tokend_server.rpc.readiness import Patience, Reachability
 from tokend_server.tls_files import TlsFiles, TlsGauges
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.message import Request, Response, plain_text
@@ -70,12 +70,12 @@ def probe(threads: ThreadPoolExecutor, clock: FakeClock) -> Probed:
 def test_a_listener_that_answers_passes_and_one_that_is_gone_does_not(probe: Probed, clock: FakeClock) -> None:
     with listening() as address:
         probed = probe(address)
-        assert probed.reaches() == [Reach("here", 0.0, inf, "aws")]
+        assert probed.reachability() == [Reachability("here", 0.0, inf, "aws")]
         probed.check()
         clock.advance(3)
-        assert probed.reaches() == [Reach("here", 3.0, 3.0, "aws")]
+        assert probed.reachability() == [Reachability("here", 3.0, 3.0, "aws")]
     probed.check()
-    assert probed.reaches() == [Reach("here", 0.0, 3.0, "aws")]
+    assert probed.reachability() == [Reachability("here", 0.0, 3.0, "aws")]
 
 
 def test_threads_that_are_busy_do_not_pass(probe: Probed, clock: FakeClock, threads: ThreadPoolExecutor) -> None:
@@ -85,7 +85,7 @@ def test_threads_that_are_busy_do_not_pass(probe: Probed, clock: FakeClock, thre
         threads.submit(free.wait)
         clock.advance(5)
         probed.check()
-        assert probed.reaches() == [Reach("here", 5.0, inf, "aws")]
+        assert probed.reachability() == [Reachability("here", 5.0, inf, "aws")]
         free.set()
 
 
@@ -96,7 +96,7 @@ def test_threads_that_take_no_more_do_not_fail_a_look(
     threads.shutdown()
     clock.advance(1)
     probed.check()
-    assert probed.reaches() == [Reach("here", 1.0, inf, "aws")]
+    assert probed.reachability() == [Reachability("here", 1.0, inf, "aws")]
 
 
 @pytest.mark.parametrize("demands_certificates", [False, True])
@@ -114,7 +114,7 @@ def test_a_listener_with_tls_passes_whatever_it_demands(
     with listening(reloaded_context(files, "here", nothing)) as address:
         probed = probe(address, has_tls=True)
         probed.check()
-        assert probed.reaches() == [Reach("here", 0.0, 0.0, "aws")]
+        assert probed.reachability() == [Reachability("here", 0.0, 0.0, "aws")]
 
 
 def test_a_listener_that_ends_the_connection_has_too_many_and_takes_them() -> None:

@@ -59,7 +59,7 @@ def test_the_first_rule_that_fits_gives_the_role() -> None:
 
 
 @pytest.mark.parametrize(
-    ("claim", "match", "value", "fits"),
+    ("claim", "match", "value", "matches"),
     [
         ("sub", Match.EQUALS, "eu-west-1:2", True),
         ("amr", Match.EQUALS, "login.example.test", True),
@@ -69,8 +69,8 @@ def test_the_first_rule_that_fits_gives_the_role() -> None:
         ("none", Match.NOT_EQUAL, "x", False),
     ],
 )
-def test_a_rule_compares_claims(claim: str, match: Match, value: str, fits: bool) -> None:  # noqa: FBT001
-    assert rule(match, value, claim).fits({**USER, "exp": 1}) is fits
+def test_a_rule_compares_claims(claim: str, match: Match, value: str, matches: bool) -> None:  # noqa: FBT001
+    assert rule(match, value, claim).matches({**USER, "exp": 1}) is matches
 
 
 def test_whom_no_rule_fits_is_denied_if_that_is_said() -> None:

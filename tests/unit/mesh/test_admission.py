@@ -31,9 +31,9 @@ class Guard(ConnectionGuard):
         super().__init__(8192, lambda: None, FakeClock())
         self.given_up: list[str] = []
 
-    def abandoned(self, peer: str, line: str) -> bool:
+    def record_abandoned(self, peer: str, line: str) -> bool:
         self.given_up.append(peer)
-        return super().abandoned(peer, line)
+        return super().record_abandoned(peer, line)
 
 
 @pytest.fixture

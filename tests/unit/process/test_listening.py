@@ -15,9 +15,9 @@ from tokend_server.errors import ConfigError
 from tokend_server.process.listening import (
     Endpoint,
     endpoints,
-    from_here,
-    make_room_for_socket,
     open_sockets,
+    prepare_socket_path,
+    reachable_address,
     usable_endpoints,
 )
 from tokend_server.web.listener import BoundAddress, HttpListener
@@ -69,7 +69,7 @@ def test_a_machine_reaches_itself_by_the_address_that_it_has(
         return socket.create_server((endpoint.host, port), family=endpoint.family)
 
     monkeypatch.setattr(Endpoint, "open", opened)
-    assert from_here(f"{wildcard}:5") == reached
+    assert reachable_address(f"{wildcard}:5") == reached
 
 
 @listeners
@@ -200,7 +200,7 @@ def test_another_user_s_socket_is_not_taken_away() -> None:
         path.chmod(0o600)
         Path(directory).chmod(0o777)
         with unprivileged(), pytest.raises(ConfigError) as raised:
-            make_room_for_socket("grpc.listen", str(path))
+            prepare_socket_path("grpc.listen", str(path))
         assert raised.value.problems == [f"grpc.listen: cannot listen on unix:{path}: Permission denied"]
         assert path.exists()
 

@@ -18,7 +18,7 @@ def test_a_full_stream_fails_rather_than_waits(kind: str) -> None:
         "socket": lambda: tuple(each.detach() for each in socket.socketpair()),
         "terminal": os.openpty,
     }[kind]()
-    standard_streams.never_wait(writer)
+    standard_streams.set_non_blocking(writer)
     with pytest.raises(BlockingIOError):
         _write_for_ever(writer)
     os.close(reader)
@@ -29,7 +29,7 @@ def test_a_full_stream_fails_rather_than_waits(kind: str) -> None:
 def test_whoever_shares_the_stream_goes_on_waiting(kind: str) -> None:
     reader, writer = os.pipe() if kind == "pipe" else os.openpty()
     shared = os.dup(writer)
-    standard_streams.never_wait(writer)
+    standard_streams.set_non_blocking(writer)
     assert not os.get_blocking(writer)
     assert os.get_blocking(shared)
     for descriptor in (reader, writer, shared):
@@ -38,7 +38,7 @@ def test_whoever_shares_the_stream_goes_on_waiting(kind: str) -> None:
 
 def test_a_file_stays_as_it_is(tmp_path: Path) -> None:
     with (tmp_path / "log").open("ab") as file:
-        standard_streams.never_wait(file.fileno())
+        standard_streams.set_non_blocking(file.fileno())
         file.write(b"still there")
     assert (tmp_path / "log").read_bytes() == b"still there"
 
@@ -46,7 +46,7 @@ def test_a_file_stays_as_it_is(tmp_path: Path) -> None:
 def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
     program = (
         "import os; from tokend_server.process import standard_streams; [os.close(each) for each in (0, 2)]; "
-        f"standard_streams.occupy(); print(os.open({str(tmp_path / 'database')!r}, os.O_CREAT | os.O_RDWR))"
+        f"standard_streams.open_missing(); print(os.open({str(tmp_path / 'database')!r}, os.O_CREAT | os.O_RDWR))"
     )
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True)
     assert int(done.stdout) > standard_streams.ERROR

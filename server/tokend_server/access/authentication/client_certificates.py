@@ -45,7 +45,7 @@ _Validity: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class ShownCertificate:
+class ClientCertificate:
     """The contents of a client certificate.
 
     Attributes:
@@ -74,10 +74,10 @@ class ClientCertificates:
         """Replaces the trusted authorities."""
         trusted: _Trusted = {}
         for authority in authorities:
-            trusted.setdefault(_compared(authority.subject), []).append(authority)
-        self._read: Callable[[bytes, bytes], ShownCertificate] = lru_cache(_REMEMBERED)(partial(_read, trusted))
+            trusted.setdefault(_normalized_name(authority.subject), []).append(authority)
+        self._read: Callable[[bytes, bytes], ClientCertificate] = lru_cache(_REMEMBERED)(partial(_read, trusted))
 
-    def shown(self, certificate: bytes, intermediates: bytes = b"") -> ShownCertificate:
+    def read(self, certificate: bytes, intermediates: bytes = b"") -> ClientCertificate:
         """Returns the contents of a certificate that is valid now.
 
         Args:
@@ -92,10 +92,10 @@ class ClientCertificates:
         for begin, end in shown.validities:
             if begin <= now <= end:
                 return shown
-        raise CallerUnauthenticated(_why_not(shown.validities, now))
+        raise CallerUnauthenticated(_validity_problem(shown.validities, now))
 
 
-def _why_not(validities: Sequence[_Validity], now: float) -> str:
+def _validity_problem(validities: Sequence[_Validity], now: float) -> str:
     if not validities:
         return "The client certificate is not of an authority that is trusted now, or cannot be read."
     if all(now < begin for begin, _ in validities):
@@ -103,14 +103,14 @@ def _why_not(validities: Sequence[_Validity], now: float) -> str:
     return "The client certificate, or one of its authorities, has expired."
 
 
-def _read(trusted: _Trusted, pem: bytes, intermediates: bytes) -> ShownCertificate:
+def _read(trusted: _Trusted, pem: bytes, intermediates: bytes) -> ClientCertificate:
     try:
         certificate = x509.load_pem_x509_certificate(pem)
         sent = x509.load_pem_x509_certificates(intermediates) if intermediates else []
     except ValueError:
-        return ShownCertificate((), (), ())
+        return ClientCertificate((), (), ())
     paths = _paths(certificate, trusted, [each for each in sent[:_MOST_INTERMEDIATES] if _is_authority(each)])
-    return ShownCertificate(*_names(certificate), tuple(islice(paths, _MOST_PATHS)))
+    return ClientCertificate(*_names(certificate), tuple(islice(paths, _MOST_PATHS)))
 
 
 def _names(certificate: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -126,31 +126,33 @@ def _names(certificate: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, .
 def _paths(certificate: x509.Certificate, trusted: _Trusted, sent: Sequence[x509.Certificate]) -> Iterator[_Validity]:
     """Yields the validity of each path to a trusted certificate, which need not be a root, as in gRPC."""
     own = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
-    if certificate in trusted.get(_compared(certificate.subject), ()):
+    if certificate in trusted.get(_normalized_name(certificate.subject), ()):
         yield own
-    issuer_name = _compared(certificate.issuer)
+    issuer_name = _normalized_name(certificate.issuer)
     for issuer in trusted.get(issuer_name, ()):
         if _is_signed_by(certificate, issuer):
-            yield _both(own, (issuer.not_valid_before_utc.timestamp(), issuer.not_valid_after_utc.timestamp()))
+            yield _intersection(own, (issuer.not_valid_before_utc.timestamp(), issuer.not_valid_after_utc.timestamp()))
     for issuer in sent:
-        if _compared(issuer.subject) == issuer_name and _is_signed_by(certificate, issuer):
+        if _normalized_name(issuer.subject) == issuer_name and _is_signed_by(certificate, issuer):
             for above in _paths(issuer, trusted, [each for each in sent if each != issuer]):
-                yield _both(own, above)
+                yield _intersection(own, above)
 
 
-def _both(one: _Validity, other: _Validity) -> _Validity:
+def _intersection(one: _Validity, other: _Validity) -> _Validity:
     return max(one[0], other[0]), min(one[1], other[1])
 
 
-def _compared(name: x509.Name) -> _ComparedName:
+def _normalized_name(name: x509.Name) -> _ComparedName:
     """Returns a name in the form in which the handshake compares it (RFC 5280, section 7.1).
 
     Encoding, the case of ASCII letters and the amount of white space are ignored.
     """
-    return tuple(frozenset((each.oid.dotted_string, _folded(each.value)) for each in part) for part in name.rdns)
+    return tuple(
+        frozenset((each.oid.dotted_string, _normalized_value(each.value)) for each in part) for part in name.rdns
+    )
 
 
-def _folded(value: str | bytes) -> str | bytes:
+def _normalized_value(value: str | bytes) -> str | bytes:
     if isinstance(value, bytes):
         return value
     return _WHITE_SPACE.sub(" ", value).strip(" ").translate(_LOWER_CASE)

@@ -53,14 +53,14 @@ class ForwardedCertificateAuthenticator:
             CallerUnauthenticated: There are several headers, or the header is malformed.
         """
         headers = presented.forwarded_client_certs
-        if not headers or not self._believes(presented):
+        if not headers or not self._trusts(presented):
             return None
         if len(headers) > 1:
             raise CallerUnauthenticated("There is more than one x-forwarded-client-cert header.")
         own_element = parse(headers[0])[-1]  # the proxy received the earlier elements with the request
         return caller_of(_values(own_element, "uri"), _values(own_element, "dns"))
 
-    def _believes(self, presented: Presented) -> bool:
+    def _trusts(self, presented: Presented) -> bool:
         if presented.unix_socket:
             return True
         peer = caller_of(presented.uris, presented.dns_names)

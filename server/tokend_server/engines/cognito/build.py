@@ -20,8 +20,8 @@ from tokend_server.engines.cognito.gateway import CognitoGateway
 from tokend_server.engines.cognito.lasting_errors import LastingErrors
 from tokend_server.engines.cognito.quota import Quota
 from tokend_server.errors import ConfigError
-from tokend_server.kept_tokens import KeptTokens
 from tokend_server.metrics import Metrics
+from tokend_server.token_cache import TokenCache
 
 #: The share of the threads that may wait for Cognito if there are other pools, which must be served while it hangs.
 _SHARE = 0.75
@@ -133,7 +133,7 @@ def _engine(  # noqa: PLR0913, PLR0917 - all its parts
     margin = timedelta(seconds=settings.stale_margin_seconds)
     sharing = Sharing(
         single_flight=settings.single_flight,
-        cache=KeptTokens(settings.reuse_max_tokens, margin, clock) if settings.reuse_tokens else None,
+        cache=TokenCache(settings.reuse_max_tokens, margin, clock) if settings.reuse_tokens else None,
         serve_stale=settings.serve_stale,
     )
     return CognitoEngine(

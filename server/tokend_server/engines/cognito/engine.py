@@ -35,7 +35,6 @@ from tokend_server.errors import (
     LastingError,
     TooManyRequests,
 )
-from tokend_server.kept_tokens import KeptTokens
 from tokend_server.model import (
     DeveloperIdentity,
     IssuedToken,
@@ -49,6 +48,7 @@ from tokend_server.model import (
 )
 from tokend_server.request_key import request_key
 from tokend_server.single_flight import Terms
+from tokend_server.token_cache import TokenCache
 
 _Read = TypeVar("_Read")
 
@@ -80,7 +80,7 @@ class Sharing:
     """
 
     single_flight: bool
-    cache: KeptTokens | None
+    cache: TokenCache | None
     serve_stale: bool
 
 
@@ -149,7 +149,7 @@ class CognitoEngine:
             response = self._call(Operation.UNLINK_DEVELOPER_IDENTITY, unlink_parameters(request), about, deadline)
         self._read(check_acknowledged, response)
 
-    def _cached_token(self, cache: KeptTokens, request: TokenRequest, key: bytes, deadline: Deadline) -> IssuedToken:
+    def _cached_token(self, cache: TokenCache, request: TokenRequest, key: bytes, deadline: Deadline) -> IssuedToken:
         if fresh := cache.fresh(key):
             self._count_result("reused")
             return fresh
@@ -157,7 +157,9 @@ class CognitoEngine:
             return self._renewed_token(cache, request, Terms(key), deadline)
         if self._clock.monotonic() >= self._retry_at:
             try:
-                return self._renewed_token(cache, request, Terms(key, insistent=False), self._stale_deadline(deadline))
+                return self._renewed_token(
+                    cache, request, Terms(key, repeats_timed_out=False), self._stale_deadline(deadline)
+                )
             except (EngineUnavailable, EngineMisconfigured, TooManyRequests, DeadlineExceeded):
                 deadline.check()
                 self._retry_at = self._clock.monotonic() + STALE_PATIENCE
@@ -167,7 +169,7 @@ class CognitoEngine:
         self._count_result("stale")
         return stale
 
-    def _renewed_token(self, cache: KeptTokens, request: TokenRequest, terms: Terms, deadline: Deadline) -> IssuedToken:
+    def _renewed_token(self, cache: TokenCache, request: TokenRequest, terms: Terms, deadline: Deadline) -> IssuedToken:
         issued, issued_at = self._fetch_token(request, terms, deadline)
         cache.put(terms.key, issued, issued_at)
         return issued

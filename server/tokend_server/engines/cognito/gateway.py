@@ -13,7 +13,7 @@ from tokend_server.engines.cognito.quota import Quota
 from tokend_server.errors import EngineUnavailable, TooManyRequests
 from tokend_server.metrics import Metrics
 from tokend_server.model import Operation
-from tokend_server.single_flight import OutOfTime, SingleFlight, Terms
+from tokend_server.single_flight import CallTimedOut, SingleFlight, Terms
 
 Response: TypeAlias = Mapping[str, Any]
 
@@ -21,7 +21,7 @@ Response: TypeAlias = Mapping[str, Any]
 ToContractError: TypeAlias = Callable[[Exception], Exception]
 
 
-class _NoCredentialsInTime(OutOfTime):
+class _NoCredentialsInTime(CallTimedOut):
     """Raised when a call timed out before there were credentials to sign its first request."""
 
 
@@ -97,8 +97,8 @@ class CognitoGateway:
 
         with self._waiting_place():
             try:
-                return (send(), False) if terms is None else self._flights.fly(terms, send, limit)
-            except OutOfTime as late:
+                return (send(), False) if terms is None else self._flights.do(terms, send, limit)
+            except CallTimedOut as late:
                 deadline.check()
                 if isinstance(late, _NoCredentialsInTime):
                     raise ROWS.not_renewed_now.to_error() from None
@@ -125,7 +125,7 @@ class CognitoGateway:
             # Whatever the error, a lack of time may be the cause.
             if call.deadline.remaining():
                 raise to_contract_error(error) from None
-            raise (OutOfTime() if call.was_sent else _NoCredentialsInTime()) from None
+            raise (CallTimedOut() if call.was_sent else _NoCredentialsInTime()) from None
         finally:
             CURRENT_UPSTREAM_CALL.reset(token)
 

@@ -23,7 +23,7 @@ from tokend_server.rpc.status import INTERNAL_TEXT, STATUS
 _STRANGERS_REASONS = frozenset({"CALLER_NOT_ALLOWED", "METADATA_TOO_LARGE", "TOO_MANY_REQUESTS", "VALIDATION_FAILED"})
 
 
-def announcing(auditor: Auditor, clock: Clock) -> BeforeChange:
+def recording_intent(auditor: Auditor, clock: Clock) -> BeforeChange:
     """Returns a function that records a call's intent before its change, if `audit.required` is set.
 
     If the intent cannot be recorded, the call fails with `AuditUnavailable` and changes nothing.
@@ -35,13 +35,13 @@ def announcing(auditor: Auditor, clock: Clock) -> BeforeChange:
     if not auditor.is_required:
         return unannounced
 
-    def announce() -> None:
+    def record_intent() -> None:
         call = current_call()
-        if not call.is_announced:
+        if not call.intent_recorded:
             auditor.record(audit_entry(call, clock.now())._replace(phase="intent"))
-            call.is_announced = True
+            call.intent_recorded = True
 
-    return announce
+    return record_intent
 
 
 def auditing(auditor: Auditor, clock: Clock, rules: Mapping[str, Rule]) -> Layer:

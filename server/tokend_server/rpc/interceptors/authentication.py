@@ -72,5 +72,5 @@ def _with_certificate(certificates: ClientCertificates, call: Call, context: grp
     properties: Mapping[str, Any] = context.auth_context()
     (certificate,) = properties.get("x509_pem_cert", _NONE)
     (intermediates,) = properties.get("x509_pem_cert_chain", _NONE)
-    read = certificates.shown(certificate, intermediates)
+    read = certificates.read(certificate, intermediates)
     return call.presented._replace(uris=read.uris, dns_names=read.dns_names)

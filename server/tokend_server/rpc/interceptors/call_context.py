@@ -48,7 +48,7 @@ def beginning(  # noqa: PLR0913 - the sources of a call's context
         clock: Measures deadlines.
         unix_socket: Whether the listener is a unix socket.
         most_bytes: The number of bytes of metadata after which no more are read.
-        operations: The operations that guests' methods attempt, by the paths of the methods.
+        operations: The operations that additional services' methods attempt, by the paths of the methods.
     """
 
     def layer(method: Method, behavior: Behavior) -> Behavior:

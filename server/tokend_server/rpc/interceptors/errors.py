@@ -9,7 +9,7 @@ import grpc
 from tokend_server.errors import TokendError
 from tokend_server.failures import log_defect, log_failure
 from tokend_server.rpc.call import current_call
-from tokend_server.rpc.ended import CallEnded, let_go
+from tokend_server.rpc.ended import CallEnded, clear_tracebacks
 from tokend_server.rpc.grpc_internals import ended_by
 from tokend_server.rpc.interceptors.layers import Behavior, Method
 from tokend_server.rpc.status import internal_status, to_status
@@ -44,7 +44,7 @@ def translating_errors(method: Method, behavior: Behavior) -> Behavior:
 
 def _abort(method: Method, error: Exception, context: grpc.ServicerContext) -> NoReturn:
     if isinstance(error, CallEnded):
-        let_go(error)
+        clear_tracebacks(error)
         context.abort(ended_by(context.time_remaining()), "")
     if isinstance(error, TokendError):
         log_failure(method.name, error)
@@ -53,5 +53,5 @@ def _abort(method: Method, error: Exception, context: grpc.ServicerContext) -> N
         request_id = current_call().request_id
         log_defect(method.name, error, request_id)
         status = internal_status(request_id)
-    let_go(error)
+    clear_tracebacks(error)
     context.abort_with_status(status)

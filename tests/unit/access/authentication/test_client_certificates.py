@@ -44,14 +44,14 @@ def trusting(clock: FakeClock, *authorities: Authority) -> ClientCertificates:
 
 def refusal(certificates: ClientCertificates, client: Identification, intermediates: bytes = b"") -> str:
     with pytest.raises(CallerUnauthenticated) as refused:
-        certificates.shown(client.certificate, intermediates)
+        certificates.read(client.certificate, intermediates)
     return refused.value.text
 
 
 def test_all_its_names_are_read_in_its_order(clock: FakeClock) -> None:
     root = authority(clock)
     client = root.client(uris=["spiffe://a.test/x", "https://b.test"], dns_names=["b.test", "a.test"])
-    shown = trusting(clock, root).shown(client.certificate)
+    shown = trusting(clock, root).read(client.certificate)
     assert (shown.uris, shown.dns_names) == (("spiffe://a.test/x", "https://b.test"), ("b.test", "a.test"))
 
 
@@ -87,13 +87,13 @@ def test_a_certificate_whose_names_could_be_read_in_two_ways_names_no_caller(
     names: list[tuple[int, bytes]], clock: FakeClock
 ) -> None:
     root = authority(clock)
-    shown = trusting(clock, root).shown(root.client_of_octets(*names).certificate)
+    shown = trusting(clock, root).read(root.client_of_octets(*names).certificate)
     assert caller_of(shown.uris, shown.dns_names) is None
 
 
 def test_the_same_octets_without_them_name_a_caller(clock: FakeClock) -> None:
     root = authority(clock)
-    shown = trusting(clock, root).shown(root.client_of_octets((DNS_NAME, b"admin.example")).certificate)
+    shown = trusting(clock, root).read(root.client_of_octets((DNS_NAME, b"admin.example")).certificate)
     assert caller_of(shown.uris, shown.dns_names) == "dns:admin.example"
 
 
@@ -104,7 +104,7 @@ def test_it_counts_from_its_first_second_to_its_last(clock: FakeClock) -> None:
     for seconds, valid in ((0, True), (-HOUR, True), (-1, False), (HOUR + 1, True), (DAY - 60, True), (1, False)):
         clock.advance(seconds)
         if valid:
-            assert certificates.shown(client.certificate).dns_names == (NAME,)
+            assert certificates.read(client.certificate).dns_names == (NAME,)
         else:
             assert "valid yet" in (text := refusal(certificates, client)) or "expired" in text
 
@@ -127,12 +127,12 @@ def test_an_authority_that_has_expired_ends_what_it_has_issued(clock: FakeClock)
     client = root.client(dns_names=[NAME])
     old = authority(clock, name="another")
     certificates = trusting(clock, root, old)
-    assert certificates.shown(client.certificate)
+    assert certificates.read(client.certificate)
     clock.advance(-DAY / 2)
     root.renew(dt.datetime.fromtimestamp(clock.now(), dt.UTC))  # with the same key, and it expires before the client's
     certificates = trusting(clock, root)
     clock.advance(DAY / 2)
-    assert certificates.shown(client.certificate)
+    assert certificates.read(client.certificate)
     clock.advance(DAY / 2)
     assert "has expired" in refusal(certificates, client)
 
@@ -147,20 +147,20 @@ def test_an_intermediate_that_has_expired_ends_what_it_has_issued(clock: FakeClo
     between.renew(now)
     client = between.client(dns_names=[NAME])
     certificates = trusting(clock, root)
-    assert certificates.shown(client.certificate, first)
+    assert certificates.read(client.certificate, first)
     clock.advance(DAY / 2)
     assert "has expired" in refusal(certificates, client, first)
-    assert certificates.shown(client.certificate, between.certificate)
-    assert certificates.shown(client.certificate, first + between.certificate)  # one valid path is enough
+    assert certificates.read(client.certificate, between.certificate)
+    assert certificates.read(client.certificate, first + between.certificate)  # one valid path is enough
 
 
 def test_an_authority_that_is_not_trusted_any_more_ends_what_it_has_issued(clock: FakeClock) -> None:
     root, other = authority(clock), authority(clock)
     client = root.client(dns_names=[NAME])
     certificates = trusting(clock, root)
-    assert certificates.shown(client.certificate)
+    assert certificates.read(client.certificate)
     certificates.trust(parsed(root, other))
-    assert certificates.shown(client.certificate)
+    assert certificates.read(client.certificate)
     certificates.trust(parsed(other))
     assert "trusted now" in refusal(certificates, client)
 
@@ -171,14 +171,14 @@ def test_what_gRPC_trusts_is_trusted(clock: FakeClock) -> None:  # noqa: N802 - 
     below = authority(clock, between, "below")
     client = below.client(dns_names=[NAME])
     chain = below.certificate + between.certificate
-    assert trusting(clock, root).shown(client.certificate, chain)
-    assert trusting(clock, root).shown(client.certificate, between.certificate + below.certificate)
-    assert trusting(clock, root, between).shown(client.certificate, chain)
-    assert trusting(clock, between).shown(client.certificate, below.certificate)
-    assert trusting(clock, below).shown(client.certificate)
+    assert trusting(clock, root).read(client.certificate, chain)
+    assert trusting(clock, root).read(client.certificate, between.certificate + below.certificate)
+    assert trusting(clock, root, between).read(client.certificate, chain)
+    assert trusting(clock, between).read(client.certificate, below.certificate)
+    assert trusting(clock, below).read(client.certificate)
     pinned = ClientCertificates(clock)
     pinned.trust([x509.load_pem_x509_certificate(client.certificate)])
-    assert pinned.shown(client.certificate)
+    assert pinned.read(client.certificate)
 
 
 def named(organization: str, name: str, encoding: _ASN1Type = _ASN1Type.UTF8String) -> x509.Name:
@@ -216,7 +216,7 @@ def test_an_authority_is_known_by_its_name_however_it_is_spelled(issuer: x509.Na
     certificates = ClientCertificates(clock)
     certificates.trust([issued(clock, name := named("Acme Corp", "Clients"), name, key)])
     client = issued(clock, named("Acme Corp", "checkout"), issuer, key)
-    assert certificates.shown(client.public_bytes(Encoding.PEM))
+    assert certificates.read(client.public_bytes(Encoding.PEM))
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_an_authority_is_known_by_its_signature(
     client = issued(clock, named("Acme Corp", "checkout"), name, key, pss=pss).public_bytes(Encoding.PEM)
     certificates = ClientCertificates(clock)
     certificates.trust([issued(clock, name, name, other), issued(clock, name, name, key)])
-    assert certificates.shown(client)
+    assert certificates.read(client)
     certificates.trust([issued(clock, name, name, other)])
     assert "trusted now" in refusal(certificates, Identification(client, b""))
 

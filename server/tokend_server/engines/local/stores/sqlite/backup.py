@@ -26,7 +26,7 @@ from tokend_server.engines.local.stores.sqlite.write_ahead_log import (
     log_of,
     log_size,
 )
-from tokend_server.process.signals import cleaning_up
+from tokend_server.process.signals import cleaning_up_on_signal
 
 #: Seconds that a backup waits for another process to let it read.
 _READ_TIMEOUT = 5.0
@@ -204,7 +204,7 @@ def _new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
             Path(f"{unfinished}{suffix}").unlink(missing_ok=True)
 
     try:
-        with cleaning_up(remove):
+        with cleaning_up_on_signal(remove):
             yield unfinished
             os.fsync(descriptor)
             if overwrite:

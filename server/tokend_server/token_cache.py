@@ -9,7 +9,7 @@ from tokend_server.model import IssuedToken, NumericDate
 
 
 @dataclass(frozen=True, slots=True)
-class HeldToken:
+class CachedToken:
     """A reusable token.
 
     Attributes:
@@ -23,7 +23,7 @@ class HeldToken:
     life: float
 
 
-class KeptTokens:
+class TokenCache:
     """A cache of the latest tokens by request key.
 
     A token's age is measured by both clocks, so that a clock that is slow or set back does not extend it.
@@ -35,7 +35,7 @@ class KeptTokens:
     """
 
     def __init__(self, max_tokens: int, stale_margin: timedelta, clock: Clock) -> None:
-        self._tokens: LruCache[HeldToken] = LruCache(max_tokens)
+        self._tokens: LruCache[CachedToken] = LruCache(max_tokens)
         self._stale_margin = stale_margin.total_seconds()
         self._clock = clock
 
@@ -44,7 +44,7 @@ class KeptTokens:
 
     def put(self, key: bytes, issued: IssuedToken, issued_at: NumericDate) -> None:
         """Stores a token that has just been received."""
-        self._tokens.put(key, HeldToken(issued, self._clock.monotonic(), issued.expire_time - issued_at))
+        self._tokens.put(key, CachedToken(issued, self._clock.monotonic(), issued.expire_time - issued_at))
 
     def fresh(self, key: bytes) -> IssuedToken | None:
         """Returns the token for a key until its `refresh_time`."""
@@ -62,5 +62,5 @@ class KeptTokens:
         margin = self._stale_margin
         return held.issued if self._is_before(held, held.issued.expire_time - margin, held.life - margin) else None
 
-    def _is_before(self, held: HeldToken, date: float, age: float) -> bool:
+    def _is_before(self, held: CachedToken, date: float, age: float) -> bool:
         return self._clock.now() < date and self._clock.monotonic() - held.received_at < age

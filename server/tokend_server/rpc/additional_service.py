@@ -11,7 +11,7 @@ from tokend_server.model import Operation
 
 
 @dataclass(frozen=True, slots=True)
-class GuestService:
+class AdditionalService:
     """A further service that the listeners serve.
 
     Attributes:
@@ -25,12 +25,12 @@ class GuestService:
     add_to: Callable[[grpc.Server], None]
 
 
-def operations_by_path(guests: Iterable[GuestService]) -> Mapping[str, Operation]:
-    """Returns the operations that the guests' methods attempt, by method path."""
+def operations_by_path(services: Iterable[AdditionalService]) -> Mapping[str, Operation]:
+    """Returns the operations that services' methods attempt, by method path."""
     return {
-        f"/{guest.descriptor.full_name}/{method}": operation
-        for guest in guests
-        for method, operation in guest.operations.items()
+        f"/{service.descriptor.full_name}/{method}": operation
+        for service in services
+        for method, operation in service.operations.items()
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tokend_server.cli import ending_with_parent
+from tokend_server.cli import parent_death_signal
 
 #: Prints its parent death signal: PR_GET_PDEATHSIG of prctl(2).
 TELLING = """
@@ -22,7 +22,7 @@ print(number.value)
 def run(
     command: Sequence[str], parent: int | None = None, starting: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    words = [*starting, sys.executable, "-I", "-S", ending_with_parent.__file__, str(parent or os.getpid()), *command]
+    words = [*starting, sys.executable, "-I", "-S", parent_death_signal.__file__, str(parent or os.getpid()), *command]
     return subprocess.run(words, capture_output=True, text=True, check=False)
 
 

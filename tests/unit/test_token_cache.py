@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokend_server.kept_tokens import KeptTokens
 from tokend_server.model import IssuedToken, Secret, refresh_time
+from tokend_server.token_cache import TokenCache
 
 IAT, EXP = 1_800_000_000, 1_800_000_900
 REFRESH = 1_800_000_300
@@ -41,11 +41,11 @@ def clocks() -> Clocks:
 
 
 @pytest.fixture
-def cache(clocks: Clocks) -> KeptTokens:
-    return KeptTokens(3, timedelta(seconds=MARGIN), clocks)
+def cache(clocks: Clocks) -> TokenCache:
+    return TokenCache(3, timedelta(seconds=MARGIN), clocks)
 
 
-def test_what_was_never_put_is_not_there(cache: KeptTokens) -> None:
+def test_what_was_never_put_is_not_there(cache: TokenCache) -> None:
     assert (cache.fresh(b"k"), cache.usable(b"k")) == (None, None)
 
 
@@ -61,14 +61,14 @@ def test_what_was_never_put_is_not_there(cache: KeptTokens) -> None:
     ],
 )
 def test_a_token_is_fresh_until_its_refresh_time_and_usable_until_the_margin(
-    cache: KeptTokens, clocks: Clocks, age: int, *, fresh: bool, usable: bool
+    cache: TokenCache, clocks: Clocks, age: int, *, fresh: bool, usable: bool
 ) -> None:
     cache.put(b"k", token(), IAT)
     clocks.advance(age)
     assert (cache.fresh(b"k"), cache.usable(b"k")) == (token() if fresh else None, token() if usable else None)
 
 
-def test_a_wall_clock_set_back_makes_no_token_younger(cache: KeptTokens, clocks: Clocks) -> None:
+def test_a_wall_clock_set_back_makes_no_token_younger(cache: TokenCache, clocks: Clocks) -> None:
     cache.put(b"k", token(), IAT)
     clocks.wall -= 86_400
     assert cache.fresh(b"k")
@@ -79,7 +79,7 @@ def test_a_wall_clock_set_back_makes_no_token_younger(cache: KeptTokens, clocks:
     assert not cache.usable(b"k")
 
 
-def test_a_wall_clock_set_ahead_ends_a_token(cache: KeptTokens, clocks: Clocks) -> None:
+def test_a_wall_clock_set_ahead_ends_a_token(cache: TokenCache, clocks: Clocks) -> None:
     cache.put(b"k", token(), IAT)
     clocks.wall = REFRESH
     assert not cache.fresh(b"k")
@@ -88,20 +88,20 @@ def test_a_wall_clock_set_ahead_ends_a_token(cache: KeptTokens, clocks: Clocks) 
     assert not cache.usable(b"k")
 
 
-def test_a_wall_clock_that_runs_behind_makes_no_token_live_longer(cache: KeptTokens, clocks: Clocks) -> None:
+def test_a_wall_clock_that_runs_behind_makes_no_token_live_longer(cache: TokenCache, clocks: Clocks) -> None:
     clocks.wall = IAT - 3600
     cache.put(b"k", token(), IAT)
     clocks.steady += 300
     assert not cache.fresh(b"k")
 
 
-def test_a_token_that_comes_old_is_not_fresh(cache: KeptTokens, clocks: Clocks) -> None:
+def test_a_token_that_comes_old_is_not_fresh(cache: TokenCache, clocks: Clocks) -> None:
     clocks.wall = EXP
     cache.put(b"k", token(), IAT)
     assert (cache.fresh(b"k"), cache.usable(b"k")) == (None, None)
 
 
-def test_a_later_token_takes_the_place_of_an_earlier_one(cache: KeptTokens, clocks: Clocks) -> None:
+def test_a_later_token_takes_the_place_of_an_earlier_one(cache: TokenCache, clocks: Clocks) -> None:
     cache.put(b"k", token(), IAT)
     clocks.advance(500)
     later = token("b", IAT + 500, EXP + 500)
@@ -109,7 +109,7 @@ def test_a_later_token_takes_the_place_of_an_earlier_one(cache: KeptTokens, cloc
     assert cache.fresh(b"k") == later
 
 
-def test_the_least_recently_used_makes_room(cache: KeptTokens) -> None:
+def test_the_least_recently_used_makes_room(cache: TokenCache) -> None:
     for name in "abc":
         cache.put(name.encode(), token(name), IAT)
     assert cache.fresh(b"a")
@@ -129,7 +129,7 @@ def test_no_token_is_given_out_past_its_time_by_either_clock(
     life: int, margin: int, skew: int, steps: list[tuple[int, int]]
 ) -> None:
     clocks = Clocks(wall=IAT + skew)
-    cache = KeptTokens(1, timedelta(seconds=margin), clocks)
+    cache = TokenCache(1, timedelta(seconds=margin), clocks)
     issued = token("a", IAT, IAT + life)
     cache.put(b"k", issued, IAT)
     until_refresh = issued.refresh_time - IAT

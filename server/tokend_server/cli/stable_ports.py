@@ -11,7 +11,7 @@ _PORTS = range(15_000, 32_000)
 _BYTES_OF_A_PORT = 4
 
 
-def usual_addresses(name: str, listeners: Sequence[str], is_free: Callable[[int], bool]) -> list[str]:
+def stable_addresses(name: str, listeners: Sequence[str], is_free: Callable[[int], bool]) -> list[str]:
     """Returns a loopback address for each listener, the same each time for a name as long as its ports are free.
 
     Args:

@@ -5,7 +5,7 @@ import socket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokend_server.cli.usual_ports import is_free, usual_addresses
+from tokend_server.cli.stable_ports import is_free, stable_addresses
 
 LISTENERS = ("grpc", "issuer", "ops")
 
@@ -18,27 +18,27 @@ def port_of(address: str) -> int:
 
 @given(st.text())
 def test_a_name_has_its_ports_each_time_and_each_listener_one(name: str) -> None:
-    ports = [port_of(each) for each in usual_addresses(name, LISTENERS, lambda _port: True)]
-    assert ports == [port_of(each) for each in usual_addresses(name, LISTENERS, lambda _port: True)]
+    ports = [port_of(each) for each in stable_addresses(name, LISTENERS, lambda _port: True)]
+    assert ports == [port_of(each) for each in stable_addresses(name, LISTENERS, lambda _port: True)]
     assert len(set(ports)) == len(LISTENERS)
     assert all(15_000 <= port < 32_000 for port in ports)
 
 
 def test_another_name_has_others() -> None:
-    ports = [set(usual_addresses(name, LISTENERS, lambda _port: True)) for name in ("/a/tokend.db", "/b/tokend.db")]
+    ports = [set(stable_addresses(name, LISTENERS, lambda _port: True)) for name in ("/a/tokend.db", "/b/tokend.db")]
     assert ports[0].isdisjoint(ports[1])
 
 
 def test_a_listener_whose_port_is_taken_has_another_one_and_the_others_keep_theirs() -> None:
-    grpc, issuer, ops = usual_addresses("name", LISTENERS, lambda _port: True)
-    others = usual_addresses("name", LISTENERS, lambda port: port != port_of(issuer))
+    grpc, issuer, ops = stable_addresses("name", LISTENERS, lambda _port: True)
+    others = stable_addresses("name", LISTENERS, lambda port: port != port_of(issuer))
     assert (others[0], others[2]) == (grpc, ops)
     assert others[1] != issuer
-    assert usual_addresses("name", LISTENERS, lambda port: port != port_of(issuer)) == others
+    assert stable_addresses("name", LISTENERS, lambda port: port != port_of(issuer)) == others
 
 
 def test_where_none_is_free_the_system_chooses() -> None:
-    assert usual_addresses("name", LISTENERS, lambda _port: False) == ["127.0.0.1:0"] * len(LISTENERS)
+    assert stable_addresses("name", LISTENERS, lambda _port: False) == ["127.0.0.1:0"] * len(LISTENERS)
 
 
 def test_a_port_that_is_listened_on_is_not_free() -> None:

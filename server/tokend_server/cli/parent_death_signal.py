@@ -1,4 +1,4 @@
-"""Executes a command that gets SIGTERM when its parent ends: `ending_with_parent.py PARENT COMMAND…`.
+"""Executes a command that gets SIGTERM when its parent ends: `parent_death_signal.py PARENT COMMAND…`.
 
 It is run as a file by a separate interpreter: a process with threads must not run Python between fork and exec, and
 posix_spawn(3) does not support this.
@@ -11,27 +11,27 @@ import sys
 from typing import NoReturn
 
 #: PR_SET_PDEATHSIG of prctl(2), which is kept by exec except for programs that gain privileges.
-_SET_PARENT_DEATH_SIGNAL = 1
+_PR_SET_PDEATHSIG = 1
 
 #: What Python ignores for itself, and programs expect not to be ignored.
-_OF_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 #: The exit codes of env(1).
 _CANNOT_RUN, _NOT_FOUND = 126, 127
 
 
-def become(parent: int, command: list[str]) -> NoReturn:
+def execute(parent: int, command: list[str]) -> NoReturn:
     """Executes the command.
 
     Args:
         parent: The process that runs this; if the parent is another process, it has already ended.
         command: The program, which is looked up in PATH, and its arguments.
     """
-    for number in _OF_PYTHON:
+    for number in _IGNORED_BY_PYTHON:
         signal.signal(number, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM, 0, 0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)
     try:
@@ -42,4 +42,4 @@ def become(parent: int, command: list[str]) -> NoReturn:
 
 
 if __name__ == "__main__":
-    become(int(sys.argv[1]), sys.argv[2:])
+    execute(int(sys.argv[1]), sys.argv[2:])
