@@ -31,7 +31,7 @@ NewIdentity: TypeAlias = Callable[[str], AbstractContextManager[object]]
 BeforeChange: TypeAlias = Callable[[], None]
 
 
-def unannounced() -> None:
+def announce_nothing() -> None:
     """A `BeforeChange` that does nothing."""
 
 

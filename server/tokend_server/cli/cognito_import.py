@@ -11,7 +11,7 @@ from tokend_server.cli.import_target import ImportTarget
 from tokend_server.cli.progress import counted
 from tokend_server.clock import SystemClock
 from tokend_server.engines.cognito.pool_reading import PoolReader, SkippedIdentity, pool_client
-from tokend_server.engines.local.transfer import Import, Imported, named
+from tokend_server.engines.local.transfer import Import, Imported, abbreviated
 from tokend_server.model import Identity
 
 
@@ -37,7 +37,7 @@ def import_from_cognito(target: ImportTarget, source: str, lookups_per_second: f
     done.problems += left_out
     if reading.incomplete:
         click.echo("without their logins of public providers, whose users Cognito does not disclose:", err=True)
-        click.echo("\n".join(named(reading.incomplete)), err=True)
+        click.echo("\n".join(abbreviated(reading.incomplete)), err=True)
     return done
 
 

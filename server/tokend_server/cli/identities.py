@@ -18,7 +18,7 @@ from tokend_server.engines.local.build import new_guid
 from tokend_server.engines.local.kept_pools import pool_of
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
-from tokend_server.engines.local.transfer import MAX_NAMED, Import, exported, named, problems, read_lines
+from tokend_server.engines.local.transfer import MAX_NAMED, Import, abbreviated, export_lines, problems, read_lines
 from tokend_server.errors import ResourceNotFound, TokendError, UnsupportedByEngine
 from tokend_server.model import Identity
 
@@ -97,7 +97,7 @@ def delete(config_path: Path | None, identity_pool_id: str, identity_ids: tuple[
 def export(config_path: Path | None, identity_pool_id: str) -> None:
     """Print all identities of a pool with their logins, as lines of JSON. These contain the users' identifiers."""
     with _opened(config_path, identity_pool_id) as (_config, store):
-        for line in exported(store, identity_pool_id):
+        for line in export_lines(store, identity_pool_id):
             click.echo(line)
 
 
@@ -143,7 +143,7 @@ def import_(
             done = import_from_cognito(target, from_cognito, lookups_per_second, importing)
     click.echo(f"identities: {done.created} created, {done.present} already present, {len(done.problems)} left out")
     if done.problems:
-        raise click.ClickException("\n".join(named(done.problems)))
+        raise click.ClickException("\n".join(abbreviated(done.problems)))
 
 
 @contextmanager

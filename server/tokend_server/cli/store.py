@@ -7,7 +7,7 @@ from tokend_server.cli.options import check_store_exists, reject_empty, with_sto
 from tokend_server.cli.progress import progress_of
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, load_config
-from tokend_server.engines.local.copying import Contents, Copying, contents, identity_count
+from tokend_server.engines.local.copying import Contents, StoreCopy, contents, identity_count
 from tokend_server.engines.local.stores.opening import open_migrated_store, open_store
 from tokend_server.errors import ConfigError
 
@@ -36,7 +36,7 @@ def copy(source: str, target: str, *, delete: bool) -> None:
         to_store = undo.enter_context(closing(open_migrated_store(to_config)))
         clock, total = SystemClock(), identity_count(from_store)
         with progress_of("copying", clock, total) as progress:
-            written = Copying(from_store, to_store, clock).run(progress, delete=delete)
+            written = StoreCopy(from_store, to_store, clock).run(progress, delete=delete)
         click.echo(
             f"identities: {written.created} created, {written.changed} changed, {written.deleted} deleted; "
             f"signing keys: {written.keys} copied"

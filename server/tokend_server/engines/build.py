@@ -17,7 +17,7 @@ from tokend_server.engine import (
     NewIdentity,
     PoolManagement,
     PublicEngine,
-    unannounced,
+    announce_nothing,
 )
 from tokend_server.engines.configured_pools import ConfiguredPools
 from tokend_server.engines.identities import IdentitiesOfPools
@@ -82,7 +82,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - all their parts
     metrics: Metrics,
     clock: Clock,
     new_identity: NewIdentity,
-    before_change: BeforeChange = unannounced,
+    before_change: BeforeChange = announce_nothing,
     issuers: Issuers | None = None,
 ) -> Engines:
     """Builds the engine of every pool.

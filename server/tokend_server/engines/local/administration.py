@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from tokend_server.clock import Clock, Deadline
-from tokend_server.engines.local.outcomes import Situation, refuse
-from tokend_server.engines.local.paging import last_of, page_token
+from tokend_server.engines.local.outcomes import Situation, refusal
+from tokend_server.engines.local.paging import page_token, parse_page_token
 from tokend_server.engines.local.store import Change, IdentityStore
 from tokend_server.errors import ResourceNotFound
 from tokend_server.model import Identity, IdentityPage, ListRequest
@@ -82,7 +82,7 @@ def page_of_identities(store: IdentityStore, request: ListRequest) -> IdentityPa
 
 
 def _last_id(next_token: str, scope: Sequence[str]) -> str:
-    last = last_of(next_token, *scope)
+    last = parse_page_token(next_token, *scope)
     if not _ID.fullmatch(last):
-        raise refuse(Situation.FOREIGN_NEXT_TOKEN, "")
+        raise refusal(Situation.FOREIGN_NEXT_TOKEN, "")
     return last.decode("ascii")

@@ -34,9 +34,12 @@ class LocalBackend:
         problems = self._key_task.check()
         for algorithm in self._algorithms:
             self._signer.check(algorithm)
-        return [*problems, *(problem for algorithm in self._algorithms for problem in self._to_come(algorithm))]
+        return [
+            *problems,
+            *(problem for algorithm in self._algorithms for problem in self._upcoming_problems(algorithm)),
+        ]
 
-    def _to_come(self, algorithm: SigningAlgorithm) -> Iterator[str]:
+    def _upcoming_problems(self, algorithm: SigningAlgorithm) -> Iterator[str]:
         """Yields problems of the next key, so that an operator can act before it is used to sign."""
         for key, private_key in self._signer.upcoming(algorithm):
             try:

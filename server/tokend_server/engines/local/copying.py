@@ -48,7 +48,7 @@ class Contents(NamedTuple):
 
 
 @dataclass
-class Written:
+class WriteCounts:
     """The numbers of identities that a run has written, by kind of change, and of keys."""
 
     created: int = 0
@@ -57,7 +57,7 @@ class Written:
     keys: int = 0
 
 
-class Copying:
+class StoreCopy:
     """A copy of one store to another.
 
     Args:
@@ -70,9 +70,9 @@ class Copying:
         self._source = source
         self._target = target
         self._deadline = Deadline(clock)
-        self._written = Written()
+        self._written = WriteCounts()
 
-    def run(self, progress: Progress, *, delete: bool) -> Written:
+    def run(self, progress: Progress, *, delete: bool) -> WriteCounts:
         """Writes all differences.
 
         Args:
@@ -84,7 +84,7 @@ class Copying:
                 target has identities; or both are one store.
             EngineUnavailable: A store does not answer.
         """
-        self._check_apart()
+        self._check_different_stores()
         ours, theirs = self._source.pools_with_identities(), self._target.pools_with_identities()
         if theirs and not ours:
             raise ConfigError(["store: FROM has no identities but TO has: check that they are not swapped"])
@@ -94,14 +94,14 @@ class Copying:
         seen = 0
         for pool in sorted(ours | theirs):
             new: list[Identity] = []
-            for one, other in _side_by_side(_identities(self._source, pool), _identities(self._target, pool)):
+            for one, other in _paired_by_id(_identities(self._source, pool), _identities(self._target, pool)):
                 seen += one is not None
                 if one is None and other is not None:
                     self._remove(other, delete=delete)
                 elif one is not None and other is None:
                     new.append(one)
-                elif one is not None and other is not None and _record(one) != _record(other):
-                    self._settle(one)
+                elif one is not None and other is not None and _encode(one) != _encode(other):
+                    self._copy_identity(one)
                 if len(new) == _BATCH:
                     self._create(new)
                     new.clear()
@@ -111,7 +111,7 @@ class Copying:
         progress(seen)
         return self._written
 
-    def _check_apart(self) -> None:
+    def _check_different_stores(self) -> None:
         """Checks that the two stores differ. Their URLs do not show it: a host, file or table can have several names.
 
         A copy of a store to itself would revert, recreate or delete what servers change in the meantime.
@@ -128,10 +128,10 @@ class Copying:
     def _copy_keys(self, *, delete: bool) -> None:
         ours, theirs = self._source.signing_keys(), self._target.signing_keys()
         kept = {key.kid for key in ours}
-        if strange := [key for key in theirs if key.kid not in kept]:
+        if extra := [key for key in theirs if key.kid not in kept]:
             if not delete:
-                raise ConfigError([f"store: TO has {len(strange)} signing keys that FROM lacks; --delete removes them"])
-            for key in strange:
+                raise ConfigError([f"store: TO has {len(extra)} signing keys that FROM lacks; --delete removes them"])
+            for key in extra:
                 self._target.remove_signing_key(key.kid, lambda _keys: None)
         held = {key.kid: key for key in theirs}
         for key in ours:
@@ -163,8 +163,8 @@ class Copying:
                 self._target.keep_pool(own, kept.identity_pool_id, kept.document)
         if held and not delete:
             raise ConfigError([f"store: TO has {len(held)} pools that FROM lacks; --delete removes them"])
-        for strange in held.values():
-            self._target.forget_pool(strange)
+        for extra in held.values():
+            self._target.forget_pool(extra)
 
     def _create(self, new: Sequence[Identity]) -> None:
         """Creates identities in one commit; if the target refuses it, retries each half separately."""
@@ -174,7 +174,7 @@ class Copying:
             self._target.commit(*(Change(None, each) for each in new), deadline=self._deadline)
         except (StaleReading, LimitExceeded):
             if len(new) == 1:
-                self._settle(new[0])
+                self._copy_identity(new[0])
                 return
             half = len(new) // 2
             self._create(new[:half])
@@ -182,10 +182,10 @@ class Copying:
         else:
             self._written.created += len(new)
 
-    def _settle(self, identity: Identity) -> None:
+    def _copy_identity(self, identity: Identity) -> None:
         """Copies an identity to the target, and updates the target's identities that still hold its logins."""
         for _ in range(_ATTEMPTS):
-            if not (changes := self._concerned(identity)):
+            if not (changes := self._changes_for(identity)):
                 return
             try:
                 self._target.commit(*changes, deadline=self._deadline)
@@ -195,7 +195,7 @@ class Copying:
             self._written.changed += sum(change.before is not None for change in changes)
             return
 
-    def _concerned(self, identity: Identity) -> list[Change]:
+    def _changes_for(self, identity: Identity) -> list[Change]:
         """Returns the changes of one commit: the identity, and each identity of the target with one of its logins."""
         pool, changes = identity.identity_pool_id, []
         waiting, seen = [identity.identity_id], {identity.identity_id}
@@ -207,7 +207,7 @@ class Copying:
                 if theirs is None:
                     continue
                 ours = replace(theirs, logins=frozenset(), disabled=True)  # it has been deleted: its logins are free
-            if theirs is None or _record(theirs) != _record(ours):
+            if theirs is None or _encode(theirs) != _encode(ours):
                 changes.append(Change(theirs, ours))
             others = set(filter(None, self._target.owners(pool, tuple(ours.logins)))) - seen
             waiting += others
@@ -243,7 +243,7 @@ def contents(store: Store, pools: Collection[str], progress: Progress) -> Conten
     count, digest = 0, hashlib.sha256()
     for pool in sorted(store.pools_with_identities()):
         for identity in _identities(store, pool):
-            digest.update(_record(identity))
+            digest.update(_encode(identity))
             count += 1
             if count % _PAGE == 0:
                 progress(count)
@@ -266,7 +266,7 @@ def _identities(store: Store, identity_pool_id: str) -> Iterator[Identity]:
         after = page[-1].identity_id
 
 
-def _side_by_side(
+def _paired_by_id(
     ours: Iterator[Identity], theirs: Iterator[Identity]
 ) -> Iterator[tuple[Identity | None, Identity | None]]:
     """Yields pairs with the same id, in order; None if one side lacks the id."""
@@ -283,7 +283,7 @@ def _side_by_side(
             left, right = next(ours, None), next(theirs, None)
 
 
-def _record(identity: Identity) -> bytes:
+def _encode(identity: Identity) -> bytes:
     """Returns a canonical encoding of an identity without its revision."""
     logins = sorted((login.provider_name, login.user_identifier.reveal()) for login in identity.logins)
     return orjson.dumps(

@@ -13,7 +13,7 @@ INTERVAL = 60.0
 
 #: Seconds after the deletion of a pool after which no server has it in its cache and no earlier call is still running:
 #: two minutes by the clock of any server.
-SETTLED_AFTER = 120 + CLOCK_SKEW
+REMOVAL_DELAY = 120 + CLOCK_SKEW
 
 #: The number of identities that are read at once.
 _PAGE = 100
@@ -33,7 +33,7 @@ def remove_deleted_pools(store: Store, clock: Clock) -> None:
             if since is None:
                 continue
             _remove_identities(store, kept.identity_pool_id)
-            if since + SETTLED_AFTER <= clock.now():
+            if since + REMOVAL_DELAY <= clock.now():
                 store.forget_pool(kept)
     except TokendError as error:  # including a LastingError
         extra = {"error": error.text, "advice": error.advice}

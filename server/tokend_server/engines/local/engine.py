@@ -12,8 +12,8 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import NewIdentity
 from tokend_server.engines.local.claims import authentication_methods, tags_claim, token_claims
 from tokend_server.engines.local.keys.signer import TokenSigner
-from tokend_server.engines.local.logins import sort_logins
-from tokend_server.engines.local.outcomes import Situation, refuse
+from tokend_server.engines.local.logins import split_logins
+from tokend_server.engines.local.outcomes import Situation, refusal
 from tokend_server.engines.local.paging import page_of_users
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.resolution import PresentedLogins, check_linkable, resolve, settled_identity
@@ -75,13 +75,13 @@ class LocalEngine:
         if settled := settled_identity(owner_ids, request.identity_id):
             identity_id, outcome = settled, IdentityOutcome.RETRIEVED
         else:
-            identity_id, outcome = self._resolved(presented, owner_ids, request, deadline)
+            identity_id, outcome = self._resolve(presented, owner_ids, request, deadline)
         deadline.check()
         return self._issue(request, presented, identity_id, outcome, deadline)
 
     def lookup_developer_identity(self, request: LookupRequest, deadline: Deadline) -> DeveloperIdentity:
         deadline.check()
-        identity = self._looked_up(request, deadline)
+        identity = self._look_up(request, deadline)
         if request.identity_id and request.developer_user_identifier:
             return _checked_pair(identity, self._developer_login(request.developer_user_identifier))
         users = [login for login in identity.logins if login.provider_name == self._pool.developer_provider_name]
@@ -100,7 +100,7 @@ class LocalEngine:
         until_committed(lambda: self._unlink(request.identity_id, user, deadline), deadline)
 
     def _verify_logins(self, request: TokenRequest, deadline: Deadline) -> PresentedLogins:
-        user_identifier, public_tokens = sort_logins(self._pool, request.logins)
+        user_identifier, public_tokens = split_logins(self._pool, request.logins)
         developer = self._developer_login(user_identifier)
         if not public_tokens:
             return PresentedLogins(developer)
@@ -110,7 +110,7 @@ class LocalEngine:
         )
         return PresentedLogins(developer, tuple(public))
 
-    def _resolved(
+    def _resolve(
         self,
         presented: PresentedLogins,
         owner_ids: Sequence[str | None],
@@ -123,11 +123,11 @@ class LocalEngine:
 
         def attempt() -> tuple[str, IdentityOutcome]:
             reading = readings.pop() if readings else self._store.read(pool_id, presented.all, named_id, deadline)
-            return self._committed(presented, reading, request, deadline)
+            return self._commit(presented, reading, request, deadline)
 
         return until_committed(attempt, deadline)
 
-    def _committed(
+    def _commit(
         self, presented: PresentedLogins, reading: Reading, request: TokenRequest, deadline: Deadline
     ) -> tuple[str, IdentityOutcome]:
         logins, named_id = presented.all, request.identity_id
@@ -205,24 +205,24 @@ class LocalEngine:
         identity = _named(reading, identity_id)
         if user not in identity.logins:
             if user in reading.owners:
-                raise refuse(Situation.UNLINKED_USER_OF_ANOTHER_IDENTITY, identity_id)
+                raise refusal(Situation.UNLINKED_USER_OF_ANOTHER_IDENTITY, identity_id)
             raise ResourceNotFound.developer_user()
         remaining = identity.logins - {user}
         unlinked = replace(identity, logins=remaining, disabled=not remaining, last_modified_date=self._now())
         self._store.commit(Change(identity, unlinked), deadline=deadline)
 
-    def _looked_up(self, request: LookupRequest, deadline: Deadline) -> Identity:
+    def _look_up(self, request: LookupRequest, deadline: Deadline) -> Identity:
         if request.identity_id:
             reading = self._store.read(self._pool.identity_pool_id, (), request.identity_id, deadline)
             return _named(reading, request.identity_id)
         if request.developer_user_identifier is None:
-            raise refuse(Situation.LOOKUP_OF_NOTHING, "")
+            raise refusal(Situation.LOOKUP_OF_NOTHING, "")
         user = self._developer_login(request.developer_user_identifier)
         return _owner(self._store.read(self._pool.identity_pool_id, (user,), deadline=deadline), user)
 
     def _check_developer_provider(self, developer_provider_name: str) -> None:
         if developer_provider_name != self._pool.developer_provider_name:
-            raise refuse(Situation.DEVELOPER_PROVIDER_UNSUPPORTED, developer_provider_name)
+            raise refusal(Situation.DEVELOPER_PROVIDER_UNSUPPORTED, developer_provider_name)
 
     def _developer_login(self, user_identifier: Secret) -> Login:
         return Login(self._pool.developer_provider_name, user_identifier)
@@ -240,7 +240,7 @@ def _owner(reading: Reading, user: Login) -> Identity:
 
 def _named(reading: Reading, identity_id: str) -> Identity:
     if reading.named is None:
-        raise refuse(Situation.NAMED_IDENTITY_UNKNOWN, identity_id)
+        raise refusal(Situation.NAMED_IDENTITY_UNKNOWN, identity_id)
     return reading.named
 
 

@@ -23,7 +23,7 @@ _LISTS = ("response_types_supported", "subject_types_supported", "id_token_signi
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class IssuerFindings:
     """The result of a check.
 
     Attributes:
@@ -55,19 +55,19 @@ class IssuerCheck:
         self._problems: list[str] = []
         self._notes: list[str] = []
 
-    def run(self, held: Sequence[SigningKey], why_none: str = "") -> Found:
+    def run(self, held: Sequence[SigningKey], missing_reason: str = "") -> IssuerFindings:
         """Fetches the discovery document and the keys, and compares the keys with the store's if it can."""
-        keys = self._keys_at(self._discovered())
-        if why_none:
-            self._problems.append(f"keys: cannot be compared with the store's: {why_none}")
+        keys = self._keys_at(self._discover())
+        if missing_reason:
+            self._problems.append(f"keys: cannot be compared with the store's: {missing_reason}")
         elif keys is not None:
-            self._problems += _not_as_held(keys, held, self._clock.now())
-        return Found(self._problems, list(dict.fromkeys(self._notes)), len(keys or ()))
+            self._problems += _key_differences(keys, held, self._clock.now())
+        return IssuerFindings(self._problems, list(dict.fromkeys(self._notes)), len(keys or ()))
 
-    def _discovered(self) -> str:
+    def _discover(self) -> str:
         """Returns the URL of the keys from the discovery document, or tokend's own if it has none."""
         usual = f"{self._issuer}/.well-known/jwks.json"
-        document = self._json(f"{self._issuer}/.well-known/openid-configuration", "discovery", _DISCOVERY_TYPES)
+        document = self._get_json(f"{self._issuer}/.well-known/openid-configuration", "discovery", _DISCOVERY_TYPES)
         if document is None:
             return usual
         self._problems += _metadata_problems(document, self._issuer, self._algorithms)
@@ -78,7 +78,7 @@ class IssuerCheck:
         return url
 
     def _keys_at(self, url: str) -> Sequence[VerificationKey] | None:
-        document = self._json(url, "keys", _KEY_SET_TYPES)
+        document = self._get_json(url, "keys", _KEY_SET_TYPES)
         if document is None:
             return None
         keys = import_keys(document, lambda reason: self._problems.append(f"keys: {reason}"))
@@ -86,7 +86,7 @@ class IssuerCheck:
             self._problems.append("keys: the JWK Set has no key for RSA or ECDSA signatures")
         return keys
 
-    def _json(self, url: str, what: str, media_types: Collection[str]) -> Mapping[str, Any] | None:
+    def _get_json(self, url: str, what: str, media_types: Collection[str]) -> Mapping[str, Any] | None:
         deadline = Deadline(self._clock, self._clock.monotonic() + PATIENCE)
         try:
             fetched = self._http.get(url, {"accept": ", ".join(media_types)}, deadline)
@@ -120,7 +120,7 @@ def _metadata_problems(document: Mapping[str, Any], issuer: str, algorithms: Col
             yield f"discovery: {name} must have {', '.join(missing)}, which pools sign with"
 
 
-def _not_as_held(keys: Sequence[VerificationKey], held: Sequence[SigningKey], now: float) -> Iterator[str]:
+def _key_differences(keys: Sequence[VerificationKey], held: Sequence[SigningKey], now: float) -> Iterator[str]:
     """Yields the differences between published keys and the store's, in which a key's id is its thumbprint."""
     published = {key.kid: key for key in keys}
     for key in held:

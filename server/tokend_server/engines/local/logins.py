@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tokend_server.engines.configured_pools import SUPPORTED_LOGIN_PROVIDERS
-from tokend_server.engines.local.outcomes import Situation, refuse
+from tokend_server.engines.local.outcomes import Situation, refusal
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.providers import OPAQUE_PROVIDERS, is_user_pool
 from tokend_server.errors import InvalidParameter, TokendError
@@ -12,7 +12,7 @@ from tokend_server.model import Secret
 _COGNITO_IDENTITY = "cognito-identity.amazonaws.com"
 
 
-def sort_logins(pool: LocalPool, logins: Mapping[str, Secret]) -> tuple[Secret, Mapping[str, Secret]]:
+def split_logins(pool: LocalPool, logins: Mapping[str, Secret]) -> tuple[Secret, Mapping[str, Secret]]:
     """Separates the developer user from the public logins.
 
     Returns:
@@ -27,17 +27,17 @@ def sort_logins(pool: LocalPool, logins: Mapping[str, Secret]) -> tuple[Secret, 
     if developer_user_identifier is not None and len(logins) == 1:
         return developer_user_identifier, {}
     public_tokens = {name: logins[name] for name in sorted(logins) if name != pool.developer_provider_name}
-    situations = {name: situation for name in public_tokens if (situation := _unacceptable(pool, name))}
-    problems = [refuse(situation, name) for name, situation in situations.items()]
+    situations = {name: situation for name in public_tokens if (situation := _refused_situation(pool, name))}
+    problems = [refusal(situation, name) for name, situation in situations.items()]
     # Cognito treats an unknown name as the developer provider's, and has one error text for that.
     if developer_user_identifier is None and Situation.DEVELOPER_PROVIDER_UNSUPPORTED not in situations.values():
-        problems.insert(0, refuse(Situation.DEVELOPER_PROVIDER_MISSING, pool.developer_provider_name))
+        problems.insert(0, refusal(Situation.DEVELOPER_PROVIDER_MISSING, pool.developer_provider_name))
     if problems or developer_user_identifier is None:
-        raise _together(problems)
+        raise _combined_error(problems)
     return developer_user_identifier, public_tokens
 
 
-def _unacceptable(pool: LocalPool, provider_name: str) -> Situation | None:
+def _refused_situation(pool: LocalPool, provider_name: str) -> Situation | None:
     if provider_name in pool.login_providers:
         return None
     if provider_name in OPAQUE_PROVIDERS:
@@ -50,21 +50,25 @@ def _unacceptable(pool: LocalPool, provider_name: str) -> Situation | None:
     return Situation.DEVELOPER_PROVIDER_UNSUPPORTED
 
 
-def sort_public_logins(pool: LocalPool, logins: Mapping[str, Secret]) -> Mapping[str, Secret]:
+def check_public_logins(pool: LocalPool, logins: Mapping[str, Secret]) -> Mapping[str, Secret]:
     """Returns the logins of a user's own device, sorted by provider name.
 
     Raises:
         InvalidParameter: A key is not a public provider, or the local engine does not support the provider.
         NotAuthorized: All problems are public providers that the pool does not accept.
     """
-    situations = {name: situation for name in sorted(logins) if (situation := _unacceptable_from_device(pool, name))}
+    situations = {
+        name: situation for name in sorted(logins) if (situation := _refused_situation_from_device(pool, name))
+    }
     if situations:
-        raise _together([refuse(situation, _subject(pool, situation, name)) for name, situation in situations.items()])
+        raise _combined_error(
+            [refusal(situation, _subject(pool, situation, name)) for name, situation in situations.items()]
+        )
     return {name: logins[name] for name in sorted(logins)}
 
 
-def _unacceptable_from_device(pool: LocalPool, provider_name: str) -> Situation | None:
-    situation = _unacceptable(pool, provider_name)
+def _refused_situation_from_device(pool: LocalPool, provider_name: str) -> Situation | None:
+    situation = _refused_situation(pool, provider_name)
     if situation is Situation.DEVELOPER_PROVIDER_UNSUPPORTED:
         return Situation.PROVIDER_NOT_PUBLIC
     if situation is Situation.PUBLIC_PROVIDER_NOT_CONFIGURED and not pool.login_providers:
@@ -76,7 +80,7 @@ def _subject(pool: LocalPool, situation: Situation, provider_name: str) -> str:
     return pool.identity_pool_id if situation is Situation.NO_PROVIDERS_CONFIGURED else provider_name
 
 
-def _together(problems: list[TokendError]) -> TokendError:
+def _combined_error(problems: list[TokendError]) -> TokendError:
     invalid = dict.fromkeys(problem.text for problem in problems if isinstance(problem, InvalidParameter))
     if not invalid:
         return problems[0]

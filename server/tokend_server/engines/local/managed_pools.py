@@ -29,7 +29,7 @@ _MAX_ATTEMPTS = 20
 EnginesOfPool: TypeAlias = tuple[Engine, PublicEngine]
 
 
-class _Known(NamedTuple):
+class _Cached(NamedTuple):
     kept: KeptPool
     engines: EnginesOfPool
     until: float
@@ -56,7 +56,7 @@ class ManagedPools:
         self._clock = clock
         self._new_guid = new_guid
         self._engines_of = engines_of
-        self._known: dict[str, _Known] = {}
+        self._cached: dict[str, _Cached] = {}
 
     def engine(self, identity_pool_id: str, deadline: Deadline | None = None) -> Engine | None:
         """Returns the engine of a pool; None if there is no such pool."""
@@ -118,18 +118,18 @@ class ManagedPools:
         self._replaced(identity_pool_id, lambda pool: (document_of_deleted(now), pool), deadline)
 
     def _engines(self, identity_pool_id: str, deadline: Deadline | None = None) -> EnginesOfPool | None:
-        known = self._known.get(identity_pool_id)
-        if known and self._clock.monotonic() < known.until:
-            return known.engines
+        cached = self._cached.get(identity_pool_id)
+        if cached and self._clock.monotonic() < cached.until:
+            return cached.engines
         kept = self._store.kept_pool(identity_pool_id, deadline)
         pool = pool_of(kept)
         if kept is None or pool is None:
-            self._known.pop(identity_pool_id, None)
+            self._cached.pop(identity_pool_id, None)
             return None
-        engines = known.engines if known and known.kept == kept else self._engines_of(pool)
-        if len(self._known) >= MAX_POOLS:  # this includes deleted pools that no call has used since
-            self._known.clear()
-        self._known[identity_pool_id] = _Known(kept, engines, self._clock.monotonic() + STALENESS)
+        engines = cached.engines if cached and cached.kept == kept else self._engines_of(pool)
+        if len(self._cached) >= MAX_POOLS:  # this includes deleted pools that no call has used since
+            self._cached.clear()
+        self._cached[identity_pool_id] = _Cached(kept, engines, self._clock.monotonic() + STALENESS)
         return engines
 
     def _replaced(
@@ -150,7 +150,7 @@ class ManagedPools:
             except StaleReading:
                 continue
             finally:  # a failed change may have been made
-                self._known.pop(identity_pool_id, None)
+                self._cached.pop(identity_pool_id, None)
             return after
         raise EngineUnavailable("The identity pool is being changed by too many calls at once.")
 

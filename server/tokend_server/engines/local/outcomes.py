@@ -247,7 +247,7 @@ OUTCOMES: Mapping[Situation, Outcome] = {
 }
 
 
-def meet(situation: Situation, subject: str) -> None:
+def check_allowed(situation: Situation, subject: str) -> None:
     """Applies the table: returns if the call may continue and link, raises an error if it is refused.
 
     Args:
@@ -257,13 +257,13 @@ def meet(situation: Situation, subject: str) -> None:
     Raises:
         TokendError: The row's refusal.
     """
-    if refusal := OUTCOMES[situation].refusal:
-        raise refusal(subject)
+    if make_error := OUTCOMES[situation].refusal:
+        raise make_error(subject)
 
 
-def refuse(situation: Situation, subject: str) -> TokendError:
+def refusal(situation: Situation, subject: str) -> TokendError:
     """Returns the error of a situation in which calls are always refused."""
-    refusal = OUTCOMES[situation].refusal
-    if refusal is None:
+    make_error = OUTCOMES[situation].refusal
+    if make_error is None:
         raise ValueError(f"{situation} needs a refusal, because the call cannot continue")
-    return refusal(subject)
+    return make_error(subject)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.config.key_times import CLOCK_SKEW
-from tokend_server.engines.local.outcomes import Situation, refuse
+from tokend_server.engines.local.outcomes import Situation, refusal
 from tokend_server.engines.local.providers import invalid_login_token, malformed_login_token, refusal_of_claim
 from tokend_server.model import KeySet, Secret
 from tokend_server.oidc.claims import ClaimRefused, ClaimRules, read_claims
@@ -65,5 +65,5 @@ class OwnTokens:
         if read.expire_time <= now:  # no skew: this service's own clock set it
             raise invalid_login_token(f"Token expired: {int(now)} >= {int(read.expire_time)}")
         if read.subject != identity_id:
-            raise refuse(Situation.LOGINS_OF_NO_USE, identity_id)
+            raise refusal(Situation.LOGINS_OF_NO_USE, identity_id)
         return claims

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
 
-from tokend_server.engines.local.outcomes import Situation, refuse
+from tokend_server.engines.local.outcomes import Situation, refusal
 from tokend_server.engines.local.store import login_key
 from tokend_server.model import Identity, Login, Secret
 
@@ -38,7 +38,7 @@ def page_of_users(
         InvalidParameter: `next_token` was not issued for this identity.
     """
     scope = (identity.identity_pool_id, identity.identity_id)
-    after = b"" if next_token is None else last_of(next_token, *scope)
+    after = b"" if next_token is None else parse_page_token(next_token, *scope)
     keyed = sorted(((login_key(identity.identity_pool_id, user), user) for user in users), key=itemgetter(0))
     rest = [(key, user) for key, user in keyed if key > after]
     page, more = rest[:max_results], rest[max_results:]
@@ -52,10 +52,10 @@ def page_token(last: bytes, *scope: str) -> str:
         last: The key of the last item of the previous page.
         scope: The list, without white space: a token is valid only for its list.
     """
-    return base64.b64encode(last + _check_of(last, scope), _ALTERNATIVES).decode()
+    return base64.b64encode(last + _checksum(last, scope), _ALTERNATIVES).decode()
 
 
-def last_of(next_token: str, *scope: str) -> bytes:
+def parse_page_token(next_token: str, *scope: str) -> bytes:
     """Returns the key after which a page starts.
 
     Raises:
@@ -66,11 +66,11 @@ def last_of(next_token: str, *scope: str) -> bytes:
     except (UnicodeEncodeError, binascii.Error):
         decoded = b""
     last, check = decoded[:-_CHECK_BYTES], decoded[-_CHECK_BYTES:]
-    if check != _check_of(last, scope):
-        raise refuse(Situation.FOREIGN_NEXT_TOKEN, "")
+    if check != _checksum(last, scope):
+        raise refusal(Situation.FOREIGN_NEXT_TOKEN, "")
     return last
 
 
-def _check_of(last: bytes, scope: Sequence[str]) -> bytes:
+def _checksum(last: bytes, scope: Sequence[str]) -> bytes:
     """Returns a digest that binds a token to its scope; a caller who forges a token can only skip items."""
     return hashlib.sha256("".join(f"{part} " for part in scope).encode() + last).digest()[:_CHECK_BYTES]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tokend_server.clock import Clock, Deadline
-from tokend_server.engines.local.outcomes import Situation, refuse
+from tokend_server.engines.local.outcomes import Situation, refusal
 from tokend_server.errors import LoginProviderUnavailable, NotAuthorized
 from tokend_server.model import NumericDate, Secret
 from tokend_server.oidc.claims import ClaimRefused, ClaimRules, Claims, Problem, read_claims
@@ -128,7 +128,7 @@ class OpenIdConnectProvider:
         if issuer is None:
             raise _missing("iss")
         if issuer in (COGNITO_IDENTITY_ISSUER, self.own_issuer):
-            raise refuse(Situation.COGNITO_TOKEN_AS_LOGIN, self.provider_name)
+            raise refusal(Situation.COGNITO_TOKEN_AS_LOGIN, self.provider_name)
         if issuer not in self.issuers:
             raise invalid_login_token("Issuer doesn't match providerName")
 

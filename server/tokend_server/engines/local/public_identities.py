@@ -9,8 +9,8 @@ from tokend_server.engine import NewIdentity
 from tokend_server.engines.local.claims import TAGS, public_methods, tags_claim, token_claims
 from tokend_server.engines.local.engine import until_committed
 from tokend_server.engines.local.keys.signer import TokenSigner
-from tokend_server.engines.local.logins import sort_public_logins
-from tokend_server.engines.local.outcomes import Situation, refuse
+from tokend_server.engines.local.logins import check_public_logins
+from tokend_server.engines.local.outcomes import Situation, refusal
 from tokend_server.engines.local.own_tokens import COGNITO_IDENTITY, OwnTokens
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.principal_tags import tags_of
@@ -43,7 +43,7 @@ _LAST = 2**63
 
 
 @dataclass(frozen=True, slots=True)
-class _Proved:
+class _VerifiedLogins:
     """The verified logins of a call.
 
     Attributes:
@@ -62,9 +62,9 @@ class _Proved:
     @property
     def claims(self) -> Mapping[str, Any]:
         """The claims of the users' tokens without principal tags; if several have a claim, the first one applies."""
-        said = (each for user in reversed([*self.users.values()]) for each in user.claims.items())
+        items = (each for user in reversed([*self.users.values()]) for each in user.claims.items())
         # Users' tags are defined by the pool's map, not by providers.
-        return {name: claim for name, claim in said if name != TAGS}
+        return {name: claim for name, claim in items if name != TAGS}
 
     @property
     def client_id(self) -> str:
@@ -111,38 +111,38 @@ class PublicIdentities:
 
     def get_id(self, logins: Mapping[str, Secret], caller: str, deadline: Deadline) -> RegisteredIdentity:
         if COGNITO_IDENTITY in logins:
-            raise refuse(Situation.COGNITO_TOKEN_AS_LOGIN, COGNITO_IDENTITY)
+            raise refusal(Situation.COGNITO_TOKEN_AS_LOGIN, COGNITO_IDENTITY)
         users = _logins_of(self._users(logins, deadline))
         if not users and not self._pool.allow_unauthenticated_identities:
-            raise refuse(Situation.GUESTS_NOT_ALLOWED, self._pool.identity_pool_id)
-        return until_committed(lambda: self._registered(users, caller, deadline), deadline)
+            raise refusal(Situation.GUESTS_NOT_ALLOWED, self._pool.identity_pool_id)
+        return until_committed(lambda: self._register(users, caller, deadline), deadline)
 
     def get_open_id_token(self, identity_id: str, logins: Mapping[str, Secret], deadline: Deadline) -> IssuedToken:
         if not self._pool.allow_classic_flow:
-            raise refuse(Situation.CLASSIC_FLOW_NOT_ENABLED, self._pool.identity_pool_id)
-        proved = self._proved(identity_id, logins, deadline)
-        return self._issued(self._admitted(identity_id, proved, deadline), proved, deadline)[0]
+            raise refusal(Situation.CLASSIC_FLOW_NOT_ENABLED, self._pool.identity_pool_id)
+        verified = self._verify_logins(identity_id, logins, deadline)
+        return self._issue(self._authorize(identity_id, verified, deadline), verified, deadline)[0]
 
     def web_identity(self, identity_id: str, logins: Mapping[str, Secret], deadline: Deadline) -> WebIdentity:
-        proved = self._proved(identity_id, logins, deadline)
-        registered = self._admitted(identity_id, proved, deadline)
-        if proved.token:
-            return WebIdentity(identity_id, *proved.token)
-        issued, claims = self._issued(registered, proved, deadline)
-        return WebIdentity(issued.identity_id, issued.token, {**proved.claims, **claims}, proved.client_id)
+        verified = self._verify_logins(identity_id, logins, deadline)
+        registered = self._authorize(identity_id, verified, deadline)
+        if verified.token:
+            return WebIdentity(identity_id, *verified.token)
+        issued, claims = self._issue(registered, verified, deadline)
+        return WebIdentity(issued.identity_id, issued.token, {**verified.claims, **claims}, verified.client_id)
 
     def unlink_identity(
         self, identity_id: str, logins: Mapping[str, Secret], provider_names: Collection[str], deadline: Deadline
     ) -> None:
         if not logins:
-            raise refuse(Situation.LOGINS_OF_NO_USE, identity_id)
+            raise refusal(Situation.LOGINS_OF_NO_USE, identity_id)
         for name in provider_names:
             if name in {self._pool.developer_provider_name, COGNITO_IDENTITY}:
-                raise refuse(Situation.PROVIDER_NOT_PUBLIC, name)
-        proved = self._proved(identity_id, logins, deadline)
-        until_committed(lambda: self._unlink(identity_id, proved, frozenset(provider_names), deadline), deadline)
+                raise refusal(Situation.PROVIDER_NOT_PUBLIC, name)
+        verified = self._verify_logins(identity_id, logins, deadline)
+        until_committed(lambda: self._unlink(identity_id, verified, frozenset(provider_names), deadline), deadline)
 
-    def _proved(self, identity_id: str, logins: Mapping[str, Secret], deadline: Deadline) -> _Proved:
+    def _verify_logins(self, identity_id: str, logins: Mapping[str, Secret], deadline: Deadline) -> _VerifiedLogins:
         """Verifies logins, all of which must be valid.
 
         Raises:
@@ -152,22 +152,22 @@ class PublicIdentities:
         """
         token = logins.get(COGNITO_IDENTITY)
         if token is None:
-            return _Proved(self._users(logins, deadline))
+            return _VerifiedLogins(self._users(logins, deadline))
         if len(logins) > 1:
-            raise refuse(Situation.OWN_TOKEN_WITH_OTHER_LOGINS, identity_id)
+            raise refusal(Situation.OWN_TOKEN_WITH_OTHER_LOGINS, identity_id)
         claims = self._own_tokens.verify(token, self._pool.identity_pool_id, identity_id, deadline)
-        return _Proved(token=(token, claims))
+        return _VerifiedLogins(token=(token, claims))
 
     def _users(self, logins: Mapping[str, Secret], deadline: Deadline) -> Mapping[str, ProviderUser]:
-        tokens = sort_public_logins(self._pool, logins)
+        tokens = check_public_logins(self._pool, logins)
         return {name: self._pool.login_providers[name].verify(token, deadline) for name, token in tokens.items()}
 
-    def _registered(self, users: Sequence[Login], caller: str, deadline: Deadline) -> RegisteredIdentity:
+    def _register(self, users: Sequence[Login], caller: str, deadline: Deadline) -> RegisteredIdentity:
         reading = self._store.read(self._pool.identity_pool_id, users, deadline=deadline) if users else None
         owners = reading.owners if reading else {}
         identity = identity_of(users, owners, self._pool.developer_provider_name)
         if identity is not None:
-            return self._linked(Access(identity), users, deadline)
+            return self._link(Access(identity), users, deadline)
         with self._new_identity(caller):
             now = self._now()
             new_id = f"{self._pool.region}:{self._new_guid()}"
@@ -175,7 +175,7 @@ class PublicIdentities:
             self._store.commit(Change(None, new), deadline=deadline)
         return RegisteredIdentity(new_id, IdentityOutcome.CREATED)
 
-    def _admitted(self, identity_id: str, proved: _Proved, deadline: Deadline) -> RegisteredIdentity:
+    def _authorize(self, identity_id: str, verified: _VerifiedLogins, deadline: Deadline) -> RegisteredIdentity:
         """Returns the identity to which the verified logins give access, after linking them to it.
 
         Raises:
@@ -185,19 +185,19 @@ class PublicIdentities:
         """
 
         def attempt() -> RegisteredIdentity:
-            identity, owners = self._read(identity_id, proved.logins, deadline)
-            if proved.token:
+            identity, owners = self._read(identity_id, verified.logins, deadline)
+            if verified.token:
                 check_enabled(identity)
-            elif not proved.logins:
+            elif not verified.logins:
                 check_guest(identity, guests=self._pool.allow_unauthenticated_identities)
             else:
-                access = access_by_logins(identity, proved.logins, owners, self._pool.developer_provider_name)
-                return self._linked(access, proved.logins, deadline)
+                access = access_by_logins(identity, verified.logins, owners, self._pool.developer_provider_name)
+                return self._link(access, verified.logins, deadline)
             return RegisteredIdentity(identity_id, IdentityOutcome.RETRIEVED)
 
         return until_committed(attempt, deadline)
 
-    def _linked(self, access: Access, users: Sequence[Login], deadline: Deadline) -> RegisteredIdentity:
+    def _link(self, access: Access, users: Sequence[Login], deadline: Deadline) -> RegisteredIdentity:
         identity, now = access.identity, self._now()
         linked = replace(identity, logins=identity.logins.union(users), last_modified_date=now)
         changes = [Change(identity, linked)] if linked.logins != identity.logins else []
@@ -209,15 +209,15 @@ class PublicIdentities:
             self._store.commit(*changes, deadline=deadline)
         return RegisteredIdentity(identity.identity_id, outcome)
 
-    def _issued(
-        self, registered: RegisteredIdentity, proved: _Proved, deadline: Deadline
+    def _issue(
+        self, registered: RegisteredIdentity, verified: _VerifiedLogins, deadline: Deadline
     ) -> tuple[IssuedToken, Mapping[str, Any]]:
         deadline.check()
-        issued_at, shown = self._now(), proved.token[1] if proved.token else {}
+        issued_at, shown = self._now(), verified.token[1] if verified.token else {}
         # A token issued for a token of this service expires with it: otherwise it could be renewed indefinitely.
         expire_time = min(issued_at + _SECONDS, int(shown.get("exp", _LAST)))
-        methods = shown.get("amr") or public_methods(self._pool, proved.logins)
-        tags = shown.get(TAGS) or self._tags(proved)
+        methods = shown.get("amr") or public_methods(self._pool, verified.logins)
+        tags = shown.get(TAGS) or self._tags(verified)
         claims = token_claims(self._pool, registered.identity_id, methods, tags, (issued_at, expire_time))
         signed = self._signer.sign(claims, self._pool.signing_algorithm, self._pool.token_type, deadline)
         issued = IssuedToken(
@@ -231,15 +231,17 @@ class PublicIdentities:
         )
         return issued, claims
 
-    def _tags(self, proved: _Proved) -> Mapping[str, Any] | None:
-        tags = tags_of(self._pool.tag_maps, ((name, user.claims) for name, user in proved.users.items()))
+    def _tags(self, verified: _VerifiedLogins) -> Mapping[str, Any] | None:
+        tags = tags_of(self._pool.tag_maps, ((name, user.claims) for name, user in verified.users.items()))
         return tags_claim(tags) if tags else None
 
-    def _unlink(self, identity_id: str, proved: _Proved, provider_names: frozenset[str], deadline: Deadline) -> None:
+    def _unlink(
+        self, identity_id: str, verified: _VerifiedLogins, provider_names: frozenset[str], deadline: Deadline
+    ) -> None:
         identity, _owners = self._read(identity_id, (), deadline)
         check_enabled(identity)
-        if not proved.token and identity.logins.isdisjoint(proved.logins):
-            raise refuse(Situation.LOGINS_OF_NO_USE, identity_id)
+        if not verified.token and identity.logins.isdisjoint(verified.logins):
+            raise refusal(Situation.LOGINS_OF_NO_USE, identity_id)
         remaining = frozenset(login for login in identity.logins if login.provider_name not in provider_names)
         if remaining == identity.logins:
             return

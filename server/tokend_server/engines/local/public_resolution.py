@@ -6,7 +6,7 @@ The rules are those of the Cognito Developer Guide's pages on authentication flo
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from tokend_server.engines.local.outcomes import Situation, refuse
+from tokend_server.engines.local.outcomes import Situation, refusal
 from tokend_server.engines.local.resolution import check_linkable
 from tokend_server.model import Identity, Login
 
@@ -62,9 +62,9 @@ def access_by_logins(
         owner = _only_owner(owners)
         access = Access(owner, disables=identity) if owner else Access(identity)
     elif identity.logins.isdisjoint(logins):
-        raise refuse(Situation.LOGINS_OF_NO_USE, identity.identity_id)
+        raise refusal(Situation.LOGINS_OF_NO_USE, identity.identity_id)
     elif any(owner.identity_id != identity.identity_id for owner in owners.values()):
-        raise refuse(Situation.PUBLIC_LOGIN_OF_ANOTHER_IDENTITY, identity.identity_id)
+        raise refusal(Situation.PUBLIC_LOGIN_OF_ANOTHER_IDENTITY, identity.identity_id)
     else:
         access = Access(identity)
     _check(access.identity, logins, provider_name)
@@ -83,9 +83,9 @@ def check_guest(identity: Identity, *, guests: bool) -> None:
     """
     check_enabled(identity)
     if identity.logins:
-        raise refuse(Situation.IDENTITY_NEEDS_LOGINS, identity.identity_id)
+        raise refusal(Situation.IDENTITY_NEEDS_LOGINS, identity.identity_id)
     if not guests:
-        raise refuse(Situation.GUESTS_NOT_ALLOWED, identity.identity_pool_id)
+        raise refusal(Situation.GUESTS_NOT_ALLOWED, identity.identity_pool_id)
 
 
 def check_enabled(identity: Identity) -> None:
@@ -95,13 +95,13 @@ def check_enabled(identity: Identity) -> None:
         NotAuthorized: It is disabled.
     """
     if identity.disabled:
-        raise refuse(Situation.NAMED_IDENTITY_DISABLED, identity.identity_id)
+        raise refusal(Situation.NAMED_IDENTITY_DISABLED, identity.identity_id)
 
 
 def _only_owner(owners: Mapping[Login, Identity]) -> Identity | None:
     found = {owner.identity_id: owner for owner in owners.values()}
     if len(found) > 1:
-        raise refuse(Situation.PUBLIC_LOGINS_APART, "")
+        raise refusal(Situation.PUBLIC_LOGINS_APART, "")
     return next(iter(found.values()), None)
 
 

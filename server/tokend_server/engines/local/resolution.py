@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from tokend_server.engines.local.outcomes import Situation, meet, refuse
+from tokend_server.engines.local.outcomes import Situation, check_allowed, refusal
 from tokend_server.model import MAX_LINKED_LOGINS, Identity, Login
 
 
@@ -48,7 +48,7 @@ def resolve(presented: PresentedLogins, owners: Mapping[Login, Identity], named:
     Raises:
         TokendError: The logins cannot be linked to one identity.
     """
-    identity = _found(presented, owners) if named is None else _named(presented, owners, named)
+    identity = _common_owner(presented, owners) if named is None else _check_named(presented, owners, named)
     if identity is not None:
         check_linkable(
             identity,
@@ -78,12 +78,12 @@ def check_linkable(
     public_providers = [login.provider_name for login in together if login.provider_name != developer_provider_name]
     for provider_name in sorted(set(public_providers)):
         if public_providers.count(provider_name) > 1:
-            raise refuse(second_user, provider_name)
+            raise refusal(second_user, provider_name)
     if len(together) > MAX_LINKED_LOGINS:
-        raise refuse(Situation.TOO_MANY_LINKED_LOGINS, identity.identity_id)
+        raise refusal(Situation.TOO_MANY_LINKED_LOGINS, identity.identity_id)
 
 
-def _found(presented: PresentedLogins, owners: Mapping[Login, Identity]) -> Identity | None:
+def _common_owner(presented: PresentedLogins, owners: Mapping[Login, Identity]) -> Identity | None:
     found = {owner.identity_id: owner for owner in owners.values()}
     if len(found) > 1:
         apart = (
@@ -91,13 +91,13 @@ def _found(presented: PresentedLogins, owners: Mapping[Login, Identity]) -> Iden
             if presented.developer in owners
             else Situation.PUBLIC_LOGINS_APART
         )
-        raise refuse(apart, presented.developer.provider_name)
+        raise refusal(apart, presented.developer.provider_name)
     return next(iter(found.values()), None)
 
 
-def _named(presented: PresentedLogins, owners: Mapping[Login, Identity], named: Identity) -> Identity:
+def _check_named(presented: PresentedLogins, owners: Mapping[Login, Identity], named: Identity) -> Identity:
     if named.disabled:
-        raise refuse(Situation.NAMED_IDENTITY_DISABLED, named.identity_id)
+        raise refusal(Situation.NAMED_IDENTITY_DISABLED, named.identity_id)
     _check_owners(presented, owners, named)
     if presented.developer not in named.logins and not named.logins.intersection(presented.public):
         _check_association(presented.developer, named)
@@ -112,13 +112,13 @@ def _check_owners(presented: PresentedLogins, owners: Mapping[Login, Identity], 
             if named.logins
             else Situation.DEVELOPER_USER_OF_ANOTHER_IDENTITY_THAN_GUEST
         )
-        raise refuse(situation, named.identity_id)
+        raise refusal(situation, named.identity_id)
     if elsewhere:
-        raise refuse(Situation.PUBLIC_LOGIN_OF_ANOTHER_IDENTITY, named.identity_id)
+        raise refusal(Situation.PUBLIC_LOGIN_OF_ANOTHER_IDENTITY, named.identity_id)
 
 
 def _check_association(developer: Login, named: Identity) -> None:
     if any(login.provider_name == developer.provider_name for login in named.logins):
-        meet(Situation.NAMED_IDENTITY_HAS_OTHER_DEVELOPER_USERS, named.identity_id)
+        check_allowed(Situation.NAMED_IDENTITY_HAS_OTHER_DEVELOPER_USERS, named.identity_id)
     elif named.logins:
-        meet(Situation.NAMED_IDENTITY_HAS_ONLY_PUBLIC_LOGINS_NOT_PRESENTED, named.identity_id)
+        check_allowed(Situation.NAMED_IDENTITY_HAS_ONLY_PUBLIC_LOGINS_NOT_PRESENTED, named.identity_id)

@@ -73,7 +73,7 @@ class Imported:
     problems: list[str] = field(default_factory=list)
 
 
-def exported(store: Store, identity_pool_id: str) -> Iterator[str]:
+def export_lines(store: Store, identity_pool_id: str) -> Iterator[str]:
     """Yields the lines of a pool, ordered by id, in ASCII; the logins are not hidden."""
     after = None
     while page := store.identities(identity_pool_id, max_results=_PAGE, after=after, hide_disabled=False):
@@ -96,7 +96,7 @@ def problems(lines: Iterable[bytes], identity_pool_id: str, provider_names: froz
             yield f"line {number}: Logins: {', '.join(strange)}: not a provider of the pool"
 
 
-def named(texts: Sequence[str]) -> Iterator[str]:
+def abbreviated(texts: Sequence[str]) -> Iterator[str]:
     """Yields the first of many texts, and the number of the others."""
     yield from texts[:MAX_NAMED]
     if len(texts) > MAX_NAMED:

@@ -9,7 +9,7 @@ import grpc
 from tokend_server.access.audit.auditor import Auditor
 from tokend_server.callers.names import UNSIGNED
 from tokend_server.clock import Clock
-from tokend_server.engine import BeforeChange, unannounced
+from tokend_server.engine import BeforeChange, announce_nothing
 from tokend_server.errors import AuditUnavailable, TokendError
 from tokend_server.model import ANONYMOUS
 from tokend_server.rpc.audit_entry import Failure, audit_entry
@@ -33,7 +33,7 @@ def recording_intent(auditor: Auditor, clock: Clock) -> BeforeChange:
         clock: Dates it.
     """
     if not auditor.is_required:
-        return unannounced
+        return announce_nothing
 
     def record_intent() -> None:
         call = current_call()

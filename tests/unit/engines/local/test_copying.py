@@ -13,7 +13,7 @@ from tests.fakes.clock import FakeClock
 
 from tokend_server.clock import Deadline
 from tokend_server.engines.local import copying
-from tokend_server.engines.local.copying import Copying, Written, contents, identity_count
+from tokend_server.engines.local.copying import StoreCopy, WriteCounts, contents, identity_count
 from tokend_server.engines.local.store import Change, Store
 from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.errors import ConfigError, LimitExceeded
@@ -49,8 +49,8 @@ def nothing(_count: int) -> None:
     pass
 
 
-def copy(source: Store, target: Store, *, delete: bool = False) -> Written:
-    return Copying(source, target, FakeClock()).run(nothing, delete=delete)
+def copy(source: Store, target: Store, *, delete: bool = False) -> WriteCounts:
+    return StoreCopy(source, target, FakeClock()).run(nothing, delete=delete)
 
 
 def commit(store: Store, *changes: Change) -> None:
@@ -70,7 +70,7 @@ def read(store: Store, name: str) -> Identity:
 def assert_equal(source: Store, target: Store) -> None:
     pools = source.developer_providers().keys()
     assert contents(source, pools, nothing) == contents(target, pools, nothing)
-    assert copy(source, target) == Written()
+    assert copy(source, target) == WriteCounts()
 
 
 def test_what_is_copied_to_itself_loses_nothing(tmp_path: Path, make: Callable[[str], Store]) -> None:
@@ -96,7 +96,7 @@ def test_all_is_copied_and_nothing_is_changed(source: Store, target: Store) -> N
     for number in (1, 2):
         source.add_signing_key(key(number))
     source.keep_developer_providers(lambda _kept: {POOL: "p"})
-    assert copy(source, target) == Written(created=4, keys=2)
+    assert copy(source, target) == WriteCounts(created=4, keys=2)
     for name in "abd":
         assert read(target, name) == read(source, name)
     assert target.signing_keys() == source.signing_keys()
@@ -108,7 +108,7 @@ def test_a_key_that_signs_earlier_by_now_does_so_in_the_copy(source: Store, targ
     source.add_signing_key(kept := key(1))
     copy(source, target)
     source.replace_signs_from(kept, kept.signs_from - 3000)
-    assert copy(source, target) == Written(keys=1)
+    assert copy(source, target) == WriteCounts(keys=1)
     assert target.signing_keys() == source.signing_keys()
     assert_equal(source, target)
 
@@ -117,7 +117,7 @@ def test_a_run_that_was_broken_off_is_repeated(source: Store, target: Store) -> 
     everything = [identity(f"{number:03}", f"{number}") for number in range(70)]
     create(source, *everything)
     create(target, *everything[10:30])
-    assert copy(source, target) == Written(created=50)
+    assert copy(source, target) == WriteCounts(created=50)
     assert_equal(source, target)
 
 
@@ -128,7 +128,7 @@ def test_progress_is_told_in_identities_of_the_source(
     create(source, identity("a"), identity("b"), identity("c", pool=OTHER_POOL))
     create(target, identity("b"), identity("x"))
     told: list[int] = []
-    Copying(source, target, FakeClock()).run(told.append, delete=True)
+    StoreCopy(source, target, FakeClock()).run(told.append, delete=True)
     assert told == [2, 2, 3]
     contents(target, (), told.append)
     assert told[3:] == [2, 3]
@@ -157,7 +157,7 @@ def test_what_is_too_much_for_one_commit_is_divided(source: Store, target: Store
     create(source, *(identity(f"{number:02}", f"{number}") for number in range(32)))
     create(target, identity("13", "13"))
     narrow = Narrow(target, most=5)
-    assert Copying(source, narrow, FakeClock()).run(nothing, delete=False) == Written(created=31)  # type: ignore[arg-type]
+    assert StoreCopy(source, narrow, FakeClock()).run(nothing, delete=False) == WriteCounts(created=31)  # type: ignore[arg-type]
     assert narrow.commits == 8
     assert_equal(source, target)
 
@@ -172,7 +172,7 @@ def test_of_those_that_one_keeps_from_a_commit_each_half_is_tried(
     commit(source, Change(old, replace(old, logins=frozenset())))
     create(source, identity("00", "x"), *(identity(f"{number:02}", f"{number}") for number in range(1, 16)))
     beside = Narrow(target, most=16)
-    Copying(source, beside, FakeClock()).run(nothing, delete=False)  # type: ignore[arg-type]
+    StoreCopy(source, beside, FakeClock()).run(nothing, delete=False)  # type: ignore[arg-type]
     assert beside.commits == 5
     assert_equal(source, target)
 
@@ -198,7 +198,7 @@ def test_what_moved_meanwhile_is_moved(source: Store, target: Store) -> None:
         Change(c, replace(c, logins=a.logins)),
     )
     create(source, identity("d", "new"))
-    assert copy(source, target) == Written(created=1, changed=3)
+    assert copy(source, target) == WriteCounts(created=1, changed=3)
     assert_equal(source, target)
 
 
@@ -286,7 +286,7 @@ class Beside:
 
 
 def copy_beside(source: Store, target: Store, change: Callable[[], None]) -> None:
-    Copying(Beside(source, change), target, FakeClock()).run(nothing, delete=False)  # type: ignore[arg-type]
+    StoreCopy(Beside(source, change), target, FakeClock()).run(nothing, delete=False)  # type: ignore[arg-type]
 
 
 def test_kept_pools_are_copied(source: Store, target: Store) -> None:

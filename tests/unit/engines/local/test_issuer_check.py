@@ -8,7 +8,7 @@ import pytest
 from joserfc.jwk import ECKey
 from tests.fakes.clock import FakeClock
 
-from tokend_server.engines.local.issuer_check import Found, IssuerCheck
+from tokend_server.engines.local.issuer_check import IssuerCheck, IssuerFindings
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.model import Secret
 from tokend_server.oidc.outbound import Document, FetchFailed, IssuerHttp
@@ -56,12 +56,12 @@ class Published(IssuerHttp):
         return Document(body, self.from_internal, self.media_type)
 
 
-def check(published: Published, *keys: SigningKey) -> Found:
+def check(published: Published, *keys: SigningKey) -> IssuerFindings:
     return IssuerCheck(ISSUER, {"ES256"}, published, CLOCK).run(keys or [held(KEY)])
 
 
 def test_what_tokend_publishes_is_good() -> None:
-    assert check(Published()) == Found([], [], 1)
+    assert check(Published()) == IssuerFindings([], [], 1)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tokend_server.clock import Deadline
 from tokend_server.config import Pool
 from tokend_server.config.key_times import CLOCK_SKEW
 from tokend_server.engines.configured_pools import ConfiguredPools
-from tokend_server.engines.local.deleted_pools import SETTLED_AFTER, remove_deleted_pools
+from tokend_server.engines.local.deleted_pools import REMOVAL_DELAY, remove_deleted_pools
 from tokend_server.engines.local.kept_pools import deleted_at
 from tokend_server.engines.local.managed_pools import MAX_POOLS, STALENESS, EnginesOfPool, ManagedPools, ServedPools
 from tokend_server.engines.local.store import Change, KeptPool, Store
@@ -231,7 +231,7 @@ def test_identities_of_a_deleted_pool_are_removed(one: Replica, store: Store, cl
     assert deleted_at(remaining) == clock.now()
     late = identity(999, gone, clock)  # by a server that has not loaded it
     store.commit(late, deadline=one.deadline)
-    clock.advance(SETTLED_AFTER)
+    clock.advance(REMOVAL_DELAY)
     remove_deleted_pools(store, clock)
     assert [each.identity_pool_id for each in store.kept_pools()] == [kept.identity_pool_id]
     assert store.identity_count(gone.identity_pool_id) == 0
@@ -244,7 +244,7 @@ def test_a_deleted_pool_is_forgotten_late_enough_by_a_server_whose_clock_is_ahea
     one.pools.delete(*_of(pool, one))
     remove_deleted_pools(store, ahead)
     store.commit(identity(1, pool, clock), deadline=one.deadline)  # by a server that has not loaded it
-    ahead.advance(SETTLED_AFTER)
+    ahead.advance(REMOVAL_DELAY)
     remove_deleted_pools(store, ahead)
     assert (store.identity_count(pool.identity_pool_id), store.kept_pools()) == (0, [])
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tokend_server.engines.local.outcomes import OUTCOMES, Situation, meet, refuse
+from tokend_server.engines.local.outcomes import OUTCOMES, Situation, check_allowed, refusal
 from tokend_server.errors import TokendError
 
 
@@ -12,13 +12,13 @@ def test_every_situation_has_a_row_with_a_reason() -> None:
 @pytest.mark.parametrize("situation", Situation)
 def test_a_row_either_refuses_or_lets_the_call_link(situation: Situation) -> None:
     if OUTCOMES[situation].refusal is None:
-        meet(situation, "subject")
+        check_allowed(situation, "subject")
         with pytest.raises(ValueError, match="needs a refusal"):
-            refuse(situation, "subject")
+            refusal(situation, "subject")
     else:
-        assert isinstance(refuse(situation, "subject"), TokendError)
+        assert isinstance(refusal(situation, "subject"), TokendError)
         with pytest.raises(TokendError):
-            meet(situation, "subject")
+            check_allowed(situation, "subject")
 
 
 def test_only_linking_a_further_developer_user_goes_on() -> None:

@@ -6,7 +6,7 @@ import pytest
 from tests.support.local_engine import OTHER_POOL, POOL, LocalEngineUnderTest
 
 from tokend_server.engines.local.administration import IdentityAdministration
-from tokend_server.engines.local.paging import last_of, page_token
+from tokend_server.engines.local.paging import page_token, parse_page_token
 from tokend_server.errors import InvalidParameter
 from tokend_server.model import DeveloperIdentity, IdentityPage, LookupRequest, Secret
 
@@ -55,7 +55,7 @@ def test_a_page_token_names_no_user(local: LocalEngineUnderTest) -> None:
 def test_no_page_token_is_an_option_of_a_command_line() -> None:
     keys = [bytes([first, *range(31)]) for first in range(256)]
     tokens = [page_token(key, IDENTITY_ID) for key in keys]
-    assert [last_of(token, IDENTITY_ID) for token in tokens] == keys
+    assert [parse_page_token(token, IDENTITY_ID) for token in tokens] == keys
     assert [token for token in tokens if token.startswith("-")] == []
 
 
