@@ -15,21 +15,21 @@ const (
 	// callTimeout is the timeout in [ServiceConfig].
 	callTimeout = 3 * time.Second
 
-	// leastAttempt is the minimum timeout of the first of two attempts.
-	leastAttempt = time.Second
+	// minFirstAttempt is the minimum timeout of the first of two attempts.
+	minFirstAttempt = time.Second
 )
 
-// attemptingTwice cancels an attempt that has no response after half of the call's time, and makes a second one with
-// the rest of the time on another connection: the first server may hang. An unlink is attempted once, since a second
-// attempt fails if the first one has taken effect.
+// secondAttemptInterceptor cancels an attempt that has no response after half of the call's time, and makes a second
+// one with the rest of the time on another connection: the first server may hang. An unlink is attempted once, since a
+// second attempt fails if the first one has taken effect.
 //
 // most is the timeout of a call whose context has no deadline; zero if it is not known.
-func attemptingTwice(most time.Duration) grpc.UnaryClientInterceptor {
+func secondAttemptInterceptor(most time.Duration) grpc.UnaryClientInterceptor {
 	return func(
 		ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker,
 		opts ...grpc.CallOption,
 	) error {
-		whole, cancel, first := split(countingAttempts(ctx), most)
+		whole, cancel, first := splitTimeout(withAttempts(ctx), most)
 		defer cancel()
 		if first == 0 || method == tokendv1.DeveloperIdentityService_UnlinkDeveloperIdentity_FullMethodName {
 			return invoke(whole, method, request, reply, connection, opts...)
@@ -44,8 +44,11 @@ func attemptingTwice(most time.Duration) grpc.UnaryClientInterceptor {
 	}
 }
 
-// split sets the deadline of a call and returns the timeout of its first attempt; zero if there is no time for two.
-func split(ctx context.Context, most time.Duration) (whole context.Context, cancel context.CancelFunc, first time.Duration) {
+// splitTimeout sets the deadline of a call and returns the timeout of its first attempt; zero if there is no time for
+// two.
+func splitTimeout(
+	ctx context.Context, most time.Duration,
+) (whole context.Context, cancel context.CancelFunc, first time.Duration) {
 	whole, cancel = ctx, func() {}
 	if most > 0 {
 		whole, cancel = context.WithTimeout(ctx, most)
@@ -55,8 +58,8 @@ func split(ctx context.Context, most time.Duration) (whole context.Context, canc
 		return whole, cancel, 0
 	}
 	left := time.Until(deadline)
-	if left <= leastAttempt {
+	if left <= minFirstAttempt {
 		return whole, cancel, 0
 	}
-	return whole, cancel, max(left/2, leastAttempt)
+	return whole, cancel, max(left/2, minFirstAttempt)
 }

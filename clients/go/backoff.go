@@ -3,10 +3,10 @@ package tokend
 import "time"
 
 const (
-	firstBackoff         = time.Second
-	maxBackoff           = time.Minute
-	maxBackoffWithoutAny = 2 * time.Second // without a usable token: calls are failing
-	maxServersRetryDelay = time.Minute
+	firstBackoff           = time.Second
+	maxBackoff             = time.Minute
+	maxBackoffWithoutToken = 2 * time.Second // without a usable token: calls are failing
+	maxRetryDelay          = time.Minute
 )
 
 // backoff describes the failures since the last token. It is immutable.
@@ -15,32 +15,33 @@ type backoff struct {
 	last     error
 	failed   Reading
 	delay    time.Duration
-	// delayWithoutAny applies while there is no usable token.
-	delayWithoutAny time.Duration
-	// wakes is whether the next success of the client ends the back-off; successes is their number at the failure.
-	wakes     bool
-	successes uint64
+	// delayWithoutToken applies while there is no usable token.
+	delayWithoutToken time.Duration
+	// endsOnSuccess is whether the next success of the client ends the back-off; successes is their number at the
+	// failure.
+	endsOnSuccess bool
+	successes     uint64
 }
 
 // after returns the back-off after another failed refresh; random is from 0 up to 1, and successes is how many
 // refreshes of the client have succeeded so far.
 func (b backoff) after(failure error, now Reading, random float64, successes uint64) backoff {
 	next := backoff{
-		failures: b.failures + 1, last: failure, failed: now, wakes: reasonOf(failure) == "", successes: successes,
+		failures: b.failures + 1, last: failure, failed: now, endsOnSuccess: reasonOf(failure) == "", successes: successes,
 	}
 	if asked := retryDelay(failure); asked > 0 {
-		next.delay = min(asked, maxServersRetryDelay)
-		next.delayWithoutAny = next.delay
+		next.delay = min(asked, maxRetryDelay)
+		next.delayWithoutToken = next.delay
 		return next
 	}
-	next.delay = drawn(backoffCeiling(b.failures, maxBackoff), random)
-	next.delayWithoutAny = drawn(backoffCeiling(b.failures, maxBackoffWithoutAny), random)
+	next.delay = jittered(backoffCeiling(b.failures, maxBackoff), random)
+	next.delayWithoutToken = jittered(backoffCeiling(b.failures, maxBackoffWithoutToken), random)
 	return next
 }
 
 // isOver reports whether a refresh may start: usable is whether there is a token to return meanwhile.
 func (b backoff) isOver(now Reading, usable bool, successes uint64) bool {
-	if b.last == nil || b.wakes && b.successes != successes {
+	if b.last == nil || b.endsOnSuccess && b.successes != successes {
 		return true
 	}
 	return now.Monotonic-b.failed.Monotonic >= b.wait(usable)
@@ -52,11 +53,11 @@ func (b backoff) wait(usable bool) time.Duration {
 	if usable {
 		return b.delay
 	}
-	return b.delayWithoutAny
+	return b.delayWithoutToken
 }
 
-// drawn returns a delay from the upper half of the longest one.
-func drawn(most time.Duration, random float64) time.Duration {
+// jittered returns a delay from the upper half of the longest one.
+func jittered(most time.Duration, random float64) time.Duration {
 	return most/2 + time.Duration(random*float64(most/2))
 }
 

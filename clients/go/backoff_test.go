@@ -23,7 +23,7 @@ func TestBackoffDoublesFromOneSecondToSixtyAndIsDrawnFromItsUpperHalf(t *testing
 		if got := most.delay; got > ceiling || got < ceiling-time.Microsecond {
 			t.Errorf("failure %d: at most %v, want %v", failure, got, ceiling)
 		}
-		if got, want := most.delayWithoutAny, min(ceiling, 2*time.Second); got > want || got < want-time.Microsecond {
+		if got, want := most.delayWithoutToken, min(ceiling, 2*time.Second); got > want || got < want-time.Microsecond {
 			t.Errorf("failure %d: at most %v without a token, want %v", failure, got, want)
 		}
 	}
@@ -78,8 +78,8 @@ func TestRetryInfoTakesThePlaceOfTheBackoffUpToAMinute(t *testing.T) {
 	} {
 		failure := fmt.Errorf("wrapped: %w", &Error{Reason: TooManyRequests, RetryDelay: asked})
 		b := backoff{}.after(failure, reading(0), 0, 0)
-		if b.delay != want || b.delayWithoutAny != want {
-			t.Errorf("asked for %v: the next attempt comes after %v, or %v", asked, b.delay, b.delayWithoutAny)
+		if b.delay != want || b.delayWithoutToken != want {
+			t.Errorf("asked for %v: the next attempt comes after %v, or %v", asked, b.delay, b.delayWithoutToken)
 		}
 	}
 }

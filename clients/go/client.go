@@ -17,7 +17,7 @@ const retryBufferBytes = 4 << 20
 type Client struct {
 	connection *grpc.ClientConn
 	stub       tokendv1.DeveloperIdentityServiceClient
-	traffic    *traffic
+	shared     *sharedState
 }
 
 // New creates a client of the service at target, a gRPC target such as "dns:///tokend.internal:443" or
@@ -29,7 +29,7 @@ func New(target string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tokend: %w", err)
 	}
-	return &Client{connection, tokendv1.NewDeveloperIdentityServiceClient(connection), newTraffic()}, nil
+	return &Client{connection, tokendv1.NewDeveloperIdentityServiceClient(connection), newSharedState()}, nil
 }
 
 // Close closes the connections. Calls in flight fail.

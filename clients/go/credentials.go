@@ -67,19 +67,19 @@ func authorization(token Secret) map[string]string {
 // callError returns the error of a call for which there is no token. gRPC reads its status; [errors.As] finds the
 // cause.
 func callError(err error) error {
-	return &noToken{status.New(DownstreamCode(err), fmt.Sprintf("no token for this call: %v", err)), err}
+	return &noTokenError{status.New(DownstreamCode(err), fmt.Sprintf("no token for this call: %v", err)), err}
 }
 
-type noToken struct {
+type noTokenError struct {
 	status *status.Status
 	cause  error
 }
 
 // Error implements error.
-func (e *noToken) Error() string { return e.status.Err().Error() }
+func (e *noTokenError) Error() string { return e.status.Err().Error() }
 
 // GRPCStatus returns the status, for [status.FromError].
-func (e *noToken) GRPCStatus() *status.Status { return e.status }
+func (e *noTokenError) GRPCStatus() *status.Status { return e.status }
 
 // Unwrap returns why there is no token.
-func (e *noToken) Unwrap() error { return e.cause }
+func (e *noTokenError) Unwrap() error { return e.cause }

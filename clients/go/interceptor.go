@@ -41,7 +41,7 @@ func unaryInterceptor(credentials bearer) grpc.UnaryClientInterceptor {
 		ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker,
 		opts ...grpc.CallOption,
 	) error {
-		attached, err := credentials.of(ctx)
+		attached, err := credentials.forCall(ctx)
 		if err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func streamInterceptor(credentials bearer) grpc.StreamClientInterceptor {
 		ctx context.Context, description *grpc.StreamDesc, connection *grpc.ClientConn, method string, open grpc.Streamer,
 		opts ...grpc.CallOption,
 	) (grpc.ClientStream, error) {
-		attached, err := credentials.of(ctx)
+		attached, err := credentials.forCall(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -84,8 +84,8 @@ func (s attachedStream) RecvMsg(message any) error {
 	return err
 }
 
-// of returns the credentials of one call.
-func (b bearer) of(ctx context.Context) (bearer, error) {
+// forCall returns the credentials of one call.
+func (b bearer) forCall(ctx context.Context) (bearer, error) {
 	source, err := sourceOf(ctx, b.source)
 	if err != nil {
 		return bearer{}, callError(err)

@@ -37,5 +37,5 @@ func (l *lifetime) end() {
 	l.cancel()
 }
 
-// await waits until the refreshes that ran at the end have returned.
-func (l *lifetime) await() { l.running.Wait() }
+// wait waits until the refreshes that ran at the end have returned.
+func (l *lifetime) wait() { l.running.Wait() }

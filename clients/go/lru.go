@@ -7,33 +7,33 @@ import (
 
 // entry is a user of a cache.
 type entry struct {
-	key     key
-	source  *CachedTokenSource
-	used    atomic.Int64 // time of the last use, in milliseconds
-	evicted atomic.Bool
-	placed  place // its place when the heap last read it, or an earlier one
-	index   int   // in the heap; -1 if it is not in the heap
+	key       key
+	source    *CachedTokenSource
+	used      atomic.Int64 // time of the last use, in milliseconds
+	evicted   atomic.Bool
+	lastPlace place // its place when the heap last read it, or an earlier one
+	index     int   // in the heap; -1 if it is not in the heap
 }
 
 // place is the position of an entry in the eviction order: users without a token come first.
 type place struct {
-	served bool
-	used   int64
-	made   uint64 // orders entries that were used in the same millisecond
+	hasToken bool
+	used     int64
+	sequence uint64 // orders entries that were used in the same millisecond
 }
 
 func (e *entry) place() place {
-	return place{served: e.source.served.Load(), used: e.used.Load(), made: e.placed.made}
+	return place{hasToken: e.source.hasToken.Load(), used: e.used.Load(), sequence: e.lastPlace.sequence}
 }
 
 func (p place) before(other place) bool {
-	if p.served != other.served {
-		return other.served
+	if p.hasToken != other.hasToken {
+		return other.hasToken
 	}
 	if p.used != other.used {
 		return p.used < other.used
 	}
-	return p.made < other.made
+	return p.sequence < other.sequence
 }
 
 // touch records the time of a use. It writes only if the time is later, since writes slow down concurrent readers.
@@ -44,27 +44,27 @@ func (e *entry) touch(now int64) {
 }
 
 // useHeap orders entries by the places that it last read, so that a use needs no lock. A use or a new token moves an
-// entry back; leastRecent corrects its place when the entry comes first. The loss of a token moves an entry forward;
-// the caller reports it with lost.
+// entry back; popLeastRecent corrects its place when the entry comes first. The loss of a token moves an entry forward;
+// the caller reports it with markWithoutToken.
 type useHeap []*entry
 
-// leastRecent removes and returns the entry to evict.
-func (h *useHeap) leastRecent() *entry {
+// popLeastRecent removes and returns the entry to evict.
+func (h *useHeap) popLeastRecent() *entry {
 	for {
 		first := (*h)[0]
 		place := first.place()
-		if !first.placed.before(place) {
+		if !first.lastPlace.before(place) {
 			return heap.Pop(h).(*entry)
 		}
-		first.placed = place
+		first.lastPlace = place
 		heap.Fix(h, 0)
 	}
 }
 
-// lost moves an entry to those without a token.
-func (h *useHeap) lost(e *entry) {
+// markWithoutToken moves an entry to those without a token.
+func (h *useHeap) markWithoutToken(e *entry) {
 	if e.index >= 0 {
-		e.placed.served = false
+		e.lastPlace.hasToken = false
 		heap.Fix(h, e.index)
 	}
 }
@@ -73,7 +73,7 @@ func (h *useHeap) lost(e *entry) {
 func (h useHeap) Len() int { return len(h) }
 
 // Less implements heap.Interface.
-func (h useHeap) Less(i, j int) bool { return h[i].placed.before(h[j].placed) }
+func (h useHeap) Less(i, j int) bool { return h[i].lastPlace.before(h[j].lastPlace) }
 
 // Swap implements heap.Interface.
 func (h useHeap) Swap(i, j int) {

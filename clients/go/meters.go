@@ -23,18 +23,18 @@ type meters struct {
 func newMeters(provider metric.MeterProvider) *meters {
 	meter := provider.Meter(instrumentation, metric.WithInstrumentationVersion(version))
 	return &meters{
-		refreshes: made(meter.Int64Counter("tokend.client.refreshes", metric.WithUnit("{refresh}"),
+		refreshes: must(meter.Int64Counter("tokend.client.refreshes", metric.WithUnit("{refresh}"),
 			metric.WithDescription("Finished refreshes; error.type is the cause of a failed one"))),
-		staleTokens: made(meter.Int64Counter("tokend.client.stale_tokens", metric.WithUnit("{token}"),
+		staleTokens: must(meter.Int64Counter("tokend.client.stale_tokens", metric.WithUnit("{token}"),
 			metric.WithDescription("Tokens returned after their refresh time"))),
-		users: made(meter.Int64UpDownCounter("tokend.client.cache.users", metric.WithUnit("{user}"),
+		users: must(meter.Int64UpDownCounter("tokend.client.cache.users", metric.WithUnit("{user}"),
 			metric.WithDescription("Users in caches"))),
-		evictions: made(meter.Int64Counter("tokend.client.cache.evictions", metric.WithUnit("{user}"),
+		evictions: must(meter.Int64Counter("tokend.client.cache.evictions", metric.WithUnit("{user}"),
 			metric.WithDescription("Users evicted from a full cache"))),
 	}
 }
 
-func made[Instrument any](instrument Instrument, err error) Instrument {
+func must[Instrument any](instrument Instrument, err error) Instrument {
 	if err != nil {
 		panic(err)
 	}

@@ -88,23 +88,23 @@ func newClientSettings(opts []Option) clientSettings {
 func (s clientSettings) dialOptions() []grpc.DialOption {
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(s.transport),
-		grpc.WithDefaultServiceConfig(s.dialedConfig()),
+		grpc.WithDefaultServiceConfig(s.effectiveServiceConfig()),
 		grpc.WithDefaultCallOptions(grpc.MaxRetryRPCBufferSize(retryBufferBytes)),
-		grpc.WithConnectParams(reconnecting()),
-		grpc.WithKeepaliveParams(keepingAlive()),
+		grpc.WithConnectParams(connectParams()),
+		grpc.WithKeepaliveParams(keepaliveParameters()),
 		grpc.WithUserAgent("tokend-go/" + version),
-		grpc.WithChainUnaryInterceptor(callLogging(s.logger)),
+		grpc.WithChainUnaryInterceptor(callLoggingInterceptor(s.logger)),
 	}
 	if !s.proxies {
 		opts = append(opts, grpc.WithNoProxy())
 	}
 	opts = append(opts, s.dial...)
 	// The last interceptor is the innermost: the user's interceptors see one call, regardless of its attempts.
-	return append(opts, grpc.WithChainUnaryInterceptor(attemptingTwice(s.callTimeout())))
+	return append(opts, grpc.WithChainUnaryInterceptor(secondAttemptInterceptor(s.callTimeout())))
 }
 
-// dialedConfig returns [ServiceConfig] with this package's own policy, or the user's config unchanged.
-func (s clientSettings) dialedConfig() string {
+// effectiveServiceConfig returns [ServiceConfig] with this package's own policy, or the user's config unchanged.
+func (s clientSettings) effectiveServiceConfig() string {
 	if s.serviceConfig == ServiceConfig {
 		return strings.Replace(ServiceConfig, roundrobin.Name, spreadingName, 1)
 	}
@@ -119,20 +119,20 @@ func (s clientSettings) callTimeout() time.Duration {
 	return 0
 }
 
-// keepingAlive detects a server that hangs or has disappeared, even while no call is in flight.
-func keepingAlive() keepalive.ClientParameters {
+// keepaliveParameters detect a server that hangs or has disappeared, even while no call is in flight.
+func keepaliveParameters() keepalive.ClientParameters {
 	return keepalive.ClientParameters{Time: keepaliveInterval, Timeout: keepaliveTimeout, PermitWithoutStream: true}
 }
 
-// reconnecting is gRPC's own connection back-off with a lower maximum: the default of two minutes would prolong an
+// connectParams are gRPC's own connection back-off with a lower maximum: the default of two minutes would prolong an
 // outage.
-func reconnecting() grpc.ConnectParams {
-	waiting := grpcbackoff.DefaultConfig
-	waiting.BaseDelay, waiting.MaxDelay = firstReconnectDelay, maxReconnectDelay
-	return grpc.ConnectParams{Backoff: waiting, MinConnectTimeout: minConnectTimeout}
+func connectParams() grpc.ConnectParams {
+	backoff := grpcbackoff.DefaultConfig
+	backoff.BaseDelay, backoff.MaxDelay = firstReconnectDelay, maxReconnectDelay
+	return grpc.ConnectParams{Backoff: backoff, MinConnectTimeout: minConnectTimeout}
 }
 
-func callLogging(logger *slog.Logger) grpc.UnaryClientInterceptor {
+func callLoggingInterceptor(logger *slog.Logger) grpc.UnaryClientInterceptor {
 	return func(
 		ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker,
 		opts ...grpc.CallOption,

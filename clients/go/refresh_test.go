@@ -32,10 +32,10 @@ func TestALandingWakesNoCallerBeforeItsLockIsFree(t *testing.T) {
 	source := NewTokenSource(&countingIssuer{}, TokenRequest{}, WithClock(func() Reading { return reading(0) }))
 	defer source.Close()
 	for name, err := range map[string]error{"a token": nil, "a failure": errFailed} {
-		landing := &flight{done: make(chan struct{})}
-		source.land(landing, tokenOfLife(time.Hour), err, reading(0))
+		refresh := &flight{done: make(chan struct{})}
+		source.finishRefresh(refresh, tokenOfLife(time.Hour), err, reading(0))
 		select {
-		case <-landing.done:
+		case <-refresh.done:
 			t.Errorf("%s: callers were woken by who holds the lock", name)
 		default:
 		}

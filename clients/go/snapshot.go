@@ -10,15 +10,15 @@ const (
 	expired
 )
 
-// The maximum fractions of a token's lifetime for jitter and skew.
+// The maximum fractions of a token's lifetime for jitter and skew, as divisors.
 const (
-	jitterPart = 10
-	skewPart   = 10
+	jitterDivisor = 10
+	skewDivisor   = 10
 )
 
-// leastFresh is how long a token is fresh regardless of its times, so that a service that returns an old token, or
+// minFresh is how long a token is fresh regardless of its times, so that a service that returns an old token, or
 // whose clock is far behind, is not called for each request.
-const leastFresh = time.Second
+const minFresh = time.Second
 
 // snapshot is a token with the ages of the caching policy. It is immutable.
 type snapshot struct {
@@ -36,10 +36,10 @@ func newSnapshot(token Token, now Reading, skew time.Duration, random float64) *
 		issued = now.Wall
 	}
 	life := max(token.ExpireTime.Sub(issued), 0)
-	usableFor := life - min(skew, life/skewPart)
+	usableFor := life - min(skew, life/skewDivisor)
 	untilRefresh := max(token.RefreshTime.Sub(issued), 0)
-	jitter := time.Duration(random * float64(untilRefresh) / jitterPart)
-	freshFor := max(min(untilRefresh-jitter, usableFor), leastFresh)
+	jitter := time.Duration(random * float64(untilRefresh) / jitterDivisor)
+	freshFor := max(min(untilRefresh-jitter, usableFor), minFresh)
 	return &snapshot{token: token, arrived: now, freshFor: freshFor, usableFor: usableFor}
 }
 

@@ -16,13 +16,13 @@ type connection struct {
 	name string
 }
 
-// inTurn picks its connections in a cycle.
-type inTurn struct {
+// cyclePicker picks its connections in a cycle.
+type cyclePicker struct {
 	connections []*connection
 	next        int
 }
 
-func (p *inTurn) Pick(balancer.PickInfo) (balancer.PickResult, error) {
+func (p *cyclePicker) Pick(balancer.PickInfo) (balancer.PickResult, error) {
 	picked := p.connections[p.next%len(p.connections)]
 	p.next++
 	return balancer.PickResult{SubConn: picked}, nil
@@ -32,8 +32,10 @@ func TestAnAttemptWhoseTimeIsOverUsesNoConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hung, good := &connection{name: "hung"}, &connection{name: "good"}
 		picker := spreadingPicker{
-			inTurn: &inTurn{connections: []*connection{hung, good}},
-			ready:  []balancer.Picker{&inTurn{connections: []*connection{hung}}, &inTurn{connections: []*connection{good}}},
+			roundRobin: &cyclePicker{connections: []*connection{hung, good}},
+			ready: []balancer.Picker{
+				&cyclePicker{connections: []*connection{hung}}, &cyclePicker{connections: []*connection{good}},
+			},
 		}
 		pick := func(ctx context.Context) balancer.SubConn {
 			picked, err := picker.Pick(balancer.PickInfo{Ctx: ctx})
@@ -42,7 +44,7 @@ func TestAnAttemptWhoseTimeIsOverUsesNoConnection(t *testing.T) {
 			}
 			return picked.SubConn
 		}
-		call := countingAttempts(t.Context())
+		call := withAttempts(t.Context())
 		first, cancel := context.WithTimeout(call, 5*time.Second)
 		defer cancel()
 		if picked := pick(first); picked != hung {

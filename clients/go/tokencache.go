@@ -14,21 +14,21 @@ import (
 type TokenCache struct {
 	issuer   Issuer
 	settings *sourceSettings
-	traffic  *traffic
+	shared   *sharedState
 	lifetime *lifetime
 
 	entries sync.Map // key to *entry
 
-	mu    sync.Mutex // guards changes of entries; taken after that of a CachedTokenSource, never before it
-	byUse useHeap
-	made  uint64 // how many entries there have been
+	mu      sync.Mutex // guards changes of entries; taken after that of a CachedTokenSource, never before it
+	byUse   useHeap
+	created uint64 // how many entries there have been
 }
 
 // NewTokenCache creates a cache. It calls the issuer when a user's token is first requested. Close it when it is no
 // longer needed.
 func NewTokenCache(issuer Issuer, opts ...SourceOption) *TokenCache {
 	return &TokenCache{
-		issuer: issuer, settings: newSourceSettings(opts), traffic: trafficOf(issuer), lifetime: newLifetime(),
+		issuer: issuer, settings: newSourceSettings(opts), shared: sharedStateOf(issuer), lifetime: newLifetime(),
 	}
 }
 
@@ -39,7 +39,7 @@ func (c *TokenCache) Token(ctx context.Context, request TokenRequest) (Token, er
 	if err != nil {
 		return Token{}, err
 	}
-	return c.ask(ctx, found)
+	return c.entryToken(ctx, found)
 }
 
 // Invalidate drops a token of the request that another service has rejected, as [CachedTokenSource.Invalidate] does.
@@ -73,11 +73,11 @@ func (c *TokenCache) Close() error {
 		entry.evicted.Store(true)
 		_ = entry.source.Close() // never fails
 	}
-	c.lifetime.await() // evicted users' refreshes, too
+	c.lifetime.wait() // evicted users' refreshes, too
 	return nil
 }
 
-func (c *TokenCache) ask(ctx context.Context, found *entry) (Token, error) {
+func (c *TokenCache) entryToken(ctx context.Context, found *entry) (Token, error) {
 	now := c.settings.clock()
 	found.touch(now.Monotonic.Milliseconds())
 	return found.source.tokenAt(ctx, now)
@@ -88,11 +88,11 @@ func (c *TokenCache) entry(key key, request func() TokenRequest) (*entry, error)
 	if found, ok := c.entries.Load(key); ok {
 		return found.(*entry), nil
 	}
-	return c.admit(key, request())
+	return c.createEntry(key, request())
 }
 
-// admit creates the entry of a user, unless another goroutine has created it meanwhile.
-func (c *TokenCache) admit(key key, request TokenRequest) (*entry, error) {
+// createEntry creates the entry of a user, unless another goroutine has created it meanwhile.
+func (c *TokenCache) createEntry(key key, request TokenRequest) (*entry, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.lifetime.ctx.Err() != nil {
@@ -101,15 +101,15 @@ func (c *TokenCache) admit(key key, request TokenRequest) (*entry, error) {
 	if found, ok := c.entries.Load(key); ok {
 		return found.(*entry), nil
 	}
-	made := c.newEntry(key, request)
-	c.put(made)
-	return made, nil
+	created := c.newEntry(key, request)
+	c.addEntry(created)
+	return created, nil
 }
 
-// put adds an entry, and evicts another if the cache is full. The caller holds the lock.
-func (c *TokenCache) put(added *entry) {
+// addEntry adds an entry, and evicts another if the cache is full. The caller holds the lock.
+func (c *TokenCache) addEntry(added *entry) {
 	if len(c.byUse) >= c.settings.maxUsers {
-		evicted := c.byUse.leastRecent()
+		evicted := c.byUse.popLeastRecent()
 		evicted.evicted.Store(true)
 		c.entries.Delete(evicted.key)
 		c.settings.meters.evicted()
@@ -120,18 +120,18 @@ func (c *TokenCache) put(added *entry) {
 	c.settings.meters.usersChanged(1)
 }
 
-// watch is called when an entry gets a token, or loses it.
-func (c *TokenCache) watch(changed *entry, served bool) {
+// hasTokenChanged is called when an entry gets a token, or loses it.
+func (c *TokenCache) hasTokenChanged(changed *entry, hasToken bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.lifetime.ctx.Err() != nil: // Close has removed all entries
-	case !served:
-		c.byUse.lost(changed)
+	case !hasToken:
+		c.byUse.markWithoutToken(changed)
 	case changed.evicted.Load():
 		if _, taken := c.entries.Load(changed.key); !taken {
-			changed.placed = changed.place()
-			c.put(changed)
+			changed.lastPlace = changed.place()
+			c.addEntry(changed)
 		}
 	}
 }
@@ -139,14 +139,14 @@ func (c *TokenCache) watch(changed *entry, served bool) {
 func (c *TokenCache) newEntry(key key, request TokenRequest) *entry {
 	// The lifetime is that of the cache: the eviction of a user does not fail callers that wait for its token.
 	source := &CachedTokenSource{
-		issuer: c.issuer, request: request, settings: c.settings, traffic: c.traffic, lifetime: c.lifetime,
+		issuer: c.issuer, request: request, settings: c.settings, shared: c.shared, lifetime: c.lifetime,
 	}
-	c.made++
+	c.created++
 	used := c.settings.clock().Monotonic.Milliseconds()
-	made := &entry{key: key, source: source, placed: place{used: used, made: c.made}, index: -1}
-	made.used.Store(used)
-	source.watch = func(served bool) { c.watch(made, served) }
-	return made
+	created := &entry{key: key, source: source, lastPlace: place{used: used, sequence: c.created}, index: -1}
+	created.used.Store(used)
+	source.onHasTokenChanged = func(hasToken bool) { c.hasTokenChanged(created, hasToken) }
+	return created
 }
 
 // userSource is the source of one user of a cache. It keeps the entry, so that most calls need no lookup.
@@ -169,5 +169,5 @@ func (s *userSource) Token(ctx context.Context) (Token, error) {
 		}
 		s.entry.Store(found)
 	}
-	return s.cache.ask(ctx, found)
+	return s.cache.entryToken(ctx, found)
 }

@@ -34,16 +34,16 @@ type CachedTokenSource struct {
 	issuer   Issuer
 	request  TokenRequest
 	settings *sourceSettings
-	traffic  *traffic
+	shared   *sharedState
 	lifetime *lifetime
 
 	held atomic.Pointer[snapshot] // nil before the first token, after a rejection, and after Close
 
-	// served is whether there is a token, for the eviction order of a cache: a token that was rejected, or has expired
-	// and could not be refreshed, does not count. watch is called with mu held when served changes; nil outside of a
-	// cache.
-	served atomic.Bool
-	watch  func(served bool)
+	// hasToken is whether there is a token, for the eviction order of a cache: a token that was rejected, or has expired
+	// and could not be refreshed, does not count. onHasTokenChanged is called with mu held when hasToken changes; nil
+	// outside of a cache.
+	hasToken          atomic.Bool
+	onHasTokenChanged func(hasToken bool)
 
 	mu      sync.Mutex // never held during a call to tokend, never taken while the token is fresh
 	flight  *flight    // the running refresh
@@ -61,7 +61,7 @@ type flight struct {
 // it when it is no longer needed.
 func NewTokenSource(issuer Issuer, request TokenRequest, opts ...SourceOption) *CachedTokenSource {
 	return &CachedTokenSource{
-		issuer: issuer, request: request.clone(), settings: newSourceSettings(opts), traffic: trafficOf(issuer),
+		issuer: issuer, request: request.clone(), settings: newSourceSettings(opts), shared: sharedStateOf(issuer),
 		lifetime: newLifetime(),
 	}
 }
@@ -92,14 +92,14 @@ func (s *CachedTokenSource) Invalidate(token Token) {
 	defer s.mu.Unlock()
 	if held := s.held.Load(); held != nil && held.token.Value.Equal(token.Value) {
 		s.held.Store(nil)
-		s.note(false)
+		s.setHasToken(false)
 	}
 }
 
-// note records whether there is a token. The caller holds the lock.
-func (s *CachedTokenSource) note(served bool) {
-	if s.served.Swap(served) != served && s.watch != nil {
-		s.watch(served)
+// setHasToken records whether there is a token. The caller holds the lock.
+func (s *CachedTokenSource) setHasToken(hasToken bool) {
+	if s.hasToken.Swap(hasToken) != hasToken && s.onHasTokenChanged != nil {
+		s.onHasTokenChanged(hasToken)
 	}
 }
 
@@ -127,7 +127,7 @@ func (s *CachedTokenSource) Close() error {
 	s.lifetime.end()
 	s.held.Store(nil)
 	s.mu.Unlock()
-	s.lifetime.await()
+	s.lifetime.wait()
 	return nil
 }
 
@@ -159,28 +159,28 @@ func (s *CachedTokenSource) refresh(now Reading) (*flight, error) {
 	case s.flight != nil:
 		return s.flight, nil
 	case state == fresh: // another caller's refresh has ended meanwhile
-		return landed(held.token), nil
-	case !s.backoff.isOver(now, state == stale, s.traffic.successes.Load()):
+		return completedFlight(held.token), nil
+	case !s.backoff.isOver(now, state == stale, s.shared.successes.Load()):
 		return nil, s.backoff.last
 	}
 	flight := &flight{done: make(chan struct{})}
-	if !s.lifetime.start(func() { s.fly(flight) }) {
+	if !s.lifetime.start(func() { s.runRefresh(flight) }) {
 		return nil, ErrClosed
 	}
 	s.flight = flight
 	return flight, nil
 }
 
-func landed(token Token) *flight {
+func completedFlight(token Token) *flight {
 	flight := &flight{done: make(chan struct{}), token: token}
 	close(flight.done)
 	return flight
 }
 
-func (s *CachedTokenSource) fly(flight *flight) {
+func (s *CachedTokenSource) runRefresh(flight *flight) {
 	sent, token, err := s.fetch()
 	arrived := s.settings.clock()
-	delay := s.land(flight, token, err, arrived)
+	delay := s.finishRefresh(flight, token, err, arrived)
 	defer close(flight.done) // with no lock held, and last: woken callers find the refresh counted and logged
 	s.settings.meters.refreshed(flight.err)
 	switch {
@@ -191,16 +191,16 @@ func (s *CachedTokenSource) fly(flight *flight) {
 	default:
 		s.settings.refreshLogger().DebugContext(s.lifetime.ctx, "tokend token refreshed",
 			"identity_pool_id", s.request.IdentityPoolID)
-		s.traffic.compare(s.lifetime.ctx, token, sent, arrived, s.settings.clockLogger())
+		s.shared.compareClocks(s.lifetime.ctx, token, sent, arrived, s.settings.clockLogger())
 	}
 }
 
 // fetch waits for its turn, calls the issuer, and returns when the call was sent. The timeout begins with the call.
 func (s *CachedTokenSource) fetch() (sent Reading, token Token, err error) {
-	if !s.traffic.enter(s.lifetime.ctx) {
+	if !s.shared.acquire(s.lifetime.ctx) {
 		return s.settings.clock(), Token{}, ErrClosed
 	}
-	defer s.traffic.leave()
+	defer s.shared.release()
 	sent = s.settings.clock()
 	ctx, cancel := context.WithTimeout(s.lifetime.ctx, s.settings.refreshTimeout)
 	defer cancel()
@@ -208,8 +208,8 @@ func (s *CachedTokenSource) fetch() (sent Reading, token Token, err error) {
 	return sent, token, err
 }
 
-// land ends a refresh: it stores the token or counts the failure. It returns how long no other refresh starts.
-func (s *CachedTokenSource) land(flight *flight, token Token, err error, now Reading) time.Duration {
+// finishRefresh ends a refresh: it stores the token or counts the failure. It returns how long no other refresh starts.
+func (s *CachedTokenSource) finishRefresh(flight *flight, token Token, err error, now Reading) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -217,16 +217,16 @@ func (s *CachedTokenSource) land(flight *flight, token Token, err error, now Rea
 		flight.err = ErrClosed
 	case err != nil:
 		flight.err = err
-		s.backoff = s.backoff.after(err, now, s.settings.random(), s.traffic.successes.Load())
+		s.backoff = s.backoff.after(err, now, s.settings.random(), s.shared.successes.Load())
 		if s.held.Load().state(now) == expired {
-			s.note(false)
+			s.setHasToken(false)
 		}
 	default:
 		flight.token = token
 		s.backoff = backoff{}
 		s.held.Store(newSnapshot(token, now, s.settings.skew, s.settings.random()))
-		s.note(true)
-		s.traffic.successes.Add(1)
+		s.setHasToken(true)
+		s.shared.successes.Add(1)
 	}
 	s.flight = nil
 	return s.backoff.wait(s.held.Load().state(now) == stale)

@@ -35,27 +35,27 @@ type Transport struct {
 // RoundTrip implements [http.RoundTripper].
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.URL == nil {
-		return nil, closing(request, errors.New("tokend: the request has no URL"))
+		return nil, closeBody(request, errors.New("tokend: the request has no URL"))
 	}
-	if !t.trusts(request) {
+	if !t.mayCarryToken(request) {
 		return t.base().RoundTrip(request)
 	}
 	if request.URL.Scheme != "https" && !t.Plaintext {
-		return nil, closing(request, fmt.Errorf("tokend: the token is not sent over %s", request.URL.Scheme))
+		return nil, closeBody(request, fmt.Errorf("tokend: the token is not sent over %s", request.URL.Scheme))
 	}
 	source, err := sourceOf(request.Context(), t.Source)
 	if err != nil {
-		return nil, closing(request, fmt.Errorf("no token for this request: %w", err))
+		return nil, closeBody(request, fmt.Errorf("no token for this request: %w", err))
 	}
 	token, err := source.Token(request.Context())
 	if err != nil {
-		return nil, closing(request, fmt.Errorf("no token for this request: %w", err))
+		return nil, closeBody(request, fmt.Errorf("no token for this request: %w", err))
 	}
 	response, err := t.send(request, token, request.Body)
 	if err != nil || response.StatusCode != http.StatusUnauthorized {
 		return response, err
 	}
-	return t.sendAgain(request, source, token, response)
+	return t.retry(request, source, token, response)
 }
 
 // CloseIdleConnections closes the idle connections of Base, for [http.Client.CloseIdleConnections].
@@ -65,8 +65,8 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// sendAgain retries a rejected request. It returns the first response if a retry is not possible.
-func (t *Transport) sendAgain(
+// retry retries a rejected request. It returns the first response if a retry is not possible.
+func (t *Transport) retry(
 	request *http.Request, source TokenSource, rejected Token, response *http.Response,
 ) (*http.Response, error) {
 	invalidator, ok := source.(Invalidator)
@@ -118,8 +118,8 @@ func (t *Transport) base() http.RoundTripper {
 	return t.Base
 }
 
-// trusts reports whether a request may carry the token, by the redirects that led to it.
-func (t *Transport) trusts(request *http.Request) bool {
+// mayCarryToken reports whether a request may carry the token, by the redirects that led to it.
+func (t *Transport) mayCarryToken(request *http.Request) bool {
 	first := request
 	for first.Response != nil {
 		if first = first.Response.Request; first == nil {
@@ -127,24 +127,24 @@ func (t *Transport) trusts(request *http.Request) bool {
 		}
 	}
 	for hop := request; hop != first; hop = hop.Response.Request {
-		if !t.mayRedirect(first.URL, hop.URL) {
+		if !t.mayFollow(first.URL, hop.URL) {
 			return false
 		}
 	}
 	return true
 }
 
-func (t *Transport) mayRedirect(first, to *url.URL) bool {
-	if first.Scheme == to.Scheme && address(to.Scheme, to.Host) == address(first.Scheme, first.Host) {
+func (t *Transport) mayFollow(first, to *url.URL) bool {
+	if first.Scheme == to.Scheme && canonicalAddress(to.Scheme, to.Host) == canonicalAddress(first.Scheme, first.Host) {
 		return true
 	}
 	return to.Scheme == "https" && slices.ContainsFunc(t.RedirectHosts, func(host string) bool {
-		return address(to.Scheme, host) == address(to.Scheme, to.Host)
+		return canonicalAddress(to.Scheme, host) == canonicalAddress(to.Scheme, to.Host)
 	})
 }
 
-// address returns a host with its port, in a canonical form.
-func address(scheme, host string) string {
+// canonicalAddress returns a host with its port, in a canonical form.
+func canonicalAddress(scheme, host string) string {
 	parsed := url.URL{Host: strings.ToLower(host)}
 	port := parsed.Port()
 	if port == "" {
@@ -153,8 +153,8 @@ func address(scheme, host string) string {
 	return net.JoinHostPort(parsed.Hostname(), port)
 }
 
-// closing closes the body of a request that is not sent, as a RoundTripper must, and returns err.
-func closing(request *http.Request, err error) error {
+// closeBody closes the body of a request that is not sent, as a RoundTripper must, and returns err.
+func closeBody(request *http.Request, err error) error {
 	if request.Body != nil {
 		_ = request.Body.Close()
 	}

@@ -58,8 +58,8 @@ func (s *Server) intercept(
 	ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler,
 ) (any, error) {
 	_, operation, _ := strings.Cut(strings.TrimPrefix(info.FullMethod, "/"), "/")
-	s.count(operation)
-	failure, err := s.pass(ctx)
+	s.countCall(operation)
+	failure, err := s.waitWhilePaused(ctx)
 	switch {
 	case err != nil:
 		return nil, err
@@ -73,7 +73,7 @@ func (s *Server) intercept(
 	}
 }
 
-func (s *Server) count(operation string) {
+func (s *Server) countCall(operation string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls[operation]++
@@ -81,10 +81,10 @@ func (s *Server) count(operation string) {
 	s.called = make(chan struct{})
 }
 
-// pass waits while the server is paused, and returns the failure of this call; nil if it should not fail.
-func (s *Server) pass(ctx context.Context) (*Failure, error) {
+// waitWhilePaused waits while the server is paused, and returns the failure of this call; nil if it should not fail.
+func (s *Server) waitWhilePaused(ctx context.Context) (*Failure, error) {
 	for {
-		failure, paused := s.next()
+		failure, paused := s.nextFailure()
 		if paused == nil {
 			return failure, nil
 		}
@@ -96,8 +96,8 @@ func (s *Server) pass(ctx context.Context) (*Failure, error) {
 	}
 }
 
-// next returns the failure of the next call, or the channel to wait on if the server is paused, or neither.
-func (s *Server) next() (failure *Failure, paused <-chan struct{}) {
+// nextFailure returns the failure of the next call, or the channel to wait on if the server is paused, or neither.
+func (s *Server) nextFailure() (failure *Failure, paused <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.paused != nil {

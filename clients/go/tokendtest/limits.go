@@ -18,38 +18,38 @@ var (
 )
 
 // limits collects the fields of a request that break their limits.
-type limits struct{ broken []tokend.FieldViolation }
+type limits struct{ violations []tokend.FieldViolation }
 
-func (l *limits) demand(kept bool, field, constraint string) {
+func (l *limits) check(kept bool, field, constraint string) {
 	if !kept {
-		l.broken = append(l.broken, tokend.FieldViolation{Field: field, Constraint: constraint})
+		l.violations = append(l.violations, tokend.FieldViolation{Field: field, Constraint: constraint})
 	}
 }
 
 func (l *limits) required(field, value string) {
-	l.demand(value != "", field, "Member must not be null")
+	l.check(value != "", field, "Member must not be null")
 }
 
 func (l *limits) text(field, value string, longest int, pattern *regexp.Regexp) {
 	if value != "" {
-		l.demand(utf8.RuneCountInString(value) <= longest, field,
+		l.check(utf8.RuneCountInString(value) <= longest, field,
 			fmt.Sprintf("Member must have length less than or equal to %d", longest))
-		l.demand(pattern.MatchString(value), field, "Member must satisfy regular expression pattern")
+		l.check(pattern.MatchString(value), field, "Member must satisfy regular expression pattern")
 	}
 }
 
 func (l *limits) entries(field string, entries map[string]string, most, longestKey, longestValue int) {
-	l.demand(len(entries) <= most, field, fmt.Sprintf("Map must have length less than or equal to %d", most))
+	l.check(len(entries) <= most, field, fmt.Sprintf("Map must have length less than or equal to %d", most))
 	keys, values := true, true
 	for key, value := range entries {
-		keys = keys && within(key, longestKey)
-		values = values && within(value, longestValue)
+		keys = keys && fits(key, longestKey)
+		values = values && fits(value, longestValue)
 	}
-	l.demand(keys, field+".key", fmt.Sprintf("Member must have a length from 1 to %d", longestKey))
-	l.demand(values, field+".value", fmt.Sprintf("Member must have a length from 1 to %d", longestValue))
+	l.check(keys, field+".key", fmt.Sprintf("Member must have a length from 1 to %d", longestKey))
+	l.check(values, field+".value", fmt.Sprintf("Member must have a length from 1 to %d", longestValue))
 }
 
-func within(text string, longest int) bool {
+func fits(text string, longest int) bool {
 	return text != "" && utf8.RuneCountInString(text) <= longest
 }
 
@@ -58,15 +58,15 @@ func checkToken(r *tokendv1.GetOpenIdTokenForDeveloperIdentityRequest) []tokend.
 	l.required("identity_pool_id", r.GetIdentityPoolId())
 	l.text("identity_pool_id", r.GetIdentityPoolId(), 55, idPattern)
 	l.text("identity_id", r.GetIdentityId(), 55, idPattern)
-	l.demand(len(r.GetLogins()) > 0, "logins", "Member must not be null")
+	l.check(len(r.GetLogins()) > 0, "logins", "Member must not be null")
 	l.entries("logins", r.GetLogins(), 10, 128, 50_000)
 	l.entries("principal_tags", r.GetPrincipalTags(), 50, 128, 256)
 	if r.GetTokenDuration() != nil {
 		duration := r.GetTokenDuration().AsDuration()
-		l.demand(duration%time.Second == 0, "token_duration", "Member must be a whole number of seconds")
-		l.demand(time.Second <= duration && duration <= 24*time.Hour, "token_duration", "Member must be from 1 to 86400 s")
+		l.check(duration%time.Second == 0, "token_duration", "Member must be a whole number of seconds")
+		l.check(time.Second <= duration && duration <= 24*time.Hour, "token_duration", "Member must be from 1 to 86400 s")
 	}
-	return l.broken
+	return l.violations
 }
 
 func checkLookup(r *tokendv1.LookupDeveloperIdentityRequest) []tokend.FieldViolation {
@@ -75,9 +75,9 @@ func checkLookup(r *tokendv1.LookupDeveloperIdentityRequest) []tokend.FieldViola
 	l.text("identity_pool_id", r.GetIdentityPoolId(), 55, idPattern)
 	l.text("identity_id", r.GetIdentityId(), 55, idPattern)
 	l.text("developer_user_identifier", r.GetDeveloperUserIdentifier(), 1024, anything)
-	l.demand(0 <= r.GetMaxResults() && r.GetMaxResults() <= maxPage, "max_results", "Member must be from 1 to 60")
+	l.check(0 <= r.GetMaxResults() && r.GetMaxResults() <= maxPage, "max_results", "Member must be from 1 to 60")
 	l.text("next_token", r.GetNextToken(), 65_535, tokenPattern)
-	return l.broken
+	return l.violations
 }
 
 func checkMerge(r *tokendv1.MergeDeveloperIdentitiesRequest) []tokend.FieldViolation {
@@ -85,7 +85,7 @@ func checkMerge(r *tokendv1.MergeDeveloperIdentitiesRequest) []tokend.FieldViola
 	l.user("source_user_identifier", r.GetSourceUserIdentifier())
 	l.user("destination_user_identifier", r.GetDestinationUserIdentifier())
 	l.names(r.GetDeveloperProviderName(), r.GetIdentityPoolId())
-	return l.broken
+	return l.violations
 }
 
 func checkUnlink(r *tokendv1.UnlinkDeveloperIdentityRequest) []tokend.FieldViolation {
@@ -94,7 +94,7 @@ func checkUnlink(r *tokendv1.UnlinkDeveloperIdentityRequest) []tokend.FieldViola
 	l.text("identity_id", r.GetIdentityId(), 55, idPattern)
 	l.user("developer_user_identifier", r.GetDeveloperUserIdentifier())
 	l.names(r.GetDeveloperProviderName(), r.GetIdentityPoolId())
-	return l.broken
+	return l.violations
 }
 
 func (l *limits) user(field, value string) {

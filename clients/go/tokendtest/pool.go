@@ -40,9 +40,9 @@ func (p *pool) identityFor(logins []login, namedID string) (*identity, error) {
 	var found *identity
 	var err error
 	if namedID == "" {
-		found, err = p.common(logins)
+		found, err = p.commonOwner(logins)
 	} else {
-		found, err = p.named(namedID, logins)
+		found, err = p.namedIdentity(namedID, logins)
 	}
 	if err != nil {
 		return nil, err
@@ -53,8 +53,8 @@ func (p *pool) identityFor(logins []login, namedID string) (*identity, error) {
 	return found, p.link(found, logins...)
 }
 
-// common returns the identity of the logins that have one; nil if none has.
-func (p *pool) common(logins []login) (*identity, error) {
+// commonOwner returns the identity of the logins that have one; nil if none has.
+func (p *pool) commonOwner(logins []login) (*identity, error) {
 	var found *identity
 	for _, each := range logins {
 		owner := p.owners[each]
@@ -68,7 +68,7 @@ func (p *pool) common(logins []login) (*identity, error) {
 	return found, nil
 }
 
-func (p *pool) named(id string, logins []login) (*identity, error) {
+func (p *pool) namedIdentity(id string, logins []login) (*identity, error) {
 	named, err := p.identity(id)
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 
 const tagsClaim = "https://aws.amazon.com/tags"
 
-var errShape = errors.New("its claims do not have the format of tokend's")
+var errFormat = errors.New("its claims do not have the format of tokend's")
 
 // claims are the claims of a token.
 type claims struct {
@@ -30,34 +30,34 @@ type claims struct {
 	} `json:"https://aws.amazon.com/tags"`
 }
 
-// readClaims reads claims with go-jose's JSON package: encoding/json would also accept "SUB" for "sub".
-func readClaims(payload []byte) (read claims, err error) {
+// parseClaims parses claims with go-jose's JSON package: encoding/json would also accept "SUB" for "sub".
+func parseClaims(payload []byte) (read claims, err error) {
 	var given map[string]any
 	if err := errors.Join(json.Unmarshal(payload, &read), json.Unmarshal(payload, &given)); err != nil {
 		return claims{}, err
 	}
 	for _, name := range []string{"nbf", "amr", tagsClaim} { // the other claims are required
-		if value, there := given[name]; there && holdsNull(value) {
-			return claims{}, errShape
+		if value, there := given[name]; there && containsNull(value) {
+			return claims{}, errFormat
 		}
 	}
 	for _, values := range read.Tags.PrincipalTags {
 		if len(values) == 0 {
-			return claims{}, errShape
+			return claims{}, errFormat
 		}
 	}
 	return read, nil
 }
 
-func holdsNull(value any) bool {
+func containsNull(value any) bool {
 	switch value := value.(type) {
 	case nil:
 		return true
 	case []any:
-		return slices.ContainsFunc(value, holdsNull)
+		return slices.ContainsFunc(value, containsNull)
 	case map[string]any:
 		for _, each := range value {
-			if holdsNull(each) {
+			if containsNull(each) {
 				return true
 			}
 		}

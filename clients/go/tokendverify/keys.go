@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// keysLive is the age at which keys are fetched again in the background.
-	keysLive = 5 * time.Minute
-	// keysUsable is how long keys that cannot be fetched again are used. Some of them may have been withdrawn by then.
-	keysUsable = 24 * time.Hour
+	// refreshAfter is the age at which keys are fetched again in the background.
+	refreshAfter = 5 * time.Minute
+	// usableFor is how long keys that cannot be fetched again are used. Some of them may have been withdrawn by then.
+	usableFor = 24 * time.Hour
 	// pause is how long no keys are fetched after a fetch without the requested key, so that tokens with unknown keys,
 	// or an unavailable issuer, do not cause a fetch for every call.
 	pause        = 5 * time.Second
@@ -34,10 +34,10 @@ type keys struct {
 	settings settings
 	held     atomic.Pointer[heldKeys] // nil before the first fetch
 
-	mu     sync.Mutex // not held during a fetch
-	flight *fetch     // the running fetch
-	missed time.Time  // end of the last fetch, if it did not return the requested key; else zero
-	reason error      // error for callers during the pause
+	mu       sync.Mutex // not held during a fetch
+	flight   *fetch     // the running fetch
+	missedAt time.Time  // end of the last fetch, if it did not return the requested key; else zero
+	reason   error      // error for callers during the pause
 }
 
 type heldKeys struct {
@@ -55,15 +55,15 @@ type fetch struct {
 var errUnknownKey = fmt.Errorf("%w: it is not signed with a key of the issuer", ErrRejected)
 
 func newKeys(issuer string, settings settings) *keys {
-	settings.client = stayingOnTLS(settings.client)
+	settings.client = withoutDowngrade(settings.client)
 	return &keys{issuer: issuer, settings: settings}
 }
 
-// stayingOnTLS returns a client that follows no redirect from https to plaintext, where an attacker on the network
+// withoutDowngrade returns a client that follows no redirect from https to plaintext, where an attacker on the network
 // could replace the keys.
-func stayingOnTLS(client *http.Client) *http.Client {
-	made := *client
-	made.CheckRedirect = func(next *http.Request, via []*http.Request) error {
+func withoutDowngrade(client *http.Client) *http.Client {
+	secured := *client
+	secured.CheckRedirect = func(next *http.Request, via []*http.Request) error {
 		switch {
 		case via[0].URL.Scheme == "https" && next.URL.Scheme != "https":
 			return fmt.Errorf("a redirect leads from https to %q", next.URL)
@@ -74,7 +74,7 @@ func stayingOnTLS(client *http.Client) *http.Client {
 		}
 		return nil
 	}
-	return &made
+	return &secured
 }
 
 // find returns a key by its id. It may wait for a fetch.
@@ -85,12 +85,12 @@ func (k *keys) find(ctx context.Context, id string) (jose.JSONWebKey, error) {
 	if known {
 		age = k.settings.now().Sub(held.fetched)
 	}
-	if known && age < keysLive {
+	if known && age < refreshAfter {
 		return key, nil
 	}
 	running, err := k.fetch(id)
 	switch {
-	case known && age < keysUsable:
+	case known && age < usableFor:
 		return key, nil
 	case err != nil:
 		return jose.JSONWebKey{}, err
@@ -124,18 +124,18 @@ func (k *keys) fetch(id string) (*fetch, error) {
 	switch {
 	case k.flight != nil:
 		return k.flight, nil
-	case !k.missed.IsZero() && k.settings.now().Sub(k.missed).Abs() < pause:
+	case !k.missedAt.IsZero() && k.settings.now().Sub(k.missedAt).Abs() < pause:
 		return nil, k.reason
 	}
 	k.flight = &fetch{id: id, done: make(chan struct{})}
-	go k.run(k.flight) // independent of the caller's context, since others wait for it
+	go k.runFetch(k.flight) // independent of the caller's context, since others wait for it
 	return k.flight, nil
 }
 
-func (k *keys) run(running *fetch) {
+func (k *keys) runFetch(running *fetch) {
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	defer cancel()
-	found, err := k.ask(ctx)
+	found, err := k.fetchKeys(ctx)
 	now := k.settings.now()
 	if err != nil {
 		running.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -143,32 +143,32 @@ func (k *keys) run(running *fetch) {
 	} else {
 		k.held.Store(&heldKeys{byID: found, fetched: now})
 	}
-	k.land(running, now)
+	k.finishFetch(running, now)
 	close(running.done)
 }
 
-func (k *keys) land(running *fetch, now time.Time) {
+func (k *keys) finishFetch(running *fetch, now time.Time) {
 	_, known := k.held.Load().key(running.id)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.flight = nil
 	switch {
 	case running.err != nil:
-		k.missed, k.reason = now, running.err
+		k.missedAt, k.reason = now, running.err
 	case !known:
-		k.missed, k.reason = now, errUnknownKey
+		k.missedAt, k.reason = now, errUnknownKey
 	default:
-		k.missed = time.Time{}
+		k.missedAt = time.Time{}
 	}
 }
 
-// ask fetches the keys by OpenID Connect Discovery 1.0.
-func (k *keys) ask(ctx context.Context) (map[string]jose.JSONWebKey, error) {
+// fetchKeys fetches the keys by OpenID Connect Discovery 1.0.
+func (k *keys) fetchKeys(ctx context.Context) (map[string]jose.JSONWebKey, error) {
 	var provider struct {
 		Issuer  string `json:"issuer"`
 		KeysURL string `json:"jwks_uri"`
 	}
-	if err := k.get(ctx, strings.TrimSuffix(k.issuer, "/")+"/.well-known/openid-configuration", &provider); err != nil {
+	if err := k.getJSON(ctx, strings.TrimSuffix(k.issuer, "/")+"/.well-known/openid-configuration", &provider); err != nil {
 		return nil, err
 	}
 	switch {
@@ -180,7 +180,7 @@ func (k *keys) ask(ctx context.Context) (map[string]jose.JSONWebKey, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
-	if err := k.get(ctx, provider.KeysURL, &set); err != nil {
+	if err := k.getJSON(ctx, provider.KeysURL, &set); err != nil {
 		return nil, err
 	}
 	found := map[string]jose.JSONWebKey{}
@@ -208,7 +208,7 @@ func schemeOf(url string) string {
 	return strings.ToLower(scheme)
 }
 
-func (k *keys) get(ctx context.Context, url string, into any) error {
+func (k *keys) getJSON(ctx context.Context, url string, into any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err

@@ -110,7 +110,7 @@ func (v *Verifier) identity(signed *jose.JSONWebSignature, key jose.JSONWebKey) 
 	if err != nil {
 		return Identity{}, err
 	}
-	claims, err := readClaims(payload)
+	claims, err := parseClaims(payload)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -144,7 +144,7 @@ type settings struct {
 func WithAlgorithms(algorithms ...string) Option {
 	var known []jose.SignatureAlgorithm
 	for _, algorithm := range algorithms {
-		if !slices.Contains(issuersAlgorithms, jose.SignatureAlgorithm(algorithm)) {
+		if !slices.Contains(supportedAlgorithms, jose.SignatureAlgorithm(algorithm)) {
 			panic("tokendverify: tokend does not sign with " + algorithm)
 		}
 		known = append(known, jose.SignatureAlgorithm(algorithm))
@@ -190,11 +190,11 @@ func WithLogger(logger *slog.Logger) Option {
 	return func(s *settings) { s.logger = logger }
 }
 
-var issuersAlgorithms = []jose.SignatureAlgorithm{jose.RS512, jose.RS256, jose.ES256}
+var supportedAlgorithms = []jose.SignatureAlgorithm{jose.RS512, jose.RS256, jose.ES256}
 
 func newSettings(opts []Option) settings {
 	made := settings{
-		algorithms: issuersAlgorithms,
+		algorithms: supportedAlgorithms,
 		types:      []string{"JWS", "JWT"},
 		leeway:     defaultLeeway,
 		client:     &http.Client{Transport: withoutProxy()},
