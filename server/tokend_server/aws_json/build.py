@@ -213,7 +213,7 @@ def _account_of(config: Config, identity_pool_id: str) -> str:
 
 
 def _tls(settings: Aws, metrics: Metrics) -> ReloadedContext | None:
-    listener = settings.guarded
+    listener = settings.listener
     if listener is None or listener.tls_files is None:
         return None
     try:

@@ -26,7 +26,7 @@ from tokend_server.config import (
     load_config,
 )
 from tokend_server.config.aws import DeclaredProvider
-from tokend_server.config.federation import Cloud, federation_checked, federation_problems
+from tokend_server.config.federation import Cloud, checked_federation_rules, federation_problems
 from tokend_server.config.fields import section_of
 from tokend_server.config.stores import SQLITE
 from tokend_server.config.warnings import config_warnings
@@ -90,7 +90,7 @@ def check_config(
         click.echo(f"warning: {too_few}", err=True)
     store = f", store {config.store_name}" if config.pools_of("local") else ""
     click.echo(f"ok: {len(config.pools)} pool(s), gRPC on {', '.join(config.grpc.listen)}{store}")
-    for line in federation_checked(clouds):
+    for line in checked_federation_rules(clouds):
         click.echo(line)
     if online and not (clouds or config.pools_of("cognito")):
         click.echo('no pool has engine = "cognito": there is nothing to check online')

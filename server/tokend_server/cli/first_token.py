@@ -18,7 +18,7 @@ from tokend.v1.developer_identity_service_pb2 import (
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_server.app import Service
 from tokend_server.config import Config
-from tokend_server.config.stores import BESIDE_SQLITE, SQLITE
+from tokend_server.config.stores import SQLITE, SQLITE_FILE_SUFFIXES
 from tokend_server.web.discovery import DISCOVERY_PATH, JWKS_PATH
 
 _USER = "quickstart-user"
@@ -50,7 +50,7 @@ def storage_location(config: Config) -> str:
     """Returns the location of identities and keys, and how to remove them."""
     if not config.store_url.startswith(SQLITE):
         return f"Identities and keys stay in {config.store_name}, until its tables are dropped."
-    files = shlex.join(f"{config.store_file}{end}" for end in ("", *BESIDE_SQLITE))
+    files = shlex.join(f"{config.store_file}{end}" for end in ("", *SQLITE_FILE_SUFFIXES))
     return f"Identities and keys stay in {config.store_file}; to remove them: rm -f {files}"
 
 

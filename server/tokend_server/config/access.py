@@ -63,7 +63,7 @@ class Callers(Section):
     )
 
     @model_validator(mode="after")
-    def _access_keys_are_whole(self) -> Self:
+    def _check_access_keys(self) -> Self:
         ids = Counter(access_key_id for each in self.aws_keys.values() for access_key_id in each)
         problems = [f"aws_keys: {each} occurs {count} times" for each, count in ids.items() if count > 1]
         if self.aws_keys and not self.aws_key_file:

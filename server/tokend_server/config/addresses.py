@@ -34,12 +34,12 @@ def host_and_port(address: str) -> tuple[str, int]:
     except ValueError:  # the text contains the address
         host, port = None, None
     if not host or port is None or parts.netloc != address or parts.username is not None:
-        raise ValueError(_why_not_tcp(address))
+        raise ValueError(_tcp_problem(address))
     _check_host(host, bracketed=address.startswith("["))
     return host, port
 
 
-def _why_not_tcp(address: str) -> str:
+def _tcp_problem(address: str) -> str:
     """Returns why an address is not `HOST:PORT`; repeats it only if it cannot contain a secret."""
     if re.fullmatch(r":\d{1,5}", address, re.ASCII):
         return f"names no host: write [::]{address} for all addresses of the machine, or 127.0.0.1{address}"
@@ -115,7 +115,7 @@ def grpc_address(address: str) -> str:
     return UNIX + socket_path(re.sub("^/+", "/", path))
 
 
-def clashes(listeners: Sequence[tuple[str, str]]) -> Iterator[str]:
+def address_conflicts(listeners: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Yields the conflicts between addresses, as `setting: reason`.
 
     Args:
@@ -123,15 +123,16 @@ def clashes(listeners: Sequence[tuple[str, str]]) -> Iterator[str]:
     """
     for number, (setting, address) in enumerate(listeners):
         for other_setting, other in listeners[:number]:
-            if not _clash(address, other):
+            if not _has_conflict(address, other):
                 continue
             if address == other:
                 yield f"{setting}: {address} is already that of {other_setting}"
             else:
-                yield f"{setting}: {address} conflicts with {other} of {other_setting}: {_why(address, other)}"
+                reason = _conflict_reason(address, other)
+                yield f"{setting}: {address} conflicts with {other} of {other_setting}: {reason}"
 
 
-def _clash(one: str, other: str) -> bool:
+def _has_conflict(one: str, other: str) -> bool:
     if one.startswith(UNIX) or other.startswith(UNIX):
         return _socket(one) == _socket(other)
     (host, port), (other_host, other_port) = host_and_port(one), host_and_port(other)
@@ -151,7 +152,7 @@ def _hosts(host: str) -> frozenset[str]:
     return frozenset({str(ipaddress.ip_address(host)) if _is_ip_address(host) else host})
 
 
-def _why(one: str, other: str) -> str:
+def _conflict_reason(one: str, other: str) -> str:
     if one.startswith(UNIX):
         return "both are the same socket"
     wildcards = [each for each in (one, other) if is_wildcard(host_and_port(each)[0])]

@@ -15,7 +15,7 @@ from tokend_server.config.fields import (
     TcpAddress,
 )
 from tokend_server.config.listeners import Listener, TlsSettings
-from tokend_server.config.pools import names_without_issuers
+from tokend_server.config.pools import issuer_name_problems
 
 
 class AwsCredentials(Section):
@@ -89,7 +89,7 @@ class Aws(TlsSettings):
     credentials: AwsCredentials = AwsCredentials()
 
     @property
-    def guarded(self) -> Listener | None:
+    def listener(self) -> Listener | None:
         """The address with its access settings; None if the API is not served."""
         if self.listen is None:
             return None
@@ -100,9 +100,9 @@ class Aws(TlsSettings):
         return self.open_id_connect_providers.get(name, _UNDECLARED)
 
     @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        problems = [*names_without_issuers(self.open_id_connect_providers)]
-        if listener := self.guarded:
+    def _check_complete(self) -> Self:
+        problems = [*issuer_name_problems(self.open_id_connect_providers)]
+        if listener := self.listener:
             problems += self._listener_problems(listener)
         if problems:
             raise ValueError("\n".join(problems))

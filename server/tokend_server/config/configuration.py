@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from tokend_server.callers.patterns import matches
 from tokend_server.config.access import Audit, Callers, Limits, PolicySettings
-from tokend_server.config.addresses import clashes
+from tokend_server.config.addresses import address_conflicts
 from tokend_server.config.aws import ALGORITHM_OF_MANAGED_POOLS, Aws
 from tokend_server.config.environment import PREFIX, SettingsVariables
 from tokend_server.config.fields import FILE, Name, PoolId, Section, section_of
@@ -81,13 +81,13 @@ class Config(BaseSettings):
     pools: dict[PoolId, Pool] = Field(default_factory=_embedded_pools, min_length=1)
 
     @model_validator(mode="after")
-    def _parts_fit_each_other(self) -> Self:
-        if problems := [*self.problems_between()]:
+    def _check_sections(self) -> Self:
+        if problems := [*self.cross_section_problems()]:
             raise ValueError("\n".join(problems))
         return self
 
     @classmethod
-    def problems_between_others(cls, wrong: Collection[str], file: Mapping[str, Any]) -> list[str]:
+    def cross_section_problems_without(cls, wrong: Collection[str], file: Mapping[str, Any]) -> list[str]:
         """Returns the problems between the settings outside some sections, which are invalid by themselves.
 
         Args:
@@ -105,9 +105,9 @@ class Config(BaseSettings):
         others = cls.model_construct(**valid)
         for name in wrong:
             del others.__dict__[name]
-        return [*others.problems_between()]
+        return [*others.cross_section_problems()]
 
-    def problems_between(self) -> Iterator[str]:
+    def cross_section_problems(self) -> Iterator[str]:
         """Yields the problems between settings. A check that needs a missing section ends there."""
         for problems in (
             self._region_problems(),
@@ -136,7 +136,7 @@ class Config(BaseSettings):
         listeners += [("aws.listen", self.aws.listen)] if self.aws.listen else []
         if self.pools_of("local"):
             listeners.append(("issuer.listen", self.issuer.listen))
-        yield from clashes([*listeners, ("ops.listen", self.ops.listen)])
+        yield from address_conflicts([*listeners, ("ops.listen", self.ops.listen)])
 
     def _store_problems(self) -> Iterator[str]:
         if self.pools_of("local") and not self.store.url and self.data_dir == _NO_HOME:
@@ -232,7 +232,7 @@ class Config(BaseSettings):
 
     @property
     def _listeners(self) -> Mapping[str, Sequence[Listener]]:
-        return {"grpc": self.grpc.guarded, "sds": self.sds.guarded}
+        return {"grpc": self.grpc.all_listeners, "sds": self.sds.all_listeners}
 
     def pools_of(self, engine: str) -> Mapping[str, Pool]:
         """Returns the pools of an engine."""

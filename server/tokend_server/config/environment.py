@@ -39,7 +39,7 @@ _SERVICE_VARIABLES = tuple(
 )
 
 #: A linked container's own variables, which Docker repeats with the name of the link as prefix.
-_OF_A_LINK = re.compile(r"(TOKEND_(?:[A-Z0-9_]*_)??)ENV_.+", re.ASCII)
+_LINK_VARIABLE = re.compile(r"(TOKEND_(?:[A-Z0-9_]*_)??)ENV_.+", re.ASCII)
 
 
 class SettingsVariables(EnvSettingsSource):
@@ -79,7 +79,7 @@ class SettingsVariables(EnvSettingsSource):
         try:
             decoded = super().decode_complex_value(field_name, field, value)
             if decoded is not value:
-                json.loads(value, object_pairs_hook=_each_once)
+                json.loads(value, object_pairs_hook=_unique_members)
         except (ValueError, RecursionError):
             return value
         return value if decoded is None else decoded
@@ -87,9 +87,9 @@ class SettingsVariables(EnvSettingsSource):
 
 def service_variables(environment: Mapping[str, str]) -> list[str]:
     """Returns the sorted names of the variables of Kubernetes Services and Docker links."""
-    found = {name for name, value in environment.items() if _tells_of_a_service(name, value)}
+    found = {name for name, value in environment.items() if _is_service_variable(name, value)}
     links = {name.removesuffix("NAME") for name in found if name.endswith("_NAME")}
-    return sorted(found | {name for name in environment if (of := _OF_A_LINK.fullmatch(name)) and of[1] in links})
+    return sorted(found | {name for name in environment if (of := _LINK_VARIABLE.fullmatch(name)) and of[1] in links})
 
 
 def unknown_variables(environment: Mapping[str, str], known: Collection[str]) -> Iterator[str]:
@@ -101,16 +101,16 @@ def unknown_variables(environment: Mapping[str, str], known: Collection[str]) ->
     """
     given = {name for name in environment if name.upper().startswith(PREFIX)}
     for name in sorted(given.difference(known, service_variables(environment))):
-        yield f"{name}: {no_such_setting(name.upper(), known)}"
+        yield f"{name}: {unknown_setting_problem(name.upper(), known)}"
 
 
-def no_such_setting(name: str, known: Collection[str]) -> str:
+def unknown_setting_problem(name: str, known: Collection[str]) -> str:
     """Returns the problem of an unknown name, with a suggestion."""
     meant = get_close_matches(name, known, n=1, cutoff=0.8)
     return "there is no such setting" + "".join(f"; did you mean {each}?" for each in meant)
 
 
-def _each_once(pairs: Sequence[tuple[str, object]]) -> Mapping[str, object]:
+def _unique_members(pairs: Sequence[tuple[str, object]]) -> Mapping[str, object]:
     """Returns a JSON object, whose names must be unique, as in tables of TOML.
 
     Raises:
@@ -122,5 +122,5 @@ def _each_once(pairs: Sequence[tuple[str, object]]) -> Mapping[str, object]:
     return names
 
 
-def _tells_of_a_service(name: str, value: str) -> bool:
+def _is_service_variable(name: str, value: str) -> bool:
     return any(names.fullmatch(name) and values.fullmatch(value) for names, values in _SERVICE_VARIABLES)

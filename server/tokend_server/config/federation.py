@@ -122,7 +122,7 @@ def _no_port(pool: FederatedPool) -> Iterator[str]:
         yield "issuer.url: must have no port: IAM registers no issuer with one"
 
 
-def _small_letters(pool: FederatedPool) -> Iterator[str]:
+def _lower_case(pool: FederatedPool) -> Iterator[str]:
     netloc = urlsplit(pool.issuer).netloc
     if netloc != netloc.lower():
         yield "issuer.url: must have its host in lower case: it is compared as text with the registered URL"
@@ -204,7 +204,7 @@ _AWS_RULES = (
     Rule("https", "the issuer is https", _IAM, _https),
     Rule("public host", "AWS reaches the issuer's host", _IAM_GUIDE, _public_host),
     Rule("port", "the issuer has no port", _IAM, _no_port),
-    Rule("small letters", "the host is in small letters", _IAM_GUIDE, _small_letters),
+    Rule("small letters", "the host is in small letters", _IAM_GUIDE, _lower_case),
     Rule("issuer", f"the issuer has {IAM_MAX_CHARACTERS} characters at most", _IAM, _issuer_of(IAM_MAX_CHARACTERS)),
     Rule("aud", "`aud`, a client id there, has 255 characters at most", _IAM, _audience_of(255)),
     Rule("sub", "`sub` has 255 characters at most", _STS, _subject_of(255)),
@@ -228,7 +228,7 @@ _ENTRA_RULES = (
     Rule("aud", "`aud` has 600 characters at most", _ENTRA, _audience_of(600)),
     Rule("sub", "`sub` has 600 characters at most", _ENTRA, _subject_of(600)),
     Rule("algorithm", "tokens are signed by RS256", _ENTRA, _signed_by("RS256")),
-    Rule("small letters", "the host is in small letters", _ENTRA_OVERVIEW, _small_letters),
+    Rule("small letters", "the host is in small letters", _ENTRA_OVERVIEW, _lower_case),
     Rule("one sub each", "each `sub` is registered as it is, 20 at most for an application, no wildcards", _ENTRA),
     Rule("keys reached", "Entra fetches discovery and keys behind the issuer", _ENTRA_OVERVIEW),
 )
@@ -236,7 +236,7 @@ _ENTRA_RULES = (
 _GOOGLE_RULES = (
     Rule("https", "the issuer is https", _GOOGLE, _https),
     Rule("public host", "Google reaches the issuer's host", _GOOGLE, _public_host),
-    Rule("small letters", "the host is in small letters", _GOOGLE_STS, _small_letters),
+    Rule("small letters", "the host is in small letters", _GOOGLE_STS, _lower_case),
     Rule("aud", "`aud`, an allowed audience, has 256 characters at most", _GOOGLE_PROVIDERS, _audience_of(256)),
     Rule("sub", "`sub`, as google.subject, has 127 octets at most", _GOOGLE_PROVIDERS, _subject_of(127)),
     Rule("algorithm", "tokens are signed by RS256 or ES256", _GOOGLE_STS, _signed_by("RS256", "ES256")),
@@ -264,7 +264,7 @@ def federation_problems(config: Config, clouds: Sequence[Cloud]) -> Sequence[str
     return list(dict.fromkeys(problems))
 
 
-def federation_checked(clouds: Sequence[Cloud]) -> Iterator[str]:
+def checked_federation_rules(clouds: Sequence[Cloud]) -> Iterator[str]:
     """Yields the rules that were checked if there are no problems, and those that were not, one line each."""
     for cloud in clouds:
         for rule in RULES[cloud]:

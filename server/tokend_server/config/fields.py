@@ -13,7 +13,7 @@ from tokend_server.callers.aws_keys import check_access_key_id
 from tokend_server.callers.keys import check_digest
 from tokend_server.callers.patterns import check_pattern
 from tokend_server.config.addresses import grpc_address, tcp_address
-from tokend_server.config.paths import expanded
+from tokend_server.config.paths import expand_home
 from tokend_server.hosts import is_secure
 
 #: The prefix of a destination that is a file.
@@ -63,7 +63,7 @@ def _audit_destination(destination: str) -> str:
     path = destination.removeprefix(FILE)
     if path == destination or not path.startswith(("/", "~")):
         raise ValueError("must be none, stdout or file:/PATH")
-    return FILE + expanded(path)
+    return FILE + expand_home(path)
 
 
 TcpAddress = Annotated[str, AfterValidator(tcp_address)]
@@ -96,7 +96,7 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_value_is_a_number(cls, value: object, info: ValidationInfo) -> object:
+    def _reject_booleans_as_numbers(cls, value: object, info: ValidationInfo) -> object:
         """Refuses true and false, which pydantic would read as 1 and 0."""
         if isinstance(value, bool) and _is_number(cls.model_fields[info.field_name or ""].annotation):
             raise ValueError("must be a number, not true or false")

@@ -43,12 +43,12 @@ def _issuer_url(url: str) -> str:
         raise ValueError("must have only the characters of a URL, others percent-encoded")
     if {".", ".."} & set(urlsplit(url).path.split("/")):
         raise ValueError("must have no dot segments in its path, which verifiers would resolve")
-    if _claims_to_be_cognito(urlsplit(url).hostname or ""):
+    if _is_cognito_issuer(urlsplit(url).hostname or ""):
         raise ValueError("must not be one of Amazon Cognito's: local tokens must not look like AWS's")
     return url
 
 
-def _claims_to_be_cognito(host: str) -> bool:
+def _is_cognito_issuer(host: str) -> bool:
     host = host.removesuffix(".").lower()
     return any(
         host.endswith(f".{domain}") and _COGNITO.search(host.removesuffix(f".{domain}")) for domain in AWS_DOMAINS

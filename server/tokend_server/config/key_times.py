@@ -49,26 +49,26 @@ class KeyTimes:
             raise ConfigError(problems)
 
     @property
-    def verifiers_know_by(self) -> float:
+    def propagation_time(self) -> float:
         """Seconds from a key's addition until all servers publish it and no verifier caches an older key set."""
         return self.refresh + self.cache_age
 
     @property
-    def soonest(self) -> int:
+    def min_signing_delay(self) -> int:
         """The minimum number of seconds from a key's addition until it may sign."""
         if not self.when_seen:
             return self.publish_before
         return min(self.publish_before, self.cache_age + self.about_to_sign)
 
     @property
-    def shortest_notice(self) -> int:
+    def min_notice(self) -> int:
         """The minimum number of seconds from a change in the store by which a key signs next until it signs."""
         return min(self.publish_before, self.about_to_sign) if self.when_seen else self.publish_before
 
     @property
-    def old_key_stops_by(self) -> float:
+    def last_token_expiry(self) -> float:
         """Seconds from a key's first signature by one clock until the last token of the previous key has expired."""
-        return self.verifiers_know_by + self.clock_skew + self.longest_token
+        return self.propagation_time + self.clock_skew + self.longest_token
 
     def _problems(self) -> Iterator[str]:
         if self.refresh <= 0:
@@ -82,11 +82,11 @@ class KeyTimes:
         if self.publish_before:
             yield from self._publishing_problems()
         if self.when_seen:
-            yield from self._seeing_problems()
-        if self.tokens_last < self.old_key_stops_by:
+            yield from self._when_seen_problems()
+        if self.tokens_last < self.last_token_expiry:
             yield (
                 f"tokens_last ({self.tokens_last} s) must not be below refresh + cache_age + clock_skew + "
-                f"longest_token ({self.old_key_stops_by:g} s): a key could be removed "
+                f"longest_token ({self.last_token_expiry:g} s): a key could be removed "
                 "while tokens that it has signed are valid"
             )
         if self.rotate_every:
@@ -98,10 +98,10 @@ class KeyTimes:
                 )
 
     def _publishing_problems(self) -> Iterator[str]:
-        if self.publish_before < self.verifiers_know_by + self.clock_skew:
+        if self.publish_before < self.propagation_time + self.clock_skew:
             yield (
                 f"publish_before ({self.publish_before} s) must not be below refresh + cache_age + clock_skew "
-                f"({self.verifiers_know_by + self.clock_skew:g} s): verifiers would refuse the first tokens of a key "
+                f"({self.propagation_time + self.clock_skew:g} s): verifiers would refuse the first tokens of a key "
                 "that they do not know"
             )
         if self.publish_before <= self.about_to_sign:
@@ -110,7 +110,7 @@ class KeyTimes:
                 "a key that was added by mistake could never be removed before it signs"
             )
 
-    def _seeing_problems(self) -> Iterator[str]:
+    def _when_seen_problems(self) -> Iterator[str]:
         soonest = self.cache_age + self.about_to_sign
         if self.publish_before <= soonest:
             yield (

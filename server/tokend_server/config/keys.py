@@ -43,7 +43,7 @@ class Keys(Section):
     encryption: Encryption = Encryption()
 
     @model_validator(mode="after")
-    def _is_whole(self) -> Self:
+    def _check_complete(self) -> Self:
         if problems := [*self._region_problems(), *self._time_problems()]:
             raise ValueError("\n".join(problems))
         return self

@@ -204,7 +204,7 @@ class Grpc(Guard):
     drain_grace_seconds: Seconds = Field(10.0, description="Then: time for calls in flight to finish")
 
     @property
-    def guarded(self) -> Sequence[Listener]:
+    def all_listeners(self) -> Sequence[Listener]:
         """All addresses with their access settings."""
         common = {name: getattr(self, name) for name in Guard.model_fields}
         return [Listener(address=address, **{**common, **self._own(address)}) for address in self.listen]
@@ -219,11 +219,11 @@ class Grpc(Guard):
         return {name: getattr(own, name) for name in own.model_fields_set} if own else {}
 
     @model_validator(mode="after")
-    def _listeners_are_whole(self) -> Self:
+    def _check_listeners(self) -> Self:
         problems = [
             f"listeners: {address} is not in listen" for address in self.listeners if address not in self.listen
         ]
-        for listener in self.guarded:
+        for listener in self.all_listeners:
             where = f"listeners.{listener.address}: " if listener.address in self.listeners else ""
             told = [where + problem for problem in listener.problems()]
             problems += [problem for problem in told if problem not in problems]

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tokend_server.config.configuration import Config, environment_variables
-from tokend_server.config.environment import no_such_setting, unknown_variables
-from tokend_server.config.paths import expanded
+from tokend_server.config.environment import unknown_setting_problem, unknown_variables
+from tokend_server.config.paths import expand_home
 from tokend_server.errors import ConfigError
 
 #: Variables with the prefix that are not settings: the path of the file, the endpoint of `tokendctl`, the file of
@@ -46,7 +46,7 @@ def load_config(path: Path | None) -> Config:
         for details in found:
             problems += _problems(details)
         if all(details["loc"] for details in found):
-            problems += Config.problems_between_others({str(details["loc"][0]) for details in found}, file)
+            problems += Config.cross_section_problems_without({str(details["loc"][0]) for details in found}, file)
     if problems:
         raise ConfigError(problems)
     return config
@@ -60,7 +60,7 @@ def _read(path: Path) -> dict[str, Any]:
     """
     try:
         # Some editors write a byte-order mark.
-        return tomllib.loads(Path(expanded(str(path))).read_text(encoding="utf-8-sig"))
+        return tomllib.loads(Path(expand_home(str(path))).read_text(encoding="utf-8-sig"))
     except OSError as error:
         problem = error.strerror
     except UnicodeDecodeError as error:
@@ -78,7 +78,7 @@ def _problems(details: ErrorDetails) -> Iterator[str]:
     message = details["msg"]
     if details["type"] == "extra_forbidden":
         names = {".".join(filter(None, names)) for names in environment_variables().values()}
-        message = no_such_setting(setting, names)
+        message = unknown_setting_problem(setting, names)
     else:
         message = _TEXTS.get(details["type"], message)
     for problem in message.removeprefix("Value error, ").split("\n"):

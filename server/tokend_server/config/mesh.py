@@ -64,7 +64,7 @@ class VerifiedValue(Section):
     )
 
     @model_validator(mode="after")
-    def _one_place(self) -> Self:
+    def _check_source(self) -> Self:
         if (self.metadata is None) == (self.header is None):
             raise ValueError("set one of metadata and header")
         if self.header and not self.trusted:
@@ -112,7 +112,7 @@ class ExtAuthzMapping(WantedTokenSettings):
     )
 
     @model_validator(mode="after")
-    def _headers_differ(self) -> Self:
+    def _check_headers(self) -> Self:
         values = {"user": self.user, **{f"principal_tags.{key}": tag for key, tag in self.principal_tags.items()}}
         if same := [name for name, value in values.items() if value.header == self.header]:
             raise ValueError("\n".join(f"{name}: header must not be the one for the token" for name in same))

@@ -18,7 +18,7 @@ _SHELL_VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{)", re.ASCII)
 _PERCENT_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
-def expanded(path: str) -> str:
+def expand_home(path: str) -> str:
     """Expands a leading `~` or `~USER` of a path to the home directory.
 
     Raises:
@@ -39,38 +39,38 @@ def expanded(path: str) -> str:
     return home
 
 
-def expanded_of_url(path: str) -> str:
-    """As `expanded`, for the path of a URL-like value without encoding, query and fragment.
+def expand_url_path(path: str) -> str:
+    """As `expand_home`, for the path of a URL-like value without encoding, query and fragment.
 
     Raises:
-        ValueError: As `expanded`; or it has percent-encoding, a query or a fragment.
+        ValueError: As `expand_home`; or it has percent-encoding, a query or a fragment.
     """
     if _PERCENT_ENCODED.search(path):
         raise ValueError("has a percent-encoded character, which is not decoded: write the path without encoding")
     if found := re.search("[?#]", path):
         raise ValueError(f"must have no query and no fragment, but has {found[0]}")
-    return expanded(path)
+    return expand_home(path)
 
 
 def socket_path(path: str) -> str:
     """Returns the path of a unix socket.
 
     Raises:
-        ValueError: As `expanded_of_url`; or it is too long.
+        ValueError: As `expand_url_path`; or it is too long.
     """
-    home = expanded_of_url(path)
+    home = expand_url_path(path)
     if (length := len(os.fsencode(home))) > LONGEST_SOCKET_PATH:
         raise ValueError(f"has {length} bytes, but the path of a unix socket may have at most {LONGEST_SOCKET_PATH}")
     return home
 
 
-def _expanded_path(value: object) -> object:
+def _to_local_path(value: object) -> object:
     # A `Path`, such as the default, is from the system and must not be expanded.
-    return Path(expanded(value)) if isinstance(value, str) else value
+    return Path(expand_home(value)) if isinstance(value, str) else value
 
 
 #: A file or directory.
-LocalPath = Annotated[Path, BeforeValidator(_expanded_path)]
+LocalPath = Annotated[Path, BeforeValidator(_to_local_path)]
 
 
 def named_paths(value: object, name: str = "") -> Iterator[tuple[str, Path]]:

@@ -59,7 +59,7 @@ class Store(Section):
     )
 
     @model_validator(mode="after")
-    def _settings_of_its_kind(self) -> Self:
+    def _check_kind_settings(self) -> Self:
         kind = kind_of(self.url or SQLITE)
         given = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
         if others := given.difference(kind.settings, _OF_EVERY_STORE):
@@ -105,7 +105,7 @@ class Cognito(AwsClientSettings):
     )
 
     @model_validator(mode="after")
-    def _stale_tokens_are_kept(self) -> Self:
+    def _check_stale_tokens(self) -> Self:
         if self.serve_stale and not self.reuse_tokens:
             raise ValueError("serve_stale needs reuse_tokens = true")
         return self
@@ -116,7 +116,7 @@ class _HasIssuer(Protocol):
     def issuer(self) -> str | None: ...
 
 
-def names_without_issuers(providers: Mapping[str, _HasIssuer]) -> Iterator[str]:
+def issuer_name_problems(providers: Mapping[str, _HasIssuer]) -> Iterator[str]:
     """Yields the problems of providers' names from which no issuer can be derived."""
     for number, (name, provider) in enumerate(providers.items(), start=1):
         try:
@@ -200,8 +200,8 @@ class Pool(Section):
     )
 
     @model_validator(mode="after")
-    def _providers_are_distinct_and_have_issuers(self) -> Self:
-        problems = [*names_without_issuers(self.open_id_connect_providers)]
+    def _check_providers(self) -> Self:
+        problems = [*issuer_name_problems(self.open_id_connect_providers)]
         if self.developer_provider_name in self.open_id_connect_providers:
             problems.append("developer_provider_name must not be one of open_id_connect_providers")
         if problems:

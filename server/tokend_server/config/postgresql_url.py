@@ -62,7 +62,7 @@ def _is_on_this_machine(host: str) -> bool:
     return not host or host.startswith("/") or is_loopback(host)
 
 
-def shown_postgresql(url: str) -> str:
+def redacted_postgresql(url: str) -> str:
     """Returns the URL without user, password and parameters."""
     found = _URL.fullmatch(url)
     return f"postgresql://{found['place'] if found else '...'}"

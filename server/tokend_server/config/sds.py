@@ -63,14 +63,14 @@ class Sds(AddressGuard):
     )
 
     @property
-    def guarded(self) -> Sequence[Listener]:
+    def all_listeners(self) -> Sequence[Listener]:
         """All addresses with their access settings."""
         common = {name: getattr(self, name) for name in AddressGuard.model_fields}
         return [Listener(address=address, **common) for address in self.listen]
 
     @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        problems = dict.fromkeys(problem for listener in self.guarded for problem in listener.problems())
+    def _check_complete(self) -> Self:
+        problems = dict.fromkeys(problem for listener in self.all_listeners for problem in listener.problems())
         has_secrets = bool(self.tokens or self.key_set)
         if self.listen and not has_secrets:
             problems["listen: there is nothing to serve: declare a token, as [sds.tokens.NAME], or set key_set"] = None

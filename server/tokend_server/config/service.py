@@ -19,7 +19,7 @@ class Issuer(Section):
     )
 
     @model_validator(mode="after")
-    def _known_to_verifiers(self) -> Self:
+    def _check_url(self) -> Self:
         if self.url is None and not is_local(self.listen):
             raise ValueError(
                 "url must be the URL at which verifiers reach the listener, which is not on a loopback address"
@@ -48,7 +48,7 @@ class Ops(Section):
     )
 
     @model_validator(mode="after")
-    def _unready_before_dead(self) -> Self:
+    def _check_probe_times(self) -> Self:
         if self.dead_after_seconds < self.unready_after_seconds:
             raise ValueError("dead_after_seconds must not be below unready_after_seconds")
         return self

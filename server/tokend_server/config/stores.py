@@ -7,14 +7,14 @@ from pydantic import AfterValidator
 
 from tokend_server.config.dynamodb import FORM as DYNAMODB_FORM
 from tokend_server.config.dynamodb import read_dynamodb
-from tokend_server.config.paths import expanded_of_url
-from tokend_server.config.postgresql_url import FORM, read_postgresql, shown_postgresql
+from tokend_server.config.paths import expand_url_path
+from tokend_server.config.postgresql_url import FORM, read_postgresql, redacted_postgresql
 
 #: The prefix of URLs of SQLite databases.
 SQLITE = "sqlite:///"
 
 #: The suffixes of the further files of a SQLite database (sqlite.org, "Temporary Files Used By SQLite").
-BESIDE_SQLITE = ("-wal", "-shm", "-journal")
+SQLITE_FILE_SUFFIXES = ("-wal", "-shm", "-journal")
 
 
 class StoreKind(NamedTuple):
@@ -41,7 +41,7 @@ def _read_sqlite(url: str) -> str:
     path = url.removeprefix(SQLITE)
     if path == url or not path or path.startswith(":") or path.endswith("/"):
         raise ValueError(f"must be {STORE_KINDS['sqlite'].form}")
-    return SQLITE + expanded_of_url(path)
+    return SQLITE + expand_url_path(path)
 
 
 #: The kinds by the scheme of their URLs.
@@ -61,7 +61,7 @@ STORE_KINDS: Mapping[str, StoreKind] = {
     "postgresql": StoreKind(
         FORM,
         read_postgresql,
-        shown_postgresql,
+        redacted_postgresql,
         "tokend_server.engines.local.stores.postgresql.store",
         extra="postgresql",
         settings=frozenset(

@@ -177,7 +177,7 @@ class SdsServer:
             self._loop.stop()
 
     async def _open(self) -> tuple[str, ...]:
-        return tuple([self._listen(listener) for listener in self._config.guarded])
+        return tuple([self._listen(listener) for listener in self._config.all_listeners])
 
     def _listen(self, listener: Listener) -> str:
         certificates = client_certificates(listener, self._clock)

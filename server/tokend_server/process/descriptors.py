@@ -29,7 +29,9 @@ def hard_limit() -> int:
 def needed(config: Config) -> int:
     """Returns the maximum number of descriptors that a configuration needs."""
     calls, streams = config.grpc, config.sds
-    connections = calls.max_connections * len(calls.guarded) + streams.max_connections * len(streams.guarded)
+    connections = calls.max_connections * len(calls.all_listeners) + streams.max_connections * len(
+        streams.all_listeners
+    )
     if config.aws.listen:
         connections += config.aws.max_connections
     threads = calls.threads + (streams.threads if streams.listen else 0)
@@ -43,7 +45,7 @@ def warning(config: Config, limit: int) -> str | None:
         return None
     sections = ["grpc", *(["sds"] if config.sds.listen else []), *(["aws"] if config.aws.listen else [])]
     settings = " and ".join(f"{section}.max_connections" for section in sections)
-    listeners = len(config.grpc.guarded) + len(config.sds.guarded) + bool(config.aws.listen)
+    listeners = len(config.grpc.all_listeners) + len(config.sds.all_listeners) + bool(config.aws.listen)
     return (
         f"{settings}: with {listeners} listeners up to {most} descriptors may be needed, but the limit of the process "
         f"is {limit}: raise it (`ulimit -Hn`, `LimitNOFILE=`) or lower max_connections"

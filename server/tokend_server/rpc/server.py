@@ -126,7 +126,7 @@ class GrpcServer:
             self._health = HealthService(
                 SERVICE_NAME, most=config.max_connections, threads=self._threads.watches, wait=self._message_wait
             )
-            for listener in config.guarded:
+            for listener in config.all_listeners:
                 certificates = client_certificates(listener, clock)
                 layers = call_layers(
                     config,

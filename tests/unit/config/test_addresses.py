@@ -217,7 +217,7 @@ def test_a_unix_socket_may_be_written_in_several_ways(monkeypatch: pytest.Monkey
     written = ["unix:/run/a", "unix:///run/b", "unix:~/c", "unix:d"]
     grpc = Config.model_validate({"grpc": {"listen": written, "listeners": {"unix:~/c": {}}}}).grpc
     assert grpc.listen == ["unix:/run/a", "unix:/run/b", "unix:/home/tokend/c", "unix:d"]
-    assert [each.socket_path for each in grpc.guarded] == ["/run/a", "/run/b", "/home/tokend/c", "d"]
+    assert [each.socket_path for each in grpc.all_listeners] == ["/run/a", "/run/b", "/home/tokend/c", "d"]
     assert list(grpc.listeners) == ["unix:/home/tokend/c"]
 
 

@@ -32,14 +32,14 @@ def with_keys(**keys: object) -> Mapping[str, object]:
 
 def test_nothing_is_served_by_default() -> None:
     assert Aws().listen is None
-    assert Config().aws.guarded is None
+    assert Config().aws.listener is None
 
 
 def test_a_caller_may_have_several_access_keys() -> None:
     config = Config.model_validate(sections(callers=with_keys(aws_keys={"checkout": [KEY_ID, OTHER_ID]})))
     assert config.callers.aws_keys == {"checkout": [KEY_ID, OTHER_ID]}
-    assert config.aws.guarded is not None
-    assert config.aws.guarded.is_local
+    assert config.aws.listener is not None
+    assert config.aws.listener.is_local
 
 
 def test_every_problem_is_named_at_once() -> None:

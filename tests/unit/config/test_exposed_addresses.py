@@ -80,7 +80,7 @@ tls_private_key_file = "{tls_files["key"]}"
 identify_by = ["bearer_key"]
 {KEYS}{EVERYBODY}"""
     listen = f'{POOL}[grpc]\nlisten = ["10.0.0.1:1", "127.0.0.1:2"]\n'
-    guarded = load(f'{listen}[grpc.listeners."10.0.0.1:1"]{settings}').grpc.guarded
+    guarded = load(f'{listen}[grpc.listeners."10.0.0.1:1"]{settings}').grpc.all_listeners
     assert [(each.address, each.identify_by, each.tls_files is not None) for each in guarded] == [
         ("10.0.0.1:1", ["bearer_key"], True),
         ("127.0.0.1:2", [], False),

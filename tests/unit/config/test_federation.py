@@ -13,8 +13,8 @@ from tokend_server.config.federation import (
     Cloud,
     FederatedPool,
     Rule,
+    checked_federation_rules,
     federated_pools,
-    federation_checked,
     federation_problems,
 )
 
@@ -155,7 +155,7 @@ def test_all_that_is_wrong_is_named_at_once_with_setting_cloud_and_source() -> N
 def test_a_configuration_that_keeps_all_rules_has_no_problem_and_says_what_was_checked() -> None:
     clouds = [*Cloud]
     assert federation_problems(configured(), clouds) == []
-    lines = list(federation_checked(clouds))
+    lines = list(checked_federation_rules(clouds))
     assert len(lines) == len(ALL)
     for (cloud, _), rule in ALL.items():
         word = "checked" if rule.check else "not checked"

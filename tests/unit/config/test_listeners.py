@@ -23,7 +23,7 @@ trusted_proxies = ["dns:a"]
 [grpc.listeners."unix:/run/s"]
 identify_by = []
 {KEYS}"""
-    first, second = load(f"{text}{EVERYBODY}").grpc.guarded
+    first, second = load(f"{text}{EVERYBODY}").grpc.all_listeners
     assert (first.identify_by, second.identify_by) == (["bearer_key"], [])
     assert first.trusted_proxies == second.trusted_proxies == ["dns:a"]
     assert first.is_local
@@ -112,7 +112,7 @@ identify_by = ["bearer_key"]""",
 def test_ways_that_fit_a_listener_are_taken(text: str, load: Load, tls_files: dict[str, Path]) -> None:
     tls = f'tls_certificate_file = "{tls_files["certificate"]}"\ntls_private_key_file = "{tls_files["key"]}"\n'
     ca = f'tls_client_ca_file = "{tls_files["other_certificate"]}"\n'
-    assert load(f"{POOL}[grpc]\n{text.format(tls=tls, ca=ca)}\n{KEYS}{EVERYBODY}").grpc.guarded
+    assert load(f"{POOL}[grpc]\n{text.format(tls=tls, ca=ca)}\n{KEYS}{EVERYBODY}").grpc.all_listeners
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,10 @@ PATHS: dict[str, tuple[str, Callable[[Config], object]]] = {
         POOL + ISSUER + "bearer_token_file = '{}'\n",
         lambda config: config.callers.jwt["a"].bearer_token_file,
     ),
-    "grpc.listen": (POOL + "[grpc]\nlisten = ['unix:{}']\n", lambda config: Path(config.grpc.guarded[0].socket_path)),
+    "grpc.listen": (
+        POOL + "[grpc]\nlisten = ['unix:{}']\n",
+        lambda config: Path(config.grpc.all_listeners[0].socket_path),
+    ),
 }
 
 #: The settings whose files are read immediately.

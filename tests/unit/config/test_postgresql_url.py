@@ -3,7 +3,7 @@
 import pytest
 
 from tokend_server.config import Config, Store
-from tokend_server.config.postgresql_url import is_unverified, read_postgresql, shown_postgresql
+from tokend_server.config.postgresql_url import is_unverified, read_postgresql, redacted_postgresql
 from tokend_server.config.warnings import config_warnings
 
 
@@ -47,7 +47,7 @@ def test_what_is_none_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(ValueError, match="encoded, such as %40 for @") as refused:
         read_postgresql(url)
     assert "ss" not in str(refused.value).replace("PASSWORD", "").replace("password", "")
-    assert shown_postgresql(url) == "postgresql://..."
+    assert redacted_postgresql(url) == "postgresql://..."
 
 
 @pytest.mark.parametrize("name", ["password", "passfile", "sslpassword"])

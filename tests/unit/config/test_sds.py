@@ -21,7 +21,7 @@ def test_nothing_is_served_by_default() -> None:
 
 def test_each_address_has_what_guards_all() -> None:
     sds = Sds(listen=[*LISTEN, "unix:/run/sds.sock"], key_set="keys", identify_by=["bearer_key"])
-    assert [(each.address, each.identify_by) for each in sds.guarded] == [
+    assert [(each.address, each.identify_by) for each in sds.all_listeners] == [
         (LISTEN[0], ["bearer_key"]),
         ("unix:/run/sds.sock", ["bearer_key"]),
     ]

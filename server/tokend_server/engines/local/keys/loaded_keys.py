@@ -107,7 +107,7 @@ def _held(
     held = {key.kid: before.held[key.kid] for key in keys if before.held.get(key.kid, now) > now}
     known = {key.kid for key in before.records}
     for key in keys if known else ():
-        lead = min(times.verifiers_know_by, key.signs_from - key.creation_date)
+        lead = min(times.propagation_time, key.signs_from - key.creation_date)
         signs_soon = key.signs_from - clock.now() < lead + times.clock_skew
         if key.kid not in known and lead > 0 and signs_soon:
             held[key.kid] = min(now + lead, kept_until)

@@ -128,13 +128,16 @@ def key_set_age(times: KeyTimes, since_reading: float, unpublished: Iterable[Sig
         unpublished: Keys that were read but are not in the key set.
         now: The time.
     """
-    bounds = [times.soonest - since_reading, *(_soonest(key, times) - now for key in unpublished)]
+    bounds = [
+        times.min_signing_delay - since_reading,
+        *(_earliest_signing_time(key, times) - now for key in unpublished),
+    ]
     return max(0, int(min(times.cache_age, min(bounds) - times.clock_skew)))
 
 
-def _soonest(key: SigningKey, times: KeyTimes) -> NumericDate:
+def _earliest_signing_time(key: SigningKey, times: KeyTimes) -> NumericDate:
     """Returns the earliest time at which a key may sign."""
-    return min(key.signs_from, key.creation_date + times.soonest) if times.when_seen else key.signs_from
+    return min(key.signs_from, key.creation_date + times.min_signing_delay) if times.when_seen else key.signs_from
 
 
 def _next_addition(

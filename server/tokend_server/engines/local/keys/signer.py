@@ -47,7 +47,7 @@ class TokenSigner:
         self._times = times
         # Right after a read, a process whose clock is ahead may add or activate the next key, and another process may
         # then remove this one.
-        self._unseen = times.shortest_notice + times.tokens_last - 2 * times.clock_skew
+        self._unseen = times.min_notice + times.tokens_last - 2 * times.clock_skew
         self._loaded = NO_KEYS
         self._read_at, self._read_on = clock.monotonic(), clock.now()
         self._key_set = KeySet(NO_KEYS.jwks, timedelta(0))
@@ -84,7 +84,7 @@ class TokenSigner:
         read_at, read_on = self._clock.monotonic(), self._clock.now()
         records = self._store.signing_keys()
         if records != self._loaded.records or self._loaded.failures:
-            kept_for = self._times.soonest - self._times.clock_skew - self._since_reading(read_on)
+            kept_for = self._times.min_signing_delay - self._times.clock_skew - self._since_reading(read_on)
             kept_until = self._clock.monotonic() + kept_for
             self._loaded = load_keys(records, self._manager, self._loaded, kept_until, self._times, self._clock)
         self._read_at, self._read_on = read_at, read_on

@@ -63,7 +63,7 @@ def test_callers_clocks_have_the_grace_that_is_set(  # noqa: PLR0913, PLR0917 - 
     tmp_path: Path, provider: OidcProvider, clock: FakeClock, metrics: Metrics, settings: dict[str, Any], skew: int
 ) -> None:
     config = config_with(tmp_path, provider, settings)
-    ((_, authenticator),) = build_access_control(config, metrics, clock).authenticators(config.grpc.guarded[0])
+    ((_, authenticator),) = build_access_control(config, metrics, clock).authenticators(config.grpc.all_listeners[0])
     assert authenticator(bearing(token_of(provider, exp=NOW - skew + 1, iat=NOW + skew, nbf=NOW + skew)))
     for changes in ({"exp": NOW - skew}, {"iat": NOW + skew + 1}, {"nbf": NOW + skew + 1}):
         assert authenticator(bearing(token_of(provider, **changes))) is None
@@ -74,7 +74,7 @@ def test_callers_tokens_are_as_long_as_is_set(
     tmp_path: Path, provider: OidcProvider, clock: FakeClock, metrics: Metrics, longest: int
 ) -> None:
     config = config_with(tmp_path, provider, {}, max_token_bytes=longest)
-    ((_, authenticator),) = build_access_control(config, metrics, clock).authenticators(config.grpc.guarded[0])
+    ((_, authenticator),) = build_access_control(config, metrics, clock).authenticators(config.grpc.all_listeners[0])
     fitting = "p" * ((longest - len(token_of(provider, pad=""))) * 3 // 4)
     assert authenticator(bearing(token_of(provider, pad=fitting)))
     assert authenticator(bearing(token_of(provider, pad=f"{fitting}pppp"))) is None

@@ -167,7 +167,7 @@ def test_a_key_set_is_not_kept_until_a_key_that_it_lacks_may_sign(
 @pytest.mark.parametrize(("when_seen", "age"), [(True, 7), (False, 300)])
 def test_a_key_that_may_begin_early_is_in_key_sets_from_its_soonest(*, when_seen: bool, age: int) -> None:
     times = KeyTimes(when_seen=when_seen)
-    lacking = replace(key(2, NOW + HOUR), creation_date=NOW - times.soonest + SKEW + 7)
+    lacking = replace(key(2, NOW + HOUR), creation_date=NOW - times.min_signing_delay + SKEW + 7)
     assert key_set_age(times, 0, [lacking], NOW) == age
 
 

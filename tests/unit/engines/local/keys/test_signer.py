@@ -138,7 +138,7 @@ def test_a_key_that_came_late_into_the_store_signs_when_no_verifier_keeps_an_old
     replica.task.run_due_steps()
     assert replica.published == [first, late.kid]
     assert replica.signs_with() == first
-    replica.pass_time(TIMES.verifiers_know_by - 1)
+    replica.pass_time(TIMES.propagation_time - 1)
     assert replica.signs_with() == first
     replica.pass_time(1)
     assert replica.signs_with() == late.kid

@@ -120,7 +120,7 @@ def test_the_time_of_a_key_stays(key: SigningKey, times: KeyTimes, now: int) -> 
 
 
 def test_no_key_begins_before_older_key_sets_are_over() -> None:
-    soonest = CREATED + TIMES.soonest
+    soonest = CREATED + TIMES.min_signing_delay
     first = next(at for now in range(CREATED, NOW) if (at := early(server(A_HAS), now=now)) is not None)
     assert first == soonest
-    assert TIMES.soonest >= TIMES.verifiers_know_by + TIMES.clock_skew
+    assert TIMES.min_signing_delay >= TIMES.propagation_time + TIMES.clock_skew

@@ -17,7 +17,7 @@ from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from tokend_server.config.stores import BESIDE_SQLITE
+from tokend_server.config.stores import SQLITE_FILE_SUFFIXES
 from tokend_server.engines.local.stores.sql import migrations
 from tokend_server.engines.local.stores.sqlite.write_ahead_log import (
     Mark,
@@ -113,7 +113,7 @@ def _is_file_of(path: Path, database: Path) -> bool:
     """Returns whether a path is the database's, or that of one of SQLite's files for it."""
     if path.exists() and database.exists() and path.samefile(database):
         return True
-    return os.path.realpath(path) in {f"{os.path.realpath(database)}{suffix}" for suffix in ("", *BESIDE_SQLITE)}
+    return os.path.realpath(path) in {f"{os.path.realpath(database)}{suffix}" for suffix in ("", *SQLITE_FILE_SUFFIXES)}
 
 
 def _check_destination(copy: Path, database: Path, *, overwrite: bool) -> None:
@@ -200,7 +200,7 @@ def _new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     unfinished = Path(name)
 
     def remove() -> None:
-        for suffix in ("", *BESIDE_SQLITE):
+        for suffix in ("", *SQLITE_FILE_SUFFIXES):
             Path(f"{unfinished}{suffix}").unlink(missing_ok=True)
 
     try:
