@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.bench.processes import Cores, accepts_connections, running, wait_until
 from tests.support.ports import free_port
 
-from tokend_server.mesh.check_answers import CheckAnswers
+from tokend_server.mesh.check_responses import CheckResponses
 from tokend_server.mesh.protos import EnvoyProtos
 
 SOURCE = Path(__file__).parent / "check_floor_go"
@@ -32,7 +32,7 @@ def serving(directory: Path, cores: Cores, certificates: Path) -> Iterator[Mappi
         certificates: Directory of tls.crt, tls.key and clients.crt.
     """
     answer = directory / "check.answer"
-    answer.write_bytes(CheckAnswers(EnvoyProtos()).with_header("authorization", f"Bearer {_TOKEN}"))
+    answer.write_bytes(CheckResponses(EnvoyProtos()).with_header("authorization", f"Bearer {_TOKEN}"))
     binary = directory / "check_floor_go"
     environment = {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off"}
     subprocess.run(["go", "build", "-o", binary, "."], cwd=SOURCE, env=environment, check=True)

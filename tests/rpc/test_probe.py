@@ -22,8 +22,8 @@ from tests.support.ports import can_connect
 
 from tokend_server.callers import keys
 from tokend_server.rpc import probe
+from tokend_server.rpc.connection_check import accepts_connections
 from tokend_server.rpc.probe import Prober, Target
-from tokend_server.rpc.reach import accepts_connections
 from tokend_server.rpc.readiness import Patience, Reachability, Readiness
 
 LOOPBACK = "127.0.0.1"

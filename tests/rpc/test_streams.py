@@ -117,8 +117,8 @@ def test_open_reflection_streams_are_bounded_and_others_still_served() -> None:
 @pytest.mark.parametrize("most_refusals", [0, 1000])
 def test_more_reflection_streams_than_may_wait_are_refused(monkeypatch: pytest.MonkeyPatch, most_refusals: int) -> None:
     """They do not count as calls of the contract, which the SLO covers."""
-    monkeypatch.setattr(worker_pool, "_MOST_REFUSALS", most_refusals)
-    monkeypatch.setattr(threads, "_MOST_STREAMS", 4)
+    monkeypatch.setattr(worker_pool, "_MAX_REFUSALS", most_refusals)
+    monkeypatch.setattr(threads, "_MAX_STREAMS", 4)
     monkeypatch.setattr(threads, "_STREAM_THREADS", 1)
     over, asked = threading.Event(), threading.Event()
 
@@ -234,7 +234,7 @@ def ended(service: GrpcService) -> dict[str, float]:
 
 
 def test_more_refusals_than_can_wait_are_answered_as_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_pool, "_MOST_REFUSALS", 0)
+    monkeypatch.setattr(worker_pool, "_MAX_REFUSALS", 0)
     with grpc_service(None, {"limits": {"concurrent_calls": 1}}) as service, service.engine.holding() as hold:
         first = service.begin("LookupDeveloperIdentity")
         assert hold.entered.wait(PATIENCE)

@@ -87,7 +87,7 @@ def build_access_control(
     """
     problems: list[str] = []
     token_issuers = _token_issuers(config, clock, issuers or Issuers(clock, config.grpc.threads), problems)
-    by_token = _built(
+    by_token = _build_or_report(
         "callers.jwt",
         partial(
             JwtAuthenticator,
@@ -98,8 +98,8 @@ def build_access_control(
         ),
         problems,
     )
-    by_key = _built("callers.keys", partial(BearerKeyAuthenticator, config.callers.keys), problems)
-    audit_log = _built("audit.destination", partial(_audit_log, config.audit.destination, clock), problems)
+    by_key = _build_or_report("callers.keys", partial(BearerKeyAuthenticator, config.callers.keys), problems)
+    audit_log = _build_or_report("audit.destination", partial(_audit_log, config.audit.destination, clock), problems)
     if problems or by_token is None or by_key is None:
         raise ConfigError(problems)
     if audit_log:
@@ -169,8 +169,8 @@ def caller_problems(config: Config, clock: Clock) -> list[str]:
     issuers = _token_issuers(config, clock, Issuers(clock, config.grpc.threads), problems)
     max_token_bytes = config.callers.max_token_bytes
     by_token = partial(JwtAuthenticator, issuers, clock, lambda _why: None, max_token_bytes=max_token_bytes)
-    _built("callers.jwt", by_token, problems)
-    _built("callers.keys", partial(BearerKeyAuthenticator, config.callers.keys), problems)
+    _build_or_report("callers.jwt", by_token, problems)
+    _build_or_report("callers.keys", partial(BearerKeyAuthenticator, config.callers.keys), problems)
     return problems
 
 
@@ -240,10 +240,10 @@ def _rate(per_second: float | None, burst: int | None, default: Rate) -> Rate:
     )
 
 
-_Built = TypeVar("_Built")
+_Part = TypeVar("_Part")
 
 
-def _built(setting: str, build: Callable[[], _Built], problems: list[str]) -> _Built | None:
+def _build_or_report(setting: str, build: Callable[[], _Part], problems: list[str]) -> _Part | None:
     try:
         return build()
     except OSError as error:

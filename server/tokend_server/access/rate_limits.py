@@ -13,7 +13,7 @@ from tokend_server.model import ANONYMOUS
 from tokend_server.token_bucket import TokenBucket
 
 #: The number of callers that are remembered; the least recent is forgotten.
-_REMEMBERED = 100_000
+_MAX_REMEMBERED = 100_000
 
 #: Seconds after which a caller with too many concurrent calls should retry.
 _RETRY_AFTER = 1.0
@@ -97,7 +97,7 @@ class RateLimits:
         self._on_refusal = on_refusal
         self._clock = clock
         self._lock = threading.Lock()
-        self._remembered: Callable[[str], Place] = lru_cache(_REMEMBERED)(self._begin)
+        self._remembered: Callable[[str], Place] = lru_cache(_MAX_REMEMBERED)(self._begin)
 
     def begin(self, caller: str) -> "Place | None":
         """Starts a call of a caller, and returns the place to release at its end; None if the caller is not identified.

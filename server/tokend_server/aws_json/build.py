@@ -41,7 +41,7 @@ from tokend_server.process.listening import reachable_address
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.audit import auditing
 from tokend_server.rpc.interceptors.layers import Method
-from tokend_server.rpc.interceptors.rate_limits import limiting
+from tokend_server.rpc.interceptors.rate_limits import limiting_rates
 from tokend_server.rpc.policy import Rule
 from tokend_server.rpc.readiness import Patience, Reachability
 from tokend_server.rpc.tracing import Tracing
@@ -142,7 +142,7 @@ def build_aws_server(  # noqa: PLR0913, PLR0917 - all its parts
     layers = [
         auditing(access.auditor, clock, rules),
         identifying_signers(SignatureVerifier(secrets, clock), callers.__getitem__),
-        limiting(access.limits),
+        limiting_rates(access.limits),
     ]
     admission = Admission(access.policy, clock)
     # With a source of real credentials there are never fake ones.

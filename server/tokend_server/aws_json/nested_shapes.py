@@ -8,7 +8,7 @@ from tokend_server.aws_json.document import list_of, map_of, text
 from tokend_server.aws_json.shapes import NULL, Shape, Text
 
 
-class Broken(NamedTuple):
+class Violation(NamedTuple):
     """A constraint that a value within a member violates.
 
     Attributes:
@@ -34,7 +34,7 @@ class Choice:
     def field(self, value: str) -> str:
         return value
 
-    def broken(self, value: str) -> Iterator[str]:
+    def violations(self, value: str) -> Iterator[str]:
         if value not in self.words:
             yield f"Member must satisfy enum value set: [{', '.join(self.words)}]"
 
@@ -50,10 +50,10 @@ class _Container:
     def field(self, value: Any) -> Any:  # noqa: ANN401 - a value of the shape
         return value
 
-    def broken(self, value: Any) -> Iterator[str]:  # noqa: ANN401 - as above
-        return (each.constraint for each in self.broken_within(value))
+    def violations(self, value: Any) -> Iterator[str]:  # noqa: ANN401 - as above
+        return (each.constraint for each in self.nested_violations(value))
 
-    def broken_within(self, value: Any) -> Iterator[Broken]:  # noqa: ANN401 - as above
+    def nested_violations(self, value: Any) -> Iterator[Violation]:  # noqa: ANN401 - as above
         raise NotImplementedError
 
     def shown(self, _value: Any) -> str:  # noqa: ANN401 - as above
@@ -76,13 +76,13 @@ class Structure(_Container):
         given = map_of(value)
         return {name: shape.read(given[name]) for name, shape in self.members.items() if name in given}
 
-    def broken_within(self, value: Mapping[str, Any]) -> Iterator[Broken]:
+    def nested_violations(self, value: Mapping[str, Any]) -> Iterator[Violation]:
         for name, shape in self.members.items():
             path = f".{name[0].lower()}{name[1:]}"
             if name in value:
                 yield from _below(path, shape, value[name])
             elif name in self.required:
-                yield Broken(path, "Member must not be null", NULL)
+                yield Violation(path, "Member must not be null", NULL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +102,11 @@ class ListOf(_Container):
     def read(self, value: object) -> list[Any]:
         return [self.member.read(each) for each in list_of(value)]
 
-    def broken_within(self, value: Sequence[Any]) -> Iterator[Broken]:
+    def nested_violations(self, value: Sequence[Any]) -> Iterator[Violation]:
         if len(value) < self.least:
-            yield Broken("", f"Member must have length greater than or equal to {self.least}", "")
+            yield Violation("", f"Member must have length greater than or equal to {self.least}", "")
         if self.most is not None and len(value) > self.most:
-            yield Broken("", f"Member must have length less than or equal to {self.most}", "")
+            yield Violation("", f"Member must have length less than or equal to {self.most}", "")
         for number, each in enumerate(value, start=1):
             yield from _below(f".{number}.member", self.member, each)
 
@@ -128,23 +128,23 @@ class MapOf(_Container):
     def read(self, value: object) -> dict[str, Any]:
         return {text(name): self.value.read(each) for name, each in map_of(value).items()}
 
-    def broken_within(self, value: Mapping[str, Any]) -> Iterator[Broken]:
+    def nested_violations(self, value: Mapping[str, Any]) -> Iterator[Violation]:
         if len(value) > self.most:
-            yield Broken("", f"Member must have length less than or equal to {self.most}", "")
-        if any(any(self.key.broken(each)) for each in value):
-            yield Broken("", f"Map keys must satisfy constraint: {self.key.constraints}", "")
+            yield Violation("", f"Member must have length less than or equal to {self.most}", "")
+        if any(any(self.key.violations(each)) for each in value):
+            yield Violation("", f"Map keys must satisfy constraint: {self.key.constraints}", "")
         for number, each in enumerate(value.values(), start=1):
             yield from _below(f".{number}.value", self.value, each)
 
 
-def broken_within(shape: Shape, value: Any) -> Iterator[Broken]:  # noqa: ANN401 - a value of the shape
+def nested_violations(shape: Shape, value: Any) -> Iterator[Violation]:  # noqa: ANN401 - a value of the shape
     """Yields the constraints that a value of a shape violates, including nested ones."""
     if isinstance(shape, _Container):
-        yield from shape.broken_within(value)
+        yield from shape.nested_violations(value)
         return
-    for constraint in shape.broken(value):
-        yield Broken("", constraint, shape.shown(value))
+    for constraint in shape.violations(value):
+        yield Violation("", constraint, shape.shown(value))
 
 
-def _below(path: str, shape: Shape, value: Any) -> Iterator[Broken]:  # noqa: ANN401 - a value of the shape
-    return (each._replace(path=path + each.path) for each in broken_within(shape, value))
+def _below(path: str, shape: Shape, value: Any) -> Iterator[Violation]:  # noqa: ANN401 - a value of the shape
+    return (each._replace(path=path + each.path) for each in nested_violations(shape, value))

@@ -12,7 +12,7 @@ from tokend_server.aws_json.errors import other_region
 from tokend_server.aws_json.pool_shapes import (
     ARN,
     CREATE_MEMBERS,
-    MOST_TAGS,
+    MAX_TAGS,
     PRINCIPAL_TAGS,
     PROVIDER_NAME,
     ROLE_MAPPINGS,
@@ -20,7 +20,7 @@ from tokend_server.aws_json.pool_shapes import (
     TAG_KEY,
     TAGS,
 )
-from tokend_server.aws_json.pools import described, named, pool_of_arn, principal_tags_of
+from tokend_server.aws_json.pools import described, pool_of_arn, principal_tags_of, require_pool_id
 from tokend_server.aws_json.shaped import IDENTITY_ID, Output, ShapedOperation
 from tokend_server.aws_json.shapes import Flag, TextList
 from tokend_server.engine import PoolManagement
@@ -99,7 +99,7 @@ class ManagementOperations:
         settings, tags = _settings(given), given.get(_TAGS_MEMBER, {})
         _check_tags(tags)
         call = current_call()
-        if any(IDENTITY_ID.broken(f"{call.region}:{_ANY_GUID}")):  # the signer chooses the Region's name
+        if any(IDENTITY_ID.violations(f"{call.region}:{_ANY_GUID}")):  # the signer chooses the Region's name
             raise other_region(call.region)
         pool = self._pools.create(call.region, settings, tags, deadline)
         call.audited = AuditedRequest(region=call.region), AuditedResult(result_identity_pool_id=pool.identity_pool_id)
@@ -156,7 +156,7 @@ class ManagementOperations:
     ) -> IdentityPool:
         deadline = self._admission.admit(operation, given, AuditedRequest(pool_id))
         try:
-            return self._pools.change(named(pool_id), decide, deadline)
+            return self._pools.change(require_pool_id(pool_id), decide, deadline)
         finally:  # what failed may have been done all the same
             self._on_change(pool_id)
 
@@ -202,7 +202,7 @@ def _check_role_mappings(mappings: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _check_tags(tags: Mapping[str, str]) -> None:
-    if len(tags) > MOST_TAGS:
-        raise InvalidParameter(f"An identity pool may have at most {MOST_TAGS} tags.")
+    if len(tags) > MAX_TAGS:
+        raise InvalidParameter(f"An identity pool may have at most {MAX_TAGS} tags.")
     if any(key.lower().startswith("aws:") for key in tags):
         raise InvalidParameter("Keys of tags must not begin with aws:.")

@@ -6,7 +6,7 @@ from tokend_server.aws_json.nested_shapes import Choice, ListOf, MapOf, Structur
 from tokend_server.aws_json.shapes import Flag, Shape, Text, TextList, TextMap
 
 #: The maximum number of tags of a pool (Cognito's quota).
-MOST_TAGS = 50
+MAX_TAGS = 50
 
 ARN = Text(2048, least=20)
 TAG_KEY = Text(128)

@@ -86,7 +86,7 @@ class PoolOperations:
 
     def _found(self, operation: ShapedOperation, given: Mapping[str, Any], identity_pool_id: str) -> IdentityPool:
         deadline = self._admission.admit(operation, given, AuditedRequest(identity_pool_id))
-        return self._pools.describe(named(identity_pool_id), deadline)
+        return self._pools.describe(require_pool_id(identity_pool_id), deadline)
 
 
 def described(pool: IdentityPool) -> Mapping[str, object]:
@@ -106,7 +106,7 @@ def pool_of_arn(arn: str) -> str:
     return matched[2] if matched else ""
 
 
-def named(identity_pool_id: str) -> str:
+def require_pool_id(identity_pool_id: str) -> str:
     """Returns the id of a pool from a request whose members are valid.
 
     Raises:

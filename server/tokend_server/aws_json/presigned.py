@@ -19,9 +19,9 @@ _SIGNATURE = "X-Amz-Signature"
 #: The required parameters, in the order in which AWS reports missing ones.
 _REQUIRED = ("X-Amz-Algorithm", "X-Amz-Credential", _SIGNATURE, "X-Amz-SignedHeaders", "X-Amz-Date")
 
-_MOST_PARAMETERS = 64
+_MAX_PARAMETERS = 64
 
-_LONGEST_SECONDS = 604_800
+_MAX_LIFETIME = 604_800
 
 
 class Presigned(NamedTuple):
@@ -48,7 +48,7 @@ class Query:
     """
 
     def __init__(self, text: str) -> None:
-        pairs = [part.partition("=")[::2] for part in text.split("&", _MOST_PARAMETERS) if part]
+        pairs = [part.partition("=")[::2] for part in text.split("&", _MAX_PARAMETERS) if part]
         self._pairs = [(unquote_to_bytes(name), unquote_to_bytes(value)) for name, value in pairs]
 
     @property
@@ -99,7 +99,7 @@ def _lifetime(text: str | None) -> timedelta | None:
     seconds = int(text)
     if seconds < 1:
         raise AwsError("IncompleteSignatureException", "X-Amz-Expires must be at least 1 second")
-    if seconds > _LONGEST_SECONDS:
+    if seconds > _MAX_LIFETIME:
         why = "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than"
-        raise AwsError("IncompleteSignatureException", f"{why} {_LONGEST_SECONDS} seconds")
+        raise AwsError("IncompleteSignatureException", f"{why} {_MAX_LIFETIME} seconds")
     return timedelta(seconds=seconds)

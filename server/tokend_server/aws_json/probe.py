@@ -8,7 +8,7 @@ from math import inf
 
 from tokend_server.clock import Clock
 from tokend_server.process.repeating import Repeating
-from tokend_server.rpc.reach import accepts_connections
+from tokend_server.rpc.connection_check import accepts_connections
 from tokend_server.rpc.readiness import Patience, Reachability
 
 #: A request that is answered without a signature and without a thread of calls (Fetch Standard, section 3.3.2).

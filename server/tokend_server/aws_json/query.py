@@ -13,7 +13,7 @@ from tokend_server.aws_json.shapes import Integer, Shape
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 #: The maximum number of parameters, more than any operation has.
-_MOST_PARAMETERS = 256
+_MAX_PARAMETERS = 256
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,10}")
 
@@ -46,9 +46,7 @@ def parse_query(request: AwsRequest) -> dict[str, str]:
 
 
 def _pairs(part: str) -> list[tuple[str, str]]:
-    return parse_qsl(
-        part, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MOST_PARAMETERS
-    )
+    return parse_qsl(part, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MAX_PARAMETERS)
 
 
 def _malformed() -> AwsError:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tokend_server.aws_json.nested_shapes import broken_within
+from tokend_server.aws_json.nested_shapes import nested_violations
 from tokend_server.aws_json.shapes import NULL, Shape, Text
 from tokend_server.errors import FieldViolation, ValidationFailed
 from tokend_server.model import CognitoOperation, Operation, StsOperation
@@ -52,7 +52,7 @@ class ShapedOperation:
     def _violations(self, given: Mapping[str, Any]) -> Iterator[FieldViolation]:
         for name, shape in self.members.items():
             if name in given:
-                for path, constraint, shown in broken_within(shape, given[name]):
+                for path, constraint, shown in nested_violations(shape, given[name]):
                     yield FieldViolation(field_of(name) + path, constraint, shown)
             elif name in self.required:
                 yield FieldViolation(field_of(name), "Member must not be null", NULL)

@@ -36,7 +36,7 @@ class Shape(Protocol):
         """Returns the value of the contract's field."""
         ...
 
-    def broken(self, value: Any) -> Iterable[str]:  # noqa: ANN401 - as above
+    def violations(self, value: Any) -> Iterable[str]:  # noqa: ANN401 - as above
         """Yields the constraints that a value violates, in AWS's words."""
         ...
 
@@ -67,7 +67,7 @@ class Text:
     def field(self, value: str) -> str:
         return value
 
-    def broken(self, value: str) -> Iterator[str]:
+    def violations(self, value: str) -> Iterator[str]:
         if len(value) < self.least:
             yield f"Member must have length greater than or equal to {self.least}"
         if len(value) > self.longest:
@@ -106,12 +106,12 @@ class TextMap:
     def field(self, value: Mapping[str, str]) -> Mapping[str, str]:
         return value
 
-    def broken(self, value: Mapping[str, str]) -> Iterator[str]:
+    def violations(self, value: Mapping[str, str]) -> Iterator[str]:
         if self.most is not None and len(value) > self.most:
             yield f"Member must have length less than or equal to {self.most}"
-        if any(any(self.key.broken(each)) for each in value):
+        if any(any(self.key.violations(each)) for each in value):
             yield f"Map keys must satisfy constraint: {self.key.constraints}"
-        if any(any(self.value.broken(each)) for each in value.values()):
+        if any(any(self.value.violations(each)) for each in value.values()):
             yield f"Map value must satisfy constraint: {self.value.constraints}"
 
     def shown(self, value: Mapping[str, str]) -> str:
@@ -140,12 +140,12 @@ class TextList:
     def field(self, value: list[str]) -> list[str]:
         return value
 
-    def broken(self, value: list[str]) -> Iterator[str]:
+    def violations(self, value: list[str]) -> Iterator[str]:
         if len(value) < self.least:
             yield f"Member must have length greater than or equal to {self.least}"
         if self.most is not None and len(value) > self.most:
             yield f"Member must have length less than or equal to {self.most}"
-        if any(any(self.member.broken(each)) for each in value):
+        if any(any(self.member.violations(each)) for each in value):
             yield f"Member must satisfy constraint: {self.member.constraints}"
 
     def shown(self, value: list[str]) -> str:
@@ -162,7 +162,7 @@ class Flag:
     def field(self, value: bool) -> bool:  # noqa: FBT001 - the value of a field
         return value
 
-    def broken(self, _value: bool) -> Iterable[str]:  # noqa: FBT001 - as above
+    def violations(self, _value: bool) -> Iterable[str]:  # noqa: FBT001 - as above
         return ()
 
     def shown(self, value: bool) -> str:  # noqa: FBT001 - as above
@@ -182,7 +182,7 @@ class Integer:
     def field(self, value: int) -> int:
         return value
 
-    def broken(self, value: int) -> Iterator[str]:
+    def violations(self, value: int) -> Iterator[str]:
         if value < self.least:
             yield f"Member must have value greater than or equal to {self.least}"
         if value > self.most:

@@ -16,7 +16,7 @@ from tokend_server.aws_json.wire import Headers, canonical_headers
 from tokend_server.clock import Clock
 from tokend_server.model import Secret
 
-_LARGEST_SKEW = timedelta(minutes=5)
+_MAX_SKEW = timedelta(minutes=5)
 _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 _ALWAYS_SIGNED = frozenset({"host"})
 
@@ -92,12 +92,12 @@ class SignatureVerifier:
 
     def _check_time(self, signed_at: datetime, lifetime: timedelta | None) -> None:
         now = datetime.fromtimestamp(int(self._clock.now()), UTC)
-        earliest, latest = now - (lifetime or _LARGEST_SKEW), now + _LARGEST_SKEW
+        earliest, latest = now - (lifetime or _MAX_SKEW), now + _MAX_SKEW
         if signed_at < earliest:
             raise AwsError(
                 "InvalidSignatureException",
                 f"Signature expired: {signed_at:{_DATE_FORMAT}} is now earlier than "
-                f"{earliest:{_DATE_FORMAT}} ({now:{_DATE_FORMAT}} - {_said(now - earliest)})",
+                f"{earliest:{_DATE_FORMAT}} ({now:{_DATE_FORMAT}} - {_format_span(now - earliest)})",
             )
         if signed_at > latest:
             raise AwsError(
@@ -109,12 +109,12 @@ class SignatureVerifier:
     def _secret_key(self, access_key_id: str, session_token: Secret | None) -> Secret:
         secret_key = self._credentials.get(access_key_id)
         expected = self._session_tokens.get(access_key_id)
-        if secret_key is None or not _same(expected, session_token):
+        if secret_key is None or not _equal_secrets(expected, session_token):
             raise AwsError("UnrecognizedClientException", "The security token included in the request is invalid.")
         return secret_key
 
 
-def _same(expected: Secret | None, given: Secret | None) -> bool:
+def _equal_secrets(expected: Secret | None, given: Secret | None) -> bool:
     if expected is None or given is None:
         return expected is None and given is None
     return hmac.compare_digest(expected.reveal().encode(), given.reveal().encode())
@@ -142,7 +142,7 @@ def _session_token(values: Mapping[str, str]) -> Secret | None:
     return None if token is None else Secret(token)
 
 
-def _said(span: timedelta) -> str:
+def _format_span(span: timedelta) -> str:
     minutes, seconds = divmod(int(span.total_seconds()), 60)
     return f"{span.total_seconds():.0f} sec." if seconds else f"{minutes} min."
 

@@ -8,7 +8,7 @@ from typing import Any
 from tokend_server import errors
 from tokend_server.aws_json.errors import AwsError, internal_error, to_aws_error, unreadable
 from tokend_server.aws_json.query import FORM_TYPE, document_of, parse_query
-from tokend_server.aws_json.query_answers import fault_response, result_response
+from tokend_server.aws_json.query_responses import fault_response, result_response
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.shaped import Output, ShapedOperation
 from tokend_server.aws_json.wire import AwsResponse

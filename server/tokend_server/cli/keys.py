@@ -34,12 +34,12 @@ from tokend_server.errors import EngineUnavailable
 from tokend_server.metrics import Metrics
 
 #: A key's id may begin with a hyphen and any letter, like an option.
-_AS_KEY_ID = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+_HYPHENS_ALLOWED = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 
 _ALGORITHMS = click.Choice([each.value for each in SigningAlgorithm])
 
 
-class _Opened(NamedTuple):
+class _OpenedStore(NamedTuple):
     """The store of a configuration."""
 
     config: Config
@@ -58,7 +58,7 @@ class _Opened(NamedTuple):
             key_id: The given key, for the texts of errors.
             kms_key: The key in AWS KMS to use as the next one; None to create one.
         """
-        with self._key_manager(kms_key) as manager, _explained(key_id):
+        with self._key_manager(kms_key) as manager, _explaining_errors(key_id):
             yield KeyRotation(self.store, manager, SystemClock(), self.config.keys.times, self.algorithms)
 
     def _key_manager(self, kms_key: str | None) -> AbstractContextManager[KeyManager]:
@@ -188,7 +188,7 @@ def add(config_path: Path | None, algorithm: str, signs_in: int | None, kms_key:
     echo_json(_described(key, held, opened.config))
 
 
-@keys.command(context_settings=_AS_KEY_ID)
+@keys.command(context_settings=_HYPHENS_ALLOWED)
 @config_option
 @click.argument("key_id")
 @click.option("--compromised", is_flag=True, help="Also invalidate its tokens, although they have not expired.")
@@ -241,17 +241,17 @@ def rewrap(config_path: Path | None, *, dry_run: bool) -> None:
 
 
 @contextmanager
-def _opened(config_path: Path | None, *, made: bool = False) -> Iterator[_Opened]:
+def _opened(config_path: Path | None, *, made: bool = False) -> Iterator[_OpenedStore]:
     """Returns a context manager with the store of a configuration; creates a missing store if `made` is set."""
     config = load_config(config_path)
     if not made:
         check_store_exists(config)
     with closing(open_migrated_store(config)) as store:
-        yield _Opened(config, store)
+        yield _OpenedStore(config, store)
 
 
 @contextmanager
-def _explained(key_id: str | None = None) -> Iterator[None]:
+def _explaining_errors(key_id: str | None = None) -> Iterator[None]:
     """Returns a context manager for changes of keys, which explains their errors."""
     try:
         yield

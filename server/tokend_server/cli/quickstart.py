@@ -23,7 +23,7 @@ from tokend_server.config import (
 from tokend_server.errors import ConfigError
 
 #: Any free port, to avoid conflicts with running services.
-_FREE = "127.0.0.1:0"
+_ANY_FREE_PORT = "127.0.0.1:0"
 
 _LISTENERS = ("grpc", "issuer", "ops")
 
@@ -65,7 +65,9 @@ def quickstart(  # noqa: PLR0913 - the options
     if not aws:
         _show_first_token(config, once=once)
         return
-    config = _loopback_alone(_with_pool(config, identity_pool_id, developer_provider_name), _FREE, _FREE, _FREE)
+    config = _only_on_loopback(
+        _with_pool(config, identity_pool_id, developer_provider_name), _ANY_FREE_PORT, _ANY_FREE_PORT, _ANY_FREE_PORT
+    )
     exit_immediately(quickstart_aws.serve(config, command, until_stdin_closes=until_stdin_closes))
 
 
@@ -80,7 +82,7 @@ def _with_pool(config: Config, identity_pool_id: str | None, developer_provider_
 
 def _show_first_token(config: Config, *, once: bool) -> None:
     stop = StopSignal()
-    service = _started(config)
+    service = _start_service(config)
     try:
         if not service.issuer:
             raise ConfigError(["pools: quickstart shows the local engine, but no pool uses it"])
@@ -95,20 +97,20 @@ def _show_first_token(config: Config, *, once: bool) -> None:
         service.stop()
 
 
-def _started(config: Config) -> app.Service:
+def _start_service(config: Config) -> app.Service:
     """Starts the service on its previous ports, or on free ones.
 
     Raises:
         ConfigError: It cannot be started.
     """
-    usual = stable_addresses(config.store_name, _LISTENERS, is_free)
+    stable = stable_addresses(config.store_name, _LISTENERS, is_free)
     try:
-        return app.start(_loopback_alone(config, *usual))
+        return app.start(_only_on_loopback(config, *stable))
     except ConfigError:  # another process may have taken a port
-        return app.start(_loopback_alone(config, _FREE, _FREE, _FREE))
+        return app.start(_only_on_loopback(config, _ANY_FREE_PORT, _ANY_FREE_PORT, _ANY_FREE_PORT))
 
 
-def _loopback_alone(config: Config, grpc: str, issuer: str, ops: str) -> Config:
+def _only_on_loopback(config: Config, grpc: str, issuer: str, ops: str) -> Config:
     """Returns the configuration on these addresses only, without authentication of callers."""
     unguarded = Grpc(listen=[grpc])
     return config.model_copy(

@@ -8,8 +8,8 @@ import grpc
 from tokend_server.callers.patterns import matches
 from tokend_server.errors import CallerNotAllowed, NotAuthorized, TokendError
 from tokend_server.failures import log_failure
-from tokend_server.mesh.check_answers import CheckAnswers
-from tokend_server.mesh.prepared_answers import PreparedAnswer, PreparedAnswers, answer_key
+from tokend_server.mesh.check_responses import CheckResponses
+from tokend_server.mesh.prepared_responses import PreparedResponse, PreparedResponses, answer_key
 from tokend_server.mesh.protos import EnvoyProtos
 from tokend_server.mesh.token_mapping import MappedValues, NoTag, NoUser, TokenMapping
 from tokend_server.mesh.tokens import MeshTokens
@@ -48,12 +48,12 @@ class Authorization:
     ) -> None:
         self._request = protos.message("envoy.service.auth.v3.CheckRequest")
         self._service = protos.service(SERVICE_NAME)
-        self._answers = CheckAnswers(protos)
+        self._answers = CheckResponses(protos)
         self._mappings = mappings
         self._defaults = defaults
         self._tokens = tokens
         self._count = count
-        self._prepared = PreparedAnswers(most_prepared)
+        self._prepared = PreparedResponses(most_prepared)
 
     def service(self) -> AdditionalService:
         """The service that gRPC listeners serve."""
@@ -94,7 +94,7 @@ class Authorization:
         issued, reusable = self._tokens.token_for(mapping.wanted(values))
         response = self._answers.with_header(mapping.header, mapping.header_value(issued.token))
         if reusable:
-            self._prepared.put(key, PreparedAnswer(reusable, response))
+            self._prepared.put(key, PreparedResponse(reusable, response))
         return response
 
     def _mapping(self, name: str | None, caller: str) -> TokenMapping | None:

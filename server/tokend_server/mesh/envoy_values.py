@@ -11,7 +11,7 @@ ReadValue: TypeAlias = Callable[[Any], str | None]
 _SEPARATOR = ","
 
 #: The largest integer that all JSON parsers represent exactly (RFC 8259, section 6).
-_LARGEST_WHOLE = 2**53 - 1
+_MAX_WHOLE = 2**53 - 1
 
 
 def from_metadata(namespace: str, keys: Sequence[str]) -> ReadValue:
@@ -33,7 +33,7 @@ def _other_text(value: Any) -> str | None:  # noqa: ANN401 - a google.protobuf.V
     """Returns the text of a value that is not a string; None if it is neither an integer nor a Boolean."""
     match value.WhichOneof("kind"):
         case "number_value" if math.isfinite(number := value.number_value) and number == int(number):
-            return str(int(number)) if abs(number) <= _LARGEST_WHOLE else None
+            return str(int(number)) if abs(number) <= _MAX_WHOLE else None
         case "bool_value":
             return "true" if value.bool_value else "false"
     return None

@@ -9,7 +9,7 @@ from itertools import count
 from typing import TypeAlias
 
 from tokend_server.clock import Clock
-from tokend_server.mesh.renewal import PassedTime, is_refusal, renewal_delay, retry_delay
+from tokend_server.mesh.renewal import ElapsedTime, is_refusal, renewal_delay, retry_delay
 from tokend_server.mesh.wanted_token import WantedToken
 from tokend_server.mesh.xds import Missing, Resource
 from tokend_server.model import IssuedToken
@@ -91,7 +91,7 @@ class PushedTokens:
         self._is_published = is_published
         self._most = most
         self._clock = clock
-        self._passed = PassedTime(clock)
+        self._elapsed = ElapsedTime(clock)
         self._random = random
         self._on_renewal = on_renewal
         self._pushed: dict[_Key, _Pushed] = {}
@@ -129,7 +129,7 @@ class PushedTokens:
 
     def tick(self) -> None:
         """Renews due tokens, and forgets those without subscribers; to be called at intervals."""
-        passed = self._passed.seconds()
+        passed = self._elapsed.seconds()
         while self._schedule and self._schedule[0][0] <= passed:
             due, _, key = heapq.heappop(self._schedule)
             pushed = self._pushed.get(key)
@@ -194,7 +194,7 @@ class PushedTokens:
         self._schedule_renewal(key, pushed, retry_delay(pushed.failures, error, self._random()))
 
     def _schedule_renewal(self, key: _Key, pushed: _Pushed, seconds: float) -> None:
-        pushed.due = due = self._passed.seconds() + seconds
+        pushed.due = due = self._elapsed.seconds() + seconds
         heapq.heappush(self._schedule, (due, next(self._numbers), key))
 
     def _evict_unwatched(self) -> None:

@@ -7,16 +7,16 @@ from tokend_server.errors import DeadlineExceeded, LastingError, RetryableError,
 _EARLIEST, _LATEST = 0.6, 0.95
 
 #: The minimum number of seconds between two renewals: an engine may reuse a token that is due for renewal.
-_LEAST = 1.0
+_MIN_DELAY = 1.0
 
 #: Seconds until the first retry, which double with each failure, and their maximum.
-_FIRST_RETRY, _LONGEST_RETRY = 1.0, 60.0
+_FIRST_RETRY, _MAX_RETRY = 1.0, 60.0
 
 #: Seconds until the retry after a refusal, which an operator must resolve.
 _AFTER_REFUSAL = 300.0
 
 
-class PassedTime:
+class ElapsedTime:
     """The elapsed seconds, by the clock that shows more.
 
     If the wall clock is set forward, tokens are renewed early. If it is set back, tokens are not renewed late, and
@@ -47,7 +47,7 @@ def renewal_delay(left: float, share: float) -> float:
         share: A random number from 0 to 1, so that tokens that were issued together are not renewed together.
     """
     part = _EARLIEST + (_LATEST - _EARLIEST) * share
-    return max(_LEAST, left * part)
+    return max(_MIN_DELAY, left * part)
 
 
 def is_refusal(error: Exception) -> bool:
@@ -64,7 +64,7 @@ def retry_delay(failures: int, error: Exception, share: float) -> float:
         error: The error of the last attempt.
         share: As in `renewal_delay`.
     """
-    backoff = min(_FIRST_RETRY * 2.0 ** min(failures - 1, 10), _LONGEST_RETRY)
+    backoff = min(_FIRST_RETRY * 2.0 ** min(failures - 1, 10), _MAX_RETRY)
     delay = _AFTER_REFUSAL if is_refusal(error) else backoff
     if isinstance(error, RetryableError):
         delay = max(delay, error.retry_after)

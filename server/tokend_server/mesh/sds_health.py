@@ -50,9 +50,9 @@ class SdsHealth:
             for method, behavior in ((CHECK, self._check), (LIST, self._list), (WATCH, self._watch))
         )
         made: dict[str, Any] = {
-            CHECK.name: grpc.stream_unary_rpc_method_handler(check, None, _written),
-            LIST.name: grpc.stream_unary_rpc_method_handler(list_all, None, _written),
-            WATCH.name: grpc.stream_stream_rpc_method_handler(watch, None, _written),
+            CHECK.name: grpc.stream_unary_rpc_method_handler(check, None, _serialize),
+            LIST.name: grpc.stream_unary_rpc_method_handler(list_all, None, _serialize),
+            WATCH.name: grpc.stream_stream_rpc_method_handler(watch, None, _serialize),
         }
         return grpc.method_handlers_generic_handler(health.SERVICE_NAME, made)
 
@@ -81,7 +81,7 @@ class SdsHealth:
 
     async def _check(self, admission: CallAdmission, _requests: object, context: Any) -> Any:  # noqa: ANN401 - of grpcio's
         await admission.identify_caller(CHECK, stream_context(context))
-        if await self._service_asked_for(context) in _NAMES:
+        if await self._requested_service(context) in _NAMES:
             return _STATUS(status=self._status)
         context.set_code(grpc.StatusCode.NOT_FOUND)
         return _STATUS()
@@ -94,7 +94,7 @@ class SdsHealth:
 
     async def _watch(self, admission: CallAdmission, _requests: object, context: Any) -> None:  # noqa: ANN401 - as above
         call = await admission.identify_caller(WATCH, stream_context(context))
-        is_known = await self._service_asked_for(context) in _NAMES
+        is_known = await self._requested_service(context) in _NAMES
         news = asyncio.Event()
         with self._places.holding(call.source if call.caller == ANONYMOUS else call.caller):
             self._news.add(news)
@@ -103,7 +103,7 @@ class SdsHealth:
             finally:
                 self._news.discard(news)
 
-    async def _service_asked_for(self, context: Any) -> str:  # noqa: ANN401 - as above
+    async def _requested_service(self, context: Any) -> str:  # noqa: ANN401 - as above
         serialized = await only_message(context, self._message_timeout)
         request: health_pb2.HealthCheckRequest = deserialized(serialized, health_pb2.HealthCheckRequest.FromString)
         return request.service
@@ -122,6 +122,6 @@ class SdsHealth:
                 await news.wait()
 
 
-def _written(message: Any) -> bytes:  # noqa: ANN401 - any message
+def _serialize(message: Any) -> bytes:  # noqa: ANN401 - any message
     written: bytes = message.SerializeToString()
     return written

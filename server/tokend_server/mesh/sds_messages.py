@@ -7,7 +7,7 @@ from google.protobuf.message import DecodeError
 
 from tokend_server.errors import FieldViolation, ValidationFailed
 from tokend_server.mesh.protos import EnvoyProtos
-from tokend_server.mesh.xds import MOST_NAMES, DeltaRequest, DeltaResponse, Resource, WorldRequest, WorldResponse
+from tokend_server.mesh.xds import MAX_NAMES, DeltaRequest, DeltaResponse, Resource, SotwRequest, SotwResponse
 from tokend_server.model import IssuedToken
 
 SERVICE = "envoy.service.secret.v3.SecretDiscoveryService"
@@ -17,7 +17,7 @@ _SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - the
 _TYPE_URL = f"type.googleapis.com/{_SECRET}"
 
 #: The maximum length of a name in a request.
-_LONGEST_NAME = 1024
+_MAX_NAME_LENGTH = 1024
 
 
 class SdsMessages:
@@ -28,8 +28,8 @@ class SdsMessages:
     """
 
     def __init__(self, protos: EnvoyProtos) -> None:
-        self._world_request = protos.message(f"{_DISCOVERY}DiscoveryRequest")
-        self._world_response = protos.message(f"{_DISCOVERY}DiscoveryResponse")
+        self._sotw_request = protos.message(f"{_DISCOVERY}DiscoveryRequest")
+        self._sotw_response = protos.message(f"{_DISCOVERY}DiscoveryResponse")
         self._delta_request = protos.message(f"{_DISCOVERY}DeltaDiscoveryRequest")
         self._delta_response = protos.message(f"{_DISCOVERY}DeltaDiscoveryResponse")
         self._secret = protos.message(_SECRET)
@@ -42,20 +42,20 @@ class SdsMessages:
         """Returns a key set as a generic secret."""
         return self._generic_secret(name, {"inline_string": jwks.decode()})
 
-    def read_world_request(self, serialized: bytes) -> WorldRequest:
+    def parse_sotw_request(self, serialized: bytes) -> SotwRequest:
         """Parses a DiscoveryRequest.
 
         Raises:
             ValidationFailed: It is malformed, or requests too many secrets or other resources.
         """
-        message = _read(self._world_request, serialized)
+        message = _parse(self._sotw_request, serialized)
         names = tuple(message.resource_names)
         _check(message, {"resource_names": names})
-        return WorldRequest(names, message.response_nonce, message.HasField("error_detail"))
+        return SotwRequest(names, message.response_nonce, message.HasField("error_detail"))
 
-    def read_delta_request(self, serialized: bytes) -> DeltaRequest:
-        """Parses a DeltaDiscoveryRequest; raises as `read_world_request`."""
-        message = _read(self._delta_request, serialized)
+    def parse_delta_request(self, serialized: bytes) -> DeltaRequest:
+        """Parses a DeltaDiscoveryRequest; raises as `parse_sotw_request`."""
+        message = _parse(self._delta_request, serialized)
         names = {
             "resource_names_subscribe": tuple(message.resource_names_subscribe),
             "resource_names_unsubscribe": tuple(message.resource_names_unsubscribe),
@@ -66,20 +66,20 @@ class SdsMessages:
         held = dict(message.initial_resource_versions)
         return DeltaRequest(subscribe, unsubscribe, held, message.response_nonce, message.HasField("error_detail"))
 
-    def write_world_response(self, response: WorldResponse) -> bytes:
+    def serialize_sotw_response(self, response: SotwResponse) -> bytes:
         """Serializes a DiscoveryResponse."""
-        message = self._world_response(
+        message = self._sotw_response(
             version_info=response.version_info,
-            resources=[_packed(each) for each in response.resources],
+            resources=[_to_any(each) for each in response.resources],
             type_url=_TYPE_URL,
             nonce=response.nonce,
         )
-        return _written(message)
+        return _serialize(message)
 
-    def write_delta_response(self, response: DeltaResponse) -> bytes:
+    def serialize_delta_response(self, response: DeltaResponse) -> bytes:
         """Serializes a DeltaDiscoveryResponse."""
         resources = [
-            {"name": each.name, "version": each.version, "resource": _packed(each)} for each in response.resources
+            {"name": each.name, "version": each.version, "resource": _to_any(each)} for each in response.resources
         ]
         message = self._delta_response(
             resources=resources,
@@ -87,23 +87,23 @@ class SdsMessages:
             type_url=_TYPE_URL,
             nonce=response.nonce,
         )
-        return _written(message)
+        return _serialize(message)
 
     def _generic_secret(self, name: str, data: dict[str, str]) -> bytes:
-        return _written(self._secret(name=name, generic_secret={"secret": data}))
+        return _serialize(self._secret(name=name, generic_secret={"secret": data}))
 
 
-def _packed(resource: Resource) -> dict[str, Any]:
+def _to_any(resource: Resource) -> dict[str, Any]:
     """Returns the members of a google.protobuf.Any."""
     return {"type_url": _TYPE_URL, "value": resource.contents}
 
 
-def _written(message: Any) -> bytes:  # noqa: ANN401 - any message
+def _serialize(message: Any) -> bytes:  # noqa: ANN401 - any message
     written: bytes = message.SerializeToString(deterministic=True)
     return written
 
 
-def _read(kind: Any, serialized: bytes) -> Any:  # noqa: ANN401 - a class of messages, and one of them
+def _parse(kind: Any, serialized: bytes) -> Any:  # noqa: ANN401 - a class of messages, and one of them
     try:
         return kind.FromString(serialized)
     except DecodeError:
@@ -115,13 +115,13 @@ def _check(message: Any, named: dict[str, tuple[str, ...]]) -> None:  # noqa: AN
     violations = []
     if message.type_url not in {"", _TYPE_URL}:
         violations.append(FieldViolation("type_url", f"Member must be {_TYPE_URL}"))
-    violations += [violation for name, values in named.items() for violation in _too_much(name, values)]
+    violations += [violation for name, values in named.items() for violation in _length_violations(name, values)]
     if violations:
         raise ValidationFailed(violations)
 
 
-def _too_much(field: str, names: tuple[str, ...]) -> Iterable[FieldViolation]:
-    if len(names) > MOST_NAMES:
-        yield FieldViolation(field, f"Member must have length less than or equal to {MOST_NAMES}")
-    if any(len(name) > _LONGEST_NAME for name in names):
-        yield FieldViolation(f"{field}.member", f"Member must have length less than or equal to {_LONGEST_NAME}")
+def _length_violations(field: str, names: tuple[str, ...]) -> Iterable[FieldViolation]:
+    if len(names) > MAX_NAMES:
+        yield FieldViolation(field, f"Member must have length less than or equal to {MAX_NAMES}")
+    if any(len(name) > _MAX_NAME_LENGTH for name in names):
+        yield FieldViolation(f"{field}.member", f"Member must have length less than or equal to {_MAX_NAME_LENGTH}")

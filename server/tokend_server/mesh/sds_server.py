@@ -37,7 +37,7 @@ _Result = TypeVar("_Result")
 _STREAMS_OF_CONNECTION = 1000
 
 #: The number of callers being identified, from which on parties that use their share are refused.
-_MOST_UNNAMED = 1000
+_MAX_UNIDENTIFIED = 1000
 
 #: Seconds between two checks for due work.
 TICK = 0.5
@@ -135,7 +135,7 @@ class SdsServer:
         self._guard = guard
         self._count_unknown = count_unknown
         refused = metrics.calls_refused.labels("sds_streams").inc
-        self._unnamed = StreamPlaces(_MOST_UNNAMED, _MOST_UNNAMED, refused)
+        self._unnamed = StreamPlaces(_MAX_UNIDENTIFIED, _MAX_UNIDENTIFIED, refused)
         self._ports = Ports("sds", metrics)
         self._clock = clock
         self._tick = tick

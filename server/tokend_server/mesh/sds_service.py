@@ -120,7 +120,7 @@ class SdsService:
 
     async def _fetch(self, admission: CallAdmission, _requests: object, context: Any) -> bytes:  # noqa: ANN401 - as above
         call = await admission.identify_caller(FETCH, stream_context(context))
-        request = self._messages.read_world_request(await only_message(context, self._message_timeout))
+        request = self._messages.parse_sotw_request(await only_message(context, self._message_timeout))
         state = StateOfTheWorld(self._secrets.names)
         state.receive(request._replace(response_nonce=""))
         news = asyncio.Event()
@@ -137,7 +137,7 @@ class SdsService:
         response = state.respond(partial(self._secrets.get, call.caller))
         if response is None:
             raise ResourceNotFound("There is no such secret.", resource_type="Secret")
-        return self._messages.write_world_response(response)
+        return self._messages.serialize_sotw_response(response)
 
     def _is_complete(self, caller: str, names: frozenset[str]) -> bool:
         """Returns whether all secrets are known.

@@ -59,8 +59,8 @@ class Variant:
 def variants(messages: SdsMessages) -> tuple[Variant, ...]:
     """Returns both variants."""
     return (
-        Variant("StreamSecrets", StateOfTheWorld, messages.read_world_request, messages.write_world_response),
-        Variant("DeltaSecrets", Delta, messages.read_delta_request, messages.write_delta_response),
+        Variant("StreamSecrets", StateOfTheWorld, messages.parse_sotw_request, messages.serialize_sotw_response),
+        Variant("DeltaSecrets", Delta, messages.parse_delta_request, messages.serialize_delta_response),
     )
 
 

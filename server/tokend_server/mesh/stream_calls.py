@@ -17,10 +17,10 @@ from tokend_server.mesh.wanted_token import WantedToken
 from tokend_server.model import IssuedToken, Operation
 from tokend_server.rpc.call import CURRENT_CALL, Call, current_call
 from tokend_server.rpc.interceptors.audit import auditing
-from tokend_server.rpc.interceptors.authentication import identifying
-from tokend_server.rpc.interceptors.call_context import beginning, limiting_metadata
+from tokend_server.rpc.interceptors.authentication import identifying_callers
+from tokend_server.rpc.interceptors.call_context import limiting_metadata, setting_call_context
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, checking, layered
-from tokend_server.rpc.interceptors.rate_limits import limiting
+from tokend_server.rpc.interceptors.rate_limits import limiting_rates
 from tokend_server.rpc.policy import Rule
 
 #: The timeout in seconds for identifying the caller of a stream, and for issuing a token.
@@ -81,7 +81,7 @@ def identifying_streams(  # noqa: PLR0913, PLR0917 - all their parts
     """
     rules = {method.path: rule}
     named: list[Layer] = [
-        beginning(
+        setting_call_context(
             UniqueIds(os.urandom),
             lambda: None,
             clock,
@@ -90,11 +90,11 @@ def identifying_streams(  # noqa: PLR0913, PLR0917 - all their parts
         ),
         checking(
             limiting_metadata(most_metadata_bytes),
-            identifying(access.authenticators(listener), rules, certificates),
+            identifying_callers(access.authenticators(listener), rules, certificates),
             lambda _method: lambda call, _context: learn(call),
         ),
     ]
-    first = layered(method, lambda _request, _context: current_call(), [*named, limiting(access.limits)])
+    first = layered(method, lambda _request, _context: current_call(), [*named, limiting_rates(access.limits)])
     again = layered(method, lambda _request, _context: current_call(), named)
     return (lambda context: _in_own_context(first, None, context)), (
         lambda context: _in_own_context(again, None, context)
@@ -106,7 +106,7 @@ def issuing_to(
 ) -> Callable[[Call, str, WantedToken], IssuedToken]:
     """Returns a function that issues a secret's token to the caller of a stream, as a separate call."""
     new_id = UniqueIds(os.urandom)
-    layers = [auditing(access.auditor, clock, {_ISSUING.path: Rule.GRANT}), limiting(access.limits)]
+    layers = [auditing(access.auditor, clock, {_ISSUING.path: Rule.GRANT}), limiting_rates(access.limits)]
     behavior = layered(_ISSUING, lambda wanted, _context: tokens.token_for(wanted)[0], layers)
 
     def issue(stream: Call, name: str, wanted: WantedToken) -> IssuedToken:

@@ -23,16 +23,16 @@ class Reusable(NamedTuple):
         current_token: Returns the token that can be reused now.
         identity_pool_id: Its pool.
         row: The policy row that allowed its request.
-        asked: The request in the audit entry.
-        found: The result in the audit entries of calls that reuse the token.
+        audited_request: The request in the audit entry.
+        audited_result: The result in the audit entries of calls that reuse the token.
     """
 
     token: Secret
     current_token: CurrentToken
     identity_pool_id: str
     row: PolicyRow
-    asked: AuditedRequest
-    found: AuditedResult
+    audited_request: AuditedRequest
+    audited_result: AuditedResult
 
 
 class MeshTokens:
@@ -72,8 +72,10 @@ class MeshTokens:
         kept = current_token()
         if kept is None:
             return issued, None
-        asked, found = _OPERATION.audited_request(message), _OPERATION.audited_result(kept)
-        return issued, Reusable(kept.token, current_token, wanted.identity_pool_id, admitted.row, asked, found)
+        audited_request, audited_result = _OPERATION.audited_request(message), _OPERATION.audited_result(kept)
+        return issued, Reusable(
+            kept.token, current_token, wanted.identity_pool_id, admitted.row, audited_request, audited_result
+        )
 
     def try_reuse(self, reusable: Reusable, call: Call) -> bool:
         """Reuses a token for an equal request by the same caller; returns False if a new one is due.
@@ -86,7 +88,7 @@ class MeshTokens:
         kept = reusable.current_token()
         if kept is None or kept.token is not reusable.token:
             return False
-        call.audited = reusable.asked, reusable.found
+        call.audited = reusable.audited_request, reusable.audited_result
         call.token_source = TokenSource.REUSED
         self._count(TokenSource.REUSED)
         return True

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 from tokend_server.errors import FieldViolation, ValidationFailed
 
 #: The maximum number of names in a stream's subscription, far more than an Envoy requests.
-MOST_NAMES = 1000
+MAX_NAMES = 1000
 
 #: A subscription to all resources.
 WILDCARD = "*"
@@ -69,7 +69,7 @@ class Receipt(StrEnum):
     """The request was sent before the client received the last response."""
 
 
-class WorldRequest(NamedTuple):
+class SotwRequest(NamedTuple):
     """The relevant members of a DiscoveryRequest; `rejects` if it has an `error_detail`."""
 
     resource_names: tuple[str, ...] = ()
@@ -77,7 +77,7 @@ class WorldRequest(NamedTuple):
     rejects: bool = False
 
 
-class WorldResponse(NamedTuple):
+class SotwResponse(NamedTuple):
     """A DiscoveryResponse."""
 
     resources: tuple[Resource, ...]
@@ -106,7 +106,7 @@ class StateOfTheWorld:
         asked_for = self._asked_for or frozenset()
         return asked_for - {WILDCARD} | self._all_names if WILDCARD in asked_for else asked_for
 
-    def receive(self, request: WorldRequest) -> Receipt:
+    def receive(self, request: SotwRequest) -> Receipt:
         """Applies a request; a stale one is ignored, because another one follows.
 
         A request that only changes the subscription has the nonce of the response that the client has acknowledged.
@@ -119,7 +119,7 @@ class StateOfTheWorld:
             return Receipt.NOTHING
         return Receipt.REJECTED if request.rejects else Receipt.ACKNOWLEDGED
 
-    def respond(self, get: GetResource) -> WorldResponse | None:
+    def respond(self, get: GetResource) -> SotwResponse | None:
         """Returns the next response; None if nothing has changed. Its contents count as sent, even if rejected."""
         found = _found(self.names, get)
         versions = {resource.name: resource.version for resource in found}
@@ -128,7 +128,7 @@ class StateOfTheWorld:
         self._sent = versions
         self._responses += 1
         self._awaits_receipt = True
-        return WorldResponse(found, _version_of(found), str(self._responses))
+        return SotwResponse(found, _version_of(found), str(self._responses))
 
     def _subscribe(self, names: tuple[str, ...]) -> None:
         # A stream that has never named resources subscribes to all; one that now names none subscribes to none.
@@ -190,8 +190,8 @@ class Delta:
         self._unsubscribe(request.unsubscribe)
         self._is_wildcard |= WILDCARD in request.subscribe
         self._names |= set(request.subscribe) - {WILDCARD}
-        if len(self._names) > MOST_NAMES:
-            text = f"A stream must subscribe to at most {MOST_NAMES} resources"
+        if len(self._names) > MAX_NAMES:
+            text = f"A stream must subscribe to at most {MAX_NAMES} resources"
             raise ValidationFailed([FieldViolation("resource_names_subscribe", text)])
         self._has = {name: version for name, version in self._has.items() if self._is_wildcard or name in self._names}
         return self._receipt(request)

@@ -13,7 +13,7 @@ from tokend_server.process.lines import LineWriter
 _log = logging.getLogger(__name__)
 
 #: The maximum number of octets that wait to be written; further lines are dropped.
-MOST_WAITING = 4 * 1024 * 1024
+MAX_WAITING = 4 * 1024 * 1024
 
 #: Seconds that the process waits for the last lines at its end.
 _CLOSING_PATIENCE = 0.5
@@ -29,7 +29,7 @@ class LogWriter(logging.Handler):
         most_waiting: The maximum number of octets that wait.
     """
 
-    def __init__(self, descriptor: int, *, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(self, descriptor: int, *, most_waiting: int = MAX_WAITING) -> None:
         super().__init__()
         self._descriptor = descriptor
         self._to_descriptor = LineWriter(self._write_some)

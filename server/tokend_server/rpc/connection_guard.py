@@ -33,10 +33,10 @@ BAR = 2.0
 
 #: The maximum duration of a bar; it doubles with each call that is an attack by itself. It does not double for the
 #: loopback address, from which sidecar proxies and the server's own probes call.
-_LONGEST_BAR = 64.0
+_MAX_BAR = 64.0
 
 #: The number of hosts whose attacks are remembered.
-_REMEMBERED = 10_000
+_MAX_REMEMBERED = 10_000
 
 #: The rate in calls a second, and the burst, of a host on connections that have not identified their caller.
 _STRANGERS_CALLS, _STRANGERS_BURST = 100.0, 1000
@@ -191,9 +191,9 @@ class ConnectionGuard:
         if not self._is_barred(host):
             offences = 0 if is_loopback(host) else self._offences.pop(host, 0)
             self._offences[host] = offences + 1
-            if len(self._offences) > _REMEMBERED:
+            if len(self._offences) > _MAX_REMEMBERED:
                 del self._offences[next(iter(self._offences))]
-            self._bar(host, min(BAR * 2**offences, _LONGEST_BAR))
+            self._bar(host, min(BAR * 2**offences, _MAX_BAR))
         with self._checking:
             self._end([each for each in self._connections() if each.peer == peer])
 

@@ -17,7 +17,7 @@ _Task = TypeVar("_Task")
 _TASK, _END = True, False
 
 #: The maximum number of seconds that a line is held back at once.
-_LONGEST_PAUSE = 1.0
+_MAX_PAUSE = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -116,7 +116,7 @@ class FairQueue(Generic[_Task]):
             line = self._lines[name]
             self._unfinished -= 1
             line.unfinished -= 1
-            self._forget_if_over(name, line)
+            self._remove_if_unused(name, line)
 
     def withdraw(self, task: _Task, name: str) -> bool:
         """Removes and ends a task of a line, unless a thread has taken it; returns whether it was removed."""
@@ -130,7 +130,7 @@ class FairQueue(Generic[_Task]):
                 self._turns.remove(line)
             self._unfinished -= 1
             line.unfinished -= 1
-            self._forget_if_over(name, line)
+            self._remove_if_unused(name, line)
             return True
 
     def move(self, name: str, to: str) -> None:
@@ -138,7 +138,7 @@ class FairQueue(Generic[_Task]):
         with self._lock:
             line = self._lines[name]
             line.unfinished -= 1
-            self._forget_if_over(name, line)
+            self._remove_if_unused(name, line)
             self._lines.setdefault(to, _Line()).unfinished += 1
 
     def hold_back(self, name: str, seconds: float) -> None:
@@ -148,7 +148,7 @@ class FairQueue(Generic[_Task]):
             if line is None or not seconds or self._ended:
                 return
             now = self._clock.monotonic()
-            line.held_until = min(max(line.held_until, now) + seconds, now + _LONGEST_PAUSE)
+            line.held_until = min(max(line.held_until, now) + seconds, now + _MAX_PAUSE)
             if line.held:
                 return
             line.held = True
@@ -182,13 +182,13 @@ class FairQueue(Generic[_Task]):
             line.held = False
             if line.tasks.count:
                 self._turns.append(line)
-            self._forget_if_over(name, line)
+            self._remove_if_unused(name, line)
         if self._turns:
             for _ in range(self._tickets_put_by):
                 self._tickets.put(_TASK)
             self._tickets_put_by = 0
 
-    def _forget_if_over(self, name: str, line: _Line[_Task]) -> None:
+    def _remove_if_unused(self, name: str, line: _Line[_Task]) -> None:
         if not line.unfinished and not line.held:
             del self._lines[name]
 

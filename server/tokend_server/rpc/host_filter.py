@@ -29,7 +29,7 @@ _DROP: _Instruction = (_RETURN, 0, 0, 0)
 _PASS: _Instruction = (_RETURN, 0, 0, 0xFFFFFFFF)
 
 #: The kernel allows 4096 instructions in a program; each host takes five.
-MOST_HOSTS = 512
+MAX_HOSTS = 512
 
 
 def set_filter(listener: socket.socket, hosts: Sequence[str]) -> None:
@@ -39,7 +39,7 @@ def set_filter(listener: socket.socket, hosts: Sequence[str]) -> None:
 
     Args:
         listener: A listening socket.
-        hosts: IPv4 addresses and IPv6 /64 networks; only the last `MOST_HOSTS` are used.
+        hosts: IPv4 addresses and IPv6 /64 networks; only the last `MAX_HOSTS` are used.
     """
     if sys.platform != "linux":
         return
@@ -47,7 +47,7 @@ def set_filter(listener: socket.socket, hosts: Sequence[str]) -> None:
         if not hosts:
             listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
             return
-        code = program(hosts[-MOST_HOSTS:])
+        code = program(hosts[-MAX_HOSTS:])
         buffer = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *each) for each in code))
         listener.setsockopt(
             socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(code), ctypes.addressof(buffer))

@@ -37,7 +37,7 @@ class Replaceable(Protocol):
         ...
 
 
-class _Since(NamedTuple):
+class _Waiting(NamedTuple):
     """A thread that waits: since when, and for which call."""
 
     threads: Replaceable
@@ -69,7 +69,7 @@ class MessageWait:
         self._timeout = timeout
         self._clock = clock
         self._interval = interval
-        self._waiting: dict[grpc.ServicerContext, _Since] = {}
+        self._waiting: dict[grpc.ServicerContext, _Waiting] = {}
         self._replaced: dict[Replaceable, int] = {}
         self._checks = Repeating(self.check, interval, "grpc-messages")
         self._checks.start()
@@ -84,7 +84,7 @@ class MessageWait:
 
         @wraps(behavior)
         def received(messages: Iterator[bytes], context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
-            self._waiting[context] = _Since(threads, self._clock.monotonic(), CURRENT_CALL.get())
+            self._waiting[context] = _Waiting(threads, self._clock.monotonic(), CURRENT_CALL.get())
             try:
                 message = _first(messages, context)
             finally:
@@ -120,7 +120,7 @@ class MessageWait:
             context: The call.
             threads: The threads of which one waits.
         """
-        self._waiting[context] = _Since(threads, self._clock.monotonic(), CURRENT_CALL.get())
+        self._waiting[context] = _Waiting(threads, self._clock.monotonic(), CURRENT_CALL.get())
         try:
             return wait()
         finally:
@@ -140,7 +140,7 @@ class MessageWait:
             if now - since.began_at >= self._interval:
                 late[since.threads].append(_Late(since.began_at, context, _owner(since.call, context)))
         for threads, calls in late.items():
-            for context in _too_many(calls, threads.spare):
+            for context in _excess_calls(calls, threads.spare):
                 context.cancel()
         for threads in {*late, *self._replaced}:
             self._replace(threads, len(late.get(threads, ())))
@@ -151,7 +151,7 @@ class MessageWait:
             self._replaced[threads] = idle
 
 
-def _too_many(calls: Sequence[_Late], most: int) -> Iterator[grpc.ServicerContext]:
+def _excess_calls(calls: Sequence[_Late], most: int) -> Iterator[grpc.ServicerContext]:
     """Yields the calls to cancel so that `most` remain: the oldest of the callers with the most such calls."""
     if len(calls) <= most:
         return

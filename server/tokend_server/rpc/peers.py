@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 #: The number of connections that are remembered; the next call of a forgotten connection identifies its caller again.
-_REMEMBERED = 20_000
+_MAX_REMEMBERED = 20_000
 
 #: The smallest IPv6 network that is assigned to a subscriber (RFC 6177).
 _IPV6_PREFIX = 64
@@ -81,7 +81,7 @@ class Lines:
         learned = _Learned(caller, f"{caller} {host_of(peer)}")
         with self._lock:
             self._lines.pop(peer, None)
-            if len(self._lines) >= _REMEMBERED:
+            if len(self._lines) >= _MAX_REMEMBERED:
                 del self._lines[next(iter(self._lines))]
             self._lines[peer] = learned
         return learned.line
@@ -92,7 +92,7 @@ class Lines:
             self._lines = {peer: learned for peer, learned in self._lines.items() if peer in peers}
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_MAX_REMEMBERED)
 def _ipv6_network(host: str) -> str:
     address = unquote(host).strip("[]").partition("%")[0]
     try:

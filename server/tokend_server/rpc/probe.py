@@ -20,8 +20,8 @@ import grpc
 from tokend_server.clock import Clock
 from tokend_server.config.addresses import UNIX
 from tokend_server.process.own_directory import own_directory
+from tokend_server.rpc.connection_check import accepts_connections
 from tokend_server.rpc.ports import url_of
-from tokend_server.rpc.reach import accepts_connections
 from tokend_server.rpc.readiness import Reachability
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 _JOINING_SECONDS = 1.0
 
 #: The maximum length of the directory's path in octets; it leaves room for the name of the socket.
-_LONGEST_DIRECTORY = 97
+_MAX_DIRECTORY_BYTES = 97
 
 #: The prefix of the names of directories for sockets.
 _PREFIX = "tokend-probes-"
@@ -82,7 +82,7 @@ class PrivateDirectory:
     def _made_in(self, parent: str | None) -> Path | None:
         with suppress(OSError), ExitStack() as undo:
             path = undo.enter_context(own_directory(_PREFIX, parent))
-            if len(os.fsencode(path)) <= _LONGEST_DIRECTORY:
+            if len(os.fsencode(path)) <= _MAX_DIRECTORY_BYTES:
                 self._undo = undo.pop_all()
                 return path
         return None

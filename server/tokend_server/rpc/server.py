@@ -27,8 +27,8 @@ from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.grpc_internals import CallPool
 from tokend_server.rpc.health import HealthService
 from tokend_server.rpc.interceptors.audit import auditing
-from tokend_server.rpc.interceptors.authentication import identifying
-from tokend_server.rpc.interceptors.call_context import beginning, limiting_metadata
+from tokend_server.rpc.interceptors.authentication import identifying_callers
+from tokend_server.rpc.interceptors.call_context import limiting_metadata, setting_call_context
 from tokend_server.rpc.interceptors.errors import translating_errors
 from tokend_server.rpc.interceptors.layers import Layer, LayeredRegistry, OtherMethods, checking
 from tokend_server.rpc.interceptors.metrics import (
@@ -39,13 +39,13 @@ from tokend_server.rpc.interceptors.metrics import (
 )
 from tokend_server.rpc.interceptors.overload import (
     Threads,
-    learning,
-    pausing,
+    pausing_after_misuse,
+    recording_callers,
     refusing_at_once,
     refusing_excess,
     unknown_method,
 )
-from tokend_server.rpc.interceptors.rate_limits import limiting
+from tokend_server.rpc.interceptors.rate_limits import limiting_rates
 from tokend_server.rpc.message_wait import MessageWait
 from tokend_server.rpc.policy import Rule, rules
 from tokend_server.rpc.ports import Opened, Ports, client_certificates
@@ -258,7 +258,7 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
     return [
         observing(metrics, clock),
         tracing.layer,
-        beginning(
+        setting_call_context(
             UniqueIds(os.urandom),
             tracing.trace_id,
             clock,
@@ -268,14 +268,18 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
         ),
         translating_errors,
         auditing(access.auditor, clock, by_path),
-        *([pausing(threads, pause)] if pause else []),
+        *([pausing_after_misuse(threads, pause)] if pause else []),
         checking(
             refusing_excess(threads, counting_refusals(metrics)),
             limiting_metadata(config.max_metadata_bytes),
-            identifying(access.authenticators(listener), by_path, certificates),
-            *([learning(threads, guard.learn, anonymous=not listener.identify_by)] if is_guarded(listener) else []),
+            identifying_callers(access.authenticators(listener), by_path, certificates),
+            *(
+                [recording_callers(threads, guard.learn, anonymous=not listener.identify_by)]
+                if is_guarded(listener)
+                else []
+            ),
         ),
-        *([limiting(access.limits)] if listener.identify_by else []),
+        *([limiting_rates(access.limits)] if listener.identify_by else []),
     ]
 
 

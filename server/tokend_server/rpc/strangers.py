@@ -10,7 +10,7 @@ from tokend_server.rpc.peers import host_of
 from tokend_server.token_bucket import TokenBucket
 
 #: The number of hosts that are remembered; the least recent is forgotten, and then starts with a full bucket.
-_REMEMBERED = 10_000
+_MAX_REMEMBERED = 10_000
 
 
 class Strangers:
@@ -28,7 +28,7 @@ class Strangers:
 
     def __init__(self, per_second: float, burst: int, on_flood: Callable[[str], None], clock: Clock) -> None:
         self._on_flood = on_flood
-        self._bucket: Callable[[str], TokenBucket] = lru_cache(_REMEMBERED)(
+        self._bucket: Callable[[str], TokenBucket] = lru_cache(_MAX_REMEMBERED)(
             lambda _host: TokenBucket(per_second, burst, clock)
         )
         self._calls: Counter[str] = Counter()

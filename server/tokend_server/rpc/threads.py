@@ -16,10 +16,10 @@ _STREAM_THREADS = 2
 _SPARE_STREAM_THREADS = 16
 
 #: The maximum number of streams of reflection.
-_MOST_STREAMS = 100
+_MAX_STREAMS = 100
 
 #: The minimum number of spare threads: as many calls may be silent as a connection may have.
-_LEAST_SPARE_THREADS = 32
+_MIN_SPARE_THREADS = 32
 
 
 class CallThreads:
@@ -44,8 +44,8 @@ class CallThreads:
                 undo.callback(made.shutdown)
                 return made
 
-            self.calls = pool(config.threads, most_calls, max(2 * config.threads, _LEAST_SPARE_THREADS), "grpc")
-            self.streams = pool(_STREAM_THREADS, _MOST_STREAMS, _SPARE_STREAM_THREADS, "grpc-stream")
+            self.calls = pool(config.threads, most_calls, max(2 * config.threads, _MIN_SPARE_THREADS), "grpc")
+            self.streams = pool(_STREAM_THREADS, _MAX_STREAMS, _SPARE_STREAM_THREADS, "grpc-stream")
             self.watches = pool(_STREAM_THREADS, config.max_connections, _SPARE_STREAM_THREADS, "grpc-watch")
             self._undo = undo.pop_all()
 

@@ -26,7 +26,7 @@ def text(field: str, longest: int, *, pattern: str = r"[\s\S]*", required: bool 
     """Returns the check of a string of 1 to `longest` characters; empty means not given."""
     value_of = attrgetter(field)
     matches = re.compile(pattern, re.ASCII).fullmatch
-    absent = _broken(field, {"Member must not be null": required})
+    absent = _violations(field, {"Member must not be null": required})
 
     def check(request: Message) -> Violations:
         value = value_of(request)
@@ -34,7 +34,7 @@ def text(field: str, longest: int, *, pattern: str = r"[\s\S]*", required: bool 
             return absent
         if len(value) <= longest and matches(value):
             return _NONE
-        return _broken(
+        return _violations(
             field,
             {
                 f"Member must have length less than or equal to {longest}": len(value) > longest,
@@ -48,7 +48,7 @@ def text(field: str, longest: int, *, pattern: str = r"[\s\S]*", required: bool 
 def mapping(field: str, most: int, *, longest_key: int, longest_value: int, required: bool = False) -> Check:
     """Returns the check of a map of at most `most` entries, with limits of the lengths of keys and values."""
     value_of = attrgetter(field)
-    absent = _broken(field, {"Member must not be null": required})
+    absent = _violations(field, {"Member must not be null": required})
 
     def check(request: Message) -> Violations:
         entries = value_of(request)
@@ -61,7 +61,7 @@ def mapping(field: str, most: int, *, longest_key: int, longest_value: int, requ
             else:
                 return _NONE
         return (
-            *_broken(field, {f"Map must have length less than or equal to {most}": len(entries) > most}),
+            *_violations(field, {f"Map must have length less than or equal to {most}": len(entries) > most}),
             *_lengths(f"{field}.key", entries.keys(), longest_key),
             *_lengths(f"{field}.value", entries.values(), longest_value),
         )
@@ -71,7 +71,7 @@ def mapping(field: str, most: int, *, longest_key: int, longest_value: int, requ
 
 def _lengths(field: str, values: Iterable[str], longest: int) -> Violations:
     lengths = [len(value) for value in values]
-    return _broken(
+    return _violations(
         field,
         {
             "Member must have length greater than or equal to 1": min(lengths) < 1,
@@ -89,7 +89,7 @@ def whole_seconds(field: str, least: int, most: int) -> Check:
             return _NONE
         duration = value_of(request)
         whole = {"Member must be a whole number of seconds": bool(duration.nanos)}
-        return _broken(field, whole | _outside(duration.seconds, least, most))
+        return _violations(field, whole | _range_violations(duration.seconds, least, most))
 
     return check
 
@@ -100,19 +100,19 @@ def number(field: str, least: int, most: int) -> Check:
 
     def check(request: Message) -> Violations:
         value = value_of(request)
-        return _broken(field, _outside(value, least, most)) if value else _NONE
+        return _violations(field, _range_violations(value, least, most)) if value else _NONE
 
     return check
 
 
-def _outside(value: int, least: int, most: int) -> dict[str, bool]:
+def _range_violations(value: int, least: int, most: int) -> dict[str, bool]:
     return {
         f"Member must have value greater than or equal to {least}": value < least,
         f"Member must have value less than or equal to {most}": value > most,
     }
 
 
-def _broken(field: str, constraints: Mapping[str, bool]) -> Violations:
+def _violations(field: str, constraints: Mapping[str, bool]) -> Violations:
     """Returns the violations of the constraints whose value is true."""
     return tuple(FieldViolation(field, constraint) for constraint, is_broken in constraints.items() if is_broken)
 

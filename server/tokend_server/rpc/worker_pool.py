@@ -33,10 +33,10 @@ _ABANDONED_PER_SECOND, _ABANDONED_BURST = 500.0, 1000
 _ABANDONED_PAUSE = 0.01
 
 #: The number of lines that are remembered for this; the least recent is forgotten.
-_REMEMBERED = 10_000
+_MAX_REMEMBERED = 10_000
 
 #: The number of refused calls that may wait for their responses. Further calls are refused by the submitting thread.
-_MOST_REFUSALS = 1000
+_MAX_REFUSALS = 1000
 
 #: Seconds that a shutdown waits for the threads to end; all are daemons.
 _JOIN_TIMEOUT = 5.0
@@ -91,7 +91,7 @@ class WorkerPool(CallPool):
         self._on_skipped = on_skipped
         self._here = threading.local()
         self._tasks: FairQueue[_Task] = FairQueue(most, clock)
-        self._abandoned: Callable[[str], TokenBucket] = lru_cache(_REMEMBERED)(
+        self._abandoned: Callable[[str], TokenBucket] = lru_cache(_MAX_REMEMBERED)(
             lambda _line: TokenBucket(_ABANDONED_PER_SECOND, _ABANDONED_BURST, clock)
         )
         self._refusals: SimpleQueue[_Task | None] = SimpleQueue()
@@ -128,7 +128,7 @@ class WorkerPool(CallPool):
         call.on_end(partial(self._skip_if_waiting, task, call, partial(on_abandoned, connection, task.line)))
         if self._tasks.offer(task, task.line, connection):
             return task
-        if self._refusals.qsize() < _MOST_REFUSALS:
+        if self._refusals.qsize() < _MAX_REFUSALS:
             self._refusals.put(task)
         elif task.take():
             self._on_skipped(call.path, grpc.StatusCode.RESOURCE_EXHAUSTED)

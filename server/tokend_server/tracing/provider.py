@@ -17,7 +17,7 @@ from tokend_server.tracing.spans import current_trace_id, spans_of, tracing_call
 _log = logging.getLogger(__name__)
 
 #: Seconds that the service waits for a collector when it stops.
-_LONGEST_FLUSH = 5.0
+_FLUSH_TIMEOUT = 5.0
 
 #: The variables with the protocol of `otlp`, in order: for traces, for all signals.
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -107,6 +107,6 @@ def _shut_down(provider: TracerProvider) -> None:
     """Exports the remaining spans, and waits only for a short time for a collector that does not answer."""
     ending = threading.Thread(target=provider.shutdown, name="tracing-stop", daemon=True)
     ending.start()
-    ending.join(_LONGEST_FLUSH)
+    ending.join(_FLUSH_TIMEOUT)
     if ending.is_alive():
-        _log.warning("the collector does not accept the last spans", extra={"waited_seconds": _LONGEST_FLUSH})
+        _log.warning("the collector does not accept the last spans", extra={"waited_seconds": _FLUSH_TIMEOUT})

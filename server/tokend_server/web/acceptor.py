@@ -65,7 +65,7 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._spare: int | None = None
         self._warn_at = 0.0
-        self._beginning: dict[asyncio.Task[object], socket.socket] = {}
+        self._pending: dict[asyncio.Task[object], socket.socket] = {}
         self._retry: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -88,37 +88,37 @@ class Acceptor:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                self._cannot(error)
+                self._pause_accepting(error)
                 return
-            self._begin(connection)
+            self._start_connection(connection)
 
-    def _begin(self, connection: socket.socket) -> None:
+    def _start_connection(self, connection: socket.socket) -> None:
         connection.settimeout(0)
         task: asyncio.Task[object] = self._loop.create_task(
             self._loop.connect_accepted_socket(self._protocol, connection, **self._handshake())
         )
-        self._beginning[task] = connection
-        task.add_done_callback(self._has_begun)
-        if self._tls and len(self._beginning) > self._most_handshakes:
-            self._end_first_handshake()
+        self._pending[task] = connection
+        task.add_done_callback(self._on_connected)
+        if self._tls and len(self._pending) > self._most_handshakes:
+            self._abort_oldest_handshake()
 
     def _handshake(self) -> _Handshake:
         if self._tls is None:
             return {}
         return {"ssl": self._tls.for_handshake(), "ssl_handshake_timeout": self._handshake_timeout}
 
-    def _end_first_handshake(self) -> None:
-        connection = self._beginning.pop(next(iter(self._beginning)))
+    def _abort_oldest_handshake(self) -> None:
+        connection = self._pending.pop(next(iter(self._pending)))
         with suppress(OSError):  # the client has disconnected
             connection.shutdown(socket.SHUT_RDWR)  # cancelling its task could leave the connection open
 
-    def _has_begun(self, task: asyncio.Task[object]) -> None:
-        self._beginning.pop(task, None)
+    def _on_connected(self, task: asyncio.Task[object]) -> None:
+        self._pending.pop(task, None)
         error = None if task.cancelled() else task.exception()
         if error and not isinstance(error, OSError):  # OSErrors, such as failed handshakes, end only one connection
             _log.error("a connection could not be started", exc_info=error)
 
-    def _cannot(self, error: OSError) -> None:
+    def _pause_accepting(self, error: OSError) -> None:
         if self._loop.time() >= self._warn_at:
             self._warn_at = self._loop.time() + _WARNING_SECONDS
             _log.warning("connections cannot be accepted", extra={"error": error.strerror})
@@ -126,7 +126,7 @@ class Acceptor:
         self._retry = self._loop.call_later(_PAUSE, self._resume)
         if error.errno in _EXHAUSTED and self._release_spare():
             with suppress(OSError):
-                self._begin(self._listening.accept()[0])
+                self._start_connection(self._listening.accept()[0])
 
     def _resume(self) -> None:
         self._reserve_spare()

@@ -55,49 +55,49 @@ class Connections:
         self._since: OrderedDict[Connection, float] = OrderedDict()
         self._waiting: set[Connection] = set()
         self._body_bytes: dict[Connection, int] = {}
-        self._no_more = asyncio.Event()
-        self._no_more.set()
+        self._all_closed = asyncio.Event()
+        self._all_closed.set()
 
     def admit(self, connection: "Connection") -> None:
         """Adds a new connection."""
-        self.served(connection)
+        self.restart_timer(connection)
         if len(self._since) > self._most:
             self._drop(next(iter(self._since)))
 
-    def served(self, connection: "Connection") -> None:
+    def restart_timer(self, connection: "Connection") -> None:
         """Restarts a connection's time."""
-        self._no_more.clear()
+        self._all_closed.clear()
         self._waiting.discard(connection)
         self._body_bytes.pop(connection, None)
         self._since[connection] = asyncio.get_running_loop().time()
         self._since.move_to_end(connection)
 
-    def wait(self, connection: "Connection") -> None:
-        """Stops a connection's time until it is served."""
+    def pause_timer(self, connection: "Connection") -> None:
+        """Stops a connection's time until its response is sent."""
         self._waiting.add(connection)
 
-    def hold(self, connection: "Connection", body_bytes: int) -> None:
+    def record_body_size(self, connection: "Connection", body_bytes: int) -> None:
         """Records the number of bytes received of a connection's body."""
         self._body_bytes[connection] = body_bytes
         while sum(self._body_bytes.values()) > self._most_body_bytes:
             largest = max(self._body_bytes, key=self._body_bytes.__getitem__)
             self._drop(largest)
 
-    def forget(self, connection: "Connection") -> None:
+    def remove(self, connection: "Connection") -> None:
         """Removes a connection that has ended."""
         self._waiting.discard(connection)
         self._body_bytes.pop(connection, None)
         self._since.pop(connection, None)
         if not self._since:
-            self._no_more.set()
+            self._all_closed.set()
 
     async def drop_overdue(self) -> None:
         """Drops each connection when its time has passed; runs until it is cancelled."""
         time = asyncio.get_running_loop().time
         while True:
-            while (first := self._first_whose_time_runs()) and self._since[first] + self._patience <= time():
+            while (first := self._oldest_with_running_timer()) and self._since[first] + self._patience <= time():
                 self._drop(first)
-            # Connections that are added or served during the sleep are not overdue before its end.
+            # Connections that are added or answered during the sleep are not overdue before its end.
             since = self._since[first] if first else time()
             await asyncio.sleep(since + self._patience - time())
 
@@ -107,15 +107,15 @@ class Connections:
             connection.finish()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._no_more.wait()
+                await self._all_closed.wait()
         while self._since:
             self._drop(next(iter(self._since)))
 
-    def _first_whose_time_runs(self) -> "Connection | None":
+    def _oldest_with_running_timer(self) -> "Connection | None":
         return next((each for each in self._since if each not in self._waiting), None)
 
     def _drop(self, connection: "Connection") -> None:
-        self.forget(connection)
+        self.remove(connection)
         connection.drop()
 
 
@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
         self._late_bytes = 0
         self._answering = False
         self._ending = False
-        self._clogged = False
+        self._is_writing_paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -147,15 +147,15 @@ class Connection(asyncio.Protocol):
         self._connections.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason does not matter
-        self._connections.forget(self)
+        self._connections.remove(self)
 
     def pause_writing(self) -> None:
-        self._clogged = True
+        self._is_writing_paused = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self._clogged = False
-        self._read_on()
+        self._is_writing_paused = False
+        self._resume_reading()
 
     def data_received(self, data: bytes) -> None:
         if self._ending:
@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
             return
         outcome = self._parser.feed(data)
         if self._parser.body:
-            self._connections.hold(self, len(self._parser.body))
+            self._connections.record_body_size(self, len(self._parser.body))
             if self._transport.is_closing():
                 return
         if isinstance(outcome, Request):
@@ -197,11 +197,11 @@ class Connection(asyncio.Protocol):
             self._send(answer)
             return
         self._answering = True
-        self._connections.wait(self)
+        self._connections.pause_timer(self)
         self._transport.pause_reading()
-        answer.add_done_callback(lambda made: self._answer_made(made, request))
+        answer.add_done_callback(lambda made: self._on_response(made, request))
 
-    def _answer_made(self, made: asyncio.Future[Response], request: Request) -> None:
+    def _on_response(self, made: asyncio.Future[Response], request: Request) -> None:
         self._answering = False
         if made.cancelled():
             self.drop()
@@ -217,7 +217,7 @@ class Connection(asyncio.Protocol):
             return
         head = response.head + self._date() + (_LAST if self._parser.is_last else _END)
         self._transport.write(head if self._parser.method == "HEAD" else head + response.body)
-        self._connections.served(self)
+        self._connections.restart_timer(self)
         if self._parser.is_last:
             # Closing with unread data would reset the connection, and the client would lose the response.
             self._ending = True
@@ -227,7 +227,7 @@ class Connection(asyncio.Protocol):
                 self.drop()
                 return
         self._parser.start()
-        self._read_on()
+        self._resume_reading()
 
     def _end_writing(self) -> None:
         if self._transport.can_write_eof():
@@ -235,8 +235,8 @@ class Connection(asyncio.Protocol):
         else:  # TLS closes both directions at once, and waits for the client's confirmation
             self._transport.close()
 
-    def _read_on(self) -> None:
-        if not (self._answering or self._clogged):
+    def _resume_reading(self) -> None:
+        if not (self._answering or self._is_writing_paused):
             self._transport.resume_reading()
 
 

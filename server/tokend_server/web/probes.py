@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from tokend_server.web.message import Page, Request, Response, plain_text
-from tokend_server.web.shared_answer import SharedAnswer
+from tokend_server.web.shared_response import SharedResponse
 
 _OPENMETRICS = "application/openmetrics-text"
 
@@ -28,7 +28,7 @@ def ops_pages(registry: CollectorRegistry, ready: _Probe, alive: _Probe) -> dict
     return {
         "/metrics": _metrics(registry),
         "/livez": lambda _request: _answer(*alive()),
-        "/readyz": SharedAnswer(lambda: _answer(*ready())),
+        "/readyz": SharedResponse(lambda: _answer(*ready())),
     }
 
 
@@ -50,6 +50,6 @@ def _metrics(registry: CollectorRegistry) -> Page:
     return page
 
 
-def _encoded(registry: CollectorRegistry, accept: str) -> SharedAnswer:
+def _encoded(registry: CollectorRegistry, accept: str) -> SharedResponse:
     encode, content_type = choose_encoder(accept)
-    return SharedAnswer(lambda: Response(HTTPStatus.OK, {"content-type": content_type}, encode(registry)))
+    return SharedResponse(lambda: Response(HTTPStatus.OK, {"content-type": content_type}, encode(registry)))

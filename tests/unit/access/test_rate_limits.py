@@ -197,7 +197,7 @@ def test_a_refusal_counts_as_misuse() -> None:
 
 
 def test_who_has_not_called_for_longest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits_module, "_REMEMBERED", 2)
+    monkeypatch.setattr(limits_module, "_MAX_REMEMBERED", 2)
     limited = Limited(caller_limits(Rate(1, 1)))
     for caller in ("a", "b", "c"):
         assert limited.calls(caller) == 1

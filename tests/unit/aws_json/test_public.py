@@ -27,7 +27,7 @@ from tokend_server.rpc.audit_entry import audit_entry
 from tokend_server.rpc.call import current_call
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.layers import Behavior, Method
-from tokend_server.rpc.interceptors.rate_limits import limiting
+from tokend_server.rpc.interceptors.rate_limits import limiting_rates
 
 if TYPE_CHECKING:
     from tokend_server.access.audit.record import AuditEntry
@@ -69,7 +69,7 @@ class Face:
         by_name = PublicOperations(identities, engines.of, Admission(policy, clock)).by_name
         service = AwsJsonService(
             DeveloperIdentityService({}, policy, clock),
-            [self._auditing, identifying_signers(SignatureVerifier({}, clock), str), limiting(limits)],
+            [self._auditing, identifying_signers(SignatureVerifier({}, clock), str), limiting_rates(limits)],
             others=[(PUBLIC_OPERATIONS[name], perform) for name, perform in by_name.items()],
         )
         self._calls = Calls(service, clock)

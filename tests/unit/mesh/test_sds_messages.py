@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tokend_server.errors import ValidationFailed
 from tokend_server.mesh.protos import EnvoyProtos
 from tokend_server.mesh.sds_messages import SdsMessages
-from tokend_server.mesh.xds import DeltaRequest, DeltaResponse, Resource, WorldRequest, WorldResponse
+from tokend_server.mesh.xds import DeltaRequest, DeltaResponse, Resource, SotwRequest, SotwResponse
 
 PROTOS = EnvoyProtos()
 MESSAGES = SdsMessages(PROTOS)
@@ -22,7 +22,7 @@ def test_a_request_for_the_state_of_the_world_is_read() -> None:
     message = WORLD(
         version_info="v", resource_names=["a", "b"], type_url=TYPE_URL, response_nonce="7", error_detail=REJECTION
     )
-    assert MESSAGES.read_world_request(message.SerializeToString()) == WorldRequest(("a", "b"), "7", rejects=True)
+    assert MESSAGES.parse_sotw_request(message.SerializeToString()) == SotwRequest(("a", "b"), "7", rejects=True)
 
 
 def test_a_request_for_deltas_is_read() -> None:
@@ -32,7 +32,7 @@ def test_a_request_for_deltas_is_read() -> None:
         initial_resource_versions={"c": "v"},
         response_nonce="7",
     )
-    assert MESSAGES.read_delta_request(message.SerializeToString()) == DeltaRequest(("a",), ("b",), {"c": "v"}, "7")
+    assert MESSAGES.parse_delta_request(message.SerializeToString()) == DeltaRequest(("a",), ("b",), {"c": "v"}, "7")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_request_for_deltas_is_read() -> None:
 )
 def test_what_no_envoy_asks_for_is_refused(message: Message, field: str) -> None:
     with pytest.raises(ValidationFailed) as caught:
-        MESSAGES.read_world_request(message.SerializeToString())
+        MESSAGES.parse_sotw_request(message.SerializeToString())
     assert [each.field for each in caught.value.violations] == [field]
 
 
@@ -57,13 +57,13 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         initial_resource_versions={str(number): "" for number in range(1001)},
     )
     with pytest.raises(ValidationFailed) as caught:
-        MESSAGES.read_delta_request(message.SerializeToString())
+        MESSAGES.parse_delta_request(message.SerializeToString())
     assert len(caught.value.violations) == 4
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_request_or_refused(serialized: bytes) -> None:
-    for read in (MESSAGES.read_world_request, MESSAGES.read_delta_request):
+    for read in (MESSAGES.parse_sotw_request, MESSAGES.parse_delta_request):
         try:
             read(serialized)
         except ValidationFailed as refusal:
@@ -73,10 +73,10 @@ def test_any_bytes_are_a_request_or_refused(serialized: bytes) -> None:
 def test_responses_have_secrets() -> None:
     resource = Resource.of("keys", MESSAGES.key_set_secret("keys", b'{"keys": []}'))
     world = PROTOS.message(f"{DISCOVERY}DiscoveryResponse").FromString(
-        MESSAGES.write_world_response(WorldResponse((resource,), "v", "7"))
+        MESSAGES.serialize_sotw_response(SotwResponse((resource,), "v", "7"))
     )
     delta = PROTOS.message(f"{DISCOVERY}DeltaDiscoveryResponse").FromString(
-        MESSAGES.write_delta_response(DeltaResponse((resource,), ("gone",), "7"))
+        MESSAGES.serialize_delta_response(DeltaResponse((resource,), ("gone",), "7"))
     )
     assert (world.version_info, world.nonce, delta.nonce) == ("v", "7", "7")
     assert delta.removed_resources == ["gone"]

@@ -8,9 +8,9 @@ from tokend_server.mesh.xds import (
     Missing,
     Receipt,
     Resource,
+    SotwRequest,
+    SotwResponse,
     StateOfTheWorld,
-    WorldRequest,
-    WorldResponse,
 )
 
 A, B, NEW_A = Resource.of("a", b"1"), Resource.of("b", b"2"), Resource.of("a", b"3")
@@ -24,17 +24,17 @@ def there(*resources: Resource, pending: tuple[str, ...] = ()) -> GetResource:
 ALL = there(A, B)
 
 
-def world(*names: str) -> tuple[StateOfTheWorld, WorldResponse]:
+def world(*names: str) -> tuple[StateOfTheWorld, SotwResponse]:
     """A stream after the response to its first request."""
     state = StateOfTheWorld(frozenset({"a", "b"}))
-    assert state.receive(WorldRequest(names)) is Receipt.NOTHING
+    assert state.receive(SotwRequest(names)) is Receipt.NOTHING
     response = state.respond(ALL)
     assert response is not None
     return state, response
 
 
-def acknowledging(response: WorldResponse, *names: str, rejects: bool = False) -> WorldRequest:
-    return WorldRequest(names, response.nonce, rejects)
+def acknowledging(response: SotwResponse, *names: str, rejects: bool = False) -> SotwRequest:
+    return SotwRequest(names, response.nonce, rejects)
 
 
 def delta(request: DeltaRequest) -> tuple[Delta, DeltaResponse]:
@@ -100,8 +100,8 @@ class TestStateOfTheWorld:
 
     def test_a_name_is_added_before_the_first_response(self) -> None:
         state = StateOfTheWorld(frozenset())
-        state.receive(WorldRequest(("a",)))
-        state.receive(WorldRequest(("a", "b")))
+        state.receive(SotwRequest(("a",)))
+        state.receive(SotwRequest(("a", "b")))
         response = state.respond(ALL)
         assert response is not None
         assert response.resources == (A, B)
@@ -126,7 +126,7 @@ class TestStateOfTheWorld:
 
     def test_unknown_names_have_no_response(self) -> None:
         state = StateOfTheWorld(frozenset())
-        state.receive(WorldRequest(("x",)))
+        state.receive(SotwRequest(("x",)))
         assert state.respond(ALL) is None
 
     def test_an_unknown_name_keeps_no_other_waiting(self) -> None:
@@ -135,7 +135,7 @@ class TestStateOfTheWorld:
 
     def test_what_is_pending_follows(self) -> None:
         state = StateOfTheWorld(frozenset())
-        state.receive(WorldRequest(("a", "b")))
+        state.receive(SotwRequest(("a", "b")))
         first = state.respond(there(A, pending=("b",)))
         second = state.respond(ALL)
         assert first is not None

@@ -11,9 +11,9 @@ from tokend_server.mesh.xds import (
     GetResource,
     Missing,
     Resource,
+    SotwRequest,
+    SotwResponse,
     StateOfTheWorld,
-    WorldRequest,
-    WorldResponse,
 )
 
 ALL_NAMES = frozenset("abc")
@@ -64,11 +64,11 @@ class WorldClient:
             self._say(contents)
 
     def _say(self, contents: Contents) -> None:
-        self._server.receive(WorldRequest(self._wants, self._nonce))
+        self._server.receive(SotwRequest(self._wants, self._nonce))
         self.has = {name: found for name, found in self.has.items() if name in self._wants}
         self.take(contents)
 
-    def _take(self, response: WorldResponse) -> None:
+    def _take(self, response: SotwResponse) -> None:
         self._nonce = response.nonce
         self.has |= {each.name: each.contents for each in response.resources}
 

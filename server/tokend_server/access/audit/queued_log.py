@@ -16,7 +16,7 @@ PATIENCE = 1.0
 DELAY = 0.05
 
 #: The maximum number of lines that wait for the writer.
-MOST_WAITING = 1000
+MAX_WAITING = 1000
 
 #: Seconds that `close` waits for the last lines.
 _CLOSING_PATIENCE = 1.0
@@ -69,7 +69,7 @@ class QueuedAuditLog:
         on_loss: Callable[[AuditWriteFailed], None],
         patience: float = PATIENCE,
         delay: float = DELAY,
-        most_waiting: int = MOST_WAITING,
+        most_waiting: int = MAX_WAITING,
     ) -> None:
         self._log = log
         self._required = required

@@ -28,7 +28,7 @@ MAX_NAMES = 50
 #: The maximum number of ids of identities, as many as a request may have; if there are more, the last one is `…`.
 MAX_IDS = 60
 
-_CUT = "…"
+_ELLIPSIS = "…"
 
 #: The event of a line with the number of omitted refusals.
 OMITTED_REFUSALS = "OmittedRefusals"
@@ -39,7 +39,7 @@ _READ_ONLY = frozenset({OMITTED_REFUSALS, *(each for each in (*Operation, *Cogni
 _MANAGEMENT = frozenset({*StsOperation, *(operation for operation in CognitoOperation if operation.is_signed)})
 
 #: The number of rendered requests that are cached.
-_REMEMBERED = 1024
+_MAX_REMEMBERED = 1024
 
 _POOL = ({"type": "AWS::Cognito::IdentityPool"},)
 
@@ -144,7 +144,7 @@ class AuditEntry(NamedTuple):
 
 
 #: The attributes about the caller and the request.
-_ASKED = slice(AuditEntry._fields.index("method"), AuditEntry._fields.index("request_id"))
+_REQUEST_FIELDS = slice(AuditEntry._fields.index("method"), AuditEntry._fields.index("request_id"))
 
 
 def to_json(entry: AuditEntry, event_id: str) -> bytes:
@@ -156,20 +156,20 @@ def to_json(entry: AuditEntry, event_id: str) -> bytes:
     tags are hidden. Data for which CloudTrail has no member are in `additionalEventData`. In that member,
     `requestParameters` and `userIdentity`, absent values are omitted, as are the members of errors if a call succeeded.
     """
-    asked = cast("tuple[Any, ...]", entry[_ASKED])
-    own = _own_members(entry, event_id)
+    asked = cast("tuple[Any, ...]", entry[_REQUEST_FIELDS])
+    own = _call_members(entry, event_id)
     try:
-        line = _asked_json(asked)[:-1] + b"," + orjson.dumps(own)[1:]
+        line = _request_json(asked)[:-1] + b"," + orjson.dumps(own)[1:]
     except TypeError:  # a lone surrogate
         line = b""
     # Escaped ASCII has no characters that end a line, change the direction of text or control a terminal.
     if 0 < len(line) <= MAX_WHOLE_LINE and line.isascii() and _DELETE not in line:
         return line
-    event = _asked_members(*asked) | own
-    return json.dumps(_cut(event), separators=(",", ":")).encode().replace(_DELETE, rb"\u007f")
+    event = _request_members(*asked) | own
+    return json.dumps(_truncated(event), separators=(",", ":")).encode().replace(_DELETE, rb"\u007f")
 
 
-def _asked_members(  # noqa: PLR0913, PLR0917 - the attributes of `_ASKED`
+def _request_members(  # noqa: PLR0913, PLR0917 - the attributes of `_REQUEST_FIELDS`
     method: str,
     caller: str,
     authenticator: str,
@@ -188,10 +188,10 @@ def _asked_members(  # noqa: PLR0913, PLR0917 - the attributes of `_ASKED`
     parameters = {
         "identityPoolId": identity_pool_id,
         "identityId": identity_id,
-        "logins": _hidden(provider_names),
+        "logins": _redacted(provider_names),
         "developerProviderName": developer_provider_name,
         "tokenDuration": token_duration_seconds,
-        "principalTags": _hidden(principal_tag_keys),
+        "principalTags": _redacted(principal_tag_keys),
         "identityIdsToDelete": _first(identity_ids, MAX_IDS),
     }
     return {
@@ -219,27 +219,27 @@ class _TooLong(Exception):
         self.rendered = rendered
 
 
-def _asked_json(asked: tuple[Any, ...]) -> bytes:
+def _request_json(asked: tuple[Any, ...]) -> bytes:
     try:
-        return _remembered_json(*asked)
+        return _cached_request_json(*asked)
     except _TooLong as long:
         return long.rendered
 
 
-@lru_cache(_REMEMBERED)
-def _remembered_json(*asked: Any) -> bytes:  # noqa: ANN401 - as `_asked_members`
+@lru_cache(_MAX_REMEMBERED)
+def _cached_request_json(*asked: Any) -> bytes:  # noqa: ANN401 - as `_request_members`
     """Renders the members about the request, which are equal for most calls of a caller's process.
 
     Raises:
         _TooLong: The request is too long to be cached: requests may have megabytes.
     """
-    rendered = orjson.dumps(_asked_members(*asked))
+    rendered = orjson.dumps(_request_members(*asked))
     if len(rendered) > MAX_WHOLE_LINE or any(isinstance(each, tuple) and len(each) > MAX_NAMES for each in asked):
         raise _TooLong(rendered)
     return rendered
 
 
-def _own_members(entry: AuditEntry, event_id: str) -> dict[str, Any]:
+def _call_members(entry: AuditEntry, event_id: str) -> dict[str, Any]:
     """Returns the members that differ between calls: their time and their outcome."""
     members: dict[str, Any] = {
         "eventTime": _milliseconds(entry.event_time),
@@ -274,24 +274,24 @@ def _additional_event_data(entry: AuditEntry) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value}
 
 
-def _hidden(names: Sequence[str]) -> dict[str, str]:
+def _redacted(names: Sequence[str]) -> dict[str, str]:
     return dict.fromkeys(_first(names, MAX_NAMES), HIDDEN)
 
 
 def _first(texts: Sequence[str], most: int) -> Sequence[str]:
-    return texts if len(texts) <= most else [*texts[: most - 1], _CUT]
+    return texts if len(texts) <= most else [*texts[: most - 1], _ELLIPSIS]
 
 
-def _cut(value: Any, most: int = MAX_TEXT) -> Any:  # noqa: ANN401 - any JSON value
+def _truncated(value: Any, most: int = MAX_TEXT) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, dict):
-        return {_cut(name): _cut(member, _MAX_TEXTS.get(name, MAX_TEXT)) for name, member in value.items()}
+        return {_truncated(name): _truncated(member, _MAX_TEXTS.get(name, MAX_TEXT)) for name, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_cut(each) for each in value]
+        return [_truncated(each) for each in value]
     if not isinstance(value, str):
         return value
     # A lone surrogate cannot be encoded in UTF-8, and is written as an escape sequence.
     text = value[:most].encode(errors="backslashreplace").decode()
-    return text if len(value) <= most else text[: most - 1] + _CUT
+    return text if len(value) <= most else text[: most - 1] + _ELLIPSIS
 
 
 def _milliseconds(time: float) -> str:

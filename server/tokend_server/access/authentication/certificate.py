@@ -7,13 +7,13 @@ from functools import lru_cache
 from tokend_server.access.authentication.presented import Presented
 
 #: The maximum length of a SPIFFE ID that implementations must support, in bytes (SPIFFE-ID, section 2.3).
-_LONGEST_SPIFFE_ID = 2048
+_MAX_SPIFFE_ID_LENGTH = 2048
 
 #: The maximum length of a host name (RFC 1123, section 2.1, with RFC 1035, section 2.3.4).
-_LONGEST_DNS_NAME = 253
+_MAX_DNS_NAME_LENGTH = 253
 
 #: The number of certificates whose names are cached; every call of a connection has the same certificate.
-_REMEMBERED = 1000
+_MAX_REMEMBERED = 1000
 
 #: The characters of URIs (RFC 3986) and DNS names. With a NUL, a control character or a non-ASCII letter in a SAN,
 #: programs disagree about the certificate's names.
@@ -53,7 +53,7 @@ def authenticate_by_certificate(presented: Presented) -> str | None:
     return _remembered_caller_of(presented.uris, presented.dns_names)
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_MAX_REMEMBERED)
 def _remembered_caller_of(uris: tuple[str, ...], dns_names: tuple[str, ...]) -> str | None:
     return caller_of(uris, dns_names)
 
@@ -63,8 +63,8 @@ def _is_spiffe(uri: str) -> bool:
 
 
 def _is_spiffe_id(uri: str) -> bool:
-    return len(uri) <= _LONGEST_SPIFFE_ID and _SPIFFE_ID.fullmatch(uri) is not None
+    return len(uri) <= _MAX_SPIFFE_ID_LENGTH and _SPIFFE_ID.fullmatch(uri) is not None
 
 
 def _is_dns_name(name: str) -> bool:
-    return len(name) <= _LONGEST_DNS_NAME and _DNS_NAME.fullmatch(name) is not None
+    return len(name) <= _MAX_DNS_NAME_LENGTH and _DNS_NAME.fullmatch(name) is not None

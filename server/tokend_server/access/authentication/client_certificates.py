@@ -26,10 +26,10 @@ from tokend_server.clock import Clock
 from tokend_server.errors import CallerUnauthenticated
 
 #: The number of parsed certificates that are cached; every call of a connection has the same certificate.
-_REMEMBERED = 2000
+_MAX_REMEMBERED = 2000
 
 #: The maximum number of intermediate certificates that are used, and of paths to trusted certificates.
-_MOST_INTERMEDIATES, _MOST_PATHS = 8, 8
+_MAX_INTERMEDIATES, _MAX_PATHS = 8, 8
 
 #: A name in the form in which names are compared: the type and the value of each part.
 _ComparedName: TypeAlias = tuple[frozenset[tuple[str, str | bytes]], ...]
@@ -75,7 +75,7 @@ class ClientCertificates:
         trusted: _Trusted = {}
         for authority in authorities:
             trusted.setdefault(_normalized_name(authority.subject), []).append(authority)
-        self._read: Callable[[bytes, bytes], ClientCertificate] = lru_cache(_REMEMBERED)(partial(_read, trusted))
+        self._read: Callable[[bytes, bytes], ClientCertificate] = lru_cache(_MAX_REMEMBERED)(partial(_read, trusted))
 
     def read(self, certificate: bytes, intermediates: bytes = b"") -> ClientCertificate:
         """Returns the contents of a certificate that is valid now.
@@ -109,8 +109,8 @@ def _read(trusted: _Trusted, pem: bytes, intermediates: bytes) -> ClientCertific
         sent = x509.load_pem_x509_certificates(intermediates) if intermediates else []
     except ValueError:
         return ClientCertificate((), (), ())
-    paths = _paths(certificate, trusted, [each for each in sent[:_MOST_INTERMEDIATES] if _is_authority(each)])
-    return ClientCertificate(*_names(certificate), tuple(islice(paths, _MOST_PATHS)))
+    paths = _paths(certificate, trusted, [each for each in sent[:_MAX_INTERMEDIATES] if _is_authority(each)])
+    return ClientCertificate(*_names(certificate), tuple(islice(paths, _MAX_PATHS)))
 
 
 def _names(certificate: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]:

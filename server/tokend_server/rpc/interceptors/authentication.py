@@ -22,7 +22,7 @@ _NONE = (b"",)
 _UNKNOWN = "The caller is not authenticated: no authenticator of this listener has accepted what the call presents."
 
 
-def identifying(
+def identifying_callers(
     authenticators: Sequence[tuple[str, Authenticator]],
     rules: Mapping[str, Rule],
     certificates: ClientCertificates | None = None,

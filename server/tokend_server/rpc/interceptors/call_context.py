@@ -28,10 +28,10 @@ _READ = frozenset({"authorization", "traceparent", "user-agent", "x-forwarded-cl
 _UNNAMED = ("",)
 
 #: Seconds (about 30 years) above which a caller has no deadline: without a deadline, gRPC reports 10^18 or more.
-_LONGEST_WAIT = 10**9
+_MAX_WAIT = 10**9
 
 
-def beginning(  # noqa: PLR0913 - the sources of a call's context
+def setting_call_context(  # noqa: PLR0913 - the sources of a call's context
     new_id: Callable[[], str],
     current_trace_id: Callable[[], str | None],
     clock: Clock,
@@ -78,7 +78,7 @@ def beginning(  # noqa: PLR0913 - the sources of a call's context
                     unix_socket,
                     tuple(map(Secret, read["authorization"])) if "authorization" in read else (),
                     tuple(read["x-forwarded-client-cert"]) if "x-forwarded-client-cert" in read else (),
-                    math.inf if left > _LONGEST_WAIT else clock.monotonic() + left,
+                    math.inf if left > _MAX_WAIT else clock.monotonic() + left,
                 ),
             )
             # gRPC gives every call its own context, so the variable need not be reset.

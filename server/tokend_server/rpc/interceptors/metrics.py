@@ -131,7 +131,7 @@ def _observe_stream(recorder: Recorder, behavior: Behavior, clock: Clock) -> Beh
         # A stream continues after its behavior has returned, and may be ended by the caller or by its deadline.
         is_complete = False
 
-        def until_the_end(responses: Iterable[Any]) -> Iterator[Any]:
+        def observed_responses(responses: Iterable[Any]) -> Iterator[Any]:
             nonlocal is_complete
             yield from responses
             is_complete = context.is_active()
@@ -144,7 +144,7 @@ def _observe_stream(recorder: Recorder, behavior: Behavior, clock: Clock) -> Beh
             finish()
         responses = behavior(request, context, *rest)
         # None: the behavior does not block, and sends its responses by a callback until the caller cancels.
-        return None if responses is None else until_the_end(responses)
+        return None if responses is None else observed_responses(responses)
 
     return observed
 

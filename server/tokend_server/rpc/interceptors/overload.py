@@ -41,7 +41,9 @@ def refusing_excess(threads: Threads, on_refusal: Callable[[str], None]) -> Call
     return check_of
 
 
-def learning(threads: Threads, learn: Callable[[str, str], str], *, anonymous: bool) -> Callable[[Method], Check]:
+def recording_callers(
+    threads: Threads, learn: Callable[[str, str], str], *, anonymous: bool
+) -> Callable[[Method], Check]:
     """Returns the check that records the caller of a connection once a call has identified it; it refuses no call.
 
     Args:
@@ -80,7 +82,7 @@ def refusing_at_once(on_refusal: Callable[[str], None]) -> Refuse:
     return refuse
 
 
-def pausing(threads: Threads, seconds: float) -> Layer:
+def pausing_after_misuse(threads: Threads, seconds: float) -> Layer:
     """Returns a layer that holds a line back after each of its calls that counts as misuse.
 
     Args:

@@ -10,7 +10,7 @@ from tokend_server.rpc.call import current_call
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 
 
-def limiting(limits: RateLimits) -> Layer:
+def limiting_rates(limits: RateLimits) -> Layer:
     """Returns a layer that refuses calls of a caller that exceeds its limits."""
 
     def layer(_method: Method, behavior: Behavior) -> Behavior:

@@ -7,7 +7,7 @@ import time
 from tests.support.grpc_service import PATIENCE
 
 from tokend_server.web.message import Request, Response, plain_text
-from tokend_server.web.shared_answer import SharedAnswer
+from tokend_server.web.shared_response import SharedResponse
 
 REQUEST = Request("/", {})
 
@@ -44,7 +44,7 @@ def test_requests_while_an_answer_is_made_share_the_next() -> None:
     making = Making()
 
     async def ask() -> list[bytes]:
-        page = SharedAnswer(making)
+        page = SharedResponse(making)
         first = page(REQUEST)
         await asyncio.to_thread(making.begun.wait, PATIENCE)
         later = [page(REQUEST) for _ in range(100)]
@@ -60,7 +60,7 @@ def test_a_later_question_gets_a_new_answer() -> None:
     making.released.set()
 
     async def ask() -> list[bytes]:
-        page = SharedAnswer(making)
+        page = SharedResponse(making)
         return [(await page(REQUEST)).body for _ in range(3)]
 
     assert asyncio.run(ask()) == [b"1", b"2", b"3"]
@@ -76,7 +76,7 @@ def test_a_failure_goes_to_those_who_asked_and_ends_with_them() -> None:
         return answer
 
     async def ask() -> list[Response | BaseException]:
-        page = SharedAnswer(make)
+        page = SharedResponse(make)
         failed = await asyncio.gather(*(page(REQUEST) for _ in range(3)), return_exceptions=True)
         return [*failed, await page(REQUEST)]
 
@@ -98,7 +98,7 @@ def test_making_answers_takes_a_tenth_of_the_processor_at_most() -> None:
         return plain_text("made")
 
     async def ask() -> None:
-        page = SharedAnswer(compute, sleeper)
+        page = SharedResponse(compute, sleeper)
         for _ in range(3):
             await page(REQUEST)
             await sleeper.told.wait()
@@ -114,7 +114,7 @@ def test_waiting_is_not_computing() -> None:
     making = Making()
 
     async def ask() -> None:
-        page = SharedAnswer(making, sleeper)
+        page = SharedResponse(making, sleeper)
         answer = page(REQUEST)
         await asyncio.to_thread(making.begun.wait, PATIENCE)
         await asyncio.to_thread(threading.Event().wait, 0.2)

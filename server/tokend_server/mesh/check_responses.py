@@ -21,7 +21,7 @@ _REFUSALS: Mapping[Verdict, tuple[int, grpc.StatusCode]] = MappingProxyType(
 )
 
 
-class CheckAnswers:
+class CheckResponses:
     """Makes serialized responses. They contain no reasons, because Envoy forwards their contents to the client."""
 
     def __init__(self, protos: EnvoyProtos) -> None:

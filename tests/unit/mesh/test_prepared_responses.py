@@ -10,7 +10,7 @@ from tests.fakes.scripted_engine import ISSUED, ScriptedEngine
 
 from tokend_server.access.authentication.presented import Presented
 from tokend_server.access.authorization import UNRESTRICTED, Policy
-from tokend_server.mesh.prepared_answers import PreparedAnswer, answer_key
+from tokend_server.mesh.prepared_responses import PreparedResponse, answer_key
 from tokend_server.mesh.reused_tokens import ReusedTokens, TokenSource
 from tokend_server.mesh.token_mapping import MappedValues
 from tokend_server.mesh.tokens import MeshTokens, Reusable
@@ -51,7 +51,7 @@ def test_what_differs_in_one_of_them_has_a_key_of_its_own(other: tuple[str, str,
 
 
 def test_neither_a_user_nor_an_answer_shows_itself(sidecar: "Sidecar") -> None:
-    shown = repr((MappedValues("alice", ("acme",)), PreparedAnswer(sidecar.first(), b"header: canary")))
+    shown = repr((MappedValues("alice", ("acme",)), PreparedResponse(sidecar.first(), b"header: canary")))
     assert "canary" not in shown
     assert "alice" not in shown
 

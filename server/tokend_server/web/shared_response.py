@@ -11,7 +11,7 @@ from tokend_server.web.message import Request, Response
 _REST = 9
 
 
-class SharedAnswer:
+class SharedResponse:
     """A page whose response is created in a thread, one at a time, for all requests that arrived before.
 
     No response is older than its request: a request during the creation of a response gets the next one.

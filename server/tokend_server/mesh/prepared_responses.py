@@ -11,7 +11,7 @@ from tokend_server.mesh.tokens import Reusable
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedAnswer:
+class PreparedResponse:
     """A response that was sent.
 
     Attributes:
@@ -34,4 +34,4 @@ def answer_key(caller: str, mapping: str, values: MappedValues) -> bytes:
 
 
 #: Responses by key.
-PreparedAnswers = LruCache[PreparedAnswer]
+PreparedResponses = LruCache[PreparedResponse]
