@@ -23,7 +23,7 @@ from tokend_server.config import Config, Keys
 from tokend_server.engines.local.keys.given_kms_key import GivenKmsKey
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.keys.manager import new_signing_key
-from tokend_server.engines.local.keys.rotation import KeyKnown, KeyRotation
+from tokend_server.engines.local.keys.rotation import KeyExists, KeyRotation
 from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Store
@@ -263,7 +263,7 @@ class TestGivenKey:
         with kms_keys(upstream) as keys:
             rotation = KeyRotation(store, GivenKmsKey(keys, given), SystemClock(), TIMES)
             rotation.add(ES256, signs_in=0)
-            with pytest.raises(KeyKnown):
+            with pytest.raises(KeyExists):
                 rotation.add(ES256, signs_in=0)
         assert len(store.signing_keys()) == 1
 

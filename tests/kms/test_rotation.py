@@ -151,7 +151,7 @@ def test_a_key_in_kms_that_was_kept_though_no_answer_came_is_never_given_up(
             rotation.take(step)
         with pytest.raises(StaleReading):
             rotation.take(step)
-        rotation.discard_overtaken(store.signing_keys())
+        rotation.discard_superseded(store.signing_keys())
     (made,) = upstream.keys().keys() - before
     assert upstream.keys()[made].key_state == "Enabled"
     assert [kms_key_arn(key.material) for key in store.signing_keys()] == [made]

@@ -30,7 +30,7 @@ class StsCredentials:
         self._settings = settings
         self._region = region
         self._clock = clock
-        self._client: Callable[[str], Any] = cache(lambda name: self._opened(name, connections))
+        self._client: Callable[[str], Any] = cache(lambda name: self._create_client(name, connections))
 
     def open(self, regions: Iterable[str]) -> None:
         """Creates the clients for pools of these Regions, instead of at the first call for each.
@@ -48,9 +48,9 @@ class StsCredentials:
             client = self._client(self._region or region)
         except ValueError:
             raise NO_CLIENT.to_error() from None
-        answered = self._assumed(client, web_identity.token, role_arn, deadline)
+        response = self._assume_role(client, web_identity.token, role_arn, deadline)
         try:
-            found = answered["Credentials"]
+            found = response["Credentials"]
             return TemporaryCredentials(
                 access_key_id=_text(found["AccessKeyId"]),
                 secret_key=Secret(_text(found["SecretAccessKey"])),
@@ -60,13 +60,13 @@ class StsCredentials:
         except (KeyError, TypeError, AttributeError):
             raise ROWS.not_service.to_error() from None
 
-    def _assumed(self, client: Any, token: Secret, role_arn: str, deadline: Deadline) -> Mapping[str, Any]:  # noqa: ANN401 - boto3's
+    def _assume_role(self, client: Any, token: Secret, role_arn: str, deadline: Deadline) -> Mapping[str, Any]:  # noqa: ANN401 - boto3's
         limit = Deadline(
             self._clock, min(self._clock.monotonic() + self._settings.timeout_seconds, deadline.expires_at)
         )
         bound = CURRENT_UPSTREAM_CALL.set(UpstreamCall(OPERATION, limit))
         try:
-            answered: Mapping[str, Any] = client.assume_role_with_web_identity(
+            response: Mapping[str, Any] = client.assume_role_with_web_identity(
                 RoleArn=role_arn, RoleSessionName=_SESSION_NAME, WebIdentityToken=token.reveal()
             )
         except Exception as error:  # noqa: BLE001 - the tables sort what boto3 raises
@@ -77,9 +77,9 @@ class StsCredentials:
             raise (fault.to_error() if (fault := FAULTS.row(error)) else error) from None
         finally:
             CURRENT_UPSTREAM_CALL.reset(bound)
-        return answered
+        return response
 
-    def _opened(self, region: str, connections: int) -> Any:  # noqa: ANN401 - boto3's clients have no types
+    def _create_client(self, region: str, connections: int) -> Any:  # noqa: ANN401 - boto3's clients have no types
         client, _ = aws_client("sts", self._settings, region, connections=connections, clock=self._clock)
         Attempts(client, RetryTransientFailures(FAULTS), max_attempts=self._settings.max_attempts, clock=self._clock)
         return client

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from tokend_server.cli.options import check_store_exists, config_option, echo_json, to_iso_8601
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, KeyTimes, load_config
-from tokend_server.engines.local.keys.build import ELSEWHERE, open_key_manager, open_wrappings
+from tokend_server.engines.local.keys.build import METHODS_OUTSIDE_STORE, open_key_manager, open_wrappings
 from tokend_server.engines.local.keys.fetches import ServerNotes, all_notes
 from tokend_server.engines.local.keys.keyring import (
     KeyState,
@@ -25,7 +25,7 @@ from tokend_server.engines.local.keys.manager import KeyManager
 from tokend_server.engines.local.keys.opening import method_of
 from tokend_server.engines.local.keys.plan import Action, Step, next_key, plan, waiting_keys
 from tokend_server.engines.local.keys.rewrapping import Rewrapped, Rewrapping
-from tokend_server.engines.local.keys.rotation import KeyInUse, KeyKnown, KeyNotFound, KeyRotation
+from tokend_server.engines.local.keys.rotation import KeyExists, KeyInUse, KeyNotFound, KeyRotation
 from tokend_server.engines.local.keys.verifier_keys import VerifierKeys, servers_without_key, verifier_keys
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Store
@@ -234,7 +234,7 @@ def rewrap(config_path: Path | None, *, dry_run: bool) -> None:
         _opened(config_path) as opened,
         open_wrappings(opened.config, Metrics(CollectorRegistry()), SystemClock()) as wrappings,
     ):
-        rewrapping = Rewrapping(opened.store, wrappings, ELSEWHERE)
+        rewrapping = Rewrapping(opened.store, wrappings, METHODS_OUTSIDE_STORE)
         done = rewrapping.plan() if dry_run else list(rewrapping.run())
         held = {key.kid: key for key in opened.store.signing_keys()}
     echo_json({"Keys": [_described_rewrap(each, held.get(each.key.kid)) for each in done]})
@@ -257,7 +257,7 @@ def _explaining_errors(key_id: str | None = None) -> Iterator[None]:
         yield
     except StaleReading as error:
         raise click.ClickException("Another key was added at the same time; see `tokend keys list`.") from error
-    except KeyKnown as error:
+    except KeyExists as error:
         raise click.ClickException("The store has that key already.") from error
     except KeyNotFound as error:
         raise click.ClickException(f"There is no key {key_id}.") from error
@@ -292,7 +292,7 @@ def _described_rewrap(rewrapped: Rewrapped, held: SigningKey | None) -> dict[str
     return {
         "KeyId": rewrapped.key.kid,
         "Algorithm": rewrapped.key.algorithm.value,
-        "Rewrap": rewrapped.done.value,
+        "Rewrap": rewrapped.outcome.value,
         **({"Method": method_of(held.material)} if held else {}),
     }
 

@@ -105,21 +105,21 @@ def build_engines(  # noqa: PLR0913, PLR0917 - all their parts
     local_keys = None
     local_identities: Identities | None = None
     public_by_pool: Mapping[str, PublicEngine] = {}
-    start: Callable[[], None] = _nothing
+    start: Callable[[], None] = _do_nothing
     identity_pools: IdentityPools = (configured_pools := ConfiguredPools(config.pools))
     management: PoolManagement | None = None
-    find: FindEngine = _none
-    find_public: Callable[[str, Deadline], PublicEngine | None] = _none
+    find: FindEngine = _no_engine
+    find_public: Callable[[str, Deadline], PublicEngine | None] = _no_engine
     series = cache(partial(Series, metrics=metrics))
 
     def observed(kind: str, pool_id: str, engine: Engine) -> Engine:
         return ObservedEngine(engine, series(kind, metrics.pool_label(pool_id)), clock)
 
-    def watched(pool_id: str, engine: PublicEngine) -> PublicEngine:
+    def observed_public_engine(pool_id: str, engine: PublicEngine) -> PublicEngine:
         return ObservedPublicEngine(engine, series("local", metrics.pool_label(pool_id)), clock)
 
     def both_observed(pool_id: str, engine: Engine, public: PublicEngine) -> tuple[Engine, PublicEngine]:
-        return observed("local", pool_id, engine), watched(pool_id, public)
+        return observed("local", pool_id, engine), observed_public_engine(pool_id, public)
 
     with ExitStack() as undo:
         if pools := config.pools_of("local"):
@@ -149,7 +149,9 @@ def build_engines(  # noqa: PLR0913, PLR0917 - all their parts
         by_pool = {
             pool_id: observed(config.pools[pool_id].engine, pool_id, engine) for pool_id, engine in by_pool.items()
         }
-        observed_public = {pool_id: watched(pool_id, engine) for pool_id, engine in public_by_pool.items()}
+        observed_public = {
+            pool_id: observed_public_engine(pool_id, engine) for pool_id, engine in public_by_pool.items()
+        }
         public = PublicEngines(observed_public, config.pools_of("cognito"), find_public)
         is_published = partial(_is_published, config.pools_of("cognito"), local_keys)
         identities = IdentitiesOfPools(local_identities, config.pools_of("cognito"))
@@ -174,9 +176,9 @@ def _is_published(
     return keys is None or identity_pool_id in cognito_pools or keys.publishes(key_id)
 
 
-def _none(_identity_pool_id: str, _deadline: Deadline) -> None:
+def _no_engine(_identity_pool_id: str, _deadline: Deadline) -> None:
     """Finds no engine."""
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     pass

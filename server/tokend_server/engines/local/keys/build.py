@@ -24,7 +24,7 @@ from tokend_server.metrics import Metrics
 _log = logging.getLogger(__name__)
 
 #: The methods of keys whose `material` does not contain a private key.
-ELSEWHERE = frozenset({AWS_KMS})
+METHODS_OUTSIDE_STORE = frozenset({AWS_KMS})
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def load_keys(  # noqa: PLR0913, PLR0917 - a read, and all that its evaluation n
         times: The times of keys.
         clock: The time.
     """
-    opened, failures = _opened(records, manager, before)
+    opened, failures = _open(records, manager, before)
     usable = [record for record in records if record.kid in opened]
     ends = {record.kid: tokens_expired_by(record, records, times) for record in usable}
     return LoadedKeys(
@@ -85,7 +85,7 @@ def load_keys(  # noqa: PLR0913, PLR0917 - a read, and all that its evaluation n
     )
 
 
-def _opened(
+def _open(
     records: Sequence[SigningKey], manager: KeyManager, before: LoadedKeys
 ) -> tuple[dict[str, PrivateKey], dict[str, Exception]]:
     opened = {record.kid: before.opened[record.kid] for record in records if record.kid in before.opened}

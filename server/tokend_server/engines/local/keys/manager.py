@@ -100,7 +100,7 @@ def new_signing_key(
     )
 
 
-def keep_signing_key(store: KeyStore, manager: KeyManager, key: SigningKey) -> None:
+def store_signing_key(store: KeyStore, manager: KeyManager, key: SigningKey) -> None:
     """Stores a new key, or discards it if another process was first.
 
     If the store does not answer, the key is not discarded: it may have been stored, also by an earlier attempt.

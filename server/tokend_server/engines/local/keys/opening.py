@@ -39,7 +39,7 @@ class KeysByMethod:
         method = method_of(key.material)
         if method in self._openers:
             return self._openers[method].open(key)
-        raise not_opened(key)
+        raise method_not_configured(key)
 
     def discard(self, key: SigningKey, *, was_kept: bool) -> None:
         if opener := self._openers.get(method_of(key.material)):
@@ -62,7 +62,7 @@ def method_of(material: Secret) -> str:
     return method if isinstance(method, str) and _METHOD.fullmatch(method) and method != CLEAR else ""
 
 
-def not_opened(key: SigningKey) -> EngineMisconfigured:
+def method_not_configured(key: SigningKey) -> EngineMisconfigured:
     """Returns the error for a key whose method is not configured in this process."""
     error, method = unusable(key), method_of(key.material)
     if not method:

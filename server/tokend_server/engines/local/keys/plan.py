@@ -65,14 +65,14 @@ def plan(
     """
     found = succession(keys, algorithm)
     added = _next_addition(found, algorithm, times, now) if in_use else None
-    steps = [*([added] if added else []), *_beginnings(found, now), *_removals(found, times)]
+    steps = [*([added] if added else []), *_signing_steps(found, now), *_removals(found, times)]
     return sorted(steps, key=attrgetter("at", "generation"))
 
 
 def next_key(keys: Iterable[SigningKey], algorithm: SigningAlgorithm, times: KeyTimes, now: float) -> Step:
     """Returns the step to the next key of an algorithm: a new key, or a waiting one that signs no later."""
     found = succession(keys, algorithm)
-    if waiting := [step for step in _beginnings(found, now) if step.at <= now + times.publish_before]:
+    if waiting := [step for step in _signing_steps(found, now) if step.at <= now + times.publish_before]:
         return min(waiting, key=attrgetter("at"))
     generation = found[0].generation + 1 if found else 1
     return _addition(algorithm, generation, at=int(now), signs_from=int(now) + times.publish_before)
@@ -83,7 +83,9 @@ def waiting_keys(
 ) -> Sequence[SigningKey]:
     """Returns the existing key of each algorithm that signs next."""
     held = list(keys)
-    first = [min(_beginnings(succession(held, each), now), key=attrgetter("at"), default=None) for each in algorithms]
+    first = [
+        min(_signing_steps(succession(held, each), now), key=attrgetter("at"), default=None) for each in algorithms
+    ]
     kids = {step.kid for step in first if step}
     return [key for key in held if key.kid in kids]
 
@@ -113,7 +115,7 @@ def next_rotation(keys: Iterable[SigningKey], algorithm: SigningAlgorithm, times
     """
     found = succession(keys, algorithm)
     horizon = _horizon(times) + now
-    if waiting := [step.at for step in _beginnings(found, now) if step.at <= horizon]:
+    if waiting := [step.at for step in _signing_steps(found, now) if step.at <= horizon]:
         return min(waiting)
     current = signing_key(found, now)
     return current.signs_from + times.rotate_every if current and times.rotate_every else math.inf
@@ -164,7 +166,7 @@ def _addition(algorithm: SigningAlgorithm, generation: int, *, at: NumericDate, 
     return Step(at, Action.ADD, algorithm, generation, None, signs_from)
 
 
-def _beginnings(found: Sequence[SigningKey], now: float) -> Iterator[Step]:
+def _signing_steps(found: Sequence[SigningKey], now: float) -> Iterator[Step]:
     """Yields the keys that will sign, because no newer key signs before them."""
     current = signing_key(found, now)
     for key in found:

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from tokend_server.engines.local.keys.keyring import SigningKey
-from tokend_server.engines.local.keys.opening import method_of, not_opened
+from tokend_server.engines.local.keys.opening import method_not_configured, method_of
 from tokend_server.engines.local.keys.store import KeyStore
 from tokend_server.engines.local.keys.wrapping import Wrappings
 from tokend_server.engines.local.stale_reading import StaleReading
@@ -17,7 +17,7 @@ from tokend_server.model import Secret
 _ATTEMPTS = 5
 
 
-class Rewrap(Enum):
+class RewrapOutcome(Enum):
     """The result of a rewrap for a key."""
 
     REWRAPPED = "rewrapped"
@@ -32,11 +32,11 @@ class Rewrapped(NamedTuple):
 
     Attributes:
         key: The key as it was read.
-        done: The result.
+        outcome: The result.
     """
 
     key: SigningKey
-    done: Rewrap
+    outcome: RewrapOutcome
 
 
 class Rewrapping:
@@ -47,13 +47,15 @@ class Rewrapping:
     Args:
         store: The keys.
         wrappings: The configured wrappings, and that of new keys.
-        elsewhere: The methods of keys whose `material` does not contain a private key.
+        methods_outside_store: The methods of keys whose `material` does not contain a private key.
     """
 
-    def __init__(self, store: KeyStore, wrappings: Wrappings, elsewhere: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, store: KeyStore, wrappings: Wrappings, methods_outside_store: frozenset[str] = frozenset()
+    ) -> None:
         self._store = store
         self._wrappings = wrappings
-        self._elsewhere = elsewhere
+        self._methods_outside_store = methods_outside_store
 
     def plan(self) -> Sequence[Rewrapped]:
         """Returns what `run` would do. Each key that it would rewrap is opened, and nothing is changed.
@@ -62,7 +64,7 @@ class Rewrapping:
             EngineUnavailable: The store, or the service with a wrapping key, does not answer.
             LastingError: A key cannot be opened, or the use of a wrapping key is refused.
         """
-        return [Rewrapped(key, self._due(key)) for key in self._store.signing_keys()]
+        return [Rewrapped(key, self._planned_outcome(key)) for key in self._store.signing_keys()]
 
     def run(self) -> Iterator[Rewrapped]:
         """Rewraps the keys, after all have been opened.
@@ -72,43 +74,43 @@ class Rewrapping:
             LastingError: As `plan`.
         """
         for planned in self.plan():
-            yield planned if planned.done is not Rewrap.TO_BE_REWRAPPED else self._rewrapped(planned.key)
+            yield planned if planned.outcome is not RewrapOutcome.TO_BE_REWRAPPED else self._rewrap(planned.key)
 
-    def _due(self, key: SigningKey) -> Rewrap:
-        if method_of(key.material) in self._elsewhere:
-            return Rewrap.IS_ELSEWHERE
-        self._unwrapped(key)
-        return Rewrap.IS_CURRENT if self._is_current(key) else Rewrap.TO_BE_REWRAPPED
+    def _planned_outcome(self, key: SigningKey) -> RewrapOutcome:
+        if method_of(key.material) in self._methods_outside_store:
+            return RewrapOutcome.IS_ELSEWHERE
+        self._unwrap(key)
+        return RewrapOutcome.IS_CURRENT if self._is_current(key) else RewrapOutcome.TO_BE_REWRAPPED
 
     def _is_current(self, key: SigningKey) -> bool:
         current = self._wrappings.current
         return self._wrappings.by_method.get(method_of(key.material)) is current and current.is_current(key)
 
-    def _rewrapped(self, key: SigningKey) -> Rewrapped:
+    def _rewrap(self, key: SigningKey) -> Rewrapped:
         now: SigningKey | None = key
         for _ in range(_ATTEMPTS):
             if now is None:
-                return Rewrapped(key, Rewrap.WAS_REMOVED)
+                return Rewrapped(key, RewrapOutcome.WAS_REMOVED)
             if self._is_current(now):
-                return Rewrapped(key, Rewrap.IS_CURRENT)
+                return Rewrapped(key, RewrapOutcome.IS_CURRENT)
             try:
-                self._store.replace_material(now, self._wrapped(now))
+                self._store.replace_material(now, self._wrap(now))
             except StaleReading:
                 now = next((each for each in self._store.signing_keys() if each.kid == key.kid), None)
                 continue
-            return Rewrapped(key, Rewrap.REWRAPPED)
+            return Rewrapped(key, RewrapOutcome.REWRAPPED)
         raise EngineUnavailable("The signing keys are being changed by too many processes at once.")
 
-    def _wrapped(self, key: SigningKey) -> Secret:
+    def _wrap(self, key: SigningKey) -> Secret:
         """Returns the new `material` of a key, after a test that it can be opened."""
-        private_key, current = self._unwrapped(key), self._wrappings.current
+        private_key, current = self._unwrap(key), self._wrappings.current
         material = current.wrap(key.kid, key.algorithm, private_key)
         if current.unwrap(replace(key, material=material)) != private_key:
             raise AssertionError("a wrapped key differs after it is unwrapped")
         return material
 
-    def _unwrapped(self, key: SigningKey) -> Secret:
+    def _unwrap(self, key: SigningKey) -> Secret:
         wrapping = self._wrappings.by_method.get(method_of(key.material))
         if wrapping is None:
-            raise not_opened(key)
+            raise method_not_configured(key)
         return wrapping.unwrap(key)

@@ -13,7 +13,7 @@ from tokend_server.engines.local.keys.keyring import (
     succession,
     tokens_expired_by,
 )
-from tokend_server.engines.local.keys.manager import KeyManager, keep_signing_key, new_signing_key
+from tokend_server.engines.local.keys.manager import KeyManager, new_signing_key, store_signing_key
 from tokend_server.engines.local.keys.plan import Action, Step, replacement, signs_soon
 from tokend_server.engines.local.keys.store import KeyStore
 from tokend_server.engines.local.stale_reading import StaleReading
@@ -24,7 +24,7 @@ class KeyNotFound(Exception):
     """Raised when the store has no key with that id."""
 
 
-class KeyKnown(Exception):
+class KeyExists(Exception):
     """Raised when the store already has a key."""
 
 
@@ -77,7 +77,7 @@ class KeyRotation:
             The `kid` of the key.
 
         Raises:
-            KeyKnown: The store has the key that the key manager was given.
+            KeyExists: The store has the key that the key manager was given.
             StaleReading: Another process added the key first.
             KeyNotFound: Another process removed the key first.
             KeyInUse: The key cannot be removed yet, because another process has changed the keys.
@@ -86,7 +86,7 @@ class KeyRotation:
         """
         if step.action is Action.ADD:
             created = int(self._clock.now())
-            return self._make(step.algorithm, step.generation, created, signs_in=step.signs_from - created).kid
+            return self._create_key(step.algorithm, step.generation, created, signs_in=step.signs_from - created).kid
         if step.action is Action.REMOVE and step.kid:
             self.remove(step.kid, compromised=compromised)
         return step.kid
@@ -95,14 +95,14 @@ class KeyRotation:
         """Creates the next key of an algorithm, which is published at once and signs `signs_in` seconds later.
 
         Raises:
-            KeyKnown: The store has the key that the key manager was given.
+            KeyExists: The store has the key that the key manager was given.
             StaleReading: Another process added a key at the same time.
             EngineUnavailable: The store or the key manager does not answer.
             LastingError: The key manager makes none, until an operator acts.
         """
         newest = next(iter(succession(self._store.signing_keys(), algorithm)), None)
         generation = newest.generation + 1 if newest else 1
-        return self._make(algorithm, generation, int(self._clock.now()), signs_in=signs_in)
+        return self._create_key(algorithm, generation, int(self._clock.now()), signs_in=signs_in)
 
     def replacement(self, kid: str) -> Sequence[Step]:
         """Returns the remaining steps that replace and remove a compromised key.
@@ -112,7 +112,7 @@ class KeyRotation:
             EngineUnavailable: The store does not answer.
         """
         keys = self._store.signing_keys()
-        key = _found(kid, keys)
+        key = _find(kid, keys)
         return replacement(keys, key, self._times, self._clock.now(), in_use=key.algorithm in self._in_use)
 
     def remove(self, kid: str, *, compromised: bool) -> None:
@@ -135,7 +135,7 @@ class KeyRotation:
         self._store.remove_signing_key(kid, check)
         self._manager.discard(removed[-1], was_kept=True)
 
-    def discard_overtaken(self, keys: Sequence[SigningKey]) -> None:
+    def discard_superseded(self, keys: Sequence[SigningKey]) -> None:
         """Discards each key that the store has not accepted and never will, because another process was first.
 
         Args:
@@ -143,21 +143,23 @@ class KeyRotation:
         """
         kids = {each.kid for each in keys}
         for key in tuple(self._in_doubt.values()):
-            if _is_taken(key.algorithm, key.generation, keys):
+            if _is_generation_taken(key.algorithm, key.generation, keys):
                 del self._in_doubt[key.algorithm]
                 if key.kid not in kids:
                     self._manager.discard(key, was_kept=False)
 
-    def _make(self, algorithm: SigningAlgorithm, generation: int, created: NumericDate, *, signs_in: int) -> SigningKey:
+    def _create_key(
+        self, algorithm: SigningAlgorithm, generation: int, created: NumericDate, *, signs_in: int
+    ) -> SigningKey:
         held = self._store.signing_keys()
-        if _is_taken(algorithm, generation, held):
+        if _is_generation_taken(algorithm, generation, held):
             raise StaleReading
         key = self._new(algorithm, generation, created, signs_in=signs_in)
         if key.kid in {each.kid for each in held}:
-            raise KeyKnown
+            raise KeyExists
         self._in_doubt[algorithm] = key
         try:
-            keep_signing_key(self._store, self._manager, key)
+            store_signing_key(self._store, self._manager, key)
         except StaleReading:
             del self._in_doubt[algorithm]
             raise
@@ -172,7 +174,7 @@ class KeyRotation:
         return new_signing_key(self._manager, algorithm, generation=generation, created=created, signs_in=signs_in)
 
     def _removable(self, kid: str, keys: Sequence[SigningKey], *, compromised: bool) -> SigningKey:
-        key, now = _found(kid, keys), self._clock.now()
+        key, now = _find(kid, keys), self._clock.now()
         if compromised and key.algorithm not in self._in_use:
             return key
         if signs_soon(key, keys, self._times, now):
@@ -183,11 +185,11 @@ class KeyRotation:
         return key
 
 
-def _is_taken(algorithm: SigningAlgorithm, generation: int, keys: Iterable[SigningKey]) -> bool:
+def _is_generation_taken(algorithm: SigningAlgorithm, generation: int, keys: Iterable[SigningKey]) -> bool:
     return any(each.generation >= generation for each in succession(keys, algorithm))
 
 
-def _found(kid: str, keys: Sequence[SigningKey]) -> SigningKey:
+def _find(kid: str, keys: Sequence[SigningKey]) -> SigningKey:
     for key in keys:
         if key.kid == kid:
             return key

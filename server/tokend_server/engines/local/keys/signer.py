@@ -10,7 +10,7 @@ from tokend_server.config import KeyTimes
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey, signing_key
 from tokend_server.engines.local.keys.loaded_keys import NO_KEYS, LoadedKeys, load_keys
-from tokend_server.engines.local.keys.manager import KeyManager, PrivateKey, keep_signing_key, new_signing_key
+from tokend_server.engines.local.keys.manager import KeyManager, PrivateKey, new_signing_key, store_signing_key
 from tokend_server.engines.local.keys.plan import key_set_age
 from tokend_server.engines.local.keys.store import KeyStore
 from tokend_server.engines.local.stale_reading import StaleReading
@@ -69,7 +69,7 @@ class TokenSigner:
         for algorithm in sorted(algorithms - existing, key=lambda each: each.value):
             key = new_signing_key(self._manager, algorithm, generation=1, created=int(self._clock.now()))
             try:
-                keep_signing_key(self._store, self._manager, key)
+                store_signing_key(self._store, self._manager, key)
             except StaleReading:
                 continue
         self.refresh()

@@ -99,7 +99,7 @@ class KeyTask:
         activated = self._watch.update(may_change=complete)
         if not complete:
             return
-        self._rotation.discard_overtaken(self._signer.keys)
+        self._rotation.discard_superseded(self._signer.keys)
         due = {_StepId(step.algorithm, step.action, step.generation): step for step in self._due()}
         self._failures = {step_id: failure for step_id, failure in self._failures.items() if step_id in due}
         now = self._clock.monotonic()

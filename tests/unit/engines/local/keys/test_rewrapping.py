@@ -14,7 +14,7 @@ from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.keys.manager import new_signing_key
 from tokend_server.engines.local.keys.opening import CLEAR, KeysByMethod, method_of
-from tokend_server.engines.local.keys.rewrapping import Rewrap, Rewrapped, Rewrapping
+from tokend_server.engines.local.keys.rewrapping import RewrapOutcome, Rewrapped, Rewrapping
 from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.keys.stored_keys import StoredKeys
 from tokend_server.engines.local.keys.wrapping import Clear, WrappedKeys, Wrappings
@@ -55,8 +55,8 @@ def in_clear(*previous: KeyFile | PassphraseFile) -> Wrappings:
     return Wrappings(CLEARLY, {CLEAR: CLEARLY, FILE: FileWrapping(None, previous, os.urandom)})
 
 
-def run(store: SqliteStore, wrappings: Wrappings) -> list[Rewrap]:
-    return [each.done for each in Rewrapping(store, wrappings).run()]
+def run(store: SqliteStore, wrappings: Wrappings) -> list[RewrapOutcome]:
+    return [each.outcome for each in Rewrapping(store, wrappings).run()]
 
 
 def unchanged(key: SigningKey) -> SigningKey:
@@ -79,8 +79,8 @@ def test_keys_go_from_one_way_to_another_and_stay_what_they_are(
     ways = (under(key_file), under(second, key_file), under(third, second), in_clear(third))
     methods = []
     for wrappings in ways:
-        assert run(store, wrappings) == [Rewrap.REWRAPPED] * 3
-        assert run(store, wrappings) == [Rewrap.IS_CURRENT] * 3
+        assert run(store, wrappings) == [RewrapOutcome.REWRAPPED] * 3
+        assert run(store, wrappings) == [RewrapOutcome.IS_CURRENT] * 3
         methods.append({method_of(key.material) for key in store.signing_keys()})
         assert list(map(unchanged, store.signing_keys())) == list(map(unchanged, before))
         assert private_keys(store, wrappings) == [key.material for key in before]
@@ -103,7 +103,7 @@ def test_a_process_that_serves_publishes_the_same_and_signs_on(store: SqliteStor
 def test_a_plan_changes_nothing(store: SqliteStore, key_file: KeyFile) -> None:
     before = store.signing_keys()
     planned = Rewrapping(store, under(key_file)).plan()
-    assert planned == [Rewrapped(key, Rewrap.TO_BE_REWRAPPED) for key in before]
+    assert planned == [Rewrapped(key, RewrapOutcome.TO_BE_REWRAPPED) for key in before]
     assert store.signing_keys() == before
 
 
@@ -139,7 +139,11 @@ def test_a_key_that_is_not_in_the_store_is_left_alone(store: SqliteStore, key_fi
     last = store.signing_keys()[-1]
     store.replace_material(last, Secret('{"method": "elsewhere"}'))
     rewrapping = Rewrapping(store, under(key_file), frozenset({"elsewhere"}))
-    assert [each.done for each in rewrapping.run()] == [Rewrap.REWRAPPED, Rewrap.REWRAPPED, Rewrap.IS_ELSEWHERE]
+    assert [each.outcome for each in rewrapping.run()] == [
+        RewrapOutcome.REWRAPPED,
+        RewrapOutcome.REWRAPPED,
+        RewrapOutcome.IS_ELSEWHERE,
+    ]
 
 
 class Meddling:
@@ -155,16 +159,16 @@ class Meddling:
         self._store.replace_material(key, material)
 
 
-def meddled(store: SqliteStore, wrappings: Wrappings, meddle: Callable[[SigningKey], object]) -> list[Rewrap]:
-    return [each.done for each in Rewrapping(Meddling(store, meddle), wrappings).run()]  # type: ignore[arg-type]
+def meddled(store: SqliteStore, wrappings: Wrappings, meddle: Callable[[SigningKey], object]) -> list[RewrapOutcome]:
+    return [each.outcome for each in Rewrapping(Meddling(store, meddle), wrappings).run()]  # type: ignore[arg-type]
 
 
 def test_of_two_at_once_each_key_is_rewrapped_by_one(store: SqliteStore, key_file: KeyFile) -> None:
     wrappings, private = under(key_file), [key.material for key in store.signing_keys()]
-    others: list[Rewrap] = []
+    others: list[RewrapOutcome] = []
     done = meddled(store, wrappings, lambda _key: others.extend(run(store, wrappings)))
-    assert done == [Rewrap.IS_CURRENT] * 3
-    assert others == [Rewrap.REWRAPPED] * 3 + [Rewrap.IS_CURRENT] * 6
+    assert done == [RewrapOutcome.IS_CURRENT] * 3
+    assert others == [RewrapOutcome.REWRAPPED] * 3 + [RewrapOutcome.IS_CURRENT] * 6
     assert private_keys(store, wrappings) == private
 
 
@@ -175,7 +179,11 @@ def test_a_key_that_is_removed_meanwhile_stays_removed(store: SqliteStore, key_f
         if key.kid == kids[1]:
             store.remove_signing_key(key.kid, lambda _keys: None)
 
-    assert meddled(store, under(key_file), remove) == [Rewrap.REWRAPPED, Rewrap.WAS_REMOVED, Rewrap.REWRAPPED]
+    assert meddled(store, under(key_file), remove) == [
+        RewrapOutcome.REWRAPPED,
+        RewrapOutcome.WAS_REMOVED,
+        RewrapOutcome.REWRAPPED,
+    ]
     assert [key.kid for key in store.signing_keys()] == [kids[0], kids[2]]
 
 
@@ -192,4 +200,4 @@ def test_two_who_rewrap_by_different_keys_do_not_go_on_for_good(
 
     with pytest.raises(EngineUnavailable, match="too many processes"):
         meddled(store, under(key_file, other), undo)
-    assert run(store, under(key_file, other)) == [Rewrap.REWRAPPED] * 3
+    assert run(store, under(key_file, other)) == [RewrapOutcome.REWRAPPED] * 3

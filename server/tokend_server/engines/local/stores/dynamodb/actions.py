@@ -52,7 +52,7 @@ def update(key: Item, values: Item, where: Item | None = None) -> Action:
     return "Update", {**members, "ExpressionAttributeNames": names | more_names}
 
 
-def count(key: Item) -> Action:
+def increment(key: Item) -> Action:
     """Increments `revision` of an item, which is created if it does not exist."""
     return "Update", {
         "Key": key,
@@ -96,7 +96,7 @@ def check_size(item: Item, subject: str) -> None:
         )
 
 
-def of_changes(changes: Sequence[Change]) -> list[Action]:
+def for_changes(changes: Sequence[Change]) -> list[Action]:
     """Returns the actions of a commit.
 
     A creation needs two actions, any other change one; each login that is linked, unlinked or moved needs one more.
@@ -108,7 +108,7 @@ def of_changes(changes: Sequence[Change]) -> list[Action]:
     """
     if len({change.after.identity_id for change in changes}) < len(changes):
         raise StaleReading
-    actions = [*_of_identities(changes), *_of_logins(changes)]
+    actions = [*_for_identities(changes), *_for_logins(changes)]
     if len(actions) > MAX_ACTIONS:
         raise LimitExceeded(
             f"The change needs {len(actions)} items, but a transaction in DynamoDB may have at most {MAX_ACTIONS}.",
@@ -119,32 +119,32 @@ def of_changes(changes: Sequence[Change]) -> list[Action]:
     return actions
 
 
-def of_deletion(identity: Identity) -> list[Action]:
+def for_deletion(identity: Identity) -> list[Action]:
     """Returns the actions that delete an identity as it was read: two, and one for each login."""
     pool, identity_id = identity.identity_pool_id, identity.identity_id
     return [
-        delete(items.of_identity(identity_id), {"revision": {"N": str(identity.revision)}}),
-        remove(items.of_index_entry(pool, identity_id)),
-        *(delete(items.of_login(pool, login), {"identity_id": {"S": identity_id}}) for login in identity.logins),
+        delete(items.key_of_identity(identity_id), {"revision": {"N": str(identity.revision)}}),
+        remove(items.key_of_index_entry(pool, identity_id)),
+        *(delete(items.key_of_login(pool, login), {"identity_id": {"S": identity_id}}) for login in identity.logins),
     ]
 
 
-def _of_identities(changes: Iterable[Change]) -> Iterator[Action]:
+def _for_identities(changes: Iterable[Change]) -> Iterator[Action]:
     for change in changes:
         after = change.after
         if change.before is None:
             yield create(items.new_identity(after))
-            yield put(items.of_index_entry(after.identity_pool_id, after.identity_id))
+            yield put(items.key_of_index_entry(after.identity_pool_id, after.identity_id))
         else:
             read = change.before.revision
             yield update(
-                items.of_identity(after.identity_id),
+                items.key_of_identity(after.identity_id),
                 items.identity_values(after, read + 1),
                 {"revision": {"N": str(read)}},
             )
 
 
-def _of_logins(changes: Iterable[Change]) -> Iterator[Action]:
+def _for_logins(changes: Iterable[Change]) -> Iterator[Action]:
     gone: dict[bytes, str] = {}
     new: dict[bytes, str] = {}
     for change in changes:
@@ -156,10 +156,10 @@ def _of_logins(changes: Iterable[Change]) -> Iterator[Action]:
             raise StaleReading
         new |= linked
     for digest, owner in gone.items():
-        key, as_read = items.of_login_key(digest), {"identity_id": {"S": owner}}
-        yield update(key, {"identity_id": {"S": new[digest]}}, as_read) if digest in new else delete(key, as_read)
+        key, expected = items.key_of_login_digest(digest), {"identity_id": {"S": owner}}
+        yield update(key, {"identity_id": {"S": new[digest]}}, expected) if digest in new else delete(key, expected)
     for digest in new.keys() - gone.keys():
-        yield create({**items.of_login_key(digest), "identity_id": {"S": new[digest]}})
+        yield create({**items.key_of_login_digest(digest), "identity_id": {"S": new[digest]}})
 
 
 def _condition(where: Item) -> tuple[str, dict[str, str], dict[str, Any]]:

@@ -58,22 +58,22 @@ SCHEMA = key("schema", "schema")
 BACKUPS_DUE = key("schema", "backups")
 
 
-def of_login(identity_pool_id: str, login: Login) -> Item:
+def key_of_login(identity_pool_id: str, login: Login) -> Item:
     """Returns the key of a login."""
-    return of_login_key(login_key(identity_pool_id, login))
+    return key_of_login_digest(login_key(identity_pool_id, login))
 
 
-def of_login_key(digest: bytes) -> Item:
+def key_of_login_digest(digest: bytes) -> Item:
     """Returns the key of a login, from its `login_key`."""
     return key(f"login#{digest.hex()}", "login")
 
 
-def of_identity(identity_id: str) -> Item:
+def key_of_identity(identity_id: str) -> Item:
     """Returns the key of an identity."""
     return key(f"identity#{identity_id}", "identity")
 
 
-def of_index_entry(identity_pool_id: str, identity_id: str) -> Item:
+def key_of_index_entry(identity_pool_id: str, identity_id: str) -> Item:
     """Returns the key of an identity's entry in the index of its pool."""
     return key(index_partition(identity_pool_id, crc32(identity_id.encode()) % SHARDS), identity_id)
 
@@ -83,22 +83,22 @@ def index_partition(identity_pool_id: str, shard: int) -> str:
     return f"pool#{identity_pool_id}#{shard:02}"
 
 
-def of_pool(identity_pool_id: str) -> Item:
+def pool_marker(identity_pool_id: str) -> Item:
     """Returns the item that marks that a pool may have identities; it consists only of its key."""
     return key(POOLS, identity_pool_id)
 
 
-def of_signing_key(algorithm: SigningAlgorithm, generation: int) -> Item:
+def key_of_signing_key(algorithm: SigningAlgorithm, generation: int) -> Item:
     """Returns the key of a signing key: at most one item for each generation of an algorithm."""
     return key(KEYS, f"{algorithm.value}#{generation:0{_GENERATION_DIGITS}}")
 
 
-def of_developer_provider(identity_pool_id: str) -> Item:
+def key_of_developer_provider(identity_pool_id: str) -> Item:
     """Returns the key of a pool's developer provider."""
     return key(DEVELOPER_PROVIDERS, identity_pool_id)
 
 
-def of_version(partition: str) -> Item:
+def key_of_version(partition: str) -> Item:
     """Returns the key of the version of a partition, which counts its changes."""
     return key(f"version#{partition}", "version")
 
@@ -163,7 +163,7 @@ def identity_values(identity: Identity, revision: int) -> Item:
 def new_identity(identity: Identity) -> Item:
     """Returns the item of a new identity."""
     return {
-        **of_identity(identity.identity_id),
+        **key_of_identity(identity.identity_id),
         "identity_id": {"S": identity.identity_id},
         "identity_pool_id": {"S": identity.identity_pool_id},
         "creation_date": {"N": str(identity.creation_date)},
@@ -187,7 +187,7 @@ def read_identity(item: Item) -> Identity:
 def new_signing_key(signing_key: SigningKey) -> Item:
     """Returns the item of a signing key."""
     return {
-        **of_signing_key(signing_key.algorithm, signing_key.generation),
+        **key_of_signing_key(signing_key.algorithm, signing_key.generation),
         "kid": {"S": signing_key.kid},
         "algorithm": {"S": signing_key.algorithm.value},
         "generation": {"N": str(signing_key.generation)},
@@ -219,7 +219,7 @@ def read_signing_key(item: Item) -> SigningKey:
     )
 
 
-def of_fetch_record(server: str) -> Item:
+def key_of_fetch_record(server: str) -> Item:
     """Returns the key of a server's notes about verifiers."""
     return key(FETCHES, server)
 
@@ -227,7 +227,7 @@ def of_fetch_record(server: str) -> Item:
 def new_fetch_record(record: FetchRecord) -> Item:
     """Returns the item of a server's notes."""
     return {
-        **of_fetch_record(record.server),
+        **key_of_fetch_record(record.server),
         "noted_at": {"N": str(record.noted_at)},
         "document": {"B": record.document},
     }
@@ -238,7 +238,7 @@ def read_fetch_record(item: Item) -> FetchRecord:
     return FetchRecord(sort_key(item), number(item, "noted_at"), bytes(item["document"]["B"]))
 
 
-def of_kept_pool(identity_pool_id: str) -> Item:
+def key_of_kept_pool(identity_pool_id: str) -> Item:
     """Returns the key of a stored pool."""
     return key(KEPT_POOLS, identity_pool_id)
 

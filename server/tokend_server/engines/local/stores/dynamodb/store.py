@@ -64,7 +64,7 @@ class DynamoDbStore:
         if not requested:
             return []
         unique = tuple(dict.fromkeys(requested))  # no item may be requested twice
-        found = self.table.get_snapshot([items.of_login(identity_pool_id, login) for login in unique], deadline)
+        found = self.table.get_snapshot([items.key_of_login(identity_pool_id, login) for login in unique], deadline)
         owners = [None if item is None else items.text(item, "identity_id") for item in found]
         if len(unique) == len(requested):
             return owners
@@ -86,7 +86,7 @@ class DynamoDbStore:
         raise EngineUnavailable("The identity is being changed by too many calls at once.")
 
     def find(self, identity_id: str, deadline: Deadline | None = None) -> Identity | None:
-        item = self.table.get(items.of_identity(identity_id), deadline)
+        item = self.table.get(items.key_of_identity(identity_id), deadline)
         return None if item is None else items.read_identity(item)
 
     def identities(
@@ -100,7 +100,7 @@ class DynamoDbStore:
         for change in changes:
             if change.before is None:
                 self._note_pool(change.after.identity_pool_id)
-        self.table.commit(actions.of_changes(changes), deadline)
+        self.table.commit(actions.for_changes(changes), deadline)
 
     def delete(self, identity_id: str) -> bool:
         for _ in range(_ATTEMPTS):
@@ -108,7 +108,7 @@ class DynamoDbStore:
             if identity is None:
                 return False
             try:
-                self.table.commit(actions.of_deletion(identity))
+                self.table.commit(actions.for_deletion(identity))
             except StaleReading:
                 continue
             return True
@@ -118,7 +118,9 @@ class DynamoDbStore:
         return tuple(map(items.read_signing_key, self.table.query(items.KEYS)))
 
     def add_signing_key(self, key: SigningKey) -> None:
-        self.table.commit([actions.create(items.new_signing_key(key)), actions.count(items.of_version(items.KEYS))])
+        self.table.commit(
+            [actions.create(items.new_signing_key(key)), actions.increment(items.key_of_version(items.KEYS))]
+        )
 
     def replace_material(self, key: SigningKey, material: Secret) -> None:
         self._replace(key, items.material_values(key.material), items.material_values(material))
@@ -132,7 +134,7 @@ class DynamoDbStore:
             check(keys)
             for key in keys:
                 if key.kid == kid:
-                    item = items.of_signing_key(key.algorithm, key.generation)
+                    item = items.key_of_signing_key(key.algorithm, key.generation)
                     yield [actions.delete(item, {"kid": {"S": kid}})]
 
         self._decide_and_commit(items.KEYS, decided)
@@ -146,9 +148,9 @@ class DynamoDbStore:
     def forget_fetch_records(self, before: NumericDate) -> None:
         for record in self.fetch_records():
             if record.noted_at < before:
-                as_read = {"noted_at": {"N": str(record.noted_at)}}
+                expected = {"noted_at": {"N": str(record.noted_at)}}
                 with suppress(StaleReading):  # the server has written new notes since
-                    self.table.commit([actions.delete(items.of_fetch_record(record.server), as_read)])
+                    self.table.commit([actions.delete(items.key_of_fetch_record(record.server), expected)])
 
     def developer_providers(self) -> Mapping[str, str]:
         kept = self.table.query(items.DEVELOPER_PROVIDERS)
@@ -157,7 +159,7 @@ class DynamoDbStore:
     def keep_developer_providers(self, decide: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
         def decided() -> Iterator[list[Action]]:
             rows = [
-                actions.put({**items.of_developer_provider(pool), "provider_name": {"S": name}})
+                actions.put({**items.key_of_developer_provider(pool), "provider_name": {"S": name}})
                 for pool, name in decide(self.developer_providers()).items()
             ]
             # Each part is consistent by itself: a decision between two parts sees the first one.
@@ -170,11 +172,11 @@ class DynamoDbStore:
         return [items.read_kept_pool(item) for item in self.table.query(items.KEPT_POOLS)]
 
     def kept_pool(self, identity_pool_id: str, deadline: Deadline | None = None) -> KeptPool | None:
-        item = self.table.get(items.of_kept_pool(identity_pool_id), deadline)
+        item = self.table.get(items.key_of_kept_pool(identity_pool_id), deadline)
         return None if item is None else items.read_kept_pool(item)
 
     def keep_pool(self, before: KeptPool | None, identity_pool_id: str, document: bytes) -> None:
-        key = items.of_kept_pool(identity_pool_id)
+        key = items.key_of_kept_pool(identity_pool_id)
         values = items.kept_pool_values(document, before.revision + 1 if before else 0)
         actions.check_size({**key, **values}, identity_pool_id)
         if before is None:
@@ -184,9 +186,9 @@ class DynamoDbStore:
         self.table.commit([kept])
 
     def forget_pool(self, kept: KeptPool) -> None:
-        as_read = {"revision": {"N": str(kept.revision)}}
+        expected = {"revision": {"N": str(kept.revision)}}
         with suppress(StaleReading):
-            self.table.commit([actions.delete(items.of_kept_pool(kept.identity_pool_id), as_read)])
+            self.table.commit([actions.delete(items.key_of_kept_pool(kept.identity_pool_id), expected)])
 
     def pools_with_identities(self) -> frozenset[str]:
         pools = map(items.sort_key, self.table.query(items.POOLS))
@@ -235,7 +237,8 @@ class DynamoDbStore:
             return Reading({}, None)
         free = [login for login, owner in owners.items() if owner is None]
         found = self.table.get_snapshot(
-            [*map(items.of_identity, wanted), *(items.of_login(identity_pool_id, login) for login in free)], deadline
+            [*map(items.key_of_identity, wanted), *(items.key_of_login(identity_pool_id, login) for login in free)],
+            deadline,
         )
         identities = {each.identity_id: each for each in map(items.read_identity, filter(None, found[: len(wanted)]))}
         held = {login: identities.get(owner) for login, owner in owners.items() if owner}
@@ -255,13 +258,13 @@ class DynamoDbStore:
         )
         ids = merge(*(map(items.sort_key, shard) for shard in shards))
         while some := list(islice(ids, page)):
-            found = map(items.read_identity, self.table.get_existing([items.of_identity(each) for each in some]))
+            found = map(items.read_identity, self.table.get_existing([items.key_of_identity(each) for each in some]))
             yield from sorted(found, key=lambda each: each.identity_id)
 
     def _replace(self, key: SigningKey, before: Item, after: Item) -> None:
-        as_read = {"kid": {"S": key.kid}, **before}
-        replaced = actions.update(items.of_signing_key(key.algorithm, key.generation), after, as_read)
-        self.table.commit([replaced, actions.count(items.of_version(items.KEYS))])
+        expected = {"kid": {"S": key.kid}, **before}
+        replaced = actions.update(items.key_of_signing_key(key.algorithm, key.generation), after, expected)
+        self.table.commit([replaced, actions.increment(items.key_of_version(items.KEYS))])
 
     def _provider_names(self, identity_pool_id: str) -> Iterator[str]:
         for identity in self._identities(identity_pool_id, None, _PAGE):
@@ -271,12 +274,12 @@ class DynamoDbStore:
     def _note_pool(self, identity_pool_id: str) -> None:
         """Marks that the pool may have identities, before it has any."""
         if identity_pool_id not in self._known_pools:
-            self.table.put(items.of_pool(identity_pool_id))
+            self.table.put(items.pool_marker(identity_pool_id))
             self._known_pools |= {identity_pool_id}
 
     def _decide_and_commit(self, partition: str, decide: Callable[[], Iterable[Sequence[Action]]]) -> None:
         """Commits a decision on the items of a partition, and decides again if they have changed since."""
-        key = items.of_version(partition)
+        key = items.key_of_version(partition)
         for _ in range(_ATTEMPTS):
             # The version is read before the items.
             version = items.version_of(self.table.get(key))

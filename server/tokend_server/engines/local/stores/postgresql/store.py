@@ -47,7 +47,7 @@ def open_configured(config: Config) -> PostgresqlStore:
         pool.release(pool.acquire(monotonic() + _START_PATIENCE))
     except NoConnection as error:
         pool.close()
-        raise _not_opened(error.__cause__, config.store_name) from error
+        raise _opening_error(error.__cause__, config.store_name) from error
     owner = str(OWNER.compile(dialect=opener.engine.dialect))
     return PostgresqlStore(PostgresqlDatabase(pool, owner, store.timeout_seconds, store.database_schema))
 
@@ -81,7 +81,7 @@ def check_settings(config: Config) -> None:
         try:
             _read_password(file)
         except OSError as error:
-            raise _no_password(error) from error
+            raise _password_error(error) from error
 
 
 def _password(config: Config) -> Callable[[], str] | None:
@@ -110,15 +110,15 @@ def _read_password(file: Path) -> str:
         raise OSError(errno.EILSEQ, "is not UTF-8", str(file)) from None
 
 
-def _no_password(error: OSError) -> ConfigError:
+def _password_error(error: OSError) -> ConfigError:
     return ConfigError([f"store.password_file: {error.filename}: {error.strerror}"])
 
 
-def _not_opened(cause: BaseException | None, name: str) -> Exception:
+def _opening_error(cause: BaseException | None, name: str) -> Exception:
     if isinstance(cause, UnusableServer):
         return ConfigError([f"store.url: {name}: {cause}"])
     if isinstance(cause, OSError):
-        return _no_password(cause)
+        return _password_error(cause)
     error = unavailable(cause if isinstance(cause, Exception) else None)
     driver = getattr(cause, "orig", cause)
     error.advice = f"{name}: {str(driver).partition(chr(10))[0]}" if driver else f"{name}: no answer in time"

@@ -56,7 +56,7 @@ def back_up(database: Path, copy: Path, *, overwrite: bool = False) -> Contents:
         ConfigError: The schema is that of a newer release.
     """
     _check_destination(copy, database, overwrite=overwrite)
-    with _naming_in_errors(database), closing(_opened(database)) as source:
+    with _naming_in_errors(database), closing(_open(database)) as source:
         _check_schema(database)
         with (
             _naming_in_errors(copy),
@@ -85,7 +85,7 @@ def restore(copy: Path, database: Path, *, overwrite: bool = False, without_log:
     """
     if _is_file_of(copy, database):
         raise CopyRefused(f"{copy} is the database itself, not a copy of it")
-    with _naming_in_errors(copy), closing(_opened(copy, without_log=without_log)) as source:
+    with _naming_in_errors(copy), closing(_open(copy, without_log=without_log)) as source:
         _check_schema(copy)
         _checked(source, copy)
         if not overwrite and (log_size(database) or (database.exists() and database.stat().st_size)):
@@ -129,7 +129,7 @@ def _check_destination(copy: Path, database: Path, *, overwrite: bool) -> None:
         raise CopyRefused(f"{copy} is not a regular file")
 
 
-def _opened(database: Path, *, without_log: bool = False) -> sqlite3.Connection:
+def _open(database: Path, *, without_log: bool = False) -> sqlite3.Connection:
     """Returns a connection to an existing database with its log."""
     if not database.is_file() or not database.stat().st_size:
         raise CopyRefused(f"{database}: there is no database")

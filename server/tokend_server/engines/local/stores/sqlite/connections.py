@@ -42,7 +42,7 @@ class ReadConnections:
         self.release: Callable[[_PooledConnection], None] = self._idle.put
         with ExitStack() as undo:
             for _ in range(count):
-                pooled = self._opened()
+                pooled = self._open()
                 undo.callback(pooled.connection.close)
                 self._idle.put(pooled)
             undo.pop_all()
@@ -50,7 +50,7 @@ class ReadConnections:
     def renew(self, pooled: _PooledConnection) -> _PooledConnection:
         """Returns a new connection in place of a failed one, or the same one if no connection can be opened."""
         try:
-            fresh = self._opened()
+            fresh = self._open()
         except SQLAlchemyError:
             return pooled
         pooled.connection.close()
@@ -75,7 +75,7 @@ class ReadConnections:
             self._count -= 1
         self._engine.dispose()
 
-    def _opened(self) -> _PooledConnection:
+    def _open(self) -> _PooledConnection:
         return _PooledConnection(self._engine.connect())
 
 

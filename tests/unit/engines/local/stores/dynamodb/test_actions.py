@@ -14,7 +14,7 @@ X, Y = identity("x", "x"), identity("y", "y")
 
 
 def kinds(*changes: Change) -> list[str]:
-    return sorted(kind for kind, _members in actions.of_changes(changes))
+    return sorted(kind for kind, _members in actions.for_changes(changes))
 
 
 def test_a_login_that_moves_is_one_action() -> None:
@@ -29,9 +29,9 @@ def test_an_identity_that_stays_as_it_is_costs_one_action() -> None:
 
 def test_every_action_on_a_login_or_an_identity_has_a_condition() -> None:
     changed = Change(X, replace(X, logins=frozenset({login("new")}))), Change(None, Y)
-    conditions = [members.get("ConditionExpression") for _kind, members in actions.of_changes(changed)]
+    conditions = [members.get("ConditionExpression") for _kind, members in actions.for_changes(changed)]
     assert conditions.count(None) == 1  # the entry in the index, which only its identity creates
-    assert actions.put(items.of_index_entry(POOL, Y.identity_id)) in actions.of_changes(changed)
+    assert actions.put(items.key_of_index_entry(POOL, Y.identity_id)) in actions.for_changes(changed)
 
 
 @pytest.mark.parametrize(
@@ -45,23 +45,23 @@ def test_every_action_on_a_login_or_an_identity_has_a_condition() -> None:
 )
 def test_changes_that_contradict_each_other_are_refused(changes: tuple[Change, ...]) -> None:
     with pytest.raises(StaleReading):
-        actions.of_changes(changes)
+        actions.for_changes(changes)
 
 
 def test_a_change_leaves_attributes_that_are_not_known_as_they_are() -> None:
-    ((kind, members),) = actions.of_changes([Change(X, replace(X, disabled=True))])
+    ((kind, members),) = actions.for_changes([Change(X, replace(X, disabled=True))])
     assert kind == "Update"
     assert members["UpdateExpression"].startswith("SET ")
     assert "creation_date" not in members["UpdateExpression"]
 
 
 def test_keys_sort_by_their_generation() -> None:
-    keys = [items.sort_key(items.of_signing_key(SigningAlgorithm.ES256, number)) for number in (1, 2, 10, 100)]
+    keys = [items.sort_key(items.key_of_signing_key(SigningAlgorithm.ES256, number)) for number in (1, 2, 10, 100)]
     assert keys == sorted(keys)
 
 
 def test_a_pool_is_spread_over_its_shards() -> None:
     partitions = {
-        items.text(items.of_index_entry(POOL, f"eu-west-1:{number}"), items.PARTITION_KEY) for number in range(500)
+        items.text(items.key_of_index_entry(POOL, f"eu-west-1:{number}"), items.PARTITION_KEY) for number in range(500)
     }
     assert partitions == {items.index_partition(POOL, shard) for shard in range(items.SHARDS)}
