@@ -156,7 +156,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         )
         undo.callback(grpc_server.stop, 0)
         patience = Patience(config.ops.unready_after_seconds, config.ops.dead_after_seconds)
-        prober = grpc_server.prober(SystemClock(), call_timeout=patience.live, reach_timeout=patience.ready)
+        prober = grpc_server.prober(SystemClock(), call_timeout=patience.live, connection_timeout=patience.ready)
         undo.callback(prober.stop)
 
         aws_server = _aws_server(

@@ -35,7 +35,7 @@ KEYS = {
 
 @contextmanager
 def probing(service: GrpcService, clock: FakeClock, *, call_timeout: float = PATIENCE) -> Iterator[Prober]:
-    prober = service.server.prober(clock, call_timeout=call_timeout, reach_timeout=PATIENCE, interval=0.01)
+    prober = service.server.prober(clock, call_timeout=call_timeout, connection_timeout=PATIENCE, interval=0.01)
     prober.start()
     try:
         yield prober
@@ -274,7 +274,7 @@ def test_a_port_that_says_nothing_is_alive_and_not_ready(
     with grpc_service(**settings) as service, socket.create_server(("127.0.0.1", 0)) as silent:
         target = Target("here", "{}:{}".format(*silent.getsockname()), has_tls, service.server._targets[0].private)  # noqa: SLF001
         path = service.server._probe.path  # noqa: SLF001
-        prober = Prober([target], path, clock, call_timeout=PATIENCE, reach_timeout=0.2, interval=0.01)
+        prober = Prober([target], path, clock, call_timeout=PATIENCE, connection_timeout=0.2, interval=0.01)
         prober.start()
         readiness = Readiness({"scripted": service.engine}, service.server.set_serving, prober.reachability)
         assert (readiness.check().ready, readiness.check_liveness().ready) == (False, True)

@@ -18,7 +18,7 @@ from tokend_server.engines.local.stores.observed import ObservedStore
 from tokend_server.engines.observed import ObservedEngine, Series
 from tokend_server.engines.public import ObservedPublicEngine
 from tokend_server.errors import EngineUnavailable
-from tokend_server.mesh.async_calls import around_calls
+from tokend_server.mesh.async_calls import wrapping_calls
 from tokend_server.metrics import Metrics
 from tokend_server.rpc.interceptors.layers import Method
 from tokend_server.rpc.interceptors.metrics import Recorder
@@ -121,7 +121,7 @@ def test_a_call_for_secrets(clock: FakeClock, metrics: Metrics) -> None:
         def code(self) -> None:
             """None was set."""
 
-    around = around_calls(lambda method: Recorder(method, metrics), clock, str)
+    around = wrapping_calls(lambda method: Recorder(method, metrics), clock, str)
     answered = around(Method("sds", "FetchSecrets", "unary"), serve)
     assert asyncio.run(cast("Any", answered(None, Context()))) == "answer"
     assert sums(metrics.registry, "grpc_server_handling_seconds", "grpc_method") == {"FetchSecrets": SECONDS}

@@ -106,7 +106,7 @@ def build_access_control(
         audit_log = QueuedAuditLog(
             audit_log,
             required=config.audit.required,
-            on_loss=lambda failure: auditor.lost(failure),  # noqa: PLW0108 - it is yet to be made
+            on_loss=lambda failure: auditor.record_loss(failure),  # noqa: PLW0108 - it is yet to be made
         )
     auditor = Auditor(
         audit_log,
@@ -218,10 +218,10 @@ def _rate_limits(settings: Limits, concurrent_calls: int, metrics: Metrics, cloc
         concurrent_calls=settings.concurrent_calls_of_caller or concurrent_calls,
     )
     by_pattern = [
-        (pattern, _caller_limits(own, default).part(settings.replicas)) for pattern, own in settings.callers.items()
+        (pattern, _caller_limits(own, default).share(settings.replicas)) for pattern, own in settings.callers.items()
     ]
     return RateLimits(
-        default.part(settings.replicas), by_pattern, lambda limit: metrics.calls_refused.labels(limit).inc(), clock
+        default.share(settings.replicas), by_pattern, lambda limit: metrics.calls_refused.labels(limit).inc(), clock
     )
 
 

@@ -31,7 +31,7 @@ class Rate:
     per_second: float
     burst: int
 
-    def part(self, replicas: int) -> "Rate":
+    def share(self, replicas: int) -> "Rate":
         """Returns the share of each of several servers that share the calls; its burst is at least one."""
         return Rate(self.per_second / replicas, max(1, self.burst // replicas))
 
@@ -54,13 +54,13 @@ class CallerLimits:
     new_identities: Rate
     concurrent_calls: int
 
-    def part(self, replicas: int) -> "CallerLimits":
+    def share(self, replicas: int) -> "CallerLimits":
         """Returns the limits of each of several servers: rates are divided, concurrent calls are per server."""
-        return CallerLimits(self.calls.part(replicas), self.new_identities.part(replicas), self.concurrent_calls)
+        return CallerLimits(self.calls.share(replicas), self.new_identities.share(replicas), self.concurrent_calls)
 
 
 @dataclass(slots=True)
-class Place:
+class CallerUsage:
     """The current use of one caller's limits."""
 
     calls: TokenBucket | None
@@ -97,24 +97,24 @@ class RateLimits:
         self._on_refusal = on_refusal
         self._clock = clock
         self._lock = threading.Lock()
-        self._remembered: Callable[[str], Place] = lru_cache(_MAX_REMEMBERED)(self._begin)
+        self._usages: Callable[[str], CallerUsage] = lru_cache(_MAX_REMEMBERED)(self._new_usage)
 
-    def begin(self, caller: str) -> "Place | None":
-        """Starts a call of a caller, and returns the place to release at its end; None if the caller is not identified.
+    def begin(self, caller: str) -> "CallerUsage | None":
+        """Starts a call, and returns its caller's usage, on which `end` must be called; None if the caller is unknown.
 
         Raises:
             TooManyRequests: The caller exceeds its rate or its number of concurrent calls.
         """
         if caller == ANONYMOUS:
             return None
-        place = self._of(caller)
-        if place.calls and (wait := place.calls.take()):
+        usage = self._usage_of(caller)
+        if usage.calls and (wait := usage.calls.take()):
             raise self._refusal("calls", "Too many calls of this caller.", wait)
-        with place.lock:
-            if place.running >= place.concurrent_calls:
+        with usage.lock:
+            if usage.running >= usage.concurrent_calls:
                 raise self._refusal("concurrent_calls", "Too many calls of this caller at once.", _RETRY_AFTER)
-            place.running += 1
-        return place
+            usage.running += 1
+        return usage
 
     @contextmanager
     def new_identity(self, caller: str) -> Iterator[None]:
@@ -123,7 +123,7 @@ class RateLimits:
         Raises:
             TooManyRequests: The caller has recently created too many identities.
         """
-        bucket = None if caller == ANONYMOUS else self._of(caller).new_identities
+        bucket = None if caller == ANONYMOUS else self._usage_of(caller).new_identities
         if bucket is None:
             yield
             return
@@ -135,14 +135,14 @@ class RateLimits:
             bucket.put_back()
             raise
 
-    def _of(self, caller: str) -> Place:
+    def _usage_of(self, caller: str) -> CallerUsage:
         with self._lock:  # otherwise two concurrent first calls would each start with their own full buckets
-            return self._remembered(caller)
+            return self._usages(caller)
 
-    def _begin(self, caller: str) -> Place:
+    def _new_usage(self, caller: str) -> CallerUsage:
         fitting = (limits for pattern, limits in self._by_pattern if matches(pattern, caller))
         limits = next(fitting, self._default)
-        return Place(
+        return CallerUsage(
             limits.calls.bucket(self._clock), limits.new_identities.bucket(self._clock), limits.concurrent_calls
         )
 

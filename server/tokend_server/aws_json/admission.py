@@ -53,7 +53,7 @@ class Admission:
         operation.check(given)
         return deadline
 
-    def allow(self, identity_pool_id: str) -> None:
+    def check_allowed(self, identity_pool_id: str) -> None:
         """Checks a call against the policy once its pool is known.
 
         Raises:
@@ -64,7 +64,7 @@ class Admission:
     def allows(self, identity: Identity) -> bool:
         """Returns whether the policy allows the call for an identity's pool."""
         try:
-            self.allow(identity.identity_pool_id)
+            self.check_allowed(identity.identity_pool_id)
         except CallerNotAllowed:
             return False
         return True

@@ -68,39 +68,39 @@ class AwsJsonApplication:
     def respond(self, request: Request) -> Response | asyncio.Future[Response]:
         if request.method == "OPTIONS":
             return self._preflight
-        asked = _asked(request)
-        calls = self._calls_of(asked)
+        aws_request = _to_aws_request(request)
+        calls = self._calls_for(aws_request)
         if self._in_flight >= self._most_calls:
             self._on_refusal()
-            return _rendered(calls.refuse(asked, TooManyRequests("Too many calls at once.")))
+            return _to_http_response(calls.refuse(aws_request, TooManyRequests("Too many calls at once.")))
         self._in_flight += 1
-        answer = asyncio.get_running_loop().run_in_executor(self._threads, _answer, calls, asked, calls.arrival())
-        answer.add_done_callback(self._ended)
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, _answer, calls, aws_request, calls.arrival())
+        answer.add_done_callback(self._on_done)
         return answer
 
     def refuse(self, status: HTTPStatus, request: Request) -> Response:
-        asked = _asked(request)
-        return _rendered(self._calls_of(asked).refuse_malformed(asked, status))
+        aws_request = _to_aws_request(request)
+        return _to_http_response(self._calls_for(aws_request).refuse_malformed(aws_request, status))
 
-    def _calls_of(self, asked: AwsRequest) -> Calls:
-        return self._sts if is_query(asked) else self._cognito
+    def _calls_for(self, aws_request: AwsRequest) -> Calls:
+        return self._sts if is_query(aws_request) else self._cognito
 
-    def _ended(self, _answer: asyncio.Future[Response]) -> None:
+    def _on_done(self, _answer: asyncio.Future[Response]) -> None:
         self._in_flight -= 1
 
 
 def _answer(calls: Calls, request: AwsRequest, arrived: float) -> Response:
-    return _rendered(calls.answer(request, arrived))
+    return _to_http_response(calls.answer(request, arrived))
 
 
-def _asked(request: Request) -> AwsRequest:
-    headers = _decoded(request.headers)
+def _to_aws_request(request: Request) -> AwsRequest:
+    headers = _decode_headers(request.headers)
     return AwsRequest(request.method, request.target, headers, canonical_headers(headers), request.body, request.peer)
 
 
-def _decoded(headers: Mapping[bytes, bytes]) -> list[tuple[str, str]]:
+def _decode_headers(headers: Mapping[bytes, bytes]) -> list[tuple[str, str]]:
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.items()]
 
 
-def _rendered(answer: AwsResponse) -> Response:
+def _to_http_response(answer: AwsResponse) -> Response:
     return Response(HTTPStatus(answer.status), {**_CORS, **answer.headers}, answer.body)

@@ -148,7 +148,7 @@ class RoleAssumption:
         pool_id = claims["aud"]
         current_call().audited = AuditedRequest(pool_id, claims["sub"]), AuditedResult()
         try:
-            self._admission.allow(pool_id)
+            self._admission.check_allowed(pool_id)
             roles = self._pools.describe(pool_id, deadline).roles
         except ResourceNotFound:
             raise _refused("Incorrect token audience") from None

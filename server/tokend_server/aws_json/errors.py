@@ -46,10 +46,10 @@ def _in_aws_terms(error: ValidationFailed) -> str:
 
 def _violation(violation: FieldViolation) -> str:
     value = f"Value {violation.shown}".rstrip()
-    return f"{value} at '{_camel(violation.field)}' failed to satisfy constraint: {violation.constraint}"
+    return f"{value} at '{_to_camel_case(violation.field)}' failed to satisfy constraint: {violation.constraint}"
 
 
-def _camel(path: str) -> str:
+def _to_camel_case(path: str) -> str:
     first, *rest = path.split("_")
     return first + "".join(word[:1].upper() + word[1:] for word in rest)
 
@@ -132,13 +132,13 @@ def unauthenticated(refusal: AwsError) -> CallerUnauthenticated:
     return error
 
 
-def other_region(region: str) -> CallerUnauthenticated:
+def wrong_region(region: str) -> CallerUnauthenticated:
     """Returns the contract's error for a signature for a Region other than that of the pool."""
     text = f"Credential should be scoped to a valid region, not '{region}'."
     return unauthenticated(AwsError("InvalidSignatureException", text))
 
 
-def unreadable(refusal: AwsError) -> ValidationFailed:
+def unparsable_body(refusal: AwsError) -> ValidationFailed:
     """Returns the contract's error for a body that cannot be parsed."""
     error = ValidationFailed([])
     error.text = refusal.message

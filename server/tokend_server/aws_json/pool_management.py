@@ -8,7 +8,7 @@ from uuid import UUID
 
 from tokend_server.access.audit.record import AuditedRequest, AuditedResult
 from tokend_server.aws_json.admission import Admission
-from tokend_server.aws_json.errors import other_region
+from tokend_server.aws_json.errors import wrong_region
 from tokend_server.aws_json.pool_shapes import (
     ARN,
     CREATE_MEMBERS,
@@ -100,7 +100,7 @@ class ManagementOperations:
         _check_tags(tags)
         call = current_call()
         if any(IDENTITY_ID.violations(f"{call.region}:{_ANY_GUID}")):  # the signer chooses the Region's name
-            raise other_region(call.region)
+            raise wrong_region(call.region)
         pool = self._pools.create(call.region, settings, tags, deadline)
         call.audited = AuditedRequest(region=call.region), AuditedResult(result_identity_pool_id=pool.identity_pool_id)
         return described(pool)

@@ -53,7 +53,7 @@ def _malformed() -> AwsError:
     return AwsError("MalformedQueryString", "The query string contains a syntax error.", 404)
 
 
-def document_of(parameters: Mapping[str, str], members: Mapping[str, Shape]) -> dict[str, Any]:
+def to_document(parameters: Mapping[str, str], members: Mapping[str, Shape]) -> dict[str, Any]:
     """Returns the members of an operation's input from parameters, in the form of JSON.
 
     Raises:

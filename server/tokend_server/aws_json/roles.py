@@ -131,7 +131,7 @@ def choose_role(roles: PoolRoles, claims: Mapping[str, Any], custom_role_arn: st
         NotAuthorized: No rule matches and this denies access, or the requested role is not allowed.
         InvalidIdentityPoolConfiguration: There is no role, or its ARN is not valid.
     """
-    if custom_role_arn is not None and custom_role_arn in _of_token(roles, claims):
+    if custom_role_arn is not None and custom_role_arn in _roles_in_token(roles, claims):
         return custom_role_arn
     candidates = [*_candidates(roles, claims)]
     if custom_role_arn is not None:
@@ -160,7 +160,7 @@ def _candidates(roles: PoolRoles, claims: Mapping[str, Any]) -> Iterator[str]:
         yield roles.authenticated
 
 
-def _of_token(roles: PoolRoles, claims: Mapping[str, Any]) -> Sequence[str]:
+def _roles_in_token(roles: PoolRoles, claims: Mapping[str, Any]) -> Sequence[str]:
     """Returns the roles in the holder's ID token, if they apply."""
     return _texts(claims, _ROLES) if roles.by_token else ()
 

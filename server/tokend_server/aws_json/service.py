@@ -11,9 +11,9 @@ from tokend_server.aws_json.errors import (
     access_denied,
     forbidden,
     internal_error,
-    other_region,
     to_aws_error,
-    unreadable,
+    unparsable_body,
+    wrong_region,
 )
 from tokend_server.aws_json.operations import OPERATIONS, AwsOperation
 from tokend_server.aws_json.pools import pool_of_arn
@@ -65,7 +65,9 @@ class AwsJsonService:
         performed += [(row, partial(_perform_other, perform)) for row, perform in others]
         self._operations_by_name = {row.name.value: row for row, _ in performed}
         self.behaviors: Mapping[str, Behavior] = {
-            row.name.value: layered(Method(SERVICE_NAME, row.name, "unary"), partial(_reading, row, perform), layers)
+            row.name.value: layered(
+                Method(SERVICE_NAME, row.name, "unary"), partial(_read_and_perform, row, perform), layers
+            )
             for row, perform in performed
         }
 
@@ -115,7 +117,7 @@ class AwsJsonService:
         )
 
 
-def _reading(
+def _read_and_perform(
     operation: ShapedOperation,
     perform: Callable[[str, Mapping[str, Any]], Output],
     request: AwsRequest,
@@ -124,7 +126,7 @@ def _reading(
     try:
         given = operation.read(parse_document(request.body))
     except AwsError as refusal:
-        raise unreadable(refusal) from None
+        raise unparsable_body(refusal) from None
     return perform(request.region, given)
 
 
@@ -144,4 +146,4 @@ def _check_region(region: str, identity_pool_id: str) -> None:
     """
     of_pool, colon, _ = identity_pool_id.partition(":")
     if colon and of_pool not in {"", region}:
-        raise other_region(region)
+        raise wrong_region(region)

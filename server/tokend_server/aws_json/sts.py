@@ -6,8 +6,8 @@ from types import MappingProxyType
 from typing import Any
 
 from tokend_server import errors
-from tokend_server.aws_json.errors import AwsError, internal_error, to_aws_error, unreadable
-from tokend_server.aws_json.query import FORM_TYPE, document_of, parse_query
+from tokend_server.aws_json.errors import AwsError, internal_error, to_aws_error, unparsable_body
+from tokend_server.aws_json.query import FORM_TYPE, parse_query, to_document
 from tokend_server.aws_json.query_responses import fault_response, result_response
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.shaped import Output, ShapedOperation
@@ -83,7 +83,9 @@ class StsService:
     ) -> None:
         self._operations = {row.name.value: row for row, _ in performed}
         self.behaviors: Mapping[str, Behavior] = {
-            row.name.value: layered(Method(SERVICE_NAME, row.name, "unary"), partial(_reading, row, perform), layers)
+            row.name.value: layered(
+                Method(SERVICE_NAME, row.name, "unary"), partial(_read_and_perform, row, perform), layers
+            )
             for row, perform in performed
         }
 
@@ -118,11 +120,11 @@ class StsService:
         return fault_response(request, _NAMESPACE, error, request_id)
 
 
-def _reading(
+def _read_and_perform(
     operation: ShapedOperation, perform: Callable[[Mapping[str, Any]], Output], request: AwsRequest, _context: None
 ) -> Output:
     try:
-        given = operation.read(document_of(parse_query(request), operation.members))
+        given = operation.read(to_document(parse_query(request), operation.members))
     except AwsError as refusal:
-        raise unreadable(refusal) from None
+        raise unparsable_body(refusal) from None
     return perform(given)

@@ -36,7 +36,7 @@ _pool_option = click.option("--identity-pool-id", required=True, help="The pool,
 @_pool_option
 def create(config_path: Path | None, identity_pool_id: str) -> None:
     """Create an unauthenticated (guest) identity."""
-    with _administration(config_path, identity_pool_id, made=True) as administration:
+    with _administration(config_path, identity_pool_id, create_missing=True) as administration:
         echo_json({"IdentityId": administration.create().identity_id})
 
 
@@ -128,7 +128,7 @@ def import_(
     """
     if (file is None) == (from_cognito is None):
         raise click.UsageError("Either FILE or --from-cognito is needed.")
-    with _opened(config_path, identity_pool_id, made=True) as (config, store):
+    with _opened(config_path, identity_pool_id, create_missing=True) as (config, store):
         target, importing = import_target(config, store, identity_pool_id), Import(store, SystemClock())
         if file is not None:
             with _read_twice(file) as lines:
@@ -176,22 +176,24 @@ def _failed_deletion(administration: IdentityAdministration, identity_id: str) -
 
 @contextmanager
 def _administration(
-    config_path: Path | None, identity_pool_id: str, *, made: bool = False
+    config_path: Path | None, identity_pool_id: str, *, create_missing: bool = False
 ) -> Iterator[IdentityAdministration]:
-    with _opened(config_path, identity_pool_id, made=made) as (_config, store):
+    with _opened(config_path, identity_pool_id, create_missing=create_missing) as (_config, store):
         yield IdentityAdministration(identity_pool_id, store, SystemClock(), new_guid)
 
 
 @contextmanager
-def _opened(config_path: Path | None, identity_pool_id: str, *, made: bool = False) -> Iterator[tuple[Config, Store]]:
-    """Returns a context manager with the store of a configuration; creates a missing store if `made` is set."""
+def _opened(
+    config_path: Path | None, identity_pool_id: str, *, create_missing: bool = False
+) -> Iterator[tuple[Config, Store]]:
+    """Returns a context manager with the store of a configuration; creates a missing store if `create_missing`."""
     config = load_config(config_path)
     is_declared = identity_pool_id in config.pools
     if not (is_declared or config.aws.manage_pools):
         raise ResourceNotFound.identity_pool(identity_pool_id)
     if is_declared and identity_pool_id not in config.pools_of("local"):
         raise UnsupportedByEngine("The identities of Cognito's pools are managed by the AWS CLI and console.")
-    if not made:
+    if not create_missing:
         check_store_exists(config)
     with closing(open_migrated_store(config)) as store:
         if not is_declared and pool_of(store.kept_pool(identity_pool_id)) is None:

@@ -180,7 +180,7 @@ def verifiers(config_path: Path | None, *, everyone: bool) -> None:
 )
 def add(config_path: Path | None, algorithm: str, signs_in: int | None, kms_key: str | None) -> None:
     """Add a key that replaces the one that signs now, whether or not another one waits."""
-    with _opened(config_path, made=True) as opened, opened.changing(kms_key=kms_key) as rotation:
+    with _opened(config_path, create_missing=True) as opened, opened.changing(kms_key=kms_key) as rotation:
         opened.check_clock()
         lead = opened.config.keys.times.publish_before if signs_in is None else signs_in
         key = rotation.add(SigningAlgorithm(algorithm), signs_in=lead)
@@ -241,10 +241,10 @@ def rewrap(config_path: Path | None, *, dry_run: bool) -> None:
 
 
 @contextmanager
-def _opened(config_path: Path | None, *, made: bool = False) -> Iterator[_OpenedStore]:
-    """Returns a context manager with the store of a configuration; creates a missing store if `made` is set."""
+def _opened(config_path: Path | None, *, create_missing: bool = False) -> Iterator[_OpenedStore]:
+    """Returns a context manager with the store of a configuration; creates a missing store if `create_missing`."""
     config = load_config(config_path)
-    if not made:
+    if not create_missing:
         check_store_exists(config)
     with closing(open_migrated_store(config)) as store:
         yield _OpenedStore(config, store)

@@ -20,7 +20,7 @@ from tokend_server.rpc.status import internal_status, to_status
 AsyncBehavior: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
 
 #: Wraps the behavior of a method in the layers that all its calls have.
-Around: TypeAlias = Callable[[Method, AsyncBehavior], AsyncBehavior]
+WrapBehavior: TypeAlias = Callable[[Method, AsyncBehavior], AsyncBehavior]
 
 
 async def only_message(context: Any, seconds: float) -> bytes:  # noqa: ANN401 - grpcio's own class is private
@@ -43,7 +43,7 @@ async def only_message(context: Any, seconds: float) -> bytes:  # noqa: ANN401 -
     raise ValidationFailed([FieldViolation("", "Request must be one message")])
 
 
-def around_calls(recorder: Callable[[Method], Recorder], clock: Clock, new_id: Callable[[], str]) -> Around:
+def wrapping_calls(recorder: Callable[[Method], Recorder], clock: Clock, new_id: Callable[[], str]) -> WrapBehavior:
     """Returns a wrapper that counts and times calls, and converts errors to statuses.
 
     Args:
@@ -52,10 +52,10 @@ def around_calls(recorder: Callable[[Method], Recorder], clock: Clock, new_id: C
         new_id: Generates the id of a defect for the log and the caller.
     """
 
-    def around(method: Method, serve: AsyncBehavior) -> AsyncBehavior:
+    def wrap(method: Method, serve: AsyncBehavior) -> AsyncBehavior:
         records = recorder(method)
 
-        async def answered(request: Any, context: Any) -> Any:  # noqa: ANN401 - as grpcio calls it
+        async def wrapped(request: Any, context: Any) -> Any:  # noqa: ANN401 - as grpcio calls it
             records.count_started(1)
             began = clock.monotonic()
             code = status = response = None
@@ -72,9 +72,9 @@ def around_calls(recorder: Callable[[Method], Recorder], clock: Clock, new_id: C
                 await context.abort(status.code, status.details, status.trailing_metadata)
             return response
 
-        return answered
+        return wrapped
 
-    return around
+    return wrap
 
 
 def _ended_by(context: Any) -> grpc.StatusCode:  # noqa: ANN401 - grpcio's own class is private

@@ -9,7 +9,7 @@ from tokend_server.callers.patterns import matches
 from tokend_server.errors import CallerNotAllowed, NotAuthorized, TokendError
 from tokend_server.failures import log_failure
 from tokend_server.mesh.check_responses import CheckResponses
-from tokend_server.mesh.prepared_responses import PreparedResponse, PreparedResponses, answer_key
+from tokend_server.mesh.prepared_responses import PreparedResponse, PreparedResponses, response_key
 from tokend_server.mesh.protos import EnvoyProtos
 from tokend_server.mesh.token_mapping import MappedValues, NoTag, NoUser, TokenMapping
 from tokend_server.mesh.tokens import MeshTokens
@@ -48,7 +48,7 @@ class Authorization:
     ) -> None:
         self._request = protos.message("envoy.service.auth.v3.CheckRequest")
         self._service = protos.service(SERVICE_NAME)
-        self._answers = CheckResponses(protos)
+        self._responses = CheckResponses(protos)
         self._mappings = mappings
         self._defaults = defaults
         self._tokens = tokens
@@ -68,7 +68,7 @@ class Authorization:
         if mapping is None:
             call.failure = CallerNotAllowed("The request's route names no existing mapping.")
             self._count("", Verdict.DENIED)
-            return self._answers.refusal(Verdict.DENIED)
+            return self._responses.refusal(Verdict.DENIED)
         call.mapping = mapping.name
         try:
             response = self._with_token(call, mapping, mapping.values(request.attributes))
@@ -87,12 +87,12 @@ class Authorization:
         return response
 
     def _with_token(self, call: Call, mapping: TokenMapping, values: MappedValues) -> bytes:
-        key = answer_key(call.caller, mapping.name, values)
+        key = response_key(call.caller, mapping.name, values)
         prepared = self._prepared.get(key)
         if prepared and self._tokens.try_reuse(prepared.reusable, call):
             return prepared.response
         issued, reusable = self._tokens.token_for(mapping.wanted(values))
-        response = self._answers.with_header(mapping.header, mapping.header_value(issued.token))
+        response = self._responses.with_header(mapping.header, mapping.header_value(issued.token))
         if reusable:
             self._prepared.put(key, PreparedResponse(reusable, response))
         return response
@@ -105,9 +105,9 @@ class Authorization:
     def _refused(self, mapping: TokenMapping, verdict: Verdict, error: TokendError | None = None) -> bytes:
         if verdict is Verdict.FAILED and mapping.is_open:
             self._count(mapping.name, Verdict.LET_THROUGH)
-            return self._answers.without_header(mapping.header)
+            return self._responses.without_header(mapping.header)
         self._count(mapping.name, verdict)
-        return self._answers.refusal(verdict, error)
+        return self._responses.refusal(verdict, error)
 
     def _add_to(self, server: grpc.Server) -> None:
         handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(

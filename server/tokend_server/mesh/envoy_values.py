@@ -14,7 +14,7 @@ _SEPARATOR = ","
 _MAX_WHOLE = 2**53 - 1
 
 
-def from_metadata(namespace: str, keys: Sequence[str]) -> ReadValue:
+def metadata_reader(namespace: str, keys: Sequence[str]) -> ReadValue:
     """Returns a reader of a string, an integer or a Boolean at a path of keys in a filter's dynamic metadata."""
     *outer, last = keys
 
@@ -39,7 +39,7 @@ def _other_text(value: Any) -> str | None:  # noqa: ANN401 - a google.protobuf.V
     return None
 
 
-def from_header(name: str) -> ReadValue:
+def header_reader(name: str) -> ReadValue:
     """Returns a reader of a header that occurs once, with one value.
 
     Envoy joins the values of a repeated header with commas. One of them may be the client's, so a value with a comma is

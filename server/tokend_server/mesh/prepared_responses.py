@@ -23,7 +23,7 @@ class PreparedResponse:
     response: bytes = field(repr=False)
 
 
-def answer_key(caller: str, mapping: str, values: MappedValues) -> bytes:
+def response_key(caller: str, mapping: str, values: MappedValues) -> bytes:
     """Returns a key that two requests share only if they have the same caller, mapping and values.
 
     Returns:

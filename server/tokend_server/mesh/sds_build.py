@@ -12,7 +12,7 @@ from tokend_server.access.ids import UniqueIds
 from tokend_server.clock import Clock
 from tokend_server.config import Config, SdsToken
 from tokend_server.errors import ConfigError
-from tokend_server.mesh.async_calls import around_calls
+from tokend_server.mesh.async_calls import wrapping_calls
 from tokend_server.mesh.extra import extra_problems
 from tokend_server.mesh.pushed_tokens import PushedTokens, TokenSecret
 from tokend_server.mesh.reused_tokens import TokenSource, always_issue
@@ -21,7 +21,7 @@ from tokend_server.mesh.sds_server import TICK, EventLoop, SdsServer
 from tokend_server.mesh.sds_service import SdsService
 from tokend_server.mesh.secret_stream import variants
 from tokend_server.mesh.secrets_watch import KeySetSecret, Secrets
-from tokend_server.mesh.stream_calls import issuing_to
+from tokend_server.mesh.stream_calls import issuing_tokens
 from tokend_server.mesh.stream_places import StreamPlaces
 from tokend_server.mesh.tokens import MeshTokens
 from tokend_server.mesh.wanted_token import WantedToken
@@ -99,7 +99,7 @@ def build_sds(  # noqa: PLR0913, PLR0917 - all their parts
             name: TokenSecret(partial(_wanted, config, token), partial(messages.token_secret, name))
             for name, token in settings.tokens.items()
         },
-        issue=issuing_to(access, MeshTokens(operations, always_issue, lambda source: sources[source].inc()), clock),
+        issue=issuing_tokens(access, MeshTokens(operations, always_issue, lambda source: sources[source].inc()), clock),
         run=loop.run_in_thread,
         is_published=published.is_published,
         most=2 * settings.max_streams,
@@ -113,7 +113,7 @@ def build_sds(  # noqa: PLR0913, PLR0917 - all their parts
         keys = KeySetSecret(settings.key_set, contents, loop.call_later, random.random)
     local = published.local_keys
     secrets = Secrets(tokens, keys, lambda: local.key_set().jwks if local else b"")
-    around = around_calls(lambda method: Recorder(method, metrics), clock, UniqueIds(os.urandom))
+    wrap = wrapping_calls(lambda method: Recorder(method, metrics), clock, UniqueIds(os.urandom))
     service = SdsService(
         variants(messages),
         messages,
@@ -123,7 +123,7 @@ def build_sds(  # noqa: PLR0913, PLR0917 - all their parts
             settings.max_streams_of_caller or settings.max_streams,
             metrics.calls_refused.labels("sds_streams").inc,
         ),
-        around=around,
+        wrap=wrap,
         on_receipt=lambda receipt: receipts[receipt].inc() if receipt in receipts else None,
         message_timeout=config.grpc.message_timeout_seconds,
         clock=clock,
@@ -131,7 +131,7 @@ def build_sds(  # noqa: PLR0913, PLR0917 - all their parts
     metrics.watch_streams_of_secrets(lambda: service.streams, lambda: tokens.late)
     most_watches = settings.max_connections
     health = SdsHealth(
-        StreamPlaces(most_watches, most_watches, lambda: None), around, config.grpc.message_timeout_seconds
+        StreamPlaces(most_watches, most_watches, lambda: None), wrap, config.grpc.message_timeout_seconds
     )
     unknown = counting_unknown_methods(metrics)
     return (

@@ -8,7 +8,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2
 
 from tokend_server.mesh.admission import CallAdmission
-from tokend_server.mesh.async_calls import Around, only_message
+from tokend_server.mesh.async_calls import WrapBehavior, only_message
 from tokend_server.mesh.sds_messages import SERVICE
 from tokend_server.mesh.stream_calls import stream_context
 from tokend_server.mesh.stream_places import StreamPlaces
@@ -28,15 +28,15 @@ class SdsHealth:
 
     Args:
         places: Limits the number of watches.
-        around: Wraps all calls.
+        wrap: Wraps all calls.
         message_timeout: The timeout of a call's message in seconds.
     """
 
     methods = (CHECK, LIST, WATCH)
 
-    def __init__(self, places: StreamPlaces, around: Around, message_timeout: float) -> None:
+    def __init__(self, places: StreamPlaces, wrap: WrapBehavior, message_timeout: float) -> None:
         self._places = places
-        self._around = around
+        self._wrap = wrap
         self._message_timeout = message_timeout
         self._status: Any = _STATUS.NOT_SERVING
         self._is_final = False
@@ -46,7 +46,7 @@ class SdsHealth:
     def handlers(self, admission: CallAdmission) -> grpc.GenericRpcHandler:
         """Returns the handlers for one listener."""
         check, list_all, watch = (
-            self._around(method, partial(behavior, admission))
+            self._wrap(method, partial(behavior, admission))
             for method, behavior in ((CHECK, self._check), (LIST, self._list), (WATCH, self._watch))
         )
         made: dict[str, Any] = {

@@ -10,7 +10,7 @@ import grpc
 from tokend_server.clock import Clock
 from tokend_server.errors import ResourceNotFound
 from tokend_server.mesh.admission import CallAdmission
-from tokend_server.mesh.async_calls import Around, only_message
+from tokend_server.mesh.async_calls import WrapBehavior, only_message
 from tokend_server.mesh.sds_messages import SERVICE, SdsMessages
 from tokend_server.mesh.secret_stream import SecretStream, Variant
 from tokend_server.mesh.secrets_watch import Secrets
@@ -34,7 +34,7 @@ class SdsService:
         messages: Parses and serializes single requests and responses.
         secrets: The secrets.
         places: Limits the number of streams.
-        around: Wraps all calls.
+        wrap: Wraps all calls.
         on_receipt: Called with each request's receipt of the previous response.
         message_timeout: The timeout of a single request's message in seconds.
         clock: The time.
@@ -47,7 +47,7 @@ class SdsService:
         *,
         secrets: Secrets,
         places: StreamPlaces,
-        around: Around,
+        wrap: WrapBehavior,
         on_receipt: Callable[[Receipt], object],
         message_timeout: float,
         clock: Clock,
@@ -56,7 +56,7 @@ class SdsService:
         self._messages = messages
         self._secrets = secrets
         self._places = places
-        self._around = around
+        self._wrap = wrap
         self._on_receipt = on_receipt
         self._message_timeout = message_timeout
         self._clock = clock
@@ -78,9 +78,9 @@ class SdsService:
         made: dict[str, Any] = {}
         for variant in self._variants:
             method = Method(SERVICE, variant.method, "bidi_stream")
-            serve = self._around(method, partial(self._serve, admission, method, variant))
+            serve = self._wrap(method, partial(self._serve, admission, method, variant))
             made[variant.method] = grpc.stream_stream_rpc_method_handler(serve)
-        made[FETCH.name] = grpc.stream_unary_rpc_method_handler(self._around(FETCH, partial(self._fetch, admission)))
+        made[FETCH.name] = grpc.stream_unary_rpc_method_handler(self._wrap(FETCH, partial(self._fetch, admission)))
         return grpc.method_handlers_generic_handler(SERVICE, made)
 
     def end_streams(self) -> None:

@@ -101,7 +101,7 @@ def identifying_streams(  # noqa: PLR0913, PLR0917 - all their parts
     )
 
 
-def issuing_to(
+def issuing_tokens(
     access: AccessControl, tokens: MeshTokens, clock: Clock
 ) -> Callable[[Call, str, WantedToken], IssuedToken]:
     """Returns a function that issues a secret's token to the caller of a stream, as a separate call."""

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from tokend_server.config import Config, ExtAuthzMapping, VerifiedValue
-from tokend_server.mesh.envoy_values import ReadValue, from_header, from_metadata
+from tokend_server.mesh.envoy_values import ReadValue, header_reader, metadata_reader
 from tokend_server.mesh.wanted_token import WantedToken
 from tokend_server.model import Secret
 
@@ -123,4 +123,4 @@ def token_mapping(config: Config, name: str, settings: ExtAuthzMapping) -> Token
 
 
 def _read(value: VerifiedValue, namespace: str) -> ReadValue:
-    return from_metadata(namespace, value.metadata) if value.metadata else from_header(value.header or "")
+    return metadata_reader(namespace, value.metadata) if value.metadata else header_reader(value.header or "")

@@ -10,7 +10,7 @@ _HTTP_CONNECTIONS = 2 * 256
 _RESERVE = 200
 
 #: The connections of each thread to the store, and their files.
-_OF_A_THREAD = 4
+_PER_THREAD = 4
 
 
 def raise_limit() -> int:
@@ -36,7 +36,7 @@ def needed(config: Config) -> int:
         connections += config.aws.max_connections
     threads = calls.threads + (streams.threads if streams.listen else 0)
     threads += config.aws.threads if config.aws.listen else 0
-    return connections + _HTTP_CONNECTIONS + _OF_A_THREAD * threads + _RESERVE
+    return connections + _HTTP_CONNECTIONS + _PER_THREAD * threads + _RESERVE
 
 
 def warning(config: Config, limit: int) -> str | None:

@@ -6,7 +6,7 @@ import resource
 import sys
 
 #: `PR_SET_DUMPABLE` of prctl(2).
-_SET_DUMPABLE = 4
+_PR_SET_DUMPABLE = 4
 
 
 def keep_memory_private() -> None:
@@ -22,6 +22,6 @@ def keep_memory_private() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0):
+        if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0):
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))

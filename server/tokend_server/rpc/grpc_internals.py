@@ -32,7 +32,7 @@ class CallPool(ThreadPoolExecutor):
         super().__init__(1)
 
 
-def work_in(pool: CallPool, behavior: Any) -> None:  # noqa: ANN401 - functions have no such attribute
+def run_in_pool(pool: CallPool, behavior: Any) -> None:  # noqa: ANN401 - functions have no such attribute
     """Makes gRPC submit the calls of a behavior to a pool."""
     behavior.experimental_thread_pool = pool
 
@@ -102,7 +102,7 @@ def _submits_as_known(handle: Callable[..., Any]) -> bool:
 
     def behavior() -> None: ...
 
-    work_in(recorder, behavior)
+    run_in_pool(recorder, behavior)
     handler = SimpleNamespace(stream_unary=behavior, stream_stream=behavior)
     handler.request_deserializer = handler.response_serializer = None
     handle(event, state, handler, None)

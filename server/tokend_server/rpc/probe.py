@@ -69,7 +69,7 @@ class PrivateDirectory:
 
     def __init__(self) -> None:
         self._undo = ExitStack()
-        self.path = next(filter(None, map(self._made_in, _DIRECTORIES)), None)
+        self.path = next(filter(None, map(self._create_in, _DIRECTORIES)), None)
 
     def socket(self, name: str) -> Path | None:
         """Returns the path of a socket in it."""
@@ -79,7 +79,7 @@ class PrivateDirectory:
         """Removes it."""
         self._undo.close()
 
-    def _made_in(self, parent: str | None) -> Path | None:
+    def _create_in(self, parent: str | None) -> Path | None:
         with suppress(OSError), ExitStack() as undo:
             path = undo.enter_context(own_directory(_PREFIX, parent))
             if len(os.fsencode(path)) <= _MAX_DIRECTORY_BYTES:
@@ -113,7 +113,7 @@ class Prober:
         path: The path of the method to call.
         clock: The clock.
         call_timeout: The timeout of a call, in seconds.
-        reach_timeout: The timeout of a connection, in seconds.
+        connection_timeout: The timeout of a connection, in seconds.
         interval: Seconds between two probes.
     """
 
@@ -124,18 +124,18 @@ class Prober:
         clock: Clock,
         *,
         call_timeout: float,
-        reach_timeout: float,
+        connection_timeout: float,
         interval: float,
     ) -> None:
         self._clock = clock
         self._path = path
         self._call_timeout = call_timeout
-        self._reach_timeout = reach_timeout
+        self._connection_timeout = connection_timeout
         self._interval = interval
         self._answered = {target.listen: clock.monotonic() for target in targets}
         self._reached = {target.listen: float("-inf") for target in targets}
         self._stopped = threading.Event()
-        self._tried = threading.Semaphore(0)
+        self._probed_once = threading.Semaphore(0)
         self._threads = [
             threading.Thread(
                 target=self._probe_at_intervals, args=(target,), name=f"probe {target.listen}", daemon=True
@@ -148,7 +148,7 @@ class Prober:
         for thread in self._threads:
             thread.start()
         for _ in self._threads:
-            self._tried.acquire(timeout=self._reach_timeout)
+            self._probed_once.acquire(timeout=self._connection_timeout)
 
     def stop(self) -> None:
         """Stops the probes."""
@@ -163,12 +163,12 @@ class Prober:
         return [Reachability(name, now - self._answered[name], now - self._reached[name]) for name in self._answered]
 
     def _probe_at_intervals(self, target: Target) -> None:
-        self._try(target)
-        self._tried.release()
+        self._probe_and_log(target)
+        self._probed_once.release()
         while not self._stopped.wait(self._interval):
-            self._try(target)
+            self._probe_and_log(target)
 
-    def _try(self, target: Target) -> None:
+    def _probe_and_log(self, target: Target) -> None:
         try:
             self._probe(target)
         except Exception:  # noqa: BLE001 - a prober must continue after any error
@@ -179,9 +179,9 @@ class Prober:
             if not self._call(f"{UNIX}{target.private}", self._call_timeout):
                 return
             self._answered[target.listen] = self._clock.monotonic()
-        elif not target.has_tls and not self._call(target.address, self._reach_timeout):
+        elif not target.has_tls and not self._call(target.address, self._connection_timeout):
             return
-        if accepts_connections(target.address, self._reach_timeout, has_tls=target.has_tls):
+        if accepts_connections(target.address, self._connection_timeout, has_tls=target.has_tls):
             self._answered[target.listen] = self._reached[target.listen] = self._clock.monotonic()
 
     def _call(self, address: str, seconds: float) -> bool:

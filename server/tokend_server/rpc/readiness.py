@@ -92,7 +92,7 @@ class Readiness:
         with self._checking:
             if self._checks.is_stopped:
                 return ProbeResult(ready=False, problems=["shutting down"])
-            seen = _sum_up(
+            seen = _summarize(
                 [_check_backend(name, backend) for name, backend in self._backends.items()],
                 [_silent(each, each.reached) for each in self._reachability() if each.reached > self._patience.ready],
             )
@@ -130,7 +130,7 @@ class _Checked(NamedTuple):
 
     problems: Sequence[str]
     serves: bool
-    ours: bool = False
+    is_local: bool = False
 
 
 def _check_backend(name: str, backend: Backend) -> _Checked:
@@ -139,14 +139,14 @@ def _check_backend(name: str, backend: Backend) -> _Checked:
     except LastingError as error:
         return _Checked([f"{name}: {_text(error)}"], serves=False)
     except TokendError as error:
-        return _Checked([f"{name}: {_text(error)}"], serves=False, ours=True)
+        return _Checked([f"{name}: {_text(error)}"], serves=False, is_local=True)
     except Exception:  # noqa: BLE001 - any error means not ready, and checks must continue
         _log.exception("a check failed", extra={"backend": name})
-        return _Checked([f"{name}: internal error"], serves=False, ours=True)
+        return _Checked([f"{name}: internal error"], serves=False, is_local=True)
 
 
-def _sum_up(checks: Sequence[_Checked], silent: Sequence[str]) -> ProbeResult:
-    ready = any(check.serves for check in checks) and not any(check.ours for check in checks) and not silent
+def _summarize(checks: Sequence[_Checked], silent: Sequence[str]) -> ProbeResult:
+    ready = any(check.serves for check in checks) and not any(check.is_local for check in checks) and not silent
     return ProbeResult(ready, [*silent, *(problem for check in checks for problem in check.problems)])
 
 

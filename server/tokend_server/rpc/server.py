@@ -166,14 +166,14 @@ class GrpcServer:
             server.start()
             self._started.append(server)
 
-    def prober(self, clock: Clock, *, call_timeout: float, reach_timeout: float, interval: float = 2.0) -> Prober:
+    def prober(self, clock: Clock, *, call_timeout: float, connection_timeout: float, interval: float = 2.0) -> Prober:
         """Returns a prober that makes tokend's own calls to each listener; the arguments are `Prober`'s."""
         return Prober(
             self._targets,
             self._probe.path,
             clock,
             call_timeout=call_timeout,
-            reach_timeout=reach_timeout,
+            connection_timeout=connection_timeout,
             interval=interval,
         )
 
@@ -192,7 +192,7 @@ class GrpcServer:
     def stop(self, grace: float) -> None:
         """Stops accepting calls; returns when the calls in flight are done, or are cancelled after `grace` seconds."""
         self._health.end_watches()
-        for wait in [_begin_to_stop(server, grace) for server in self._started]:
+        for wait in [_start_stopping(server, grace) for server in self._started]:
             wait()
         self._message_wait.stop()
         self._threads.shutdown()
@@ -200,7 +200,9 @@ class GrpcServer:
 
     def _server(self, listener: Listener) -> grpc.Server:
         unknown = unknown_method(
-            counting_unknown_methods(self._metrics), self._threads.calls.hold_back, _pause(self._config, listener)
+            counting_unknown_methods(self._metrics),
+            self._threads.calls.hold_back,
+            _pause_seconds(self._config, listener),
         )
         others = OtherMethods(unknown, {self._probe.path: self._probe.handler})
         threads = self._in_line(listener, self._threads.calls)
@@ -224,7 +226,7 @@ class GrpcServer:
         return Target(opened.listen, opened.reachable, listener.tls_files is not None, private)
 
 
-def _begin_to_stop(server: grpc.Server, grace: float) -> Callable[[], object]:
+def _start_stopping(server: grpc.Server, grace: float) -> Callable[[], object]:
     """Stops a server from accepting calls, and returns a function that waits for its end."""
     try:
         return server.stop(grace).wait
@@ -254,7 +256,7 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
     `operations` maps the paths of additional_services' methods to the operations that their calls attempt.
     """
     by_path = {**rules(config), **dict.fromkeys(operations, Rule.GRANT)}
-    pause = _pause(config, listener)
+    pause = _pause_seconds(config, listener)
     return [
         observing(metrics, clock),
         tracing.layer,
@@ -293,7 +295,7 @@ def counting_refusals(metrics: Metrics) -> Callable[[str], None]:
     return lambda path: (of_contract if path.startswith(prefix) else others).inc()
 
 
-def _pause(config: Grpc, listener: Listener) -> float:
+def _pause_seconds(config: Grpc, listener: Listener) -> float:
     """Returns the seconds that a connection waits after a refused call; 0 if it carries calls of several callers."""
     return 0.0 if listener.has_shared_connections else config.pause_after_refusal_seconds
 

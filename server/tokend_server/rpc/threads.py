@@ -51,7 +51,7 @@ class CallThreads:
 
     def of(self, method: Method) -> WorkerPool:
         """Returns the threads for the calls of a method."""
-        if not method.answers_with_stream:
+        if not method.has_response_stream:
             return self.calls
         return self.watches if method.service == health.SERVICE_NAME else self.streams
 

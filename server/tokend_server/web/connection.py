@@ -173,7 +173,7 @@ class Connection(asyncio.Protocol):
         elif outcome is not None:
             self._parser.is_last = True  # a body may follow that is not read
             self._send(self._application.refuse(outcome, self._parser.head))
-        elif self._parser.has_to_continue():
+        elif self._parser.expects_continue():
             self._transport.write(_CONTINUE)
 
     def finish(self) -> None:

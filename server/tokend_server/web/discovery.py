@@ -57,13 +57,13 @@ def issuer_pages(
             agent as sent. No header with another address is trusted.
     """
     document = discovery_document(issuer, algorithms)
-    discovery = _Published(key_set, lambda _keys: document)
-    jwks = _Published(key_set, lambda keys: keys.jwks, note_fetch)
+    discovery = _CachedDocument(key_set, lambda _keys: document)
+    jwks = _CachedDocument(key_set, lambda keys: keys.jwks, note_fetch)
     base = unquote(urlsplit(issuer).path)  # like the path of a request
     return {base + DISCOVERY_PATH: discovery, base + JWKS_PATH: jwks, base + COGNITO_JWKS_PATH: jwks}
 
 
-class _Published:
+class _CachedDocument:
     """A document that clients may cache as long as the keys allow, rendered once for each key set.
 
     Args:

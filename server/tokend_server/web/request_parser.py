@@ -65,7 +65,7 @@ class RequestParser:
         self._headers: dict[bytes, bytes] = {}
         self._hosts: list[bytes] = []
         self._has_head = False
-        self._is_whole = False
+        self._is_complete = False
         self._refusal: HTTPStatus | None = None
         self._continued = False
 
@@ -82,7 +82,7 @@ class RequestParser:
             parsed = self._parse(data[room:])
         if self._refusal:
             return self._refusal
-        if self._is_whole:
+        if self._is_complete:
             return self._request()  # data after it are ignored
         if not parsed:
             return HTTPStatus.BAD_REQUEST
@@ -90,7 +90,7 @@ class RequestParser:
         too_large = self._received > MAX_HEAD_BYTES + self._max_body_bytes
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else None
 
-    def has_to_continue(self) -> bool:
+    def expects_continue(self) -> bool:
         """Returns whether the client expects a 100 response (RFC 9110, section 10.1.1); true once for a request."""
         if not self._has_head or self._continued:
             return False
@@ -100,7 +100,7 @@ class RequestParser:
     @property
     def head(self) -> Request:
         """Returns the received part of the request without its body; the path is empty if the target is invalid."""
-        return self._made(self._path() or b"", b"")
+        return self._to_request(self._path() or b"", b"")
 
     # Callbacks of httptools.
 
@@ -109,7 +109,7 @@ class RequestParser:
             raise _SecondRequestError
 
     def on_body_begin(self) -> None:
-        if self._is_whole:
+        if self._is_complete:
             raise _SecondRequestError
 
     def on_url(self, url: bytes) -> None:
@@ -127,7 +127,7 @@ class RequestParser:
     def on_headers_complete(self) -> None:
         self._has_head = True
         self.is_last = self.is_last or not self._parser.should_keep_alive()
-        self._refusal = self._refused_by_head()
+        self._refusal = self._refusal_by_head()
 
     def on_body(self, body: bytes) -> None:
         if self._refusal:
@@ -138,7 +138,7 @@ class RequestParser:
         self.body += body
 
     def on_message_complete(self) -> None:
-        self._is_whole = True
+        self._is_complete = True
 
     # Evaluation.
 
@@ -162,13 +162,13 @@ class RequestParser:
         framing = next((name for name in (b"transfer-encoding", b"content-length") if name in self._headers), None)
         if framing is None or self.method == "CONNECT":
             return False
-        self._is_whole = False
+        self._is_complete = False
         self._parser = httptools.HttpRequestParser(_Body(self))
         head = b"POST / HTTP/1.1\r\n%b: %b\r\n\r\n" % (framing, self._headers[framing])
         return self._parse(head) and (not data or self._parse(data))
 
-    def _refused_by_head(self) -> HTTPStatus | None:
-        if not self._is_addressed():
+    def _refusal_by_head(self) -> HTTPStatus | None:
+        if not self._has_valid_host():
             return HTTPStatus.BAD_REQUEST
         if self._methods is not None and self.method not in self._methods:
             return HTTPStatus.METHOD_NOT_ALLOWED
@@ -177,14 +177,16 @@ class RequestParser:
             return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         return None if coding is None or coding.lower() == b"chunked" else HTTPStatus.NOT_IMPLEMENTED
 
-    def _is_addressed(self) -> bool:
+    def _has_valid_host(self) -> bool:
         """Returns whether there is a valid Host header (RFC 9112, section 3.2)."""
         fewest = 0 if self._parser.get_http_version() == "1.0" else 1
         return fewest <= len(self._hosts) <= 1 and all(_HOST.fullmatch(host) for host in self._hosts)
 
     def _request(self) -> Outcome:
         path = self._path()
-        return HTTPStatus.BAD_REQUEST if path is None else self._made(path, bytes(self.body) if self.body else b"")
+        return (
+            HTTPStatus.BAD_REQUEST if path is None else self._to_request(path, bytes(self.body) if self.body else b"")
+        )
 
     def _path(self) -> bytes | None:
         """Returns the path of the target; None if the target is invalid."""
@@ -193,6 +195,6 @@ class RequestParser:
         except httptools.HttpParserInvalidURLError:
             return None
 
-    def _made(self, path: bytes, body: bytes) -> Request:
+    def _to_request(self, path: bytes, body: bytes) -> Request:
         decoded, target = unquote(path.decode("latin-1")), _AUTHORITY.sub(b"/", self._target).decode("latin-1")
         return Request(decoded, self._headers, self.method, target, body, self.peer)

@@ -374,7 +374,7 @@ def test_a_replica_admits_its_part_of_a_rate() -> None:
 
 
 def test_what_guards_the_threads_of_a_replica_is_not_divided() -> None:
-    part = CallerLimits(Rate(8, 40), Rate(0, 3), concurrent_calls=5).part(4)
+    part = CallerLimits(Rate(8, 40), Rate(0, 3), concurrent_calls=5).share(4)
     assert part == CallerLimits(Rate(2, 10), Rate(0, 1), concurrent_calls=5)
 
 

@@ -14,7 +14,7 @@ from tokend_server.aws_json.errors import (
     internal_error,
     to_aws_error,
     unauthenticated,
-    unreadable,
+    unparsable_body,
 )
 from tokend_server.aws_json.wire import error_response
 from tokend_server.errors import FieldViolation, TokendError
@@ -114,7 +114,7 @@ def test_a_text_that_no_header_can_hold_is_in_the_body_alone(text: str) -> None:
     assert json.loads(told.body)["message"] == text
 
 
-@pytest.mark.parametrize("contract_error", [unauthenticated, unreadable])
+@pytest.mark.parametrize("contract_error", [unauthenticated, unparsable_body])
 def test_what_was_refused_in_awss_words_is_so_on_the_wire_too(
     contract_error: Callable[[AwsError], TokendError],
 ) -> None:

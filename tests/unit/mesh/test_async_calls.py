@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from tests.fakes.clock import FakeClock
 
 from tokend_server.errors import ValidationFailed
-from tokend_server.mesh.async_calls import around_calls
+from tokend_server.mesh.async_calls import wrapping_calls
 from tokend_server.metrics import Metrics
 from tokend_server.rpc.interceptors.layers import Method
 from tokend_server.rpc.interceptors.metrics import Recorder
@@ -33,7 +33,7 @@ def test_the_id_of_a_defect_leads_to_the_log(caplog: pytest.LogCaptureFixture) -
         raise KeyError("alice")
 
     metrics, context = Metrics(CollectorRegistry()), Context()
-    around = around_calls(lambda method: Recorder(method, metrics), FakeClock(), lambda: "id 7")
+    around = wrapping_calls(lambda method: Recorder(method, metrics), FakeClock(), lambda: "id 7")
     with caplog.at_level(logging.ERROR):
         asyncio.run(cast("Any", around(Method("sds", "FetchSecrets", "unary"), serve)(None, context)))
     code, trailers = context.ended
@@ -62,7 +62,7 @@ def test_a_failed_call_is_counted_before_its_caller_knows() -> None:
     async def serve(_request: object, _context: object) -> None:
         raise ValidationFailed([])
 
-    around = around_calls(lambda method: Recorder(method, metrics), FakeClock(), str)
+    around = wrapping_calls(lambda method: Recorder(method, metrics), FakeClock(), str)
     with pytest.raises(grpc.aio.AbortError):
         asyncio.run(cast("Any", around(Method("sds", "FetchSecrets", "unary"), serve)(None, Aborted())))
     assert counted == [1]

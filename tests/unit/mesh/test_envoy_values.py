@@ -3,11 +3,11 @@ from typing import Any
 import pytest
 from tests.support.checks import JWT_AUTHN, check_request
 
-from tokend_server.mesh.envoy_values import from_header, from_metadata
+from tokend_server.mesh.envoy_values import header_reader, metadata_reader
 
 
 def claim(value: object, keys: list[str], namespace: str = JWT_AUTHN) -> str | None:
-    return from_metadata(namespace, keys)(check_request(claims={"claim": value}).attributes)
+    return metadata_reader(namespace, keys)(check_request(claims={"claim": value}).attributes)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_another_namespace_is_another_filter() -> None:
 def test_nothing_is_read_into_a_request_without_metadata() -> None:
     request = check_request()
     before = request.SerializeToString()
-    assert from_metadata(JWT_AUTHN, ["payload", "sub"])(request.attributes) is None
+    assert metadata_reader(JWT_AUTHN, ["payload", "sub"])(request.attributes) is None
     assert request.SerializeToString() == before
 
 
@@ -73,4 +73,4 @@ def test_nothing_is_read_into_a_request_without_metadata() -> None:
     ],
 )
 def test_a_header_counts_if_it_has_one_value(request_of_envoy: Any, value: str | None) -> None:  # noqa: ANN401 - a message
-    assert from_header("x-user")(request_of_envoy.attributes) == value
+    assert header_reader("x-user")(request_of_envoy.attributes) == value

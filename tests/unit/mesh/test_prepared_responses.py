@@ -10,7 +10,7 @@ from tests.fakes.scripted_engine import ISSUED, ScriptedEngine
 
 from tokend_server.access.authentication.presented import Presented
 from tokend_server.access.authorization import UNRESTRICTED, Policy
-from tokend_server.mesh.prepared_responses import PreparedResponse, answer_key
+from tokend_server.mesh.prepared_responses import PreparedResponse, response_key
 from tokend_server.mesh.reused_tokens import ReusedTokens, TokenSource
 from tokend_server.mesh.token_mapping import MappedValues
 from tokend_server.mesh.tokens import MeshTokens, Reusable
@@ -32,7 +32,7 @@ _INPUTS = st.tuples(
 def test_keys_are_equal_only_if_all_that_they_are_of_is(
     one: tuple[str, str, MappedValues], other: tuple[str, str, MappedValues]
 ) -> None:
-    assert (answer_key(*one) == answer_key(*other)) == (one == other)
+    assert (response_key(*one) == response_key(*other)) == (one == other)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_keys_are_equal_only_if_all_that_they_are_of_is(
     ],
 )
 def test_what_differs_in_one_of_them_has_a_key_of_its_own(other: tuple[str, str, MappedValues]) -> None:
-    assert answer_key(*other) != answer_key("a", "web", MappedValues("alice", ("acme", None)))
+    assert response_key(*other) != response_key("a", "web", MappedValues("alice", ("acme", None)))
 
 
 def test_neither_a_user_nor_an_answer_shows_itself(sidecar: "Sidecar") -> None:

@@ -12,7 +12,7 @@ from tokend_server.token_bucket import TokenBucket
 _log = logging.getLogger(__name__)
 
 #: Seconds between two log lines about the same cause.
-_COMPLAINT_SECONDS = 60.0
+_LOSS_LOG_SECONDS = 60.0
 
 #: The rate a second, and the burst, of refusals of unknown callers that are recorded. Further refusals are only
 #: counted, so that unknown callers cannot fill the log.
@@ -62,16 +62,16 @@ class Auditor:
         self._next_complaints: dict[str, float] = {}
 
     @property
-    def records(self) -> bool:
+    def is_enabled(self) -> bool:
         """Whether there is an audit log."""
         return self._audit_log is not None
 
     @property
     def is_required(self) -> bool:
         """Whether calls that cannot be recorded fail."""
-        return self._required and self.records
+        return self._required and self.is_enabled
 
-    def omits_refusal(self) -> bool:
+    def omit_refusal(self) -> bool:
         """Returns whether a refusal of an unknown caller is only counted, and counts it in that case."""
         if not self._refusals.take():
             return False
@@ -111,19 +111,19 @@ class Auditor:
         try:
             self._audit_log.write(to_json(entry, self._event_id()))
         except AuditWriteFailed as failure:
-            self.lost(failure)
+            self.record_loss(failure)
             if self._required:
                 raise AuditUnavailable("The call could not be recorded.") from failure
 
-    def lost(self, failure: AuditWriteFailed) -> None:
+    def record_loss(self, failure: AuditWriteFailed) -> None:
         """Counts a record that could not be written, and logs the failure at intervals."""
         self._on_failure(failure.code)
-        self._complain(failure)
+        self._log_loss(failure)
 
-    def _complain(self, failure: AuditWriteFailed) -> None:
+    def _log_loss(self, failure: AuditWriteFailed) -> None:
         now = self._clock.monotonic()
         with self._lock:
             if now < self._next_complaints.get(failure.code, now):
                 return
-            self._next_complaints[failure.code] = now + _COMPLAINT_SECONDS
+            self._next_complaints[failure.code] = now + _LOSS_LOG_SECONDS
         _log.error("calls cannot be recorded", extra={"error": str(failure), "required": self._required})

@@ -72,7 +72,7 @@ class FileAuditLog:
         self._descriptor = descriptor
         status = os.fstat(descriptor)
         self._identity = _identity(status)
-        self._lines = LineWriter(self._append, cut_off=_is_cut_off(self._path, status))
+        self._lines = LineWriter(self._append, cut_off=_ends_in_mid_line(self._path, status))
         self._next_check = self._clock.monotonic() + _CHECK_INTERVAL
 
     def _append(self, data: bytes) -> int:
@@ -95,7 +95,7 @@ def _identity_at(path: str) -> tuple[int, int] | None:
         return None
 
 
-def _is_cut_off(path: str, status: os.stat_result) -> bool:
+def _ends_in_mid_line(path: str, status: os.stat_result) -> bool:
     """Returns whether the file ends in an incomplete line, as after a full disk; False if it cannot be read."""
     if stat.S_ISREG(status.st_mode) and status.st_size > 0:
         with suppress(OSError), Path(path).open("rb") as file:

@@ -78,7 +78,7 @@ class QueuedAuditLog:
         self._delay = 0.0 if required else delay
         self._most_waiting = most_waiting
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._hurry = threading.Event()
+        self._flush_now = threading.Event()
         self._lock = threading.Lock()
         self._is_late = False
         self._is_closed = False
@@ -93,13 +93,13 @@ class QueuedAuditLog:
         job = _Job(partial(self._log.write, line))
         self._jobs.put(job)
         if self._required:
-            self._await(job)
+            self._wait_for(job)
 
     def reopen(self) -> None:
         """Reopens the log after all earlier lines are written."""
         job = _Job(self._log.reopen)
         self._jobs.put(job)
-        self._hurry.set()
+        self._flush_now.set()
         if not job.wait(PATIENCE):
             raise _too_slow()
         if job.error:
@@ -109,10 +109,10 @@ class QueuedAuditLog:
         """Closes the log after the waiting lines are written, or after a second."""
         self._is_closed = True
         self._jobs.put(None)
-        self._hurry.set()
+        self._flush_now.set()
         self._thread.join(_CLOSING_PATIENCE)
 
-    def _await(self, job: _Job) -> None:
+    def _wait_for(self, job: _Job) -> None:
         if not job.wait(self._patience):
             with self._lock:
                 if not job.is_done:
@@ -127,14 +127,14 @@ class QueuedAuditLog:
         is_first = self._jobs.empty()
         job = self._jobs.get()
         if is_first and self._delay:
-            self._hurry.wait(self._delay)
-            self._hurry.clear()
+            self._flush_now.wait(self._delay)
+            self._flush_now.clear()
         return job
 
     def _work(self) -> None:
         while job := self._next():
             if not job.is_withdrawn:
-                self._do(job)
+                self._run_job(job)
             with self._lock:
                 job.end()
                 if self._is_late and self._jobs.empty():
@@ -142,7 +142,7 @@ class QueuedAuditLog:
             del job  # otherwise the line would stay in memory until the next one
         self._log.close()
 
-    def _do(self, job: _Job) -> None:
+    def _run_job(self, job: _Job) -> None:
         try:
             job.work()
         except AuditWriteFailed as error:

@@ -205,7 +205,7 @@ class JwtAuthenticator:
             raise ValueError("each issuer of tokens needs a unique name and a unique iss")
         self._refusals = Refusals((issuer.name for issuer in issuers), clock, on_refused)
         self._max_token_bytes = max_token_bytes
-        self._remembered = _Memory(max_remembered, clock)
+        self._remembered = _VerifiedTokens(max_remembered, clock)
 
     def __call__(self, presented: Presented) -> str | None:
         """Returns the name of the token's subject; None if there is no token, or it identifies no caller.
@@ -248,7 +248,7 @@ class JwtAuthenticator:
         return issuer.verify(signed, waits_until)
 
 
-class _Memory:
+class _VerifiedTokens:
     """A cache of the tokens that were verified within the last minute, by digest.
 
     Ages are measured by both clocks, so that a wall clock that is set back does not extend them.

@@ -54,7 +54,7 @@ def auditing(auditor: Auditor, clock: Clock, rules: Mapping[str, Rule]) -> Layer
     """
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
-        if not auditor.records or rules.get(method.path) is not Rule.GRANT:
+        if not auditor.is_enabled or rules.get(method.path) is not Rule.GRANT:
             return behavior
 
         @wraps(behavior)
@@ -74,7 +74,7 @@ def auditing(auditor: Auditor, clock: Clock, rules: Mapping[str, Rule]) -> Layer
             return response
 
         def _record_failure(call: Call, failure: Failure) -> None:
-            if _is_of_a_stranger(call, failure) and auditor.omits_refusal():
+            if _is_of_a_stranger(call, failure) and auditor.omit_refusal():
                 return
             try:
                 auditor.record(audit_entry(call, clock.now(), failure))

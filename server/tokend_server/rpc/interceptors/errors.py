@@ -25,7 +25,7 @@ def translating_errors(method: Method, behavior: Behavior) -> Behavior:
         except Exception as error:  # noqa: BLE001 - the caller gets only the status of any error
             _abort(method, error, context)
 
-    if not method.answers_with_stream:
+    if not method.has_response_stream:
         return translated
 
     @wraps(behavior)

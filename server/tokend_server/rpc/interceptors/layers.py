@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from tokend_server.errors import FieldViolation, ValidationFailed
 from tokend_server.rpc.call import Call, current_call
-from tokend_server.rpc.grpc_internals import CallPool, work_in
+from tokend_server.rpc.grpc_internals import CallPool, run_in_pool
 from tokend_server.rpc.message_wait import MessageWait  # noqa: TC001 - imported as in other files, for annotations too
 from tokend_server.rpc.worker_pool import WorkerPool  # noqa: TC001 - imported as in other files, for annotations too
 
@@ -37,7 +37,7 @@ class Method:
     kind: str
 
     @property
-    def answers_with_stream(self) -> bool:
+    def has_response_stream(self) -> bool:
         """Whether it may have several responses, and so continues after its behavior has returned."""
         return self.kind in {"server_stream", "bidi_stream"}
 
@@ -113,7 +113,7 @@ class LayeredRegistry:
         else:
             behavior = self._message_wait.receiving(_deserializing(behavior, deserialize), threads)
         within = layered(method, behavior, self._layers)
-        work_in(self._in_line(threads), within)
+        run_in_pool(self._in_line(threads), within)
         within.path = method.path  # type: ignore[attr-defined] # for those who see nothing of a call but its behavior
         make_handler = (
             grpc.stream_stream_rpc_method_handler

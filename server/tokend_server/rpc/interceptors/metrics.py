@@ -74,7 +74,7 @@ def observing(metrics: Metrics, clock: Clock) -> Layer:
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
         recorder = Recorder(method, metrics)
-        observe = _observe_stream if method.answers_with_stream else _observe_unary
+        observe = _observe_stream if method.has_response_stream else _observe_unary
         return observe(recorder, behavior, clock)
 
     return layer

@@ -16,12 +16,12 @@ def limiting_rates(limits: RateLimits) -> Layer:
     def layer(_method: Method, behavior: Behavior) -> Behavior:
         @wraps(behavior)
         def limited(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
-            place = limits.begin(current_call().caller)
+            usage = limits.begin(current_call().caller)
             try:
                 return behavior(request, context, *rest)
             finally:
-                if place:
-                    place.end()
+                if usage:
+                    usage.end()
 
         return limited
 

@@ -134,7 +134,7 @@ class Strangers:
 
     def refuse(self, times: int) -> int:
         """Returns how many of this many rejections should be logged."""
-        return sum(not self.auditor.omits_refusal() for _ in range(times))
+        return sum(not self.auditor.omit_refusal() for _ in range(times))
 
     def told(self) -> list[int]:
         events = [orjson.loads(line) for line in self._path.read_bytes().splitlines()]
