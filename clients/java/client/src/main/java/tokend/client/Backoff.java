@@ -24,9 +24,9 @@ record Backoff(
   static final Backoff NONE = new Backoff(0, null, new Reading(0, 0), 0, 0, 0);
 
   private static final long FIRST = 1000;
-  private static final long LONGEST = 60_000;
-  private static final long LONGEST_WITHOUT_TOKEN = 2000;
-  private static final int DOUBLINGS_TO_LONGEST = 6;
+  private static final long MAX = 60_000;
+  private static final long MAX_WITHOUT_TOKEN = 2000;
+  private static final int MAX_DOUBLINGS = 6;
 
   /**
    * Returns the back-off after one more failure: tokend's retry delay, up to a minute, or 1 second, doubling, drawn
@@ -37,16 +37,16 @@ record Backoff(
   Backoff after(TokendException why, Reading now, double draw, long successesSoFar) {
     Duration asked = why.retryDelay().orElse(Duration.ZERO);
     if (!asked.isZero()) {
-      long capped = Math.min(asked.toMillis(), LONGEST);
+      long capped = Math.min(asked.toMillis(), MAX);
       return new Backoff(failures + 1, why, now, capped, capped, successesSoFar);
     }
-    long doubled = FIRST << Math.min(failures, DOUBLINGS_TO_LONGEST);
+    long doubled = FIRST << Math.min(failures, MAX_DOUBLINGS);
     return new Backoff(
         failures + 1,
         why,
         now,
-        drawn(Math.min(doubled, LONGEST), draw),
-        drawn(Math.min(doubled, LONGEST_WITHOUT_TOKEN), draw),
+        jittered(Math.min(doubled, MAX), draw),
+        jittered(Math.min(doubled, MAX_WITHOUT_TOKEN), draw),
         successesSoFar);
   }
 
@@ -63,7 +63,7 @@ record Backoff(
     return now.monotonicMillisSince(since) >= (isUsable ? delay : delayWithoutToken);
   }
 
-  private static long drawn(long most, double draw) {
+  private static long jittered(long most, double draw) {
     return most - (long) (most * 0.5 * (1 - draw));
   }
 }

@@ -29,7 +29,7 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   private volatile SourceState state = SourceState.EMPTY;
 
   // Set before the source is published.
-  private Runnable whenLost = () -> {};
+  private Runnable onTokenLost = () -> {};
 
   /**
    * Creates an empty source.
@@ -51,26 +51,26 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   @Override
   public Token token() {
     Token fresh = fresh(policy.now());
-    return fresh != null ? fresh : Waiting.await(Waiting.ofCaller(ask()));
+    return fresh != null ? fresh : Futures.await(Futures.forCaller(ask()));
   }
 
   @Override
   public Token token(Duration timeout) {
     Objects.requireNonNull(timeout, "timeout");
     Token fresh = fresh(policy.now());
-    return fresh != null ? fresh : Waiting.await(Waiting.ofCaller(ask()), timeout);
+    return fresh != null ? fresh : Futures.await(Futures.forCaller(ask()), timeout);
   }
 
   @Override
   public CompletableFuture<Token> tokenAsync() {
-    return Waiting.ofCaller(ask());
+    return Futures.forCaller(ask());
   }
 
   @Override
   public void invalidate(Token rejected) {
     String token = Objects.requireNonNull(rejected, "rejected").value();
     STATE.updateAndGet(this, seen -> seen.invalidated(token));
-    noteLoss();
+    notifyIfLost();
   }
 
   /**
@@ -105,8 +105,8 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   /**
    * Sets an action that runs whenever the token is lost: it was rejected, or has expired and could not be refreshed.
    */
-  void whenLost(Runnable action) {
-    whenLost = action;
+  void onTokenLost(Runnable action) {
+    onTokenLost = action;
   }
 
   /** Reports whether there is a usable token, fresh or not. */
@@ -120,9 +120,9 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
     return state.refresh();
   }
 
-  private void noteLoss() {
+  private void notifyIfLost() {
     if (!hasToken()) {
-      whenLost.run();
+      onTokenLost.run();
     }
   }
 
@@ -157,13 +157,13 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   }
 
   private void start(CompletableFuture<Token> refresh) {
-    CompletableFuture<Token> call = refreshes.send(this::fetchDated);
-    call.whenComplete((token, failure) -> learn(refresh, token, failure));
+    CompletableFuture<Token> call = refreshes.send(this::fetchAndCompareClocks);
+    call.whenComplete((token, failure) -> finishRefresh(refresh, token, failure));
     // close() completes the refresh; this cancels the call.
     refresh.whenComplete((token, failure) -> call.cancel(false));
   }
 
-  private CompletableFuture<Token> fetchDated() {
+  private CompletableFuture<Token> fetchAndCompareClocks() {
     long sent = policy.clock().millis();
     CompletableFuture<Token> call = fetch.get();
     call.thenAccept(token -> refreshes.compareClocks(token, sent, policy.clock().millis()));
@@ -171,29 +171,29 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   }
 
   /** Changes the state before it completes the refresh: woken callers that ask again must find the result. */
-  private void learn(
+  private void finishRefresh(
       CompletableFuture<Token> refresh, @Nullable Token token, @Nullable Throwable thrown) {
     TokendException failure = thrown == null ? null : Failures.toTokendException(thrown);
     try {
-      change(token, failure);
-      Refreshes.end(refresh, token, failure);
+      updateState(token, failure);
+      Refreshes.complete(refresh, token, failure);
     } catch (Throwable defect) {
       // For example in the injected clock or randomness. Waiting callers must get a result nevertheless.
       TokendException reported = Failures.toTokendException(defect);
       STATE.updateAndGet(this, seen -> seen.failed(Backoff.NONE));
-      Refreshes.end(refresh, null, reported);
+      Refreshes.complete(refresh, null, reported);
     }
   }
 
-  private void change(@Nullable Token token, @Nullable TokendException failure) {
+  private void updateState(@Nullable Token token, @Nullable TokendException failure) {
     Reading now = policy.now();
     double draw = policy.random().nextDouble();
     if (failure != null) {
       long successes = refreshes.successes();
       SourceState failed =
           STATE.updateAndGet(this, seen -> seen.failed(seen.backoff().after(failure, now, draw, successes)));
-      noteLoss();
-      report(failed, failure, now);
+      notifyIfLost();
+      reportFailure(failed, failure, now);
     } else if (token != null) {
       refreshes.succeeded();
       Holding arrived = Holding.of(token, now, policy.skew(), draw);
@@ -202,7 +202,7 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
     }
   }
 
-  private void report(SourceState failed, TokendException failure, Reading now) {
+  private void reportFailure(SourceState failed, TokendException failure, Reading now) {
     if (failed.closed()) {
       return;
     }

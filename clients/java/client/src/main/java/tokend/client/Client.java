@@ -228,7 +228,7 @@ public final class Client implements AutoCloseable {
   }
 
   private <Q, R, T> CompletableFuture<T> call(MethodDescriptor<Q, R> method, Q request, Function<R, T> conversion) {
-    reconnection.hurry();
+    reconnection.resetBackoff();
     CallOptions options =
         CallOptions.DEFAULT
             .withDeadlineAfter(TimeUnit.NANOSECONDS.convert(deadline), TimeUnit.NANOSECONDS)
@@ -238,7 +238,7 @@ public final class Client implements AutoCloseable {
 
   private static <T> T await(CompletableFuture<T> answer) {
     try {
-      return Waiting.await(answer);
+      return Futures.await(answer);
     } finally {
       answer.cancel(false);
     }

@@ -21,7 +21,7 @@ import org.jspecify.annotations.Nullable;
 /** Builds a {@link Client}. */
 public final class ClientBuilder {
   // The error of a request with many violations arrives in headers that exceed gRPC's default limit of 8 KiB.
-  private static final int MOST_INBOUND_METADATA = 64 * 1024;
+  private static final int MAX_INBOUND_METADATA = 64 * 1024;
 
   // The largest valid request must fit into the buffer, or it would not be retried.
   private static final long RETRY_BUFFER = 4 * 1024 * 1024;
@@ -167,7 +167,7 @@ public final class ClientBuilder {
             .perRpcBufferLimit(RETRY_BUFFER)
             .defaultServiceConfig(ServiceConfig.spreading(deadline))
             .userAgent("tokend-java/" + Telemetry.VERSION)
-            .maxInboundMetadataSize(MOST_INBOUND_METADATA)
+            .maxInboundMetadataSize(MAX_INBOUND_METADATA)
             .keepAliveTime(TimeUnit.NANOSECONDS.convert(keepAliveTime), TimeUnit.NANOSECONDS)
             .keepAliveTimeout(TimeUnit.NANOSECONDS.convert(keepAliveTimeout), TimeUnit.NANOSECONDS)
             .keepAliveWithoutCalls(true)

@@ -15,10 +15,10 @@ import tokend.v1.UnlinkDeveloperIdentityRequest;
 /** Converts between the records of this package and the messages of the contract. */
 final class Conversions {
   // The ranges of google.protobuf.Duration and Timestamp.
-  private static final long MOST_SECONDS = 315_576_000_000L;
+  private static final long MAX_SECONDS = 315_576_000_000L;
   private static final long FIRST_SECOND = -62_135_596_800L;
   private static final long LAST_SECOND = 253_402_300_799L;
-  private static final long MOST_NANOS = 999_999_999;
+  private static final long MAX_NANOS = 999_999_999;
 
   private Conversions() {}
 
@@ -84,7 +84,7 @@ final class Conversions {
 
   /** Converts a delay, which must not be negative by the contract. */
   static Duration toDelay(com.google.protobuf.Duration message) {
-    boolean isDelay = isWithin(message.getSeconds(), 0, MOST_SECONDS) && isWithin(message.getNanos(), 0, MOST_NANOS);
+    boolean isDelay = isWithin(message.getSeconds(), 0, MAX_SECONDS) && isWithin(message.getNanos(), 0, MAX_NANOS);
     if (!isDelay) {
       throw new ProtocolException("invalid retry_delay");
     }
@@ -93,7 +93,7 @@ final class Conversions {
 
   private static Instant toInstant(Timestamp message) {
     boolean isTimestamp =
-        isWithin(message.getSeconds(), FIRST_SECOND, LAST_SECOND) && isWithin(message.getNanos(), 0, MOST_NANOS);
+        isWithin(message.getSeconds(), FIRST_SECOND, LAST_SECOND) && isWithin(message.getNanos(), 0, MAX_NANOS);
     if (!isTimestamp) {
       throw new ProtocolException("invalid time");
     }

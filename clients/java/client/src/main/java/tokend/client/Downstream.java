@@ -44,7 +44,7 @@ final class Downstream {
   private static Status.Code codeWithoutReason(TokendException failure) {
     return switch (failure.code()) {
       case DEADLINE_EXCEEDED, UNAUTHENTICATED, PERMISSION_DENIED -> failure.code();
-      case CANCELLED -> failure.isGivenUp() ? Status.Code.CANCELLED : Status.Code.UNAVAILABLE;
+      case CANCELLED -> failure.isCancelledByCaller() ? Status.Code.CANCELLED : Status.Code.UNAVAILABLE;
       default -> Status.Code.UNAVAILABLE;
     };
   }

@@ -12,10 +12,10 @@ import org.jspecify.annotations.Nullable;
 /** Converts gRPC's exceptions to {@link TokendException}. */
 final class Failures {
   /** The generic texts of gRPC's transport for any failure of a connection. Names of handlers may follow. */
-  private static final Set<String> SAYING_NOTHING = Set.of("io exception", "http2 exception");
+  private static final Set<String> GENERIC_TEXTS = Set.of("io exception", "http2 exception");
 
   /** The maximum length of the texts of causes; some contain all received octets. */
-  private static final int ENOUGH = 300;
+  private static final int MAX_LENGTH = 300;
 
   private Failures() {}
 
@@ -45,25 +45,25 @@ final class Failures {
   }
 
   private static String description(Status status) {
-    String told = status.getDescription();
+    String text = status.getDescription();
     Throwable cause = status.getCause();
-    if (told == null) {
+    if (text == null) {
       return "";
     }
-    String first = told.lines().findFirst().orElse("");
-    return cause != null && SAYING_NOTHING.contains(first) ? ": " + first + causes(cause) : ": " + told;
+    String first = text.lines().findFirst().orElse("");
+    return cause != null && GENERIC_TEXTS.contains(first) ? ": " + first + causes(cause) : ": " + text;
   }
 
   /** Returns the messages of the causes, except those that an earlier message already contains. */
   private static String causes(Throwable failure) {
-    StringBuilder told = new StringBuilder();
-    for (Throwable cause = failure; cause != null && told.length() < ENOUGH; cause = cause.getCause()) {
+    StringBuilder text = new StringBuilder();
+    for (Throwable cause = failure; cause != null && text.length() < MAX_LENGTH; cause = cause.getCause()) {
       String message = cause.getMessage();
-      if (message != null && told.indexOf(message) < 0) {
-        told.append(": ").append(message);
+      if (message != null && text.indexOf(message) < 0) {
+        text.append(": ").append(message);
       }
     }
-    return told.substring(0, Math.min(told.length(), ENOUGH));
+    return text.substring(0, Math.min(text.length(), MAX_LENGTH));
   }
 
   private static FailureDetails details(Status status, @Nullable Metadata trailers) {

@@ -13,11 +13,11 @@ import java.util.concurrent.TimeUnit;
  * @param usableFor the age from which it is no longer returned
  */
 record Holding(Token token, Reading arrival, long freshFor, long usableFor) {
-  private static final double MOST_JITTER = 0.1;
-  private static final int LIFE_TO_SKEW = 10;
+  private static final double MAX_JITTER = 0.1;
+  private static final int SKEW_DIVISOR = 10;
 
   /** A minimum, so that a server that returns an old token is not called for each request. */
-  private static final long LEAST_FRESH = 1000;
+  private static final long MIN_FRESH = 1000;
 
   /**
    * Computes when a token changes its state. If the server sends no issue time, its times are compared with the wall
@@ -29,10 +29,10 @@ record Holding(Token token, Reading arrival, long freshFor, long usableFor) {
     Instant sent = token.issueTime();
     Instant issued = sent != null ? sent : Instant.ofEpochMilli(arrival.wallMillis());
     long life = Math.max(0, Duration.between(issued, token.expireTime()).toMillis());
-    long usableFor = life - Math.min(TimeUnit.MILLISECONDS.convert(skew), life / LIFE_TO_SKEW);
+    long usableFor = life - Math.min(TimeUnit.MILLISECONDS.convert(skew), life / SKEW_DIVISOR);
     long untilRefresh = Math.max(0, Duration.between(issued, token.refreshTime()).toMillis());
-    long jittered = untilRefresh - (long) (untilRefresh * MOST_JITTER * draw);
-    return new Holding(token, arrival, Math.max(Math.min(jittered, usableFor), LEAST_FRESH), usableFor);
+    long jittered = untilRefresh - (long) (untilRefresh * MAX_JITTER * draw);
+    return new Holding(token, arrival, Math.max(Math.min(jittered, usableFor), MIN_FRESH), usableFor);
   }
 
   boolean isFresh(Reading now) {

@@ -14,7 +14,7 @@ import java.util.function.LongSupplier;
  * that has lost some of its connections reconnects when there are calls.
  */
 final class Reconnection {
-  private static final long CEILING = TimeUnit.SECONDS.toNanos(1);
+  private static final long INTERVAL = TimeUnit.SECONDS.toNanos(1);
 
   private final ManagedChannel channel;
   private final LongSupplier nanoTime;
@@ -35,28 +35,28 @@ final class Reconnection {
 
   /** Starts an instance on the system's monotonic clock. It works until the channel is shut down. */
   static Reconnection of(ManagedChannel channel) {
-    Executor later = CompletableFuture.delayedExecutor(CEILING, TimeUnit.NANOSECONDS, Runnable::run);
+    Executor later = CompletableFuture.delayedExecutor(INTERVAL, TimeUnit.NANOSECONDS, Runnable::run);
     Reconnection reconnection = new Reconnection(channel, System::nanoTime, later);
     reconnection.watch();
     return reconnection;
   }
 
   /** Retries failed connections at once, unless it did so within the last second. */
-  void hurry() {
+  void resetBackoff() {
     long now = nanoTime.getAsLong();
     long before = last.get();
-    if (now - before >= CEILING && last.compareAndSet(before, now)) {
+    if (now - before >= INTERVAL && last.compareAndSet(before, now)) {
       channel.resetConnectBackoff();
     }
   }
 
-  /** Waits for the channel to fail, and then calls {@link #hurry()} every second until it recovers. */
+  /** Waits for the channel to fail, and then calls {@link #resetBackoff()} every second until it recovers. */
   void watch() {
     ConnectivityState state = channel.getState(false);
     if (state == ConnectivityState.TRANSIENT_FAILURE) {
       later.execute(
           () -> {
-            hurry();
+            resetBackoff();
             watch();
           });
     } else if (state != ConnectivityState.SHUTDOWN) {

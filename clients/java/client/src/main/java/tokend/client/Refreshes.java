@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  * sent in the order of their requests.
  */
 final class Refreshes {
-  static final int MOST_AT_ONCE = 32;
+  static final int MAX_RUNNING = 32;
 
   private static final Duration TOLERATED_SKEW = Duration.ofMinutes(1);
   private static final System.Logger LOGGER = System.getLogger("tokend.client");
@@ -24,11 +24,11 @@ final class Refreshes {
   private final Telemetry telemetry;
   private final AtomicLong successes = new AtomicLong();
   private final AtomicBoolean warned = new AtomicBoolean();
-  private final AtomicInteger handingOn = new AtomicInteger();
+  private final AtomicInteger startRequests = new AtomicInteger();
 
   // Guarded by `this`.
   private final Queue<Turn> waiting = new ArrayDeque<>();
-  private int underWay;
+  private int running;
 
   private record Turn(
       Supplier<CompletableFuture<Token>> call, CompletableFuture<Token> result) {}
@@ -57,7 +57,7 @@ final class Refreshes {
    */
   CompletableFuture<Token> send(Supplier<CompletableFuture<Token>> call) {
     Turn turn = new Turn(call, new CompletableFuture<>());
-    if (enter(turn)) {
+    if (acquire(turn)) {
       start(turn);
     }
     return turn.result;
@@ -81,12 +81,12 @@ final class Refreshes {
     }
   }
 
-  private synchronized boolean enter(Turn turn) {
-    if (underWay == MOST_AT_ONCE) {
+  private synchronized boolean acquire(Turn turn) {
+    if (running == MAX_RUNNING) {
       waiting.add(turn);
       return false;
     }
-    underWay++;
+    running++;
     return true;
   }
 
@@ -94,8 +94,8 @@ final class Refreshes {
     CompletableFuture<Token> call = startCall(turn.call);
     call.whenComplete(
         (token, failure) -> {
-          leave();
-          end(turn.result, token, failure);
+          release();
+          complete(turn.result, token, failure);
         });
     turn.result.whenComplete((token, failure) -> call.cancel(false));
   }
@@ -109,12 +109,12 @@ final class Refreshes {
     }
   }
 
-  private void leave() {
+  private void release() {
     synchronized (this) {
-      underWay--;
+      running--;
     }
     // A loop instead of recursion: many calls in a row may fail at once.
-    if (handingOn.getAndIncrement() != 0) {
+    if (startRequests.getAndIncrement() != 0) {
       return;
     }
     int seen = 1;
@@ -122,25 +122,25 @@ final class Refreshes {
       for (Turn next = next(); next != null; next = next()) {
         start(next);
       }
-      seen = handingOn.addAndGet(-seen);
+      seen = startRequests.addAndGet(-seen);
     }
   }
 
   private synchronized @Nullable Turn next() {
-    while (underWay < MOST_AT_ONCE) {
+    while (running < MAX_RUNNING) {
       Turn turn = waiting.poll();
       if (turn == null) {
         return null;
       }
       if (!turn.result.isDone()) {
-        underWay++;
+        running++;
         return turn;
       }
     }
     return null;
   }
 
-  static void end(
+  static void complete(
       CompletableFuture<Token> future, @Nullable Token token, @Nullable Throwable failure) {
     if (failure != null) {
       future.completeExceptionally(failure);

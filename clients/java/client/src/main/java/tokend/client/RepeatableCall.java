@@ -11,7 +11,7 @@ final class RepeatableCall<Q, R> extends ClientCall<Q, R> {
   /** Decides on the second attempt. */
   interface Rule<Q, R> {
     /** Returns the second attempt after the first one ended with a status, or null. */
-    @Nullable ClientCall<Q, R> again(Status status);
+    @Nullable ClientCall<Q, R> secondAttempt(Status status);
   }
 
   private final Rule<Q, R> rule;
@@ -79,8 +79,8 @@ final class RepeatableCall<Q, R> extends ClientCall<Q, R> {
     return attempt.getAttributes();
   }
 
-  private synchronized boolean startAgain(Status status, Listener<R> listener) {
-    ClientCall<Q, R> second = isCancelled ? null : rule.again(status);
+  private synchronized boolean startSecond(Status status, Listener<R> listener) {
+    ClientCall<Q, R> second = isCancelled ? null : rule.secondAttempt(status);
     if (second == null) {
       return false;
     }
@@ -131,7 +131,7 @@ final class RepeatableCall<Q, R> extends ClientCall<Q, R> {
 
     @Override
     public void onClose(Status status, Metadata trailers) {
-      if (isAnswered || !startAgain(status, listener)) {
+      if (isAnswered || !startSecond(status, listener)) {
         listener.onClose(status, trailers);
       }
     }

@@ -19,8 +19,8 @@ import tokend.v1.DeveloperIdentityServiceGrpc;
  * the first one has taken effect.
  */
 final class SecondAttempt implements ClientInterceptor {
-  private static final long LEAST = TimeUnit.SECONDS.toNanos(1);
-  private static final String ONCE =
+  private static final long MIN_ATTEMPT = TimeUnit.SECONDS.toNanos(1);
+  private static final String UNLINK =
       DeveloperIdentityServiceGrpc.getUnlinkDeveloperIdentityMethod().getFullMethodName();
 
   private final Duration most;
@@ -39,18 +39,18 @@ final class SecondAttempt implements ClientInterceptor {
 
   @Override
   public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
-    CallOptions ofOneCall = SpreadingRoundRobin.ofOneCall(options);
+    CallOptions callOptions = SpreadingRoundRobin.forOneCall(options);
     Deadline whole = earlier(earlier(after(TimeUnit.NANOSECONDS.convert(most)), options.getDeadline()), Context.current().getDeadline());
     long left = whole.timeRemaining(TimeUnit.NANOSECONDS);
-    if (left <= LEAST || method.getFullMethodName().equals(ONCE)) {
-      return next.newCall(method, ofOneCall);
+    if (left <= MIN_ATTEMPT || method.getFullMethodName().equals(UNLINK)) {
+      return next.newCall(method, callOptions);
     }
-    Deadline first = after(Math.max(left / 2, LEAST));
+    Deadline first = after(Math.max(left / 2, MIN_ATTEMPT));
     return new RepeatableCall<>(
-        next.newCall(method, ofOneCall.withDeadline(first)),
+        next.newCall(method, callOptions.withDeadline(first)),
         status -> {
-          boolean isSpent = status.getCode() == Status.Code.DEADLINE_EXCEEDED && first.isExpired();
-          return isSpent && !whole.isExpired() ? next.newCall(method, ofOneCall.withDeadline(whole)) : null;
+          boolean hasTimedOut = status.getCode() == Status.Code.DEADLINE_EXCEEDED && first.isExpired();
+          return hasTimedOut && !whole.isExpired() ? next.newCall(method, callOptions.withDeadline(whole)) : null;
         });
   }
 

@@ -26,22 +26,22 @@ final class SpreadingRoundRobin extends LoadBalancerProvider {
   static final String NAME = "tokend_round_robin";
 
   private static final String ROUND_ROBIN = "round_robin";
-  private static final SpreadingRoundRobin ONLY = new SpreadingRoundRobin();
+  private static final SpreadingRoundRobin INSTANCE = new SpreadingRoundRobin();
   private static final CallOptions.Key<@Nullable Set<Subchannel>> USED =
       CallOptions.Key.createWithDefault("tokend-used-connections", null);
 
   /** The maximum number of connections to skip, since concurrent calls also advance the round robin. */
-  private static final int MOST_PASSED_OVER = 64;
+  private static final int MAX_SKIPPED = 64;
 
   private SpreadingRoundRobin() {}
 
   /** Registers the policy with gRPC under its name, which is tokend's own. Idempotent. */
   static void register() {
-    LoadBalancerRegistry.getDefaultRegistry().register(ONLY);
+    LoadBalancerRegistry.getDefaultRegistry().register(INSTANCE);
   }
 
   /** Returns options that mark all attempts of one call as such. */
-  static CallOptions ofOneCall(CallOptions options) {
+  static CallOptions forOneCall(CallOptions options) {
     return options.withOption(USED, ConcurrentHashMap.newKeySet());
   }
 
@@ -72,32 +72,32 @@ final class SpreadingRoundRobin extends LoadBalancerProvider {
           }
 
           @Override
-          public void updateBalancingState(ConnectivityState state, SubchannelPicker inTurn) {
-            super.updateBalancingState(state, new SpreadingPicker(inTurn));
+          public void updateBalancingState(ConnectivityState state, SubchannelPicker roundRobinPicker) {
+            super.updateBalancingState(state, new SpreadingPicker(roundRobinPicker));
           }
         });
   }
 
   static final class SpreadingPicker extends SubchannelPicker {
-    private final SubchannelPicker inTurn;
+    private final SubchannelPicker roundRobinPicker;
 
-    SpreadingPicker(SubchannelPicker inTurn) {
-      this.inTurn = inTurn;
+    SpreadingPicker(SubchannelPicker roundRobinPicker) {
+      this.roundRobinPicker = roundRobinPicker;
     }
 
     @Override
     public PickResult pickSubchannel(PickSubchannelArgs args) {
-      PickResult picked = inTurn.pickSubchannel(args);
+      PickResult picked = roundRobinPicker.pickSubchannel(args);
       Set<Subchannel> used = args.getCallOptions().getOption(USED);
-      if (used == null || isOver(args.getCallOptions())) {
+      if (used == null || isExpired(args.getCallOptions())) {
         return picked;
       }
-      for (int passedOver = 0; passedOver < MOST_PASSED_OVER; passedOver++) {
+      for (int skipped = 0; skipped < MAX_SKIPPED; skipped++) {
         Subchannel connection = picked.getSubchannel();
         if (connection == null || used.add(connection)) {
           break;
         }
-        picked = inTurn.pickSubchannel(args);
+        picked = roundRobinPicker.pickSubchannel(args);
       }
       return picked;
     }
@@ -107,7 +107,7 @@ final class SpreadingRoundRobin extends LoadBalancerProvider {
      * deadline first and cancels the attempt, gRPC retries it, and the call's next attempt would find all connections
      * used.
      */
-    private static boolean isOver(CallOptions options) {
+    private static boolean isExpired(CallOptions options) {
       Deadline deadline = options.getDeadline();
       return deadline != null && deadline.isExpired();
     }

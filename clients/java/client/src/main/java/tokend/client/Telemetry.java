@@ -14,7 +14,7 @@ final class Telemetry {
   /** /** Counts nothing. */
   static final Telemetry NONE = new Telemetry(List.of());
 
-  private static final long BETWEEN_WARNINGS = 1000;
+  private static final long WARNING_INTERVAL = 1000;
   private static final System.Logger LOGGER = System.getLogger("tokend.client");
 
   private final List<ClientMetrics> metrics;
@@ -25,19 +25,19 @@ final class Telemetry {
   }
 
   void refreshed(@Nullable TokendException failure) {
-    tell(each -> each.refreshed(failure));
+    forEachMetrics(each -> each.refreshed(failure));
   }
 
   void staleToken() {
-    tell(ClientMetrics::staleToken);
+    forEachMetrics(ClientMetrics::staleToken);
   }
 
   void usersChanged(long by) {
-    tell(each -> each.usersChanged(by));
+    forEachMetrics(each -> each.usersChanged(by));
   }
 
   void evicted() {
-    tell(
+    forEachMetrics(
         each -> {
           each.usersChanged(-1);
           each.evicted();
@@ -45,7 +45,7 @@ final class Telemetry {
   }
 
   /** A failure of the metrics must not fail requests for tokens. */
-  private void tell(Consumer<ClientMetrics> what) {
+  private void forEachMetrics(Consumer<ClientMetrics> what) {
     for (ClientMetrics each : metrics) {
       try {
         what.accept(each);
@@ -61,22 +61,22 @@ final class Telemetry {
     LOGGER.log(
         warns ? System.Logger.Level.WARNING : System.Logger.Level.DEBUG,
         "no token for {0}: {1}; the next attempt is in {2} s",
-        named(request),
+        describe(request),
         failure.getMessage(),
         String.format(Locale.ROOT, "%.1f", delay / 1000.0));
   }
 
   void logRecovery(TokenRequest request) {
-    LOGGER.log(System.Logger.Level.INFO, "there are tokens for {0} again", named(request));
+    LOGGER.log(System.Logger.Level.INFO, "there are tokens for {0} again", describe(request));
   }
 
   private boolean mayWarn(Reading now) {
     Reading last = lastWarning.get();
-    boolean isTime = last == null || now.monotonicMillisSince(last) >= BETWEEN_WARNINGS;
+    boolean isTime = last == null || now.monotonicMillisSince(last) >= WARNING_INTERVAL;
     return isTime && lastWarning.compareAndSet(last, now);
   }
 
-  private static String named(TokenRequest request) {
+  private static String describe(TokenRequest request) {
     String providers = String.join(", ", request.logins().keySet().stream().sorted().toList());
     return "a user of " + providers + " in " + request.identityPoolId();
   }

@@ -34,7 +34,7 @@ public final class TokenCache implements AutoCloseable {
   private final ConcurrentMap<TokenRequest, Entry> entries = new ConcurrentHashMap<>();
 
   // Guarded by `this`, as is every change of `entries`. Evicted sources that are still referenced.
-  private final Set<CachedTokenSource> departed = Collections.newSetFromMap(new WeakHashMap<>());
+  private final Set<CachedTokenSource> evictedSources = Collections.newSetFromMap(new WeakHashMap<>());
   private final Set<Entry> withoutToken = new LinkedHashSet<>();
   private final Queue<Entry> leastRecentlyUsed = new PriorityQueue<>(Comparator.comparingLong(entry -> entry.queuedAt));
   private boolean closed;
@@ -117,16 +117,16 @@ public final class TokenCache implements AutoCloseable {
   @Override
   public void close() {
     // No lock is held, since woken callers may wait for other users of this cache.
-    closing().forEach(CachedTokenSource::close);
+    markClosed().forEach(CachedTokenSource::close);
   }
 
-  private synchronized List<CachedTokenSource> closing() {
+  private synchronized List<CachedTokenSource> markClosed() {
     closed = true;
-    List<CachedTokenSource> sources = new ArrayList<>(departed);
+    List<CachedTokenSource> sources = new ArrayList<>(evictedSources);
     entries.values().forEach(entry -> sources.add(entry.source));
     telemetry.usersChanged(-entries.size());
     entries.clear();
-    departed.clear();
+    evictedSources.clear();
     withoutToken.clear();
     leastRecentlyUsed.clear();
     return sources;
@@ -150,27 +150,27 @@ public final class TokenCache implements AutoCloseable {
       return found;
     }
     while (entries.size() >= maxUsers) {
-      makeRoom();
+      evictOne();
     }
     Entry entry = new Entry(request, newSource.apply(request), now);
-    entry.source.whenLost(() -> noteLoss(entry));
+    entry.source.onTokenLost(() -> markWithoutToken(entry));
     entries.put(request, entry);
     withoutToken.add(entry);
     telemetry.usersChanged(1);
     return entry;
   }
 
-  private void makeRoom() {
+  private void evictOne() {
     Entry entry = oldestWithoutToken();
     if (entry != null) {
-      drop(entry);
+      evict(entry);
     } else {
-      dropLeastRecentlyUsed();
+      evictLeastRecentlyUsed();
     }
   }
 
   /** Records that a user has lost its token, and is evicted first unless it gets another one. */
-  private synchronized void noteLoss(Entry entry) {
+  private synchronized void markWithoutToken(Entry entry) {
     if (entries.get(entry.request) == entry) {
       withoutToken.add(entry);
     }
@@ -198,14 +198,14 @@ public final class TokenCache implements AutoCloseable {
    * Drops the first entry of the queue, or queues it again if it was used since it was queued. Uses do not change the
    * queue, so that they need no lock.
    */
-  private void dropLeastRecentlyUsed() {
+  private void evictLeastRecentlyUsed() {
     Entry entry = leastRecentlyUsed.remove();
     long usedAt = entry.usedAt;
     if (usedAt - entry.queuedAt > 0) {
       enqueue(entry);
       return;
     }
-    drop(entry);
+    evict(entry);
   }
 
   private void enqueue(Entry entry) {
@@ -214,37 +214,37 @@ public final class TokenCache implements AutoCloseable {
     leastRecentlyUsed.add(entry);
   }
 
-  private void drop(Entry entry) {
+  private void evict(Entry entry) {
     entries.remove(entry.request);
     telemetry.evicted();
-    leave(entry);
+    keepUsable(entry);
   }
 
   /**
    * Keeps an evicted source usable for its owners, and lets a running refresh finish. {@link #close()} must find it.
    */
-  private void leave(Entry entry) {
-    departed.add(entry.source);
+  private void keepUsable(Entry entry) {
+    evictedSources.add(entry.source);
     CompletableFuture<Token> refresh = entry.source.refresh();
     if (refresh != null) {
       refresh.whenComplete(
           (token, failure) -> {
             if (token != null) {
-              takeBack(entry);
+              readmit(entry);
             }
           });
     }
   }
 
-  private synchronized void takeBack(Entry entry) {
+  private synchronized void readmit(Entry entry) {
     if (closed || entries.containsKey(entry.request)) {
       return;
     }
     while (entries.size() >= maxUsers) {
-      makeRoom();
+      evictOne();
     }
     entries.put(entry.request, entry);
-    departed.remove(entry.source);
+    evictedSources.remove(entry.source);
     enqueue(entry);
     telemetry.usersChanged(1);
   }

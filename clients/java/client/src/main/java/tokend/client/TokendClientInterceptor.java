@@ -51,23 +51,24 @@ public final class TokendClientInterceptor implements ClientInterceptor {
 
   @Override
   public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
-    Attached first = new Attached();
-    ClientCall<Q, R> call = new DroppingCall<>(next.newCall(method, with(options, first)), first);
+    RecordingCredentials first = new RecordingCredentials();
+    ClientCall<Q, R> call = new InvalidatingCall<>(next.newCall(method, withCredentials(options, first)), first);
     if (!method.getType().clientSendsOneMessage()) {
       return call;
     }
     return new RepeatableCall<>(
         call,
-        status -> first.rejectedBy(status) == null ? null : next.newCall(method, with(options, credentials)));
+        status ->
+            first.rejectedBy(status) == null ? null : next.newCall(method, withCredentials(options, credentials)));
   }
 
-  private static CallOptions with(CallOptions options, CallCredentials added) {
+  private static CallOptions withCredentials(CallOptions options, CallCredentials added) {
     CallCredentials others = options.getCredentials();
     return options.withCallCredentials(others == null ? added : new CompositeCallCredentials(others, added));
   }
 
   /** The credentials of one attempt, which record its token. */
-  private final class Attached extends CallCredentials {
+  private final class RecordingCredentials extends CallCredentials {
     private volatile @Nullable Token token;
 
     @Override
@@ -82,10 +83,10 @@ public final class TokendClientInterceptor implements ClientInterceptor {
   }
 
   /** A call that drops its token if it was rejected because of it, before it reports its status to the listener. */
-  private final class DroppingCall<Q, R> extends SimpleForwardingClientCall<Q, R> {
-    private final Attached attached;
+  private final class InvalidatingCall<Q, R> extends SimpleForwardingClientCall<Q, R> {
+    private final RecordingCredentials attached;
 
-    DroppingCall(ClientCall<Q, R> call, Attached attached) {
+    InvalidatingCall(ClientCall<Q, R> call, RecordingCredentials attached) {
       super(call);
       this.attached = attached;
     }

@@ -19,18 +19,18 @@ public final class TokendException extends RuntimeException {
   private final transient FailureDetails details;
 
   /** Whether the caller cancelled its own call. */
-  private final boolean isGivenUp;
+  private final boolean isCancelledByCaller;
 
   TokendException(Status.Code code, String text, FailureDetails details, @Nullable Throwable cause) {
     this(code, text, details, cause, false);
   }
 
   private TokendException(
-      Status.Code code, String text, FailureDetails details, @Nullable Throwable cause, boolean isGivenUp) {
+      Status.Code code, String text, FailureDetails details, @Nullable Throwable cause, boolean isCancelledByCaller) {
     super(text, cause);
     this.code = code;
     this.details = details;
-    this.isGivenUp = isGivenUp;
+    this.isCancelledByCaller = isCancelledByCaller;
   }
 
   /** Returns a failure that does not come from tokend, but from this client or gRPC. */
@@ -39,7 +39,7 @@ public final class TokendException extends RuntimeException {
   }
 
   /** Returns the failure of a call that its own caller cancelled. */
-  static TokendException givenUp(String text, @Nullable Throwable cause) {
+  static TokendException cancelledByCaller(String text, @Nullable Throwable cause) {
     Status.Code code = Status.Code.CANCELLED;
     return new TokendException(code, code + ": " + text, FailureDetails.NONE, cause, true);
   }
@@ -50,8 +50,8 @@ public final class TokendException extends RuntimeException {
   }
 
   /** Returns the same failure with the stack trace of the calling thread, since many callers may share one failure. */
-  TokendException again() {
-    return new TokendException(code, String.valueOf(getMessage()), details, this, isGivenUp);
+  TokendException copy() {
+    return new TokendException(code, String.valueOf(getMessage()), details, this, isCancelledByCaller);
   }
 
   /**
@@ -83,8 +83,8 @@ public final class TokendException extends RuntimeException {
     return reason().map(Object::toString).orElse(code.name());
   }
 
-  boolean isGivenUp() {
-    return isGivenUp;
+  boolean isCancelledByCaller() {
+    return isCancelledByCaller;
   }
 
   /**

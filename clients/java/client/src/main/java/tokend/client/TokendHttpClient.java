@@ -115,7 +115,7 @@ public final class TokendHttpClient {
       throw broken;
     }
     if (cause instanceof TokendException known) {
-      return known.again();
+      return known.copy();
     }
     return cause instanceof RuntimeException mistake ? mistake : new CompletionException(cause);
   }
@@ -127,7 +127,7 @@ public final class TokendHttpClient {
     private final HttpRequest request;
     private final HttpResponse.BodyHandler<T> handler;
     private final Context caller = Context.current();
-    private volatile @Nullable CompletableFuture<?> underWay;
+    private volatile @Nullable CompletableFuture<?> current;
 
     Exchange(HttpRequest request, HttpResponse.BodyHandler<T> handler) {
       this.request = request;
@@ -135,16 +135,16 @@ public final class TokendHttpClient {
     }
 
     void start() {
-      Context.CancellationListener listener = this::endWith;
+      Context.CancellationListener listener = this::onCallerCancelled;
       caller.addListener(listener, Runnable::run);
       CompletableFuture<@Nullable Void> timer = new CompletableFuture<>();
       request.timeout().ifPresent(timeout -> timer.orTimeout(TimeUnit.NANOSECONDS.convert(timeout), TimeUnit.NANOSECONDS));
-      timer.whenComplete((nothing, spent) -> endWhere(spent != null, "the request timed out"));
+      timer.whenComplete((nothing, timeout) -> timeOutIf(timeout != null, "the request timed out"));
       result.whenComplete(
           (response, failure) -> {
             caller.removeListener(listener);
             timer.complete(null);
-            cancelUnderWay();
+            cancelCurrent();
           });
       token(this::sendFirst);
     }
@@ -168,23 +168,23 @@ public final class TokendHttpClient {
     private void token(Consumer<Token> then) {
       Context previous = caller.attach();
       try {
-        follow(source.tokenAsync(), then);
+        run(source.tokenAsync(), then);
       } finally {
         caller.detach(previous);
       }
     }
 
     private void attempt(
-        Token token, HttpResponse.BodyHandler<T> taker, Consumer<HttpResponse<T>> then) {
-      HttpRequest bearing =
+        Token token, HttpResponse.BodyHandler<T> bodyHandler, Consumer<HttpResponse<T>> then) {
+      HttpRequest authorized =
           HttpRequest.newBuilder(request, (name, value) -> !name.equalsIgnoreCase(AUTHORIZATION))
               .header(AUTHORIZATION, "Bearer " + token.value())
               .build();
-      follow(client.sendAsync(bearing, taker), then);
+      run(client.sendAsync(authorized, bodyHandler), then);
     }
 
-    private <V> void follow(CompletableFuture<V> step, Consumer<V> then) {
-      underWay = step;
+    private <V> void run(CompletableFuture<V> step, Consumer<V> then) {
+      current = step;
       if (result.isDone()) {
         step.cancel(true);
       }
@@ -197,21 +197,21 @@ public final class TokendHttpClient {
               });
     }
 
-    private void cancelUnderWay() {
-      CompletableFuture<?> step = underWay;
+    private void cancelCurrent() {
+      CompletableFuture<?> step = current;
       if (step != null) {
         step.cancel(true);
       }
     }
 
-    private void endWith(Context context) {
-      boolean isSpent = Contexts.statusFromCancelled(context).getCode() == Status.Code.DEADLINE_EXCEEDED;
-      endWhere(isSpent, "the caller's deadline has passed");
+    private void onCallerCancelled(Context context) {
+      boolean isTimeout = Contexts.statusFromCancelled(context).getCode() == Status.Code.DEADLINE_EXCEEDED;
+      timeOutIf(isTimeout, "the caller's deadline has passed");
       result.cancel(true);
     }
 
-    private void endWhere(boolean isSpent, String text) {
-      if (isSpent) {
+    private void timeOutIf(boolean isTimeout, String text) {
+      if (isTimeout) {
         result.completeExceptionally(new HttpTimeoutException(text));
       }
     }

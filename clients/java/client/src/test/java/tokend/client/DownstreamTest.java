@@ -72,9 +72,9 @@ class DownstreamTest {
 
   @Test
   void theCallersOwnCancellationStaysOne() {
-    TokendException givenUp = TokendException.givenUp("scripted", null);
+    TokendException cancelled = TokendException.cancelledByCaller("scripted", null);
 
-    assertThat(givenUp.downstreamCode()).isEqualTo(Status.Code.CANCELLED);
-    assertThat(givenUp.again().downstreamCode()).isEqualTo(Status.Code.CANCELLED);
+    assertThat(cancelled.downstreamCode()).isEqualTo(Status.Code.CANCELLED);
+    assertThat(cancelled.copy().downstreamCode()).isEqualTo(Status.Code.CANCELLED);
   }
 }

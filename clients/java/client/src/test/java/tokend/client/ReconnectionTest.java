@@ -132,17 +132,17 @@ class ReconnectionTest {
 
   @Test
   void callsHurryEverySecondAtTheMost() {
-    reconnection.hurry();
+    reconnection.resetBackoff();
     assertThat(connections.resets).isZero();
     nanoTime += Duration.ofSeconds(1).toNanos();
-    reconnection.hurry();
-    reconnection.hurry();
+    reconnection.resetBackoff();
+    reconnection.resetBackoff();
     assertThat(connections.resets).isEqualTo(1);
     nanoTime += Duration.ofSeconds(1).toNanos() - 1;
-    reconnection.hurry();
+    reconnection.resetBackoff();
     assertThat(connections.resets).isEqualTo(1);
     nanoTime += 1;
-    reconnection.hurry();
+    reconnection.resetBackoff();
     assertThat(connections.resets).isEqualTo(2);
   }
 }

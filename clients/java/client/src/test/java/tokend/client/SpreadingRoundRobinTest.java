@@ -200,7 +200,7 @@ class SpreadingRoundRobinTest {
                 return LoadBalancer.PickResult.withSubchannel(inTurn.next());
               }
             });
-    CallOptions call = SpreadingRoundRobin.ofOneCall(CallOptions.DEFAULT);
+    CallOptions call = SpreadingRoundRobin.forOneCall(CallOptions.DEFAULT);
     Attempt first = new Attempt(call.withDeadline(Deadline.after(5, TimeUnit.SECONDS, ticker)));
     Attempt second = new Attempt(call.withDeadline(Deadline.after(10, TimeUnit.SECONDS, ticker)));
 

@@ -78,7 +78,7 @@ class UnaryCallTest {
     listener().onClose(Status.OK, new Metadata());
 
     assertThatExceptionOfType(TokendException.class)
-        .isThrownBy(() -> Waiting.await(answer))
+        .isThrownBy(() -> Futures.await(answer))
         .satisfies(e -> assertThat(e.code()).isEqualTo(Status.Code.INTERNAL));
   }
 }

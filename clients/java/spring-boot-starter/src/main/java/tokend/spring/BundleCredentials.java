@@ -43,8 +43,8 @@ final class BundleCredentials {
     try {
       SslBundle bundle = bundles.getBundle(name);
       BundleCredentials credentials = new BundleCredentials(name);
-      boolean hasIdentity = credentials.take(bundle);
-      bundles.addBundleUpdateHandler(name, credentials::follow);
+      boolean hasIdentity = credentials.load(bundle);
+      bundles.addBundleUpdateHandler(name, credentials::reload);
       TlsChannelCredentials.Builder builder = TlsChannelCredentials.newBuilder().trustManager(credentials.trust);
       return hasIdentity ? builder.keyManager(credentials.identity).build() : builder.build();
     } catch (GeneralSecurityException | IOException | RuntimeException e) {
@@ -53,15 +53,15 @@ final class BundleCredentials {
   }
 
   /** Keeps the previous credentials if the new bundle cannot be used. */
-  private void follow(SslBundle bundle) {
+  private void reload(SslBundle bundle) {
     try {
-      take(bundle);
+      load(bundle);
     } catch (GeneralSecurityException | IOException | RuntimeException e) {
       LOGGER.log(System.Logger.Level.ERROR, "the reloaded SSL bundle '" + name + "' cannot be used", e);
     }
   }
 
-  private boolean take(SslBundle bundle) throws GeneralSecurityException, IOException {
+  private boolean load(SslBundle bundle) throws GeneralSecurityException, IOException {
     X509Certificate[] authorities = authorities(bundle);
     Identity next = identity(bundle);
     trust.updateTrustCredentials(authorities);

@@ -129,7 +129,7 @@ public final class TokendAutoConfiguration {
     @Bean
     @ConditionalOnMissingBean
     TokenVerifier tokendTokenVerifier(TokendProperties properties) {
-      return VerifierOfProperties.make(Objects.requireNonNull(properties.verifier()));
+      return VerifierFactory.create(Objects.requireNonNull(properties.verifier()));
     }
   }
 }

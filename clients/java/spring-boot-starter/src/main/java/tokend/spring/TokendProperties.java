@@ -120,6 +120,6 @@ public record TokendProperties(
 
   @Override
   public void validate(Object target, Errors errors) {
-    PropertiesProblems.find((TokendProperties) target, errors);
+    PropertiesValidator.validate((TokendProperties) target, errors);
   }
 }

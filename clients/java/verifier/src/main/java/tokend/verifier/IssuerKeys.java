@@ -27,15 +27,15 @@ import org.jspecify.annotations.Nullable;
  * 1.0, section 4). Caches nothing.
  */
 final class IssuerKeys implements JWKSetSource<SecurityContext> {
-  private static final String DOCUMENT = "/.well-known/openid-configuration";
+  private static final String DISCOVERY_PATH = "/.well-known/openid-configuration";
   private static final Duration TIMEOUT = Duration.ofSeconds(3);
-  private static final int MOST_BYTES = 1024 * 1024;
+  private static final int MAX_BYTES = 1024 * 1024;
 
   private static final System.Logger LOGGER = System.getLogger("tokend.verifier");
 
   private final String issuer;
   private final @Nullable URI keysAt;
-  private final WholeAnswers answers = new WholeAnswers(TIMEOUT, MOST_BYTES);
+  private final DocumentClient documents = new DocumentClient(TIMEOUT, MAX_BYTES);
   private volatile boolean failed;
 
   IssuerKeys(String issuer, @Nullable URI keysAt) {
@@ -48,7 +48,7 @@ final class IssuerKeys implements JWKSetSource<SecurityContext> {
       JWKSetCacheRefreshEvaluator evaluator, long currentTime, @Nullable SecurityContext context)
       throws KeySourceException {
     try {
-      JWKSet keys = keys(fetch(keysAt != null ? keysAt : discovered()));
+      JWKSet keys = parseKeys(fetch(keysAt != null ? keysAt : discoverKeysUrl()));
       failed = false;
       return keys;
     } catch (IOException | ParseException | IllegalArgumentException e) {
@@ -59,12 +59,12 @@ final class IssuerKeys implements JWKSetSource<SecurityContext> {
   }
 
   /** Reports whether the last fetch failed. */
-  boolean haveFailed() {
+  boolean hasFailed() {
     return failed;
   }
 
-  private URI discovered() throws IOException, ParseException {
-    return keysUrl(issuer, object(fetch(URI.create(issuer.replaceFirst("/$", "") + DOCUMENT))));
+  private URI discoverKeysUrl() throws IOException, ParseException {
+    return keysUrl(issuer, parseObject(fetch(URI.create(issuer.replaceFirst("/$", "") + DISCOVERY_PATH))));
   }
 
   /** Returns the URL of the keys in a discovery document. If the issuer's URL is https, it must be https, too. */
@@ -84,7 +84,7 @@ final class IssuerKeys implements JWKSetSource<SecurityContext> {
     return String.valueOf(url.getScheme()).toLowerCase(Locale.ROOT);
   }
 
-  private static Map<String, Object> object(String document) throws ParseException {
+  private static Map<String, Object> parseObject(String document) throws ParseException {
     Map<String, Object> parsed = JSONObjectUtils.parse(document);
     if (parsed == null) { // as Nimbus reads `null`
       throw new ParseException("it is not a JSON object", 0);
@@ -93,12 +93,12 @@ final class IssuerKeys implements JWKSetSource<SecurityContext> {
   }
 
   /** Returns all supported keys. Others are ignored, by RFC 7517, section 5. */
-  private static JWKSet keys(String document) throws ParseException {
-    List<Object> listed = JSONObjectUtils.getJSONArray(object(document), "keys");
+  private static JWKSet parseKeys(String document) throws ParseException {
+    List<Object> listed = JSONObjectUtils.getJSONArray(parseObject(document), "keys");
     List<JWK> known = new ArrayList<>();
     for (Object each : listed == null ? List.of() : listed) {
       if (each instanceof Map<?, ?> members) {
-        key(members).ifPresent(known::add);
+        parseKey(members).ifPresent(known::add);
       }
     }
     if (known.isEmpty()) {
@@ -107,7 +107,7 @@ final class IssuerKeys implements JWKSetSource<SecurityContext> {
     return new JWKSet(known);
   }
 
-  private static Optional<JWK> key(Map<?, ?> members) {
+  private static Optional<JWK> parseKey(Map<?, ?> members) {
     Map<String, Object> named = new HashMap<>();
     members.forEach((name, value) -> named.put(String.valueOf(name), value));
     try {
@@ -118,7 +118,7 @@ final class IssuerKeys implements JWKSetSource<SecurityContext> {
   }
 
   private String fetch(URI from) throws IOException {
-    return "file".equals(scheme(from)) ? Files.readString(Path.of(from)) : answers.get(from);
+    return "file".equals(scheme(from)) ? Files.readString(Path.of(from)) : documents.get(from);
   }
 
   @Override

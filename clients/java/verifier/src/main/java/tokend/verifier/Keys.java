@@ -22,11 +22,11 @@ import org.jspecify.annotations.Nullable;
 
 /** The cache of the issuer's keys. */
 final class Keys {
-  private static final long KEPT = Duration.ofMinutes(5).toMillis();
-  private static final long FETCHED_AHEAD = Duration.ofMinutes(1).toMillis();
-  private static final long LONGEST_WAIT = Duration.ofSeconds(15).toMillis();
-  private static final long BETWEEN_FETCHES = Duration.ofSeconds(10).toMillis();
-  private static final long OUTAGE = Duration.ofDays(1).toMillis();
+  private static final long TIME_TO_LIVE = Duration.ofMinutes(5).toMillis();
+  private static final long REFRESH_AHEAD = Duration.ofMinutes(1).toMillis();
+  private static final long REFRESH_TIMEOUT = Duration.ofSeconds(15).toMillis();
+  private static final long MIN_FETCH_INTERVAL = Duration.ofSeconds(10).toMillis();
+  private static final long OUTAGE_TIME_TO_LIVE = Duration.ofDays(1).toMillis();
 
   private Keys() {}
 
@@ -41,12 +41,12 @@ final class Keys {
    * no keys are fetched for that hour.
    */
   static JWKSource<SecurityContext> of(IssuerKeys fetched, LongSupplier millis) {
-    JWKSetSource<SecurityContext> kept = kept(fetched);
+    JWKSetSource<SecurityContext> cached = cached(fetched);
     return (selector, context) -> {
       try {
-        return select(kept, selector, millis.getAsLong(), context);
+        return select(cached, selector, millis.getAsLong(), context);
       } catch (RateLimitReachedException e) {
-        if (fetched.haveFailed()) {
+        if (fetched.hasFailed()) {
           throw e;
         }
         return List.of(); // the key set was fetched a moment ago and does not contain the key
@@ -56,23 +56,23 @@ final class Keys {
 
   /** Fetches a newer key set if a key is missing, as {@link JWKSetBasedJWKSource} does. */
   private static List<JWK> select(
-      JWKSetSource<SecurityContext> kept, JWKSelector selector, long now, @Nullable SecurityContext context)
+      JWKSetSource<SecurityContext> cached, JWKSelector selector, long now, @Nullable SecurityContext context)
       throws KeySourceException {
-    JWKSet keys = kept.getJWKSet(JWKSetCacheRefreshEvaluator.noRefresh(), now, context);
+    JWKSet keys = cached.getJWKSet(JWKSetCacheRefreshEvaluator.noRefresh(), now, context);
     List<JWK> selected = selector.select(keys);
     return selected.isEmpty()
-        ? selector.select(kept.getJWKSet(JWKSetCacheRefreshEvaluator.referenceComparison(keys), now, context))
+        ? selector.select(cached.getJWKSet(JWKSetCacheRefreshEvaluator.referenceComparison(keys), now, context))
         : selected;
   }
 
-  private static JWKSetSource<SecurityContext> kept(JWKSetSource<SecurityContext> fetched) {
+  private static JWKSetSource<SecurityContext> cached(JWKSetSource<SecurityContext> fetched) {
     JWKSource<SecurityContext> built =
         JWKSourceBuilder.create(fetched)
-            .cache(KEPT, LONGEST_WAIT)
-            .refreshAheadCache(FETCHED_AHEAD, event -> {}, background(), true, null, false)
-            .rateLimited(BETWEEN_FETCHES)
+            .cache(TIME_TO_LIVE, REFRESH_TIMEOUT)
+            .refreshAheadCache(REFRESH_AHEAD, event -> {}, background(), true, null, false)
+            .rateLimited(MIN_FETCH_INTERVAL)
             .retrying(true)
-            .outageTolerant(OUTAGE)
+            .outageTolerant(OUTAGE_TIME_TO_LIVE)
             .build();
     return ((JWKSetBasedJWKSource<SecurityContext>) built).getJWKSetSource();
   }

@@ -42,7 +42,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class TokenVerifier {
   private static final Set<String> REQUIRED = Set.of("sub", "aud", "iss", "exp", "iat");
-  private static final int MOST_CHARACTERS = 16_384;
+  private static final int MAX_CHARACTERS = 16_384;
   private static final String TAGS_CLAIM = "https://aws.amazon.com/tags";
   private static final List<String> OPTIONAL = List.of("nbf", "amr", TAGS_CLAIM);
 
@@ -82,8 +82,8 @@ public final class TokenVerifier {
    * @throws KeysUnavailableException if the issuer's keys are not available
    */
   public Identity verify(String token) throws TokenRejectedException, KeysUnavailableException {
-    if (Objects.requireNonNull(token, "token").length() > MOST_CHARACTERS) {
-      throw new TokenRejectedException("it is longer than " + MOST_CHARACTERS + " characters");
+    if (Objects.requireNonNull(token, "token").length() > MAX_CHARACTERS) {
+      throw new TokenRejectedException("it is longer than " + MAX_CHARACTERS + " characters");
     }
     if (!Arrays.stream(token.split("\\.", -1)).allMatch(TokenVerifier::isBase64Url)) {
       throw new TokenRejectedException("it is not base64url");
@@ -155,7 +155,8 @@ public final class TokenVerifier {
         // Required claims may still be null, and Nimbus would accept such a token as one that does not expire.
         throw new BadJWTException("sub is empty, or sub, iat or exp is null");
       }
-      if (OPTIONAL.stream().anyMatch(name -> claims.getClaims().containsKey(name) && holdsNull(claims.getClaim(name)))) {
+      if (OPTIONAL.stream()
+          .anyMatch(name -> claims.getClaims().containsKey(name) && containsNull(claims.getClaim(name)))) {
         throw new BadJWTException("nbf, amr or the tags contain null");
       }
       if (claims.getAudience().size() != 1) {
@@ -166,11 +167,11 @@ public final class TokenVerifier {
       }
     }
 
-    private static boolean holdsNull(@Nullable Object value) {
+    private static boolean containsNull(@Nullable Object value) {
       if (value instanceof Map<?, ?> members) {
-        return members.values().stream().anyMatch(Claims::holdsNull);
+        return members.values().stream().anyMatch(Claims::containsNull);
       }
-      return value == null || (value instanceof List<?> list && list.stream().anyMatch(Claims::holdsNull));
+      return value == null || (value instanceof List<?> list && list.stream().anyMatch(Claims::containsNull));
     }
 
     @Override
@@ -181,7 +182,7 @@ public final class TokenVerifier {
 
   /** Builds a verifier. */
   public static final class Builder {
-    private static final Duration MOST_LEEWAY = Duration.ofMinutes(5);
+    private static final Duration MAX_LEEWAY = Duration.ofMinutes(5);
 
     private final String issuer;
     private final Set<String> audiences;
@@ -193,7 +194,7 @@ public final class TokenVerifier {
 
     private Builder(String issuer, Set<String> audiences) {
       this.issuer = issuer;
-      this.audiences = atLeastOne(audiences, "audience");
+      this.audiences = requireNonEmpty(audiences, "audience");
     }
 
     /**
@@ -204,7 +205,7 @@ public final class TokenVerifier {
      * @throws IllegalArgumentException if there is none, or one that does not sign with a private key
      */
     public Builder algorithms(JWSAlgorithm... values) {
-      algorithms = atLeastOne(Set.copyOf(List.of(values)), "algorithm");
+      algorithms = requireNonEmpty(Set.copyOf(List.of(values)), "algorithm");
       if (!JWSAlgorithm.Family.SIGNATURE.containsAll(algorithms)) {
         throw new IllegalArgumentException("not all algorithms sign with a private key: " + algorithms);
       }
@@ -221,7 +222,7 @@ public final class TokenVerifier {
     public Builder types(String... values) {
       // A set that allows lookups of null, the type of a token without one.
       types =
-          atLeastOne(Set.copyOf(List.of(values)), "type").stream()
+          requireNonEmpty(Set.copyOf(List.of(values)), "type").stream()
               .map(JOSEObjectType::new)
               .collect(Collectors.toCollection(HashSet::new));
       return this;
@@ -235,7 +236,7 @@ public final class TokenVerifier {
      * @throws IllegalArgumentException when the leeway is not within these limits
      */
     public Builder leeway(Duration value) {
-      if (value.isNegative() || value.compareTo(MOST_LEEWAY) > 0 || value.toNanosPart() != 0) {
+      if (value.isNegative() || value.compareTo(MAX_LEEWAY) > 0 || value.toNanosPart() != 0) {
         throw new IllegalArgumentException("leeway must be whole seconds from 0 to 300: " + value);
       }
       leeway = value;
@@ -273,7 +274,7 @@ public final class TokenVerifier {
       return new TokenVerifier(this, Keys.of(new IssuerKeys(issuer, keysAt)));
     }
 
-    private static <T> Set<T> atLeastOne(Set<T> values, String name) {
+    private static <T> Set<T> requireNonEmpty(Set<T> values, String name) {
       if (values.isEmpty()) {
         throw new IllegalArgumentException("at least one " + name + " is required");
       }

@@ -20,7 +20,7 @@ import tokend.v1.DeveloperIdentityServiceGrpc;
 final class FakeFailures implements ServerInterceptor {
   private final Map<String, Integer> calls = new HashMap<>();
   private final Queue<Failure> next = new ArrayDeque<>();
-  private @Nullable Failure standing;
+  private @Nullable Failure untilRecovery;
   private boolean isPaused;
   private boolean isClosed;
 
@@ -60,7 +60,7 @@ final class FakeFailures implements ServerInterceptor {
       return Failure.of(Status.Code.CANCELLED); // the caller has disconnected: leave the failure for the next call
     }
     Failure once = next.poll();
-    return once != null ? once : standing;
+    return once != null ? once : untilRecovery;
   }
 
   synchronized int calls(String operation) {
@@ -93,7 +93,7 @@ final class FakeFailures implements ServerInterceptor {
   }
 
   synchronized void fail(Failure failure) {
-    standing = failure;
+    untilRecovery = failure;
   }
 
   synchronized void failNext(Failure failure) {
@@ -101,7 +101,7 @@ final class FakeFailures implements ServerInterceptor {
   }
 
   synchronized void recover() {
-    standing = null;
+    untilRecovery = null;
     next.clear();
   }
 }

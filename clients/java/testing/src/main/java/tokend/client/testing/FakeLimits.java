@@ -19,9 +19,9 @@ final class FakeLimits {
   private static final Pattern ID = Pattern.compile("[\\w-]+:[0-9a-f-]+");
   private static final Pattern NAME = Pattern.compile("[\\w._-]+");
   private static final Pattern PAGE_TOKEN = Pattern.compile("\\S+");
-  private static final int LONGEST_ID = 55;
-  private static final int LONGEST_USER = 1024;
-  private static final Duration LONGEST_DURATION = Duration.ofDays(1);
+  private static final int MAX_ID = 55;
+  private static final int MAX_USER = 1024;
+  private static final Duration MAX_DURATION = Duration.ofDays(1);
 
   private final List<FieldViolation> broken = new ArrayList<>();
 
@@ -29,8 +29,8 @@ final class FakeLimits {
 
   static void check(GetOpenIdTokenForDeveloperIdentityRequest request) {
     FakeLimits limits = new FakeLimits();
-    limits.required("identity_pool_id", request.getIdentityPoolId(), LONGEST_ID, ID);
-    limits.text("identity_id", request.getIdentityId(), LONGEST_ID, ID);
+    limits.required("identity_pool_id", request.getIdentityPoolId(), MAX_ID, ID);
+    limits.text("identity_id", request.getIdentityId(), MAX_ID, ID);
     limits.demand(request.getLoginsCount() > 0, "logins", "Member must not be null");
     limits.entries("logins", request.getLoginsMap(), 10, 50_000);
     limits.entries("principal_tags", request.getPrincipalTagsMap(), 50, 256);
@@ -38,7 +38,7 @@ final class FakeLimits {
       Duration duration = duration(request);
       limits.demand(duration.toNanosPart() == 0, "token_duration", "Member must be a whole number of seconds");
       limits.demand(
-          duration.compareTo(Duration.ofSeconds(1)) >= 0 && duration.compareTo(LONGEST_DURATION) <= 0,
+          duration.compareTo(Duration.ofSeconds(1)) >= 0 && duration.compareTo(MAX_DURATION) <= 0,
           "token_duration",
           "Member must be from 1 to 86400 s");
     }
@@ -47,30 +47,30 @@ final class FakeLimits {
 
   static void check(LookupDeveloperIdentityRequest request) {
     FakeLimits limits = new FakeLimits();
-    limits.required("identity_pool_id", request.getIdentityPoolId(), LONGEST_ID, ID);
-    limits.text("identity_id", request.getIdentityId(), LONGEST_ID, ID);
-    limits.text("developer_user_identifier", request.getDeveloperUserIdentifier(), LONGEST_USER, ANYTHING);
+    limits.required("identity_pool_id", request.getIdentityPoolId(), MAX_ID, ID);
+    limits.text("identity_id", request.getIdentityId(), MAX_ID, ID);
+    limits.text("developer_user_identifier", request.getDeveloperUserIdentifier(), MAX_USER, ANYTHING);
     int results = request.getMaxResults();
-    limits.demand(results >= 0 && results <= FakeService.LARGEST_PAGE, "max_results", "Member must be from 1 to 60");
+    limits.demand(results >= 0 && results <= FakeService.MAX_PAGE, "max_results", "Member must be from 1 to 60");
     limits.text("next_token", request.getNextToken(), 65_535, PAGE_TOKEN);
     limits.refuse();
   }
 
   static void check(MergeDeveloperIdentitiesRequest request) {
     FakeLimits limits = new FakeLimits();
-    limits.required("source_user_identifier", request.getSourceUserIdentifier(), LONGEST_USER, ANYTHING);
-    limits.required("destination_user_identifier", request.getDestinationUserIdentifier(), LONGEST_USER, ANYTHING);
+    limits.required("source_user_identifier", request.getSourceUserIdentifier(), MAX_USER, ANYTHING);
+    limits.required("destination_user_identifier", request.getDestinationUserIdentifier(), MAX_USER, ANYTHING);
     limits.required("developer_provider_name", request.getDeveloperProviderName(), 128, NAME);
-    limits.required("identity_pool_id", request.getIdentityPoolId(), LONGEST_ID, ID);
+    limits.required("identity_pool_id", request.getIdentityPoolId(), MAX_ID, ID);
     limits.refuse();
   }
 
   static void check(UnlinkDeveloperIdentityRequest request) {
     FakeLimits limits = new FakeLimits();
-    limits.required("identity_id", request.getIdentityId(), LONGEST_ID, ID);
-    limits.required("developer_user_identifier", request.getDeveloperUserIdentifier(), LONGEST_USER, ANYTHING);
+    limits.required("identity_id", request.getIdentityId(), MAX_ID, ID);
+    limits.required("developer_user_identifier", request.getDeveloperUserIdentifier(), MAX_USER, ANYTHING);
     limits.required("developer_provider_name", request.getDeveloperProviderName(), 128, NAME);
-    limits.required("identity_pool_id", request.getIdentityPoolId(), LONGEST_ID, ID);
+    limits.required("identity_pool_id", request.getIdentityPoolId(), MAX_ID, ID);
     limits.refuse();
   }
 

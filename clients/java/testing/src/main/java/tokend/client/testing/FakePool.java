@@ -11,7 +11,7 @@ import tokend.client.ErrorReason;
 
 /** The identities of the one pool, with developer users only. */
 final class FakePool {
-  private static final int MOST_LINKED_LOGINS = 20;
+  private static final int MAX_LINKED_LOGINS = 20;
 
   private final Map<String, SortedSet<String>> usersById = new HashMap<>();
   private final Map<String, String> idByUser = new HashMap<>();
@@ -87,9 +87,9 @@ final class FakePool {
   }
 
   private void checkRoom(String id, int more) {
-    if (users(id).size() + more > MOST_LINKED_LOGINS) {
+    if (users(id).size() + more > MAX_LINKED_LOGINS) {
       throw Failure.of(ErrorReason.LIMIT_EXCEEDED)
-          .withMessage("An identity can have at most " + MOST_LINKED_LOGINS + " linked logins.")
+          .withMessage("An identity can have at most " + MAX_LINKED_LOGINS + " linked logins.")
           .withQuotaSubject(id)
           .toException();
     }

@@ -25,7 +25,7 @@ import tokend.v1.UnlinkDeveloperIdentityResponse;
 
 /** The four operations on one pool, with the checks that tests of callers need. */
 final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentityServiceImplBase {
-  static final int LARGEST_PAGE = 60;
+  static final int MAX_PAGE = 60;
 
   private static final Duration DEFAULT_DURATION = Duration.ofMinutes(15);
   private static final Pattern PUBLIC_PROVIDER =
@@ -127,7 +127,7 @@ final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentitySe
       return response.addDeveloperUserIdentifierList(user).build();
     }
     List<String> users = pool.usersOf(id, lastOf(request.getNextToken(), id));
-    int size = request.getMaxResults() == 0 ? LARGEST_PAGE : request.getMaxResults();
+    int size = request.getMaxResults() == 0 ? MAX_PAGE : request.getMaxResults();
     if (users.size() <= size) {
       return response.addAllDeveloperUserIdentifierList(users).build();
     }

@@ -5,10 +5,10 @@ import java.util.Objects;
 import tokend.verifier.TokenVerifier;
 
 /** Creates a verifier from valid properties. */
-final class VerifierOfProperties {
-  private VerifierOfProperties() {}
+final class VerifierFactory {
+  private VerifierFactory() {}
 
-  static TokenVerifier make(TokendProperties.Verifier properties) {
+  static TokenVerifier create(TokendProperties.Verifier properties) {
     TokenVerifier.Builder builder =
         TokenVerifier.builder(
                 Objects.requireNonNull(properties.issuer()), properties.audiences().toArray(String[]::new))

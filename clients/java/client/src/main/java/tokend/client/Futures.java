@@ -10,25 +10,25 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
 /** Waits for futures. */
-final class Waiting {
-  private Waiting() {}
+final class Futures {
+  private Futures() {}
 
   /**
    * Returns a separate future for one caller, which the caller may complete or cancel. It completes as the shared one
    * does, or when the caller's gRPC context is cancelled or exceeds its deadline.
    */
-  static CompletableFuture<Token> ofCaller(CompletableFuture<Token> shared) {
+  static CompletableFuture<Token> forCaller(CompletableFuture<Token> shared) {
     // copy() would wrap the failure.
     CompletableFuture<Token> own = new CompletableFuture<>();
     if (shared.isDone()) {
-      shared.whenComplete((token, failure) -> Refreshes.end(own, token, failure));
+      shared.whenComplete((token, failure) -> Refreshes.complete(own, token, failure));
       return own;
     }
     Context caller = Context.current();
-    Context.CancellationListener listener = context -> own.completeExceptionally(givenUp(context));
+    Context.CancellationListener listener = context -> own.completeExceptionally(contextFailure(context));
     caller.addListener(listener, Runnable::run);
     own.whenComplete((token, failure) -> caller.removeListener(listener));
-    shared.whenComplete((token, failure) -> Refreshes.end(own, token, failure));
+    shared.whenComplete((token, failure) -> Refreshes.complete(own, token, failure));
     return own;
   }
 
@@ -41,7 +41,7 @@ final class Waiting {
     try {
       return future.get();
     } catch (ExecutionException e) {
-      throw told(e);
+      throw unwrap(e);
     } catch (InterruptedException e) {
       throw interrupted(e);
     }
@@ -57,7 +57,7 @@ final class Waiting {
     try {
       return future.get(TimeUnit.NANOSECONDS.convert(timeout), TimeUnit.NANOSECONDS);
     } catch (ExecutionException e) {
-      throw told(e);
+      throw unwrap(e);
     } catch (TimeoutException e) {
       throw TokendException.local(Status.Code.DEADLINE_EXCEEDED, "no token within " + timeout, e);
     } catch (InterruptedException e) {
@@ -65,19 +65,19 @@ final class Waiting {
     }
   }
 
-  private static TokendException told(ExecutionException e) {
-    return Failures.toTokendException(e.getCause() == null ? e : e.getCause()).again();
+  private static TokendException unwrap(ExecutionException e) {
+    return Failures.toTokendException(e.getCause() == null ? e : e.getCause()).copy();
   }
 
   private static TokendException interrupted(InterruptedException e) {
     Thread.currentThread().interrupt();
-    return TokendException.givenUp("the waiting thread was interrupted", e);
+    return TokendException.cancelledByCaller("the waiting thread was interrupted", e);
   }
 
-  private static TokendException givenUp(Context caller) {
+  private static TokendException contextFailure(Context caller) {
     Status status = Contexts.statusFromCancelled(caller);
     return status.getCode() == Status.Code.DEADLINE_EXCEEDED
         ? TokendException.local(Status.Code.DEADLINE_EXCEEDED, "no token by the caller's deadline", null)
-        : TokendException.givenUp("the caller's context was cancelled", caller.cancellationCause());
+        : TokendException.cancelledByCaller("the caller's context was cancelled", caller.cancellationCause());
   }
 }

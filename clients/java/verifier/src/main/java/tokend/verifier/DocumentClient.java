@@ -21,26 +21,26 @@ import java.util.concurrent.TimeUnit;
  * Fetches documents over HTTP with a timeout for the whole response, for servers that send octets one by one. The JDK's
  * own timeouts cover single reads, or end with the headers.
  */
-final class WholeAnswers {
+final class DocumentClient {
   private final HttpClient client =
       HttpClient.newBuilder()
           .version(HttpClient.Version.HTTP_1_1)
           .followRedirects(HttpClient.Redirect.NORMAL)
           .build();
   private final Duration timeout;
-  private final int mostBytes;
+  private final int maxBytes;
 
-  WholeAnswers(Duration timeout, int mostBytes) {
+  DocumentClient(Duration timeout, int maxBytes) {
     this.timeout = timeout;
-    this.mostBytes = mostBytes;
+    this.maxBytes = maxBytes;
   }
 
   String get(URI from) throws IOException {
     if (from.getHost() == null) {
-      return OddHost.get(from, timeout, mostBytes);
+      return UnderscoreHost.get(from, timeout, maxBytes);
     }
     CompletableFuture<HttpResponse<String>> answer =
-        client.sendAsync(HttpRequest.newBuilder(from).build(), headers -> new Limited(mostBytes));
+        client.sendAsync(HttpRequest.newBuilder(from).build(), headers -> new Limited(maxBytes));
     try {
       // An interrupt of a waiting thread is for its own work, not for the keys that all threads share.
       HttpResponse<String> whole = answer.copy().orTimeout(timeout.toMillis(), TimeUnit.MILLISECONDS).join();

@@ -17,12 +17,12 @@ import java.util.concurrent.TimeUnit;
  * name with an underscore. The caller waits no longer than for other hosts; the JDK itself may continue to read the
  * rest of an abandoned body, 512 KiB at most.
  */
-final class OddHost {
-  private static final int MOST_AT_ONCE = 8192;
+final class UnderscoreHost {
+  private static final int BUFFER_SIZE = 8192;
 
-  private OddHost() {}
+  private UnderscoreHost() {}
 
-  static String get(URI from, Duration timeout, int mostBytes) throws IOException {
+  static String get(URI from, Duration timeout, int maxBytes) throws IOException {
     if (!(from.toURL().openConnection() instanceof HttpURLConnection connection)) {
       throw new IOException(from + " is not an https or http URL");
     }
@@ -30,7 +30,7 @@ final class OddHost {
     connection.setConnectTimeout(millis);
     connection.setReadTimeout(millis);
     CompletableFuture<String> answer = new CompletableFuture<>();
-    Thread reading = new Thread(() -> read(connection, mostBytes, answer), "tokend-verifier-keys");
+    Thread reading = new Thread(() -> read(connection, maxBytes, answer), "tokend-verifier-keys");
     reading.setDaemon(true);
     reading.start();
     try {
@@ -43,17 +43,17 @@ final class OddHost {
     }
   }
 
-  private static void read(HttpURLConnection connection, int mostBytes, CompletableFuture<String> answer) {
+  private static void read(HttpURLConnection connection, int maxBytes, CompletableFuture<String> answer) {
     try {
       if (connection.getResponseCode() / 100 != 2) {
         throw new IOException("it responds with status " + connection.getResponseCode());
       }
       ByteArrayOutputStream octets = new ByteArrayOutputStream();
-      byte[] some = new byte[MOST_AT_ONCE];
+      byte[] some = new byte[BUFFER_SIZE];
       InputStream body = connection.getInputStream();
       for (int count = body.read(some); count >= 0 && !answer.isDone(); count = body.read(some)) {
         octets.write(some, 0, count);
-        if (octets.size() > mostBytes) {
+        if (octets.size() > maxBytes) {
           throw new IOException("the response is too long");
         }
       }

@@ -21,7 +21,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-class WholeAnswersTest {
+class DocumentClientTest {
   private static final Duration LONG = Duration.ofSeconds(30);
 
   private static final String HEADERS = "HTTP/1.1 200 OK\r\nx: ";
@@ -92,7 +92,7 @@ class WholeAnswersTest {
 
   private static void assertGivenUp(URI url) {
     assertThatExceptionOfType(IOException.class)
-        .isThrownBy(() -> new WholeAnswers(Duration.ofMillis(300), 1 << 20).get(url))
+        .isThrownBy(() -> new DocumentClient(Duration.ofMillis(300), 1 << 20).get(url))
         .withRootCauseInstanceOf(TimeoutException.class);
   }
 
@@ -102,7 +102,7 @@ class WholeAnswersTest {
   })
   void anAnswerHasALimit(String host, int most) throws Exception {
     try (Pages pages = new Pages(Map.of("/ten", () -> "0123456789"))) {
-      WholeAnswers answers = new WholeAnswers(LONG, most);
+      DocumentClient answers = new DocumentClient(LONG, most);
 
       if (most < 10) {
         assertThatExceptionOfType(IOException.class)
@@ -119,7 +119,7 @@ class WholeAnswersTest {
   void anErrorIsNoAnswer(String host) {
     try (Pages pages = new Pages(Map.of())) {
       assertThatExceptionOfType(IOException.class)
-          .isThrownBy(() -> new WholeAnswers(LONG, 100).get(pages.at(host, "/nothing")))
+          .isThrownBy(() -> new DocumentClient(LONG, 100).get(pages.at(host, "/nothing")))
           .withMessageContaining("404");
     }
   }
@@ -129,7 +129,7 @@ class WholeAnswersTest {
   void whoIsInterruptedGetsTheAnswerStill(String host) throws Exception {
     try (Pages pages = new Pages(Map.of("/x", () -> "x"))) {
       Thread.currentThread().interrupt();
-      assertThat(new WholeAnswers(LONG, 100).get(pages.at(host, "/x"))).isEqualTo("x");
+      assertThat(new DocumentClient(LONG, 100).get(pages.at(host, "/x"))).isEqualTo("x");
       assertThat(Thread.interrupted()).isTrue();
     }
   }
