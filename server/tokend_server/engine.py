@@ -229,8 +229,8 @@ class IdentityPools(Protocol):
         """
         ...
 
-    def list(self, region: str, most: int, after: str, deadline: Deadline) -> Sequence[IdentityPool]:
-        """Returns up to `most` pools of an AWS Region, ordered by id, starting after the id `after`."""
+    def list(self, region: str, max_results: int, after: str, deadline: Deadline) -> Sequence[IdentityPool]:
+        """Returns up to `max_results` pools of an AWS Region, ordered by id, starting after the id `after`."""
         ...
 
 

@@ -12,11 +12,11 @@ class LruCache(Generic[_Value]):
     """A cache that evicts the least recently used value. It is thread-safe.
 
     Args:
-        most: The maximum number of values.
+        max_size: The maximum number of values.
     """
 
-    def __init__(self, most: int) -> None:
-        self._values: LRUCache[bytes, _Value] = LRUCache(most)
+    def __init__(self, max_size: int) -> None:
+        self._values: LRUCache[bytes, _Value] = LRUCache(max_size)
         self._lock = threading.Lock()
 
     def __len__(self) -> int:

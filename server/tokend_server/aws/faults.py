@@ -203,8 +203,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     seen, waiting = {id(error)}, [error]
     while waiting:
         each = waiting.pop()
-        carried = (*getattr(each, "kwargs", {}).values(), *each.args, each.__cause__, each.__context__)
-        found = [other for other in carried if isinstance(other, BaseException) and id(other) not in seen]
+        candidates = (*getattr(each, "kwargs", {}).values(), *each.args, each.__cause__, each.__context__)
+        found = [other for other in candidates if isinstance(other, BaseException) and id(other) not in seen]
         seen.update(map(id, found))
         waiting += found
         yield from found
@@ -223,5 +223,5 @@ def _is_transient_metadata_error(error: MetadataRetrievalError) -> bool:
 
 def _is_truncated(error: HTTPException) -> bool:
     """Returns whether the received data were the beginning of an HTTP response."""
-    begun = isinstance(error, BadStatusLine) and "HTTP/".startswith(str(error.args[0]).strip("'\"")[:5])
-    return begun or isinstance(error, IncompleteRead | RemoteDisconnected)
+    is_beginning = isinstance(error, BadStatusLine) and "HTTP/".startswith(str(error.args[0]).strip("'\"")[:5])
+    return is_beginning or isinstance(error, IncompleteRead | RemoteDisconnected)

@@ -127,8 +127,8 @@ class Config(BaseSettings):
                     raise
 
     def _region_problems(self) -> Iterator[str]:
-        if odd := [pool_id for pool_id in self.pools_of("cognito") if not _AWS_REGION.match(pool_id)]:
-            yield f"pools: ids of Cognito's pools must begin with an AWS region, unlike {', '.join(odd)}"
+        if invalid := [pool_id for pool_id in self.pools_of("cognito") if not _AWS_REGION.match(pool_id)]:
+            yield f"pools: ids of Cognito's pools must begin with an AWS region, unlike {', '.join(invalid)}"
 
     def _address_problems(self) -> Iterator[str]:
         listeners = [("grpc.listen", address) for address in self.grpc.listen]
@@ -214,9 +214,9 @@ class Config(BaseSettings):
         if credentials.source == "sts" and not (self.issuer.url or credentials.endpoint_url):
             yield "aws.credentials.source: AWS STS fetches the keys of tokens from their issuer: set issuer.url"
         if credentials.source == "sts" and not credentials.region:
-            odd = [pool_id for pool_id in self.pools_of("local") if not _AWS_REGION.match(pool_id)]
-            if odd:
-                yield f"aws.credentials.region: is needed for pools of no AWS Region: {', '.join(odd)}"
+            invalid = [pool_id for pool_id in self.pools_of("local") if not _AWS_REGION.match(pool_id)]
+            if invalid:
+                yield f"aws.credentials.region: is needed for pools of no AWS Region: {', '.join(invalid)}"
 
     def _audit_problems(self) -> Iterator[str]:
         if not self.audit.destination.startswith(FILE):

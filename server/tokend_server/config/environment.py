@@ -106,8 +106,8 @@ def unknown_variables(environment: Mapping[str, str], known: Collection[str]) ->
 
 def unknown_setting_problem(name: str, known: Collection[str]) -> str:
     """Returns the problem of an unknown name, with a suggestion."""
-    meant = get_close_matches(name, known, n=1, cutoff=0.8)
-    return "there is no such setting" + "".join(f"; did you mean {each}?" for each in meant)
+    matches = get_close_matches(name, known, n=1, cutoff=0.8)
+    return "there is no such setting" + "".join(f"; did you mean {each}?" for each in matches)
 
 
 def _unique_members(pairs: Sequence[tuple[str, object]]) -> Mapping[str, object]:

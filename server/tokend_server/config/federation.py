@@ -29,7 +29,7 @@ class FederatedPool:
         issuer: Their `iss`.
         algorithm: Their `alg`.
         longest_token: The maximum number of seconds from `iat` to `exp`.
-        most_keys: The maximum number of keys of each family (`RSA`, `EC`) in the key set.
+        max_keys: The maximum number of keys of each family (`RSA`, `EC`) in the key set.
         fixed_tags: The tags that the configuration sets, by setting.
     """
 
@@ -37,7 +37,7 @@ class FederatedPool:
     issuer: str
     algorithm: str
     longest_token: int
-    most_keys: Mapping[str, int]
+    max_keys: Mapping[str, int]
     fixed_tags: Mapping[str, Mapping[str, str]]
 
     @property
@@ -49,14 +49,14 @@ class FederatedPool:
 def federated_pools(config: Config) -> Iterator[FederatedPool]:
     """Yields the local pools as other clouds see them."""
     pools = config.pools_of("local")
-    most_keys = _most_keys(config, config.signing_algorithms)
+    max_keys = _max_keys(config, config.signing_algorithms)
     for identity_pool_id, pool in pools.items():
         yield FederatedPool(
             identity_pool_id=identity_pool_id,
             issuer=config.issuer.url or f"http://{config.issuer.listen}",
             algorithm=pool.signing_algorithm,
             longest_token=_longest_token(config, identity_pool_id),
-            most_keys=most_keys,
+            max_keys=max_keys,
             fixed_tags={
                 f"sds.tokens.{name}.principal_tags": token.principal_tags
                 for name, token in config.sds.tokens.items()
@@ -65,7 +65,7 @@ def federated_pools(config: Config) -> Iterator[FederatedPool]:
         )
 
 
-def _most_keys(config: Config, algorithms: Collection[str]) -> Mapping[str, int]:
+def _max_keys(config: Config, algorithms: Collection[str]) -> Mapping[str, int]:
     times = config.keys.times
     of_each = 2 + (times.publish_before + times.tokens_last) // times.rotate_every if times.rotate_every else 1
     families = ["EC" if algorithm.startswith("ES") else "RSA" for algorithm in algorithms]
@@ -128,26 +128,29 @@ def _lower_case(pool: FederatedPool) -> Iterator[str]:
         yield "issuer.url: must have its host in lower case: it is compared as text with the registered URL"
 
 
-def _issuer_of(most: int) -> Check:
+def _issuer_of(maximum: int) -> Check:
     def check(pool: FederatedPool) -> Iterator[str]:
-        if len(pool.issuer) > most:
-            yield f"issuer.url: must have {most} characters at most, and has {len(pool.issuer)}"
+        if len(pool.issuer) > maximum:
+            yield f"issuer.url: must have {maximum} characters at most, and has {len(pool.issuer)}"
 
     return check
 
 
-def _audience_of(most: int) -> Check:
+def _audience_of(maximum: int) -> Check:
     def check(pool: FederatedPool) -> Iterator[str]:
-        if len(pool.identity_pool_id) > most:
-            yield f"id: must have {most} characters at most as `aud`, and has {len(pool.identity_pool_id)}"
+        if len(pool.identity_pool_id) > maximum:
+            yield f"id: must have {maximum} characters at most as `aud`, and has {len(pool.identity_pool_id)}"
 
     return check
 
 
-def _subject_of(most: int) -> Check:
+def _subject_of(maximum: int) -> Check:
     def check(pool: FederatedPool) -> Iterator[str]:
-        if pool.longest_subject > most:
-            yield f"id: identity ids, which are `sub`, must have {most} octets at most, and have {pool.longest_subject}"
+        if pool.longest_subject > maximum:
+            yield (
+                f"id: identity ids, which are `sub`, must have {maximum} octets at most, and have "
+                f"{pool.longest_subject}"
+            )
 
     return check
 
@@ -168,19 +171,19 @@ def _valid_for_less_than(seconds: int) -> Check:
     return check
 
 
-def _keys_of_a_family(most: int) -> Check:
+def _keys_of_a_family(maximum: int) -> Check:
     def check(pool: FederatedPool) -> Iterator[str]:
-        for family, keys in pool.most_keys.items():
-            if keys > most:
-                yield f"keys.rotate_every: the key set must have {most} {family} keys at most, and may have {keys}"
+        for family, keys in pool.max_keys.items():
+            if keys > maximum:
+                yield f"keys.rotate_every: the key set must have {maximum} {family} keys at most, and may have {keys}"
 
     return check
 
 
 def _tags(pool: FederatedPool) -> Iterator[str]:
     for setting, tags in pool.fixed_tags.items():
-        if odd := sorted(key for key, value in tags.items() if not _is_tag_text(key) or not _is_tag_text(value)):
-            yield f"{setting}: must have letters, digits, blanks and _.:/=+-@ alone, unlike {', '.join(odd)}"
+        if invalid := sorted(key for key, value in tags.items() if not _is_tag_text(key) or not _is_tag_text(value)):
+            yield f"{setting}: must have letters, digits, blanks and _.:/=+-@ alone, unlike {', '.join(invalid)}"
 
 
 def _is_tag_text(text: str) -> bool:

@@ -111,10 +111,10 @@ class KeyTimes:
             )
 
     def _when_seen_problems(self) -> Iterator[str]:
-        soonest = self.cache_age + self.about_to_sign
-        if self.publish_before <= soonest:
+        min_delay = self.cache_age + self.about_to_sign
+        if self.publish_before <= min_delay:
             yield (
-                f"publish_before ({self.publish_before} s) must be above cache_age + about_to_sign ({soonest} s) if "
+                f"publish_before ({self.publish_before} s) must be above cache_age + about_to_sign ({min_delay} s) if "
                 "keys sign when seen: no key could sign early"
             )
         if self.rotate_every and self.rotate_every < 2 * self.publish_before:

@@ -225,8 +225,8 @@ class Grpc(Guard):
         ]
         for listener in self.all_listeners:
             where = f"listeners.{listener.address}: " if listener.address in self.listeners else ""
-            told = [where + problem for problem in listener.problems()]
-            problems += [problem for problem in told if problem not in problems]
+            found = [where + problem for problem in listener.problems()]
+            problems += [problem for problem in found if problem not in problems]
         if problems:
             raise ValueError("\n".join(problems))
         return self

@@ -36,10 +36,10 @@ class ConfiguredPools:
             raise ResourceNotFound.identity_pool(identity_pool_id)
         return self._by_id[identity_pool_id]
 
-    def list(self, region: str, most: int, after: str, deadline: Deadline) -> Sequence[IdentityPool]:
+    def list(self, region: str, max_results: int, after: str, deadline: Deadline) -> Sequence[IdentityPool]:
         deadline.check()
         own = (pool for pool_id, pool in self._by_id.items() if pool_id.startswith(f"{region}:") and pool_id > after)
-        return [*islice(own, most)]
+        return [*islice(own, max_results)]
 
 
 def described(identity_pool_id: str, pool: Pool) -> IdentityPool:

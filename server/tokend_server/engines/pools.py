@@ -32,8 +32,8 @@ class AllPools:
             raise ResourceNotFound.identity_pool(identity_pool_id)
         return pool
 
-    def list(self, region: str, most: int, after: str, deadline: Deadline) -> Sequence[IdentityPool]:
-        configured = self._configured.list(region, most, after, deadline)
+    def list(self, region: str, max_results: int, after: str, deadline: Deadline) -> Sequence[IdentityPool]:
+        configured = self._configured.list(region, max_results, after, deadline)
         own = f"{region}:"
         managed = (
             pool
@@ -42,7 +42,7 @@ class AllPools:
             and pool.identity_pool_id > after
             and pool.identity_pool_id not in self._configured
         )
-        return [*islice(merge(configured, managed, key=lambda pool: pool.identity_pool_id), most)]
+        return [*islice(merge(configured, managed, key=lambda pool: pool.identity_pool_id), max_results)]
 
     def create(
         self, region: str, settings: Mapping[str, Any], tags: Mapping[str, str], deadline: Deadline

@@ -38,19 +38,19 @@ def connect_by(manager: PoolManager, connect: Connect) -> None:
     manager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
 
 
-class _AskedError(Exception):
+class _ConnectCalled(Exception):
     """Raised when the function is called to connect."""
 
 
 def _connects(url: str) -> bool:
-    def connect(*asked: Any) -> socket.socket:  # noqa: ANN401
-        raise _AskedError(*asked)
+    def connect(*arguments: Any) -> socket.socket:  # noqa: ANN401
+        raise _ConnectCalled(*arguments)
 
     with PoolManager() as manager:
         connect_by(manager, connect)
         try:
             manager.request("GET", url, retries=False)
-        except _AskedError as error:
+        except _ConnectCalled as error:
             return error.args == ("tokend.invalid", 1)
     return False
 

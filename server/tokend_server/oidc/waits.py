@@ -22,8 +22,8 @@ class Waits:
     """
 
     def __init__(self, threads: int, max_fetches: int = MAX_FETCHES) -> None:
-        self._most_for_one = max(1, threads // 4)
-        self._most = max(1, threads // 2)
+        self._max_waiting_for_issuer = max(1, threads // 4)
+        self._max_waiting = max(1, threads // 2)
         self._waiting: Counter[Hashable] = Counter()
         self._lock = threading.Lock()
         self._fetches = threading.BoundedSemaphore(max_fetches)
@@ -32,7 +32,7 @@ class Waits:
     def place(self, issuer: Hashable) -> Iterator[bool]:
         """Returns a context manager that holds a place to wait for an issuer; yields whether there was one."""
         with self._lock:
-            free = self._waiting[issuer] < self._most_for_one and self._waiting.total() < self._most
+            free = self._waiting[issuer] < self._max_waiting_for_issuer and self._waiting.total() < self._max_waiting
             self._waiting[issuer] += free
         try:
             yield free

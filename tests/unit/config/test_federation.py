@@ -25,7 +25,7 @@ GOOD = FederatedPool(
     issuer="https://tokens.example.com/acme",
     algorithm="RS256",
     longest_token=86_400,
-    most_keys={"RSA": 100, "EC": 100},
+    max_keys={"RSA": 100, "EC": 100},
     fixed_tags={"sds.tokens.web.principal_tags": {"Team-1 é": "a_b.c:d/e=f+g-h@i"}},
 )
 
@@ -61,7 +61,7 @@ CHANGES: Mapping[tuple[Cloud, str], tuple[Change, Change]] = {
     (Cloud.AWS_STS, "aud"): (audience_of(255), audience_of(256)),
     (Cloud.AWS_STS, "sub"): (subject_of(255), subject_of(256)),
     (Cloud.AWS_STS, "algorithm"): ({"algorithm": "ES512"}, {"algorithm": "PS256"}),
-    (Cloud.AWS_STS, "keys"): ({"most_keys": {"RSA": 100, "EC": 100}}, {"most_keys": {"RSA": 1, "EC": 101}}),
+    (Cloud.AWS_STS, "keys"): ({"max_keys": {"RSA": 100, "EC": 100}}, {"max_keys": {"RSA": 1, "EC": 101}}),
     (Cloud.AWS_STS, "tags"): ({"fixed_tags": {"s": {"k": ""}}}, {"fixed_tags": {"s": {"good": "a", "bad": "a|b"}}}),
     (Cloud.ENTRA, "https"): HTTPS,
     (Cloud.ENTRA, "public host"): PUBLIC,
@@ -193,7 +193,7 @@ def test_the_key_set_has_keys_for_each_algorithm_of_a_local_pool(rotate_every: s
         for number, algorithm in enumerate(["RS256", "RS512", "RS512", "ES256"])
     }
     config = configured(keys={"rotate_every": rotate_every}, pools=pools)
-    assert next(federated_pools(config)).most_keys == {"RSA": 2 * of_each, "EC": of_each}
+    assert next(federated_pools(config)).max_keys == {"RSA": 2 * of_each, "EC": of_each}
 
 
 def test_tags_of_tokens_that_are_served_as_secrets_are_those_of_their_pool() -> None:

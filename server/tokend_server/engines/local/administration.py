@@ -74,10 +74,10 @@ def page_of_identities(store: IdentityStore, request: ListRequest) -> IdentityPa
     pool_id, hide_disabled = request.identity_pool_id, request.hide_disabled
     scope = ("identities", pool_id, str(hide_disabled))
     after = None if request.next_token is None else _last_id(request.next_token, scope)
-    most = request.max_results
-    found = store.identities(pool_id, max_results=most + 1, after=after, hide_disabled=hide_disabled)
-    page = tuple(found[:most])
-    more = len(found) > most
+    max_results = request.max_results
+    found = store.identities(pool_id, max_results=max_results + 1, after=after, hide_disabled=hide_disabled)
+    page = tuple(found[:max_results])
+    more = len(found) > max_results
     return IdentityPage(page, page_token(page[-1].identity_id.encode(), *scope) if more else None)
 
 

@@ -41,13 +41,13 @@ def keep_developer_providers(store: DeveloperProviderStore, pools: Mapping[str, 
 def _decided(store: DeveloperProviderStore, pools: Mapping[str, Pool], kept: Mapping[str, str]) -> Mapping[str, str]:
     changed = _changed(pools, kept)
     # An earlier release did not store them: the logins show what it has registered.
-    unkept = store.pools_with_identities() - kept.keys() if changed.keys() - kept.keys() else frozenset()
+    unregistered = store.pools_with_identities() - kept.keys() if changed.keys() - kept.keys() else frozenset()
     problems = []
     for identity_pool_id, name in changed.items():
         others: frozenset[str] = frozenset()
         if before := kept.get(identity_pool_id):
             others = frozenset({before} if store.has_login_of(identity_pool_id, before) else ())
-        elif identity_pool_id in unkept and not store.has_login_of(identity_pool_id, name):
+        elif identity_pool_id in unregistered and not store.has_login_of(identity_pool_id, name):
             others = store.provider_names(identity_pool_id) - pools[identity_pool_id].open_id_connect_providers.keys()
         if others:
             problems.append(

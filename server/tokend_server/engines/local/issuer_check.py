@@ -66,15 +66,15 @@ class IssuerCheck:
 
     def _discover(self) -> str:
         """Returns the URL of the keys from the discovery document, or tokend's own if it has none."""
-        usual = f"{self._issuer}/.well-known/jwks.json"
+        default_url = f"{self._issuer}/.well-known/jwks.json"
         document = self._get_json(f"{self._issuer}/.well-known/openid-configuration", "discovery", _DISCOVERY_TYPES)
         if document is None:
-            return usual
+            return default_url
         self._problems += _metadata_problems(document, self._issuer, self._algorithms)
         url = document.get("jwks_uri")
         if not isinstance(url, str) or not url.startswith("https://") or not _is_secure(url):
             self._problems.append("discovery: jwks_uri must be an https URL without credentials")
-            return usual
+            return default_url
         return url
 
     def _keys_at(self, url: str) -> Sequence[VerificationKey] | None:

@@ -92,8 +92,8 @@ def problems(lines: Iterable[bytes], identity_pool_id: str, provider_names: froz
             continue
         if identity.identity_pool_id != identity_pool_id:
             yield f"line {number}: IdentityPoolId: is another pool"
-        if strange := sorted({login.provider_name for login in identity.logins} - provider_names):
-            yield f"line {number}: Logins: {', '.join(strange)}: not a provider of the pool"
+        if unknown := sorted({login.provider_name for login in identity.logins} - provider_names):
+            yield f"line {number}: Logins: {', '.join(unknown)}: not a provider of the pool"
 
 
 def abbreviated(texts: Sequence[str]) -> Iterator[str]:

@@ -145,20 +145,20 @@ def _for_identities(changes: Iterable[Change]) -> Iterator[Action]:
 
 
 def _for_logins(changes: Iterable[Change]) -> Iterator[Action]:
-    gone: dict[bytes, str] = {}
+    removed: dict[bytes, str] = {}
     new: dict[bytes, str] = {}
     for change in changes:
         before = change.before.logins if change.before else frozenset()
         owner, pool = change.after.identity_id, change.after.identity_pool_id
-        gone |= {login_key(pool, login): owner for login in before - change.after.logins}
+        removed |= {login_key(pool, login): owner for login in before - change.after.logins}
         linked = {login_key(pool, login): owner for login in change.after.logins - before}
         if not new.keys().isdisjoint(linked):
             raise StaleReading
         new |= linked
-    for digest, owner in gone.items():
+    for digest, owner in removed.items():
         key, expected = items.key_of_login_digest(digest), {"identity_id": {"S": owner}}
         yield update(key, {"identity_id": {"S": new[digest]}}, expected) if digest in new else delete(key, expected)
-    for digest in new.keys() - gone.keys():
+    for digest in new.keys() - removed.keys():
         yield create({**items.key_of_login_digest(digest), "identity_id": {"S": new[digest]}})
 
 

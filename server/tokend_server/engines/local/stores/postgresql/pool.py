@@ -39,12 +39,12 @@ class ConnectionPool(Generic[_PooledConnection]):
 
     Args:
         open_one: Opens a connection; its error is the cause of `NoConnection`.
-        most: The maximum number of connections.
+        max_size: The maximum number of connections.
     """
 
-    def __init__(self, open_one: Callable[[], _PooledConnection], most: int) -> None:
+    def __init__(self, open_one: Callable[[], _PooledConnection], max_size: int) -> None:
         self._open_one = open_one
-        self._most = most
+        self._max_size = max_size
         self._idle: deque[_PooledConnection] = deque()
         self._changed = threading.Condition()
         self._waiting = 0
@@ -133,7 +133,7 @@ class ConnectionPool(Generic[_PooledConnection]):
     def _open_more(self) -> None:
         """Opens one more connection in a thread, if the maximum allows it and not enough are being opened."""
         is_paused = self._failure and monotonic() - self._failed_at < PAUSE
-        if is_paused or self._opening >= min(OPENERS, self._waiting, self._most - self._open):
+        if is_paused or self._opening >= min(OPENERS, self._waiting, self._max_size - self._open):
             return
         self._opening += 1
         try:

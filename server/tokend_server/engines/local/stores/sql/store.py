@@ -163,8 +163,8 @@ class SqlStore:
         if hide_disabled:
             page = page.where(identities.c.disabled.is_(False))
         page = page.order_by(identities.c.identity_id).limit(max_results)
-        whole = _WITH_LOGINS.where(identities.c.identity_id.in_(page)).order_by(identities.c.identity_id)
-        return _identities(self._database.read(lambda connection: connection.execute(whole).all()))
+        statement = _WITH_LOGINS.where(identities.c.identity_id.in_(page)).order_by(identities.c.identity_id)
+        return _identities(self._database.read(lambda connection: connection.execute(statement).all()))
 
     def developer_providers(self) -> dict[str, str]:
         return self._database.read(_developer_providers)
@@ -395,8 +395,8 @@ def _update_identity(connection: Connection, before: Identity, after: Identity) 
 
 
 def _unlink(connection: Connection, before: Identity, after: Identity) -> None:
-    if gone := before.logins - after.logins:
-        keys = sorted(login_key(after.identity_pool_id, login) for login in gone)
+    if removed := before.logins - after.logins:
+        keys = sorted(login_key(after.identity_pool_id, login) for login in removed)
         connection.execute(_UNLINK, [{"key": key} for key in keys])
 
 

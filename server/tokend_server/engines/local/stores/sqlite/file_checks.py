@@ -32,8 +32,8 @@ def check_mode(path: Path) -> None:
     if not stat.S_ISREG(mode):
         return  # SQLite reports the problem
     if mode & 0o007:
-        mend = f"chmod o= {shlex.quote(str(path))}"
-        raise FileRefused(f"{path} holds the signing keys and everybody may open it: {mend}")
+        fix = f"chmod o= {shlex.quote(str(path))}"
+        raise FileRefused(f"{path} holds the signing keys and everybody may open it: {fix}")
     if mode & 0o070:
         _log.warning("a group may open the database, which holds the signing keys", extra={"path": str(path)})
 

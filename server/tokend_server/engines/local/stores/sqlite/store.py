@@ -218,13 +218,13 @@ def _dedicated_connection(path: Path) -> sqlite3.Connection:
 
 def _retry_until_unlocked(path: Path, attempt: Callable[[], bool]) -> None:
     """Retries until the file is unlocked, logs that it waits, and fails after `LOCK_PATIENCE`."""
-    started, told = time.monotonic(), False
+    started, is_logged = time.monotonic(), False
     while not attempt():
         waited = time.monotonic() - started
         if waited >= LOCK_PATIENCE:
             raise _unusable(path, "SQLITE_BUSY")
-        if waited >= _LOCK_WARNING_AFTER and not told:
-            told = True
+        if waited >= _LOCK_WARNING_AFTER and not is_logged:
+            is_logged = True
             _log.warning(
                 "waiting for the database, which another process has locked",
                 extra={"path": str(path), "seconds_at_most": LOCK_PATIENCE},
