@@ -25,7 +25,7 @@ from tokend_server.process.log_writer import LogWriter
 from tokend_server.rpc.connection_guard import ConnectionGuard
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.audit import recording_intent
-from tokend_server.rpc.readiness import Patience, Reachability, Readiness
+from tokend_server.rpc.readiness import ProbeTimeouts, Reachability, Readiness
 from tokend_server.rpc.server import GrpcServer
 from tokend_server.rpc.tracing import Tracing
 from tokend_server.tracing.start import start as start_tracing
@@ -155,8 +155,8 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
             config.grpc, developer_identity, access, guard, metrics, clock, tracing, additional_services
         )
         undo.callback(grpc_server.stop, 0)
-        patience = Patience(config.ops.unready_after_seconds, config.ops.dead_after_seconds)
-        prober = grpc_server.prober(SystemClock(), call_timeout=patience.live, connection_timeout=patience.ready)
+        timeouts = ProbeTimeouts(config.ops.unready_after_seconds, config.ops.dead_after_seconds)
+        prober = grpc_server.prober(SystemClock(), call_timeout=timeouts.live, connection_timeout=timeouts.ready)
         undo.callback(prober.stop)
 
         aws_server = _aws_server(
@@ -187,7 +187,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         def reachability() -> Sequence[Reachability]:
             return [*prober.reachability(), *(reach for each in others for reach in each.reachability())]
 
-        readiness = Readiness(engines.backends, set_ready, reachability, patience=patience)
+        readiness = Readiness(engines.backends, set_ready, reachability, timeouts=timeouts)
         undo.callback(readiness.stop)
 
         _serve_http(ops_address, Site(ops_pages(metrics.registry, readiness.check, readiness.check_liveness)), undo)

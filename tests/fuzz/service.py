@@ -69,7 +69,7 @@ LISTENERS = ("tls", "socket", "open")
 
 
 #: What writes the audit log, however long that takes.
-_PATIENT_LOG = partial(QueuedAuditLog, patience=threading.TIMEOUT_MAX)
+_PATIENT_LOG = partial(QueuedAuditLog, timeout=threading.TIMEOUT_MAX)
 
 #: Certifies everybody.
 _AUTHORITY = Authority("clients.example.test", issued_at=dt.datetime.fromtimestamp(NOW, dt.UTC))

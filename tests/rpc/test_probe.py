@@ -24,7 +24,7 @@ from tokend_server.callers import keys
 from tokend_server.rpc import probe
 from tokend_server.rpc.connection_check import accepts_connections
 from tokend_server.rpc.probe import Prober, Target
-from tokend_server.rpc.readiness import Patience, Reachability, Readiness
+from tokend_server.rpc.readiness import ProbeTimeouts, Reachability, Readiness
 
 LOOPBACK = "127.0.0.1"
 KEYS = {
@@ -186,7 +186,10 @@ def test_threads_that_are_stuck_are_noticed_and_slow_ones_are_alive() -> None:
     clock = FakeClock()
     with grpc_service(threads=1) as service, probing(service, clock) as prober:
         readiness = Readiness(
-            {"scripted": service.engine}, service.server.set_serving, prober.reachability, patience=Patience(10, 60)
+            {"scripted": service.engine},
+            service.server.set_serving,
+            prober.reachability,
+            timeouts=ProbeTimeouts(10, 60),
         )
         assert (readiness.check().ready, readiness.check_liveness().ready) == (True, True)
         with service.engine.holding() as hold:
@@ -289,7 +292,7 @@ def test_all_that_tell_of_it_say_the_same() -> None:
     reaches = [Reachability("here", 0.0, 0.0)]
     with grpc_service() as service:
         readiness = Readiness(
-            {"scripted": service.engine}, service.server.set_serving, lambda: reaches, patience=Patience(10, 60)
+            {"scripted": service.engine}, service.server.set_serving, lambda: reaches, timeouts=ProbeTimeouts(10, 60)
         )
         for reached, ready in ((0.0, True), (10.5, False), (0.0, True), (float("inf"), False)):
             reaches[:] = [Reachability("here", 0.0, reached)]

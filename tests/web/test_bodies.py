@@ -48,7 +48,7 @@ def start(echo: Echo) -> Iterator[Start]:
 
         def begin(patience: float = PATIENCE, most_body_bytes: int = 10 * MOST) -> str:
             bound = running.enter_context(closing(BoundAddress("test", "127.0.0.1:0")))
-            listener = HttpListener(bound, echo, patience=patience, most_body_bytes=most_body_bytes).start()
+            listener = HttpListener(bound, echo, timeout=patience, most_body_bytes=most_body_bytes).start()
             running.callback(listener.stop)
             return bound.address
 

@@ -89,7 +89,7 @@ def serving(pages: dict[str, Page], *, patience: float = PATIENCE, most_connecti
     """Starts a listener on a separate port, and returns its HOST:PORT."""
     with closing(BoundAddress("test", "127.0.0.1:0")) as bound:
         listener = HttpListener(
-            bound, Site(pages), FakeClock(), patience=patience, most_connections=most_connections
+            bound, Site(pages), FakeClock(), timeout=patience, most_connections=most_connections
         ).start()
         try:
             yield bound.address

@@ -72,7 +72,7 @@ def start(certificate: Certificate, seen: Seen) -> Iterator[Start]:
             files = TlsFiles(certificate.certificate_file, certificate.private_key_file, client_ca)
             bound = running.enter_context(closing(BoundAddress("test", "127.0.0.1:0")))
             tls = reloaded_context(files, bound.address, seen.gauges)
-            listener = HttpListener(bound, Page(), patience=patience, most_connections=most_connections, tls=tls)
+            listener = HttpListener(bound, Page(), timeout=patience, most_connections=most_connections, tls=tls)
             running.callback(listener.start().stop)
             return bound.address
 

@@ -10,7 +10,7 @@ from tokend_server.callers.patterns import matches
 EVERYTHING = "*"
 
 #: The number of decisions that are cached.
-_KEPT = 10_000
+_MAX_CACHED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Policy:
     def __init__(self, rows: Sequence[PolicyRow], pools: Sequence[str]) -> None:
         self.rows = tuple(rows) or (UNRESTRICTED,)
         self._pools = frozenset(pools)
-        self._decided: Callable[[str, str, str], PolicyRow | None] = lru_cache(_KEPT)(self._decide)
+        self._decided: Callable[[str, str, str], PolicyRow | None] = lru_cache(_MAX_CACHED)(self._decide)
 
     def decide(self, caller: str, operation: str, identity_pool_id: str) -> PolicyRow | None:
         """Returns the first row that matches; None if the call is denied."""

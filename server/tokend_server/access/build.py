@@ -59,7 +59,7 @@ class AccessControl:
     def close_audit_log(self) -> None:
         """Writes the number of omitted refusals, and closes the audit log."""
         if self.audit_log:
-            self.auditor.summarise()
+            self.auditor.record_summary()
             self.audit_log.close()
 
     def reopen_audit_log(self) -> None:

@@ -10,7 +10,7 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import Identities
 from tokend_server.errors import CallerNotAllowed, ResourceNotFound
 from tokend_server.model import Identity
-from tokend_server.rpc.admission import check_allowed_on_any_pool, row_that_allows
+from tokend_server.rpc.admission import allowing_row, check_allowed_on_any_pool
 from tokend_server.rpc.call import current_call
 
 
@@ -40,7 +40,7 @@ class Admission:
             ValidationFailed: Members violate their limits.
         """
         deadline = self._begin(asked)
-        row_that_allows(self._policy, current_call(), asked.identity_pool_id)
+        allowing_row(self._policy, current_call(), asked.identity_pool_id)
         operation.check(given)
         return deadline
 
@@ -59,7 +59,7 @@ class Admission:
         Raises:
             CallerNotAllowed: The policy does not allow the pool.
         """
-        row_that_allows(self._policy, current_call(), identity_pool_id)
+        allowing_row(self._policy, current_call(), identity_pool_id)
 
     def allows(self, identity: Identity) -> bool:
         """Returns whether the policy allows the call for an identity's pool."""

@@ -43,7 +43,7 @@ from tokend_server.rpc.interceptors.audit import auditing
 from tokend_server.rpc.interceptors.layers import Method
 from tokend_server.rpc.interceptors.rate_limits import limiting_rates
 from tokend_server.rpc.policy import Rule
-from tokend_server.rpc.readiness import Patience, Reachability
+from tokend_server.rpc.readiness import ProbeTimeouts, Reachability
 from tokend_server.rpc.tracing import Tracing
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.tls import ReloadedContext, reloaded_context
@@ -168,7 +168,7 @@ def build_aws_server(  # noqa: PLR0913, PLR0917 - all its parts
             reachable_address(bound.address),
             threads,
             clock,
-            Patience(config.ops.unready_after_seconds, config.ops.dead_after_seconds),
+            ProbeTimeouts(config.ops.unready_after_seconds, config.ops.dead_after_seconds),
             has_tls=tls is not None,
         )
         undo.callback(probe.stop)

@@ -22,7 +22,7 @@ from tokend_server.rpc.tracing import UNTRACED, Tracing
 UNKNOWN_OPERATION, OK = "unknown", "OK"
 
 #: The timeout of a call in seconds: AWS's SDKs send no deadline, and botocore's default timeout is the same.
-PATIENCE = 60.0
+CALL_TIMEOUT = 60.0
 
 
 def _uncounted(_operation: str, _code: str, _seconds: float) -> None:
@@ -143,7 +143,7 @@ class Calls:
             request_id=request_id,
             source=f"{family}:[{request.peer}]:0",
             user_agent=request.values.get("user-agent", ""),
-            presented=Presented(waits_until=begun + PATIENCE),
+            presented=Presented(waits_until=begun + CALL_TIMEOUT),
         )
 
     def _answer(self, operation: ShapedOperation, request: AwsRequest, call: Call) -> AwsResponse:

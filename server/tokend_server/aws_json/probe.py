@@ -9,7 +9,7 @@ from math import inf
 from tokend_server.clock import Clock
 from tokend_server.process.repeating import Repeating
 from tokend_server.rpc.connection_check import accepts_connections
-from tokend_server.rpc.readiness import Patience, Reachability
+from tokend_server.rpc.readiness import ProbeTimeouts, Reachability
 
 #: A request that is answered without a signature and without a thread of calls (Fetch Standard, section 3.3.2).
 _PREFLIGHT = b"OPTIONS / HTTP/1.1\r\nhost: tokend\r\nconnection: close\r\n\r\n"
@@ -41,7 +41,7 @@ class ListenerProbe:
         address: The address at which this machine can reach it.
         threads: The threads of calls.
         clock: The time.
-        patience: The timeouts of the threads and of connections.
+        timeouts: The timeouts of the threads and of connections.
         has_tls: Whether it uses TLS.
         interval: Seconds between two checks.
     """
@@ -52,7 +52,7 @@ class ListenerProbe:
         address: str,
         threads: Executor,
         clock: Clock,
-        patience: Patience,
+        timeouts: ProbeTimeouts,
         *,
         has_tls: bool,
         interval: float = 2.0,
@@ -60,11 +60,11 @@ class ListenerProbe:
         self._listen = listen
         self._threads = threads
         self._clock = clock
-        self._patience = patience
+        self._timeouts = timeouts
         self._is_reached: Callable[[], bool] = (
-            (lambda: accepts_connections(address, patience.ready, has_tls=True))
+            (lambda: accepts_connections(address, timeouts.ready, has_tls=True))
             if has_tls
-            else (lambda: answers_requests(address, patience.ready))
+            else (lambda: answers_requests(address, timeouts.ready))
         )
         self._answered = clock.monotonic()
         self._reached = -inf
@@ -82,7 +82,7 @@ class ListenerProbe:
     def check(self) -> None:
         """Checks once; if the threads do not answer in time, no connection is tried."""
         try:
-            self._threads.submit(lambda: None).result(self._patience.live)
+            self._threads.submit(lambda: None).result(self._timeouts.live)
         except (RuntimeError, TimeoutError):  # shut down, or busy
             return
         self._answered = self._clock.monotonic()

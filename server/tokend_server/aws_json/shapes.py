@@ -16,7 +16,7 @@ from tokend_server.aws_json.document import boolean, integer, long, text, text_l
 NULL = "null"
 
 #: Python's equivalents of patterns in AWS's model: here, anything except white space and control characters.
-_PYTHONS = {
+_PYTHON_PATTERNS = {
     r"[\p{L}\p{M}\p{S}\p{N}\p{P}]+": r"[^\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]+"
 }
 
@@ -72,7 +72,7 @@ class Text:
             yield f"Member must have length greater than or equal to {self.least}"
         if len(value) > self.longest:
             yield f"Member must have length less than or equal to {self.longest}"
-        if self.pattern and not re.fullmatch(_PYTHONS.get(self.pattern, self.pattern), value, re.ASCII):
+        if self.pattern and not re.fullmatch(_PYTHON_PATTERNS.get(self.pattern, self.pattern), value, re.ASCII):
             yield f"Member must satisfy regular expression pattern: {self.pattern}"
 
     def shown(self, value: str) -> str:

@@ -16,7 +16,7 @@ def callers() -> None:
     """Callers of the service."""
 
 
-def _checked(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+def _validate_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
     try:
         return TypeAdapter(Name).validate_python(name)
     except ValidationError:
@@ -24,7 +24,7 @@ def _checked(_context: click.Context, _parameter: click.Parameter, name: str) ->
 
 
 @callers.command("new-key")
-@click.argument("name", callback=_checked)
+@click.argument("name", callback=_validate_name)
 def new_key(name: str) -> None:
     """Create a bearer key for the caller NAME.
 
@@ -36,7 +36,7 @@ def new_key(name: str) -> None:
 
 
 @callers.command("new-aws-key")
-@click.argument("name", callback=_checked)
+@click.argument("name", callback=_validate_name)
 @click.option(
     "--key-file",
     required=True,

@@ -36,7 +36,7 @@ _pool_option = click.option("--identity-pool-id", required=True, help="The pool,
 @_pool_option
 def create(config_path: Path | None, identity_pool_id: str) -> None:
     """Create an unauthenticated (guest) identity."""
-    with _administration(config_path, identity_pool_id, create_missing=True) as administration:
+    with _open_administration(config_path, identity_pool_id, create_missing=True) as administration:
         echo_json({"IdentityId": administration.create().identity_id})
 
 
@@ -46,7 +46,7 @@ def create(config_path: Path | None, identity_pool_id: str) -> None:
 @click.argument("identity_id")
 def describe(config_path: Path | None, identity_pool_id: str, identity_id: str) -> None:
     """Show an identity with the names of its login providers."""
-    with _administration(config_path, identity_pool_id) as administration:
+    with _open_administration(config_path, identity_pool_id) as administration:
         echo_json(_described(administration.describe(identity_id)))
 
 
@@ -60,7 +60,7 @@ def list_identities(
     config_path: Path | None, identity_pool_id: str, max_results: int, next_token: str | None, *, hide_disabled: bool
 ) -> None:
     """List the identities of a pool, a page at a time."""
-    with _administration(config_path, identity_pool_id) as administration:
+    with _open_administration(config_path, identity_pool_id) as administration:
         page = administration.list(max_results=max_results, next_token=next_token, hide_disabled=hide_disabled)
     listed: dict[str, Any] = {
         "IdentityPoolId": identity_pool_id,
@@ -78,7 +78,7 @@ def delete(config_path: Path | None, identity_pool_id: str, identity_ids: tuple[
 
     Prints the response of DeleteIdentities. Exit code 1: some did not exist, or could not be deleted.
     """
-    with _administration(config_path, identity_pool_id) as administration:
+    with _open_administration(config_path, identity_pool_id) as administration:
         failures = {each: _failed_deletion(administration, each) for each in dict.fromkeys(identity_ids)}
     missing = [each for each, failure in failures.items() if isinstance(failure, ResourceNotFound)]
     unprocessed = {each: failure for each, failure in failures.items() if failure and each not in missing}
@@ -96,7 +96,7 @@ def delete(config_path: Path | None, identity_pool_id: str, identity_ids: tuple[
 @_pool_option
 def export(config_path: Path | None, identity_pool_id: str) -> None:
     """Print all identities of a pool with their logins, as lines of JSON. These contain the users' identifiers."""
-    with _opened(config_path, identity_pool_id) as (_config, store):
+    with _open_store(config_path, identity_pool_id) as (_config, store):
         for line in export_lines(store, identity_pool_id):
             click.echo(line)
 
@@ -128,7 +128,7 @@ def import_(
     """
     if (file is None) == (from_cognito is None):
         raise click.UsageError("Either FILE or --from-cognito is needed.")
-    with _opened(config_path, identity_pool_id, create_missing=True) as (config, store):
+    with _open_store(config_path, identity_pool_id, create_missing=True) as (config, store):
         target, importing = import_target(config, store, identity_pool_id), Import(store, SystemClock())
         if file is not None:
             with _read_twice(file) as lines:
@@ -175,15 +175,15 @@ def _failed_deletion(administration: IdentityAdministration, identity_id: str) -
 
 
 @contextmanager
-def _administration(
+def _open_administration(
     config_path: Path | None, identity_pool_id: str, *, create_missing: bool = False
 ) -> Iterator[IdentityAdministration]:
-    with _opened(config_path, identity_pool_id, create_missing=create_missing) as (_config, store):
+    with _open_store(config_path, identity_pool_id, create_missing=create_missing) as (_config, store):
         yield IdentityAdministration(identity_pool_id, store, SystemClock(), new_guid)
 
 
 @contextmanager
-def _opened(
+def _open_store(
     config_path: Path | None, identity_pool_id: str, *, create_missing: bool = False
 ) -> Iterator[tuple[Config, Store]]:
     """Returns a context manager with the store of a configuration; creates a missing store if `create_missing`."""

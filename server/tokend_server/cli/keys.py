@@ -107,7 +107,7 @@ def keys() -> None:
 @config_option
 def list_keys(config_path: Path | None) -> None:
     """List the keys with their states; private keys are never shown."""
-    with _opened(config_path) as opened:
+    with _open_store(config_path) as opened:
         held = opened.store.signing_keys()
     echo_json({"Keys": [_described(key, held, opened.config) for key in held]})
 
@@ -116,7 +116,7 @@ def list_keys(config_path: Path | None) -> None:
 @config_option
 def status(config_path: Path | None) -> None:
     """Show the state of each key, and the next steps with their times."""
-    with _opened(config_path) as opened:
+    with _open_store(config_path) as opened:
         held = opened.store.signing_keys()
         plans = {algorithm: opened.plan(algorithm) for algorithm in SigningAlgorithm}
     settings = opened.config.keys
@@ -147,7 +147,7 @@ def verifiers(config_path: Path | None, *, everyone: bool) -> None:
 
     Servers record a verifier's first fetch, and its first fetch of other keys, within seconds.
     """
-    with _opened(config_path) as opened:
+    with _open_store(config_path) as opened:
         now, times = SystemClock.now(), opened.config.keys.times
         waiting = waiting_keys(opened.store.signing_keys(), opened.algorithms, now)
         notes = all_notes(opened.store.fetch_records())
@@ -180,7 +180,7 @@ def verifiers(config_path: Path | None, *, everyone: bool) -> None:
 )
 def add(config_path: Path | None, algorithm: str, signs_in: int | None, kms_key: str | None) -> None:
     """Add a key that replaces the one that signs now, whether or not another one waits."""
-    with _opened(config_path, create_missing=True) as opened, opened.changing(kms_key=kms_key) as rotation:
+    with _open_store(config_path, create_missing=True) as opened, opened.changing(kms_key=kms_key) as rotation:
         opened.check_clock()
         lead = opened.config.keys.times.publish_before if signs_in is None else signs_in
         key = rotation.add(SigningAlgorithm(algorithm), signs_in=lead)
@@ -194,7 +194,7 @@ def add(config_path: Path | None, algorithm: str, signs_in: int | None, kms_key:
 @click.option("--compromised", is_flag=True, help="Also invalidate its tokens, although they have not expired.")
 def remove(config_path: Path | None, key_id: str, *, compromised: bool) -> None:
     """Remove a key that no longer signs and whose tokens have expired."""
-    with _opened(config_path) as opened, opened.changing(key_id) as rotation:
+    with _open_store(config_path) as opened, opened.changing(key_id) as rotation:
         rotation.remove(key_id, compromised=compromised)
 
 
@@ -214,7 +214,7 @@ def rotate(config_path: Path | None, algorithm: str | None, compromised: str | N
     """
     if algorithm and compromised:
         raise click.UsageError("The algorithm is that of the compromised key: name only the key.")
-    with _opened(config_path) as opened, opened.changing(compromised) as rotation:
+    with _open_store(config_path) as opened, opened.changing(compromised) as rotation:
         if not compromised:
             opened.check_clock()
         steps = rotation.replacement(compromised) if compromised else opened.next_keys(algorithm)
@@ -231,7 +231,7 @@ def rewrap(config_path: Path | None, *, dry_run: bool) -> None:
     Ids, public keys and times do not change. Servers observe it within seconds; they need the new wrapping key before.
     """
     with (
-        _opened(config_path) as opened,
+        _open_store(config_path) as opened,
         open_wrappings(opened.config, Metrics(CollectorRegistry()), SystemClock()) as wrappings,
     ):
         rewrapping = Rewrapping(opened.store, wrappings, METHODS_OUTSIDE_STORE)
@@ -241,7 +241,7 @@ def rewrap(config_path: Path | None, *, dry_run: bool) -> None:
 
 
 @contextmanager
-def _opened(config_path: Path | None, *, create_missing: bool = False) -> Iterator[_OpenedStore]:
+def _open_store(config_path: Path | None, *, create_missing: bool = False) -> Iterator[_OpenedStore]:
     """Returns a context manager with the store of a configuration; creates a missing store if `create_missing`."""
     config = load_config(config_path)
     if not create_missing:

@@ -16,7 +16,7 @@ from tokend_server.errors import ConfigError
 from tokend_server.model import NumericDate
 
 #: The prefix with which pydantic reports the errors of tokend's checks.
-_OF_PYDANTIC = "Value error, "
+_PYDANTIC_PREFIX = "Value error, "
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -69,7 +69,9 @@ def with_store(config: Config, url: str) -> Config:
     try:
         return config.model_copy(update={"store": Store.model_validate({"url": url})})
     except ValidationError as error:
-        raise ConfigError([f"store.url: {each['msg'].removeprefix(_OF_PYDANTIC)}" for each in error.errors()]) from None
+        raise ConfigError(
+            [f"store.url: {each['msg'].removeprefix(_PYDANTIC_PREFIX)}" for each in error.errors()]
+        ) from None
 
 
 def check_store_exists(config: Config) -> None:

@@ -14,7 +14,7 @@ def policy() -> None:
     """Who may do what."""
 
 
-def _checked(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+def _validate_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
     try:
         return check_spelling(name)
     except ValueError as error:
@@ -26,7 +26,7 @@ def _checked(_context: click.Context, _parameter: click.Parameter, name: str) ->
 @click.option(
     "--caller",
     required=True,
-    callback=_checked,
+    callback=_validate_name,
     help="The caller's name, such as spiffe://acme.internal/ns/shop/sa/checkout.",
 )
 @click.option(

@@ -16,14 +16,14 @@ Progress: TypeAlias = Callable[[int], None]
 @contextmanager
 def counted(what: str) -> Iterator[Progress]:
     """Shows a growing number on a terminal."""
-    is_seen = _is_seen()
+    is_terminal = _is_terminal()
 
     def show(count: int) -> None:
-        if is_seen:
+        if is_terminal:
             click.echo(f"\r{what}: {count}", nl=False, err=True)
 
     yield show
-    if is_seen:
+    if is_terminal:
         click.echo(err=True)
 
 
@@ -38,7 +38,7 @@ def progress_of(what: str, clock: Clock, total: int) -> Iterator[Progress]:
     def rate(count: int) -> float:
         return count / max(clock.monotonic() - began, 1e-3)
 
-    if not _is_seen():
+    if not _is_terminal():
         yield _lines(what, total, rate)
         return
     with click.progressbar(
@@ -60,5 +60,5 @@ def _lines(what: str, total: int, rate: Callable[[int], float]) -> Progress:
     return show
 
 
-def _is_seen() -> bool:
+def _is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()

@@ -32,10 +32,10 @@ _LISTENERS = ("grpc", "issuer", "ops")
 @click.option("--once", is_flag=True, help="Exit after the first token instead of serving.")
 @click.option("--store", "url", metavar="URL", callback=reject_empty, help="The store; by default, the embedded one.")
 @click.option("--aws", is_flag=True, help="Serve Cognito's own API to a test suite, from a new empty store.")
-@click.option("--identity-pool-id", callback=quickstart_aws.checked_pool_id, help="--aws: the id of the pool.")
+@click.option("--identity-pool-id", callback=quickstart_aws.validate_pool_id, help="--aws: the id of the pool.")
 @click.option(
     "--developer-provider-name",
-    callback=quickstart_aws.checked_developer_provider,
+    callback=quickstart_aws.validate_developer_provider,
     help="--aws: the developer provider of the pool.",
 )
 @click.option("--until-stdin-closes", is_flag=True, help="--aws: end when standard input is closed, as by a parent.")

@@ -22,7 +22,7 @@ from tokend_server.config.aws import AwsCredentials
 from tokend_server.config.fields import PoolId
 from tokend_server.config.pools import Roles
 from tokend_server.key_files import KEY_BYTES, read_key
-from tokend_server.process.own_directory import own_directory
+from tokend_server.process.private_directory import private_directory
 
 #: The pool if none is configured, in the Region of AWS's examples.
 POOL_ID = "us-east-1:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
@@ -35,7 +35,7 @@ _EVERYTHING = PolicySettings(
 )
 
 
-def checked_pool_id(_context: click.Context, _parameter: click.Parameter, pool_id: str | None) -> str | None:
+def validate_pool_id(_context: click.Context, _parameter: click.Parameter, pool_id: str | None) -> str | None:
     """Validates an option with the id of a pool."""
     try:
         return TypeAdapter(PoolId | None).validate_python(pool_id)
@@ -43,7 +43,7 @@ def checked_pool_id(_context: click.Context, _parameter: click.Parameter, pool_i
         raise click.BadParameter("must be REGION:GUID, at most 55 characters") from None
 
 
-def checked_developer_provider(_context: click.Context, _parameter: click.Parameter, name: str | None) -> str | None:
+def validate_developer_provider(_context: click.Context, _parameter: click.Parameter, name: str | None) -> str | None:
     """Validates an option with the name of a developer provider."""
     try:
         return None if name is None else Pool(developer_provider_name=name).developer_provider_name
@@ -101,7 +101,7 @@ def serve(config: Config, command: Sequence[str], *, until_stdin_closes: bool) -
     child_command, stop = ChildCommand(), StopSignal(hangup=True)
     if until_stdin_closes:
         threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
-    with own_directory("tokend-quickstart-") as directory:
+    with private_directory("tokend-quickstart-") as directory:
         key_file = directory / "aws.key"
         key_file.write_text(secrets.token_hex(KEY_BYTES), encoding="ascii")  # only the owner can access the directory
         access_key_id = new_access_key_id(secrets.token_bytes)

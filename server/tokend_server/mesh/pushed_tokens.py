@@ -27,7 +27,7 @@ Run: TypeAlias = Callable[[Callable[[], IssuedToken]], Awaitable[IssuedToken]]
 _Key: TypeAlias = tuple[str, str]
 
 #: Seconds over which tokens are replaced after the removal of their key.
-_REPLACING = 5.0
+_REPLACEMENT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class PushedTokens:
         for key, pushed in self._pushed.items():
             issued, pool = pushed.issued, self._wanted(key).identity_pool_id
             if issued and pushed.due is not None and not self._is_published(pool, issued.key_id):
-                self._schedule_renewal(key, pushed, self._random() * _REPLACING)
+                self._schedule_renewal(key, pushed, self._random() * _REPLACEMENT_SECONDS)
 
     async def stop(self) -> None:
         """Cancels the renewals in progress."""

@@ -13,7 +13,7 @@ _MIN_DELAY = 1.0
 _FIRST_RETRY, _MAX_RETRY = 1.0, 60.0
 
 #: Seconds until the retry after a refusal, which an operator must resolve.
-_AFTER_REFUSAL = 300.0
+_REFUSAL_DELAY = 300.0
 
 
 class ElapsedTime:
@@ -65,7 +65,7 @@ def retry_delay(failures: int, error: Exception, share: float) -> float:
         share: As in `renewal_delay`.
     """
     backoff = min(_FIRST_RETRY * 2.0 ** min(failures - 1, 10), _MAX_RETRY)
-    delay = _AFTER_REFUSAL if is_refusal(error) else backoff
+    delay = _REFUSAL_DELAY if is_refusal(error) else backoff
     if isinstance(error, RetryableError):
         delay = max(delay, error.retry_after)
     return delay * (0.5 + 0.5 * share)

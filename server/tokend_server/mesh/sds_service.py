@@ -21,7 +21,7 @@ from tokend_server.model import ANONYMOUS
 from tokend_server.rpc.interceptors.layers import Method
 
 #: Seconds that a single request waits for secrets that are being issued.
-_FETCH_PATIENCE = 10.0
+_FETCH_TIMEOUT = 10.0
 
 FETCH = Method(SERVICE, "FetchSecrets", "unary")
 
@@ -126,7 +126,7 @@ class SdsService:
         news = asyncio.Event()
         self._secrets.watch(call, state.names, news.set)
         try:
-            async with asyncio.timeout(_FETCH_PATIENCE):
+            async with asyncio.timeout(_FETCH_TIMEOUT):
                 while not self._is_complete(call.caller, state.names):
                     await news.wait()
                     news.clear()

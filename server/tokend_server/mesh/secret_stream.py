@@ -19,7 +19,7 @@ from tokend_server.rpc.call import Call
 _log = logging.getLogger(__name__)
 
 #: Seconds after which a caller is identified again.
-_TRUSTED_FOR = 10.0
+_IDENTIFICATION_INTERVAL = 10.0
 
 
 class State(Protocol):
@@ -150,7 +150,7 @@ class SecretStream:
 
     async def _send(self) -> None:
         try:
-            if self._clock.monotonic() - self._checked_at > _TRUSTED_FOR:
+            if self._clock.monotonic() - self._checked_at > _IDENTIFICATION_INTERVAL:
                 await self._check()
                 self._checked_at = self._clock.monotonic()
             while response := self._state.respond(self._get):

@@ -10,7 +10,7 @@ from tokend_server.rpc.call import Call
 CallLater = Callable[[float, Wake], object]
 
 #: Seconds over which a new key set is sent to streams; it is published long before its new key signs.
-_SPREAD = 5.0
+_SPREAD_SECONDS = 5.0
 
 
 class KeySetSecret:
@@ -45,7 +45,7 @@ class KeySetSecret:
         """Sets the current keys."""
         self.resource = Resource.of(self.name, self._contents(jwks))
         for wake in self._watchers:
-            self._call_later(self._random() * _SPREAD, wake)
+            self._call_later(self._random() * _SPREAD_SECONDS, wake)
 
 
 class Secrets:

@@ -24,9 +24,11 @@ from tokend_server.rpc.interceptors.rate_limits import limiting_rates
 from tokend_server.rpc.policy import Rule
 
 #: The timeout in seconds for identifying the caller of a stream, and for issuing a token.
-_PATIENCE = 10.0
+_TIMEOUT = 10.0
 
-_ISSUING = Method("tokend.v1.DeveloperIdentityService", Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY, "unary")
+_ISSUE_METHOD = Method(
+    "tokend.v1.DeveloperIdentityService", Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY, "unary"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class StreamContext:
 
     def time_remaining(self) -> float:
         """Returns a timeout for identifying the caller: a stream has no deadline."""
-        return _PATIENCE
+        return _TIMEOUT
 
 
 def stream_context(context: Any) -> StreamContext:  # noqa: ANN401 - grpcio's own class is private
@@ -106,15 +108,15 @@ def issuing_tokens(
 ) -> Callable[[Call, str, WantedToken], IssuedToken]:
     """Returns a function that issues a secret's token to the caller of a stream, as a separate call."""
     new_id = UniqueIds(os.urandom)
-    layers = [auditing(access.auditor, clock, {_ISSUING.path: Rule.GRANT}), limiting_rates(access.limits)]
-    behavior = layered(_ISSUING, lambda wanted, _context: tokens.token_for(wanted)[0], layers)
+    layers = [auditing(access.auditor, clock, {_ISSUE_METHOD.path: Rule.GRANT}), limiting_rates(access.limits)]
+    behavior = layered(_ISSUE_METHOD, lambda wanted, _context: tokens.token_for(wanted)[0], layers)
 
     def issue(stream: Call, name: str, wanted: WantedToken) -> IssuedToken:
         call = replace(
             stream,
-            method=_ISSUING.name,
+            method=_ISSUE_METHOD.name,
             request_id=new_id(),
-            presented=stream.presented._replace(waits_until=clock.monotonic() + _PATIENCE),
+            presented=stream.presented._replace(waits_until=clock.monotonic() + _TIMEOUT),
             mapping=name,
         )
         CURRENT_CALL.set(call)

@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 MAX_WAITING = 4 * 1024 * 1024
 
 #: Seconds that the process waits for the last lines at its end.
-_CLOSING_PATIENCE = 0.5
+_CLOSE_TIMEOUT = 0.5
 
 _NOTICE = "log records were dropped, because they could not be written"
 
@@ -77,7 +77,7 @@ class LogWriter(logging.Handler):
     def flush(self) -> None:
         """Waits until all lines are written, for at most half a second."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._waiting, _CLOSING_PATIENCE)
+            self._changed.wait_for(lambda: not self._waiting, _CLOSE_TIMEOUT)
 
     def close(self) -> None:
         """Accepts no more records, and waits for the last lines, for at most half a second."""
@@ -87,7 +87,7 @@ class LogWriter(logging.Handler):
         if threading.current_thread() is self._thread:
             self._work()  # an error has ended its own loop, and this is the end of the process
         elif not already:
-            self._thread.join(_CLOSING_PATIENCE)
+            self._thread.join(_CLOSE_TIMEOUT)
         super().close()
 
     def _drop(self) -> None:

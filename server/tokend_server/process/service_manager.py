@@ -10,7 +10,7 @@ from tokend_server.process.repeating import Repeating
 _log = logging.getLogger(__name__)
 
 #: The timeout of a message to the manager in seconds.
-_PATIENCE = 1.0
+_TIMEOUT = 1.0
 
 #: The service is ready, and units that depend on it may start.
 READY = "READY=1"
@@ -36,7 +36,7 @@ def notify_service_manager(state: str, environment: Mapping[str, str] = os.envir
         return
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
-            manager.settimeout(_PATIENCE)
+            manager.settimeout(_TIMEOUT)
             manager.connect("\0" + address[1:] if address.startswith("@") else address)
             manager.send(state.encode())
     except OSError as error:

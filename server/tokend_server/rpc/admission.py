@@ -6,7 +6,7 @@ from tokend_server.errors import CallerNotAllowed
 from tokend_server.rpc.call import Call
 
 
-def row_that_allows(policy: Policy, call: Call, identity_pool_id: str) -> PolicyRow:
+def allowing_row(policy: Policy, call: Call, identity_pool_id: str) -> PolicyRow:
     """Returns the row that allows a call.
 
     Raises:

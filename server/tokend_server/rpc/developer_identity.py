@@ -12,7 +12,7 @@ from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import Engine, FindEngine
 from tokend_server.errors import ResourceNotFound
-from tokend_server.rpc.admission import row_that_allows
+from tokend_server.rpc.admission import allowing_row
 from tokend_server.rpc.call import Call, current_call
 from tokend_server.rpc.operations import OPERATIONS, ServedOperation
 from tokend_server.rpc.validation import check_limits
@@ -91,7 +91,7 @@ class DeveloperIdentityService:
         call.request = message
         deadline = Deadline(self._clock, call.presented.waits_until)
         deadline.check()
-        row = row_that_allows(self._policy, call, message.identity_pool_id)
+        row = allowing_row(self._policy, call, message.identity_pool_id)
         if check is not None:
             check()
         check_limits(operation.limits, message)

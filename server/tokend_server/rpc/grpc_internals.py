@@ -22,7 +22,7 @@ _EVENT, _STATE, _BEHAVIOR = 1, 2, 3
 
 #: Seconds by which a client's deadline may be before the server's, which runs from when the call arrives. gRPC's core
 #: also rounds the timeout that it sends up to three digits.
-_EARLY = 0.05
+_DEADLINE_TOLERANCE = 0.05
 
 
 class CallPool(ThreadPoolExecutor):
@@ -86,7 +86,7 @@ def ended_by(seconds_left: float) -> grpc.StatusCode:
 
     A client cancels a call at its deadline, in the same words as any other time.
     """
-    return grpc.StatusCode.CANCELLED if seconds_left > _EARLY else grpc.StatusCode.DEADLINE_EXCEEDED
+    return grpc.StatusCode.CANCELLED if seconds_left > _DEADLINE_TOLERANCE else grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 class _Recorder(CallPool):

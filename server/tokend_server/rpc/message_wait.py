@@ -21,7 +21,7 @@ _INTERVAL = 0.1
 
 #: Seconds that gRPC may take to report that a call without a message is cancelled. It usually does so at once, unless
 #: the machine is busy. Until then the call counts as waiting for its message.
-_SETTLING = 1.0
+_CANCELLATION_TIMEOUT = 1.0
 
 
 class Replaceable(Protocol):
@@ -178,7 +178,7 @@ def _first(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         return message
     # For a cancelled call, gRPC may first report that there is no message, and only then that the call has ended.
     ended = threading.Event()
-    if not context.add_callback(ended.set) or ended.wait(_SETTLING):
+    if not context.add_callback(ended.set) or ended.wait(_CANCELLATION_TIMEOUT):
         _next(messages)
     raise ValidationFailed([FieldViolation("", "Request must be one message")])
 

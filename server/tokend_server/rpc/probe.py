@@ -19,7 +19,7 @@ import grpc
 
 from tokend_server.clock import Clock
 from tokend_server.config.addresses import UNIX
-from tokend_server.process.own_directory import own_directory
+from tokend_server.process.private_directory import private_directory
 from tokend_server.rpc.connection_check import accepts_connections
 from tokend_server.rpc.ports import url_of
 from tokend_server.rpc.readiness import Reachability
@@ -81,7 +81,7 @@ class PrivateDirectory:
 
     def _create_in(self, parent: str | None) -> Path | None:
         with suppress(OSError), ExitStack() as undo:
-            path = undo.enter_context(own_directory(_PREFIX, parent))
+            path = undo.enter_context(private_directory(_PREFIX, parent))
             if len(os.fsencode(path)) <= _MAX_DIRECTORY_BYTES:
                 self._undo = undo.pop_all()
                 return path

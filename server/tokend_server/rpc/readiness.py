@@ -46,7 +46,7 @@ class Reachability(NamedTuple):
     section: str = "grpc"
 
 
-class Patience(NamedTuple):
+class ProbeTimeouts(NamedTuple):
     """Seconds without a successful probe after which the service is not ready, and after which it is not alive."""
 
     ready: float = 10.0
@@ -62,7 +62,7 @@ class Readiness:
         backends: The backends of the engines, by name.
         on_check: Called after each check with whether the service is ready.
         reaches: Returns whether callers can reach each listener.
-        patience: How long probes of a listener may fail.
+        timeouts: How long probes of a listener may fail.
         interval: Seconds between two checks.
     """
 
@@ -72,13 +72,13 @@ class Readiness:
         on_check: Callable[[bool], None],
         reachability: Callable[[], Sequence[Reachability]] = tuple,
         *,
-        patience: Patience = Patience(),  # noqa: B008 - it is a constant
+        timeouts: ProbeTimeouts = ProbeTimeouts(),  # noqa: B008 - it is a constant
         interval: float = 5.0,
     ) -> None:
         self._backends = backends
         self._on_check = on_check
         self._reachability = reachability
-        self._patience = patience
+        self._timeouts = timeouts
         self._checking = threading.Lock()
         self._checks = Repeating(self._check_and_log, interval, "readiness")
 
@@ -94,7 +94,7 @@ class Readiness:
                 return ProbeResult(ready=False, problems=["shutting down"])
             seen = _summarize(
                 [_check_backend(name, backend) for name, backend in self._backends.items()],
-                [_silent(each, each.reached) for each in self._reachability() if each.reached > self._patience.ready],
+                [_silent(each, each.reached) for each in self._reachability() if each.reached > self._timeouts.ready],
             )
             self._on_check(seen.ready)
             return seen
@@ -103,7 +103,7 @@ class Readiness:
         """Returns whether the process makes progress, however slowly; a service that shuts down counts as alive."""
         if self._checks.is_stopped:
             return ProbeResult(ready=True, problems=[])
-        late = [_silent(each, each.answered) for each in self._reachability() if each.answered > self._patience.live]
+        late = [_silent(each, each.answered) for each in self._reachability() if each.answered > self._timeouts.live]
         return ProbeResult(ready=not late, problems=late)
 
     def start(self) -> None:

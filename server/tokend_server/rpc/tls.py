@@ -9,7 +9,7 @@ import grpc
 from tokend_server.tls_files import ReloadedTlsFiles, TlsFiles, TlsGauges, TlsMaterial
 
 #: The number of sleeps, and the seconds of each, before gRPC replaces the credentials of handshakes.
-_NAPS, _NAP = 10, 0.005
+_SLEEPS, _SLEEP_SECONDS = 10, 0.005
 
 #: Receives the parsed authorities of clients that are trusted from now on.
 _Trust: TypeAlias = Callable[[Any], None]
@@ -97,7 +97,7 @@ class _CredentialsFetcher:
         if latest is self._handed:
             return None
         # Several short sleeps rather than one: if the process is stopped meanwhile, most of them are still to come.
-        for _ in range(_NAPS):
-            self._sleep(_NAP)
+        for _ in range(_SLEEPS):
+            self._sleep(_SLEEP_SECONDS)
         self._handed = latest
         return latest

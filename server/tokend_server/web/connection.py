@@ -44,14 +44,14 @@ class Connections:
     Args:
         most: The maximum number of connections.
         most_body_bytes: The maximum size in bytes of all bodies of unanswered requests.
-        patience: Seconds from the start of a connection, or from its last response, within which the client must read
+        timeout: Seconds from the start of a connection, or from its last response, within which the client must read
             that response and send a whole request. The time until the next response does not count.
     """
 
-    def __init__(self, most: int, most_body_bytes: int, patience: float) -> None:
+    def __init__(self, most: int, most_body_bytes: int, timeout: float) -> None:
         self._most = most
         self._most_body_bytes = most_body_bytes
-        self._patience = patience
+        self._timeout = timeout
         self._since: OrderedDict[Connection, float] = OrderedDict()
         self._waiting: set[Connection] = set()
         self._body_bytes: dict[Connection, int] = {}
@@ -95,11 +95,11 @@ class Connections:
         """Drops each connection when its time has passed; runs until it is cancelled."""
         time = asyncio.get_running_loop().time
         while True:
-            while (first := self._oldest_with_running_timer()) and self._since[first] + self._patience <= time():
+            while (first := self._oldest_with_running_timer()) and self._since[first] + self._timeout <= time():
                 self._drop(first)
             # Connections that are added or answered during the sleep are not overdue before its end.
             since = self._since[first] if first else time()
-            await asyncio.sleep(since + self._patience - time())
+            await asyncio.sleep(since + self._timeout - time())
 
     async def finish(self, seconds: float) -> None:
         """Closes all connections, those that wait for a response after it, but all of them after some seconds."""

@@ -53,7 +53,7 @@ class HttpListener:
         bound: The address.
         application: Answers requests.
         clock: Dates responses.
-        patience: Seconds from the start of a connection, or from its last response, within which the client must read
+        timeout: Seconds from the start of a connection, or from its last response, within which the client must read
             that response and send a whole request. It is the timeout of headers, of slow reads and of idle connections.
         most_connections: The maximum number of connections; a further one replaces the longest idle one.
         most_body_bytes: The maximum size in bytes of all requests' bodies; above it the connection with the largest
@@ -67,7 +67,7 @@ class HttpListener:
         application: Application,
         clock: Clock | None = None,
         *,
-        patience: float = 10.0,
+        timeout: float = 10.0,
         most_connections: int = 256,
         most_body_bytes: int = 1 << 26,
         tls: ReloadedContext | None = None,
@@ -75,10 +75,10 @@ class HttpListener:
         self._sockets = bound.sockets
         self._application = application
         self._date = _date_header(clock or SystemClock())
-        self._connections = Connections(most_connections, most_body_bytes, patience)
+        self._connections = Connections(most_connections, most_body_bytes, timeout)
         self._tls = tls
         self._most_connections = most_connections
-        self._patience = patience
+        self._timeout = timeout
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name=f"http {bound.address}", daemon=True)
@@ -115,7 +115,7 @@ class HttpListener:
             _ACCEPTED_AT_ONCE,
             self._tls,
             most_handshakes=self._most_connections,
-            handshake_timeout=self._patience,
+            handshake_timeout=self._timeout,
         )
         bound.listen(_BACKLOG)
         acceptor.start()

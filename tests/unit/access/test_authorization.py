@@ -116,7 +116,7 @@ def test_pool_ids_of_the_callers_choice_take_no_memory() -> None:
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy_module, "_KEPT", 3)
+    monkeypatch.setattr(policy_module, "_MAX_CACHED", 3)
     policy = Policy([row("x", ["jwt:issuer:*"])], POOLS)
     for number in range(10):
         assert decided(policy, f"jwt:issuer:{number}") == "x"

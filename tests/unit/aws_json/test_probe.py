@@ -15,7 +15,7 @@ from tests.support.authority import Authority
 from tests.support.grpc_service import PATIENCE
 
 from tokend_server.aws_json.probe import ListenerProbe, answers_requests
-from tokend_server.rpc.readiness import Patience, Reachability
+from tokend_server.rpc.readiness import ProbeTimeouts, Reachability
 from tokend_server.tls_files import TlsFiles, TlsGauges
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.message import Request, Response, plain_text
@@ -62,7 +62,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 def probe(threads: ThreadPoolExecutor, clock: FakeClock) -> Probed:
     def made(address: str, *, live: float = PATIENCE, has_tls: bool = False) -> ListenerProbe:
-        return ListenerProbe("here", address, threads, clock, Patience(PATIENCE, live), has_tls=has_tls)
+        return ListenerProbe("here", address, threads, clock, ProbeTimeouts(PATIENCE, live), has_tls=has_tls)
 
     return made
 

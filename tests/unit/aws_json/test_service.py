@@ -15,7 +15,7 @@ from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, answer, as_
 
 from tokend_server import errors
 from tokend_server.access.authorization import Policy
-from tokend_server.aws_json.calls import PATIENCE, Calls
+from tokend_server.aws_json.calls import CALL_TIMEOUT, Calls
 from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier
@@ -129,7 +129,7 @@ def test_a_pool_that_is_not_declared_is_not_found(engine: ScriptedEngine) -> Non
 
 def test_a_call_has_as_long_as_sdks_wait(engine: ScriptedEngine) -> None:
     answer({POOL_ID: engine}, call(OPERATION, DOCUMENT))
-    assert engine.asked[0].remaining == PATIENCE == 60
+    assert engine.asked[0].remaining == CALL_TIMEOUT == 60
 
 
 def test_a_request_for_another_region_is_refused_before_all_else(engine: ScriptedEngine) -> None:

@@ -80,10 +80,10 @@ class Auditor:
             if not self._omitted:
                 self._summary_at = self._clock.monotonic() + SUMMARY_SECONDS
             self._omitted += 1
-        self._summarise_if_due()
+        self._record_summary_if_due()
         return True
 
-    def summarise(self) -> None:
+    def record_summary(self) -> None:
         """Records the number of refusals omitted since the last such record, if any."""
         with self._lock:
             omitted, self._omitted = self._omitted, 0
@@ -98,12 +98,12 @@ class Auditor:
             AuditUnavailable: It could not be written although records are required.
         """
         if self._omitted:
-            self._summarise_if_due()
+            self._record_summary_if_due()
         self._write(entry)
 
-    def _summarise_if_due(self) -> None:
+    def _record_summary_if_due(self) -> None:
         if self._clock.monotonic() >= self._summary_at:
-            self.summarise()
+            self.record_summary()
 
     def _write(self, entry: AuditEntry) -> None:
         if self._audit_log is None:

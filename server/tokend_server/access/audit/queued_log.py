@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from tokend_server.access.audit.log import AuditLog, AuditWriteFailed
 
 #: Seconds that a call waits for its line if lines are required.
-PATIENCE = 1.0
+WRITE_TIMEOUT = 1.0
 
 #: Seconds that a line waits for others if lines are not required: to wake the writer for each line would double the
 #: cost of the line.
@@ -19,7 +19,7 @@ DELAY = 0.05
 MAX_WAITING = 1000
 
 #: Seconds that `close` waits for the last lines.
-_CLOSING_PATIENCE = 1.0
+_CLOSE_TIMEOUT = 1.0
 
 
 class _Job:
@@ -56,7 +56,7 @@ class QueuedAuditLog:
         log: The destination of lines.
         required: Whether `write` waits for a line, and raises the error if it cannot be written.
         on_loss: Called with the error of each lost line if lines are not required.
-        patience: Seconds that `write` waits for a line.
+        timeout: Seconds that `write` waits for a line.
         delay: Seconds that a line waits for others if lines are not required.
         most_waiting: The maximum number of lines that wait.
     """
@@ -67,14 +67,14 @@ class QueuedAuditLog:
         *,
         required: bool,
         on_loss: Callable[[AuditWriteFailed], None],
-        patience: float = PATIENCE,
+        timeout: float = WRITE_TIMEOUT,
         delay: float = DELAY,
         most_waiting: int = MAX_WAITING,
     ) -> None:
         self._log = log
         self._required = required
         self._on_loss = on_loss
-        self._patience = patience
+        self._timeout = timeout
         self._delay = 0.0 if required else delay
         self._most_waiting = most_waiting
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
@@ -100,7 +100,7 @@ class QueuedAuditLog:
         job = _Job(self._log.reopen)
         self._jobs.put(job)
         self._flush_now.set()
-        if not job.wait(PATIENCE):
+        if not job.wait(WRITE_TIMEOUT):
             raise _too_slow()
         if job.error:
             raise job.error
@@ -110,10 +110,10 @@ class QueuedAuditLog:
         self._is_closed = True
         self._jobs.put(None)
         self._flush_now.set()
-        self._thread.join(_CLOSING_PATIENCE)
+        self._thread.join(_CLOSE_TIMEOUT)
 
     def _wait_for(self, job: _Job) -> None:
-        if not job.wait(self._patience):
+        if not job.wait(self._timeout):
             with self._lock:
                 if not job.is_done:
                     self._is_late = job.is_withdrawn = True

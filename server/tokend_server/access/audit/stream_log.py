@@ -8,7 +8,7 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.process.lines import LineWriter
 
 #: Seconds that a line waits for the reader.
-_PATIENCE = 1.0
+_WRITE_TIMEOUT = 1.0
 
 
 class StreamAuditLog:
@@ -19,13 +19,13 @@ class StreamAuditLog:
     Args:
         descriptor: The stream. Its owner closes it; no other code should write to it.
         clock: The time.
-        patience: Seconds that a line waits.
+        timeout: Seconds that a line waits.
     """
 
-    def __init__(self, descriptor: int, clock: Clock, *, patience: float = _PATIENCE) -> None:
+    def __init__(self, descriptor: int, clock: Clock, *, timeout: float = _WRITE_TIMEOUT) -> None:
         self._descriptor = descriptor
         self._clock = clock
-        self._patience = patience
+        self._timeout = timeout
         self._lock = threading.Lock()
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
@@ -47,8 +47,8 @@ class StreamAuditLog:
             self._descriptor = -1
 
     def _write(self, line: bytes) -> None:
-        deadline = Deadline(self._clock, self._clock.monotonic() + self._patience)
-        if not self._lock.acquire(timeout=self._patience):
+        deadline = Deadline(self._clock, self._clock.monotonic() + self._timeout)
+        if not self._lock.acquire(timeout=self._timeout):
             raise _not_read()
         try:
             self._deadline = deadline

@@ -13,7 +13,7 @@ from cachetools import LRUCache
 
 from tokend_server.access.authentication.bearer import bearer_token
 from tokend_server.access.authentication.presented import Presented
-from tokend_server.access.authentication.refusals import OF_CLAIMS, Refusal, Refusals, TokenRefused
+from tokend_server.access.authentication.refusals import REFUSALS_BY_PROBLEM, Refusal, Refusals, TokenRefused
 from tokend_server.callers.names import name_by_token
 from tokend_server.clock import Clock, Deadline
 from tokend_server.errors import DeadlineExceeded, EngineUnavailable
@@ -38,14 +38,14 @@ from tokend_server.oidc.tokens import (
 MAX_REMEMBERED = 10_000
 
 #: Seconds that a verified token is cached; its key may be withdrawn in the meantime.
-REMEMBERED_FOR = 60.0
+MAX_VERIFICATION_AGE = 60.0
 
 #: Seconds after which an issuer's keys are stale, and after which they are no longer used; see `ProviderKeys`.
 KEYS_MAX_AGE = 300.0
 KEYS_TOO_OLD = 600.0
 
 #: Seconds that a call waits for an issuer's keys.
-PATIENCE = 2.0
+KEYS_TIMEOUT = 2.0
 
 #: Without a colon, so that names of callers of different issuers cannot be equal.
 _ISSUER_NAME = re.compile(r"[A-Za-z0-9_.-]+")
@@ -74,7 +74,7 @@ class TokenIssuer:
         keys: Its keys.
         clock: The clock for its tokens' times.
         skew: Seconds that its clock may differ from this one's.
-        patience: Seconds that a call waits for the keys.
+        keys_timeout: Seconds that a call waits for the keys.
 
     Raises:
         ValueError: There is no audience, or the name has characters other than letters, digits, `_`, `.` and `-`.
@@ -87,7 +87,7 @@ class TokenIssuer:
     keys: ProviderKeys
     clock: Clock
     skew: float
-    patience: float = PATIENCE
+    keys_timeout: float = KEYS_TIMEOUT
 
     def __post_init__(self) -> None:
         if not _ISSUER_NAME.fullmatch(self.name):
@@ -106,8 +106,8 @@ class TokenIssuer:
         return _Verified(name_by_token(self.name, claims.subject), claims.expire_time)
 
     def _verify_signature(self, token: SignedToken, waits_until: float) -> VerifiedClaims:
-        patient_until = self.clock.monotonic() + self.patience
-        deadline = Deadline(self.clock, min(patient_until, waits_until))
+        keys_timeout_at = self.clock.monotonic() + self.keys_timeout
+        deadline = Deadline(self.clock, min(keys_timeout_at, waits_until))
         try:
             return self.verifier.verify(token, self.keys, deadline)
         except HeaderRefused:
@@ -121,7 +121,7 @@ class TokenIssuer:
         except KeysUnavailable as failure:
             raise TokenRefused(Refusal.KEYS_UNAVAILABLE, self.name, retry_after=failure.retry_after) from None
         except DeadlineExceeded:
-            if waits_until < patient_until:
+            if waits_until < keys_timeout_at:
                 raise
             raise TokenRefused(Refusal.KEYS_UNAVAILABLE, self.name, retry_after=1.0) from None
 
@@ -129,7 +129,7 @@ class TokenIssuer:
         try:
             return read_claims(claims, ClaimRules(audiences=self.audiences, skew=self.skew), self.clock.now())
         except ClaimRefused as refused:
-            refusal = Refusal.AUDIENCE if refused.claim == "aud" else OF_CLAIMS[refused.problem]
+            refusal = Refusal.AUDIENCE if refused.claim == "aud" else REFUSALS_BY_PROBLEM[refused.problem]
             raise TokenRefused(refusal, self.name, detail=str(refused)) from None
 
 
@@ -270,4 +270,4 @@ class _VerifiedTokens:
 
     def put(self, digest: bytes, verified: _Verified) -> None:
         with self._lock:
-            self._tokens[digest] = verified, self._clock.monotonic() + REMEMBERED_FOR
+            self._tokens[digest] = verified, self._clock.monotonic() + MAX_VERIFICATION_AGE

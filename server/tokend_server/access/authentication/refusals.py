@@ -36,7 +36,7 @@ class Refusal(StrEnum):
 
 
 #: The refusals for problems of claims; every problem of `aud` is `AUDIENCE`.
-OF_CLAIMS: Mapping[Problem, Refusal] = {
+REFUSALS_BY_PROBLEM: Mapping[Problem, Refusal] = {
     Problem.MISSING: Refusal.CLAIMS,
     Problem.MALFORMED: Refusal.CLAIMS,
     Problem.EXPIRED: Refusal.EXPIRED,

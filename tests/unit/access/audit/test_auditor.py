@@ -161,8 +161,8 @@ def test_other_refusals_are_reported_once_a_minute_and_each_once(audit: Stranger
     audit.auditor.record(ENTRY)
     assert audit.told() == [7]
     audit.refuse(REFUSALS_BURST + 5)
-    audit.auditor.summarise()
-    audit.auditor.summarise()
+    audit.auditor.record_summary()
+    audit.auditor.record_summary()
     assert sum(audit.told()) == audit.omissions
 
 
@@ -170,6 +170,6 @@ def test_a_flood_tells_of_itself(audit: Strangers) -> None:
     for _ in range(200):
         audit.refuse(10)
         audit.clock.advance(1)
-    audit.auditor.summarise()
+    audit.auditor.record_summary()
     assert sum(audit.told()) == audit.omissions
     assert len(audit.told()) <= 200 / SUMMARY_SECONDS + 1

@@ -63,7 +63,7 @@ def resume(gated: Gated, log: QueuedAuditLog) -> None:
 
 
 def test_a_required_line_is_written_when_write_returns(gated: Gated, losses: list[AuditWriteFailed]) -> None:
-    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, patience=PATIENCE)
+    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, timeout=PATIENCE)
     for line in (b"one", b"two"):
         log.write(line)
         assert gated.written[-1] == line
@@ -88,7 +88,7 @@ def test_other_lines_are_written_after_a_moment(gated: Gated, losses: list[Audit
 def test_lines_that_wait_are_written_at_the_end(
     gated: Gated, losses: list[AuditWriteFailed], *, required: bool
 ) -> None:
-    log = QueuedAuditLog(gated, required=required, on_loss=losses.append, patience=PATIENCE, delay=NEVER)
+    log = QueuedAuditLog(gated, required=required, on_loss=losses.append, timeout=PATIENCE, delay=NEVER)
     log.write(b"one")
     log.close()
     assert (gated.written, gated.closed) == ([b"one"], True)
@@ -97,7 +97,7 @@ def test_lines_that_wait_are_written_at_the_end(
 
 
 def test_a_required_line_that_fails_is_reported(gated: Gated, losses: list[AuditWriteFailed]) -> None:
-    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, patience=PATIENCE)
+    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, timeout=PATIENCE)
     gated.failure = OSError(28, "No space left on device")
     with pytest.raises(AuditWriteFailed) as failed:
         log.write(b"one")
@@ -114,20 +114,20 @@ def test_another_line_that_fails_is_a_loss(gated: Gated, losses: list[AuditWrite
 
 
 def test_required_lines_fail_at_once_while_the_disk_hangs(gated: Gated, losses: list[AuditWriteFailed]) -> None:
-    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, patience=0.01)
+    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, timeout=0.01)
     hang(gated, log)
     for _ in range(3):
         with pytest.raises(AuditWriteFailed) as failed:
             log.write(b"behind it")
         assert failed.value.code == "ETIMEDOUT"
     resume(gated, log)
-    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, patience=PATIENCE)
+    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, timeout=PATIENCE)
     log.write(b"after")
     assert gated.written == [b"late", b"after"]
 
 
 def test_a_required_line_that_was_not_begun_is_withdrawn(gated: Gated, losses: list[AuditWriteFailed]) -> None:
-    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, patience=0.05)
+    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, timeout=0.05)
     gated.gate.clear()
     first = threading.Thread(target=hang, args=(gated, log))
     first.start()
@@ -159,7 +159,7 @@ def test_other_lines_join_the_queue_while_the_disk_hangs_and_there_is_room(
 
 @pytest.mark.parametrize("required", [True, False])
 def test_it_ends_although_the_disk_hangs(gated: Gated, losses: list[AuditWriteFailed], *, required: bool) -> None:
-    log = QueuedAuditLog(gated, required=required, on_loss=losses.append, patience=0.01)
+    log = QueuedAuditLog(gated, required=required, on_loss=losses.append, timeout=0.01)
     hang(gated, log)
     log.close()
     assert not gated.closed

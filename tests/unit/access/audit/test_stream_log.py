@@ -59,7 +59,7 @@ def test_each_line_is_in_the_stream_when_write_returns(pipe: Pipe) -> None:
 
 
 def test_a_line_that_the_pipe_cannot_hold_waits_for_the_reader(pipe: Pipe) -> None:
-    log = StreamAuditLog(pipe.writer, FakeClock(), patience=FOR_EVER)
+    log = StreamAuditLog(pipe.writer, FakeClock(), timeout=FOR_EVER)
     with ThreadPoolExecutor() as pool:
         written = pool.submit(log.write, LONG)
         assert pipe.read(len(LONG) + 1) == LONG + b"\n"
@@ -82,12 +82,12 @@ def test_a_line_waits_for_the_reader_for_its_patience_in_milliseconds(
 
     poll = RecordingPoll()
     monkeypatch.setattr(select, "poll", lambda: poll)
-    StreamAuditLog(pipe.writer, FakeClock(), patience=3.0).write(b"line")
+    StreamAuditLog(pipe.writer, FakeClock(), timeout=3.0).write(b"line")
     assert poll.waited == [3000]
 
 
 def test_a_pipe_that_is_not_read_fails_in_the_end(pipe: Pipe) -> None:
-    log = StreamAuditLog(pipe.writer, FakeClock(), patience=0.01)
+    log = StreamAuditLog(pipe.writer, FakeClock(), timeout=0.01)
     with pytest.raises(AuditWriteFailed, match="nothing reads") as failed:
         fill(log)
     assert failed.value.code == "ETIMEDOUT"
@@ -95,14 +95,14 @@ def test_a_pipe_that_is_not_read_fails_in_the_end(pipe: Pipe) -> None:
 
 
 def test_a_line_waits_no_longer_in_all_than_for_its_first_part(pipe: Pipe) -> None:
-    log = StreamAuditLog(pipe.writer, HurryingClock(FOR_EVER / 3), patience=FOR_EVER)
+    log = StreamAuditLog(pipe.writer, HurryingClock(FOR_EVER / 3), timeout=FOR_EVER)
     with pytest.raises(AuditWriteFailed):
         log.write(LONG)
 
 
 def test_while_it_is_not_read_lines_fail_without_waiting_and_then_go_on(pipe: Pipe) -> None:
     clock = HurryingClock(FOR_EVER)
-    log = StreamAuditLog(pipe.writer, clock, patience=FOR_EVER)
+    log = StreamAuditLog(pipe.writer, clock, timeout=FOR_EVER)
     with pytest.raises(AuditWriteFailed):
         fill(log)
     clock.step = 0.0  # from here on, a waiting line does not time out
@@ -119,7 +119,7 @@ def test_while_it_is_not_read_lines_fail_without_waiting_and_then_go_on(pipe: Pi
 
 
 def test_after_a_line_that_was_cut_off_the_next_one_stands_alone(pipe: Pipe) -> None:
-    log = StreamAuditLog(pipe.writer, FakeClock(), patience=0.01)
+    log = StreamAuditLog(pipe.writer, FakeClock(), timeout=0.01)
     with pytest.raises(AuditWriteFailed):
         log.write(LONG)
     begun = pipe.drain()
@@ -130,7 +130,7 @@ def test_after_a_line_that_was_cut_off_the_next_one_stands_alone(pipe: Pipe) -> 
 
 
 def test_lines_of_threads_do_not_mix(pipe: Pipe) -> None:
-    log = StreamAuditLog(pipe.writer, FakeClock(), patience=FOR_EVER)
+    log = StreamAuditLog(pipe.writer, FakeClock(), timeout=FOR_EVER)
     lines = [bytes([65 + number % 26]) * (number * 97 % 9000) for number in range(200)]
     with ThreadPoolExecutor(4) as pool:
         written = [pool.submit(log.write, line) for line in lines]
@@ -142,7 +142,7 @@ def test_lines_of_threads_do_not_mix(pipe: Pipe) -> None:
 
 def test_a_line_does_not_wait_without_end_for_another(pipe: Pipe) -> None:
     clock = StoppingClock()
-    log = StreamAuditLog(pipe.writer, clock, patience=0.01)
+    log = StreamAuditLog(pipe.writer, clock, timeout=0.01)
     with ThreadPoolExecutor() as pool:
         held_up = pool.submit(log.write, b"held up")
         clock.reached.wait()
@@ -155,7 +155,7 @@ def test_a_line_does_not_wait_without_end_for_another(pipe: Pipe) -> None:
 
 
 def test_a_reader_that_is_gone_fails_and_does_not_end_the_process(pipe: Pipe) -> None:
-    log = StreamAuditLog(pipe.writer, FakeClock(), patience=FOR_EVER)
+    log = StreamAuditLog(pipe.writer, FakeClock(), timeout=FOR_EVER)
     log.write(b"one")
     os.close(pipe.reader)
     for _ in range(2):

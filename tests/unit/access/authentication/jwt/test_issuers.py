@@ -108,7 +108,7 @@ def test_a_call_waits_for_an_issuer_as_long_as_its_patience_lasts(
     provider: OidcProvider, kubernetes: TokenIssuer, clock: FakeClock
 ) -> None:
     provider.fault = Fault.HANG
-    impatient = by_token([dataclasses.replace(kubernetes, patience=0.02)], clock)
+    impatient = by_token([dataclasses.replace(kubernetes, keys_timeout=0.02)], clock)
     with pytest.raises(EngineUnavailable, match="does not answer") as caught:
         impatient(bearing(token_of(provider)))
     assert caught.value.retry_after == 1

@@ -11,7 +11,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.oidc_provider import Fault, OidcProvider, jwk, rsa_key, sign
 from tests.unit.access.authentication.jwt.listener import NOW, Listener, bearing, claims_of, compact, refresh, token_of
 
-from tokend_server.access.authentication.refusals import LINES_AT_ONCE, LINES_PER_SECOND, OF_CLAIMS, Refusal
+from tokend_server.access.authentication.refusals import LINES_AT_ONCE, LINES_PER_SECOND, REFUSALS_BY_PROBLEM, Refusal
 from tokend_server.errors import EngineUnavailable
 from tokend_server.oidc.claims import Problem
 
@@ -115,7 +115,7 @@ def test_every_cause_is_documented() -> None:
 
 
 def test_every_problem_of_a_claim_has_a_cause() -> None:
-    assert OF_CLAIMS.keys() == set(Problem)
+    assert REFUSALS_BY_PROBLEM.keys() == set(Problem)
 
 
 def test_a_flood_has_a_few_lines_and_hides_no_other_cause(

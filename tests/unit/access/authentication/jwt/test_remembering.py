@@ -22,7 +22,7 @@ from tests.unit.access.authentication.jwt.listener import (
 )
 
 from tokend_server.access.authentication.jwt import (
-    REMEMBERED_FOR,
+    MAX_VERIFICATION_AGE,
     TokenIssuer,
 )
 from tokend_server.access.authentication.refusals import Refusal
@@ -45,7 +45,7 @@ def test_a_verified_token_is_remembered_for_a_minute(
     rotate(provider)
     refresh(listener, provider)
 
-    clock.advance(REMEMBERED_FOR - 1)
+    clock.advance(MAX_VERIFICATION_AGE - 1)
     assert listener.caller(token) == CALLER
     assert listener.outcome(token_of(provider, jti="another")) == refused(Refusal.KEY)
     clock.advance(1)
@@ -62,7 +62,7 @@ def test_being_shown_again_does_not_prolong_the_minute(
     clock.advance(COOL_DOWN)
     refresh(listener, provider)
     assert listener.caller(token) == CALLER
-    clock.advance(REMEMBERED_FOR - COOL_DOWN)
+    clock.advance(MAX_VERIFICATION_AGE - COOL_DOWN)
     assert listener.outcome(token) == refused(Refusal.KEY)
 
 
@@ -121,7 +121,7 @@ def lasting_keys(lasting_provider: OidcProvider) -> ProviderKeys:
     return Issuers(FakeClock(), 100).keys("keys", KeySource(issuer=lasting_provider.issuer, http=open_http()))
 
 
-_SECONDS = st.floats(min_value=0, max_value=90) | st.sampled_from([0.0, 0.5, 1.0, SKEW, REMEMBERED_FOR])
+_SECONDS = st.floats(min_value=0, max_value=90) | st.sampled_from([0.0, 0.5, 1.0, SKEW, MAX_VERIFICATION_AGE])
 
 
 @given(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tokend_server.process.own_directory import own_directory
+from tokend_server.process.private_directory import private_directory
 
 PREFIX = "tokend-test-"
 
@@ -26,7 +26,7 @@ def left(name: str, *, lock: str = "lock") -> Path:
 
 
 def test_it_is_its_users_alone_and_gone_at_the_end(temporary: Path) -> None:
-    with own_directory(PREFIX) as directory:
+    with private_directory(PREFIX) as directory:
         assert directory.parent == temporary
         assert directory.stat().st_mode & 0o777 == 0o700
         (directory / "key").touch()
@@ -36,13 +36,13 @@ def test_it_is_its_users_alone_and_gone_at_the_end(temporary: Path) -> None:
 def test_what_killed_processes_have_left_is_removed(temporary: Path) -> None:
     left(f"{PREFIX}a")
     left(f"{PREFIX}b")
-    with own_directory(PREFIX) as directory:
+    with private_directory(PREFIX) as directory:
         assert [*temporary.iterdir()] == [directory]
 
 
 def test_those_of_others_that_run_are_left_alone(temporary: Path) -> None:
-    with own_directory(PREFIX) as first:
-        with own_directory(PREFIX) as second:
+    with private_directory(PREFIX) as first:
+        with private_directory(PREFIX) as second:
             assert {*temporary.iterdir()} == {first, second}
         assert [*temporary.iterdir()] == [first]
         assert (first / "lock").exists()
@@ -56,7 +56,7 @@ def test_what_is_not_known_to_be_left_behind_is_left_alone(temporary: Path) -> N
     (tricked / "lock").symlink_to(tricked / "other")
     (temporary / f"{PREFIX}file").touch()
     before = {*temporary.iterdir()}
-    with own_directory(PREFIX) as directory:
+    with private_directory(PREFIX) as directory:
         assert {*temporary.iterdir()} == before | {directory}
     assert all((each / "keys").exists() for each in (elsewhere, linked, begun, tricked))
 
@@ -64,5 +64,5 @@ def test_what_is_not_known_to_be_left_behind_is_left_alone(temporary: Path) -> N
 def test_directories_of_other_users_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs, user = left(f"{PREFIX}theirs"), os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: user + 1)
-    with own_directory(PREFIX):
+    with private_directory(PREFIX):
         assert theirs.exists()

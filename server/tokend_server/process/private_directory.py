@@ -14,7 +14,7 @@ _LOCK = "lock"
 
 
 @contextmanager
-def own_directory(prefix: str, parent: str | None = None) -> Iterator[Path]:
+def private_directory(prefix: str, parent: str | None = None) -> Iterator[Path]:
     """Returns a context manager with a private temporary directory, which is removed at its end.
 
     Directories with the same prefix that earlier processes have left, whose files are not locked, are removed first.
@@ -39,11 +39,11 @@ def own_directory(prefix: str, parent: str | None = None) -> Iterator[Path]:
 def _remove_abandoned(prefix: str, parent: str) -> None:
     for directory in Path(parent).glob(f"{prefix}*"):
         with suppress(OSError):  # it is another user's, in use, or already removed
-            if _is_own(directory):
+            if _is_owned(directory):
                 _remove_unless_locked(directory)
 
 
-def _is_own(directory: Path) -> bool:
+def _is_owned(directory: Path) -> bool:
     status = directory.lstat()
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
 
