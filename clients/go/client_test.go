@@ -239,7 +239,7 @@ func TestFailedRefreshesAreLoggedWithTheNextAttemptAndWithoutSecrets(t *testing.
 	var out bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&out, nil))
 	source := tokend.NewTokenSource(&scriptedIssuer{answer: down}, request(hidden), tokend.WithRefreshLogger(logger))
-	refuse(t, source, errDown)
+	wantError(t, source, errDown)
 	_ = source.Close()
 	for _, want := range []string{`"level":"WARN"`, `"next_attempt":"20`, tokendtest.IdentityPoolID, "ENGINE_UNAVAILABLE"} {
 		if !strings.Contains(out.String(), want) {

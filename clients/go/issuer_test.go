@@ -106,8 +106,8 @@ func asError(err error) (failed *tokend.Error, ok bool) {
 	return failed, ok
 }
 
-// demand requests a token and checks which one it is.
-func demand(t *testing.T, source tokend.TokenSource, want string) {
+// wantToken requests a token and checks which one it is.
+func wantToken(t *testing.T, source tokend.TokenSource, want string) {
 	t.Helper()
 	token, err := source.Token(t.Context())
 	if err != nil || token.Value.Reveal() != want {
@@ -115,8 +115,8 @@ func demand(t *testing.T, source tokend.TokenSource, want string) {
 	}
 }
 
-// refuse requests a token and checks the error.
-func refuse(t *testing.T, source tokend.TokenSource, want error) {
+// wantError requests a token and checks the error.
+func wantError(t *testing.T, source tokend.TokenSource, want error) {
 	t.Helper()
 	if _, err := source.Token(t.Context()); !errors.Is(err, want) {
 		t.Errorf("error %v, want %v", err, want)

@@ -88,13 +88,13 @@ func TestAllThatHappensToTokensIsCounted(t *testing.T) {
 		provider := &meterProvider{sums: map[string]int64{}}
 		issuer := &choosyIssuer{refuses: map[string]bool{"carol": true}}
 		cache := newCache(t, issuer, tokend.WithMaxUsers(2), tokend.WithMeterProvider(provider))
-		demand(t, cache.Source(request("alice")), "1")
-		demand(t, cache.Source(request("alice")), "1")
+		wantToken(t, cache.Source(request("alice")), "1")
+		wantToken(t, cache.Source(request("alice")), "1")
 		time.Sleep(life / 2)
-		demand(t, cache.Source(request("alice")), "1")
+		wantToken(t, cache.Source(request("alice")), "1")
 		synctest.Wait()
-		demand(t, cache.Source(request("bob")), "3")
-		refuse(t, cache.Source(request("carol")), errDown)
+		wantToken(t, cache.Source(request("bob")), "3")
+		wantError(t, cache.Source(request("carol")), errDown)
 		synctest.Wait()
 		want := map[string]int64{
 			"tokend.client.refreshes":                               3,

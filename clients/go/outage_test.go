@@ -12,7 +12,7 @@ import (
 // An outage of half a token's lifetime must not be noticed, whenever it begins.
 func TestAnOutageOfHalfTheLifeIsInvisible(t *testing.T) {
 	for begin := time.Duration(0); begin <= life; begin += 30 * time.Second {
-		demandThroughOutage(t, begin, life/2, rand.New(rand.NewPCG(1, uint64(begin))).Float64)
+		requestThroughOutage(t, begin, life/2, rand.New(rand.NewPCG(1, uint64(begin))).Float64)
 	}
 }
 
@@ -25,7 +25,7 @@ func TestAnOutageThatBeginsWithTheRefreshIsInvisibleForTheRestLessSkewAndBackoff
 		"all jitter and longest back-off": {untilStale*9/10 - time.Second, 1 - 1e-9},
 	} {
 		t.Run(name, func(t *testing.T) {
-			demandThroughOutage(t, c.begin, untilExpired-time.Minute-c.begin, func() float64 { return c.random })
+			requestThroughOutage(t, c.begin, untilExpired-time.Minute-c.begin, func() float64 { return c.random })
 		})
 	}
 }
@@ -34,11 +34,11 @@ func TestInAnOutageTheServiceIsAskedWithBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer)
-		demand(t, source, "1")
+		wantToken(t, source, "1")
 		issuer.set(down)
 		time.Sleep(untilStale)
 		for end := time.Now().Add(6 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-			demand(t, source, "1")
+			wantToken(t, source, "1")
 			synctest.Wait()
 		}
 		// Without jitter each wait is half of 1, 2, 4, 8, 16, 32, 60, 60, ... seconds.
@@ -51,13 +51,13 @@ func TestInAnOutageTheServiceIsAskedWithBackoff(t *testing.T) {
 	})
 }
 
-// demandThroughOutage requests a token each second, from a warm start until long after an outage of the service, and
+// requestThroughOutage requests a token each second, from a warm start until long after an outage of the service, and
 // fails the test if a request fails.
-func demandThroughOutage(t *testing.T, begin, duration time.Duration, random func() float64) {
+func requestThroughOutage(t *testing.T, begin, duration time.Duration, random func() float64) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer, tokend.WithRandom(random))
-		demand(t, source, "1")
+		wantToken(t, source, "1")
 		start := time.Now()
 		for time.Since(start) < 2*life {
 			if since := time.Since(start); since >= begin && since < begin+duration {

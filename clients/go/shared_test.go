@@ -105,7 +105,7 @@ func TestARefreshThatNobodyWaitsForIsStillMadeInItsTurn(t *testing.T) {
 		}
 		close(release)
 		synctest.Wait()
-		demand(t, cache.Source(request("32")), "33")
+		wantToken(t, cache.Source(request("32")), "33")
 		if issuer.calls() != 33 {
 			t.Errorf("%d calls, want 33", issuer.calls())
 		}
@@ -117,7 +117,7 @@ func TestClosingWakesARefreshThatWaitsForItsTurn(t *testing.T) {
 		cache := newCache(t, &scriptedIssuer{answer: held(nil)})
 		var asking sync.WaitGroup
 		for i := range 40 {
-			asking.Go(func() { refuse(t, cache.Source(request(fmt.Sprint(i))), tokend.ErrClosed) })
+			asking.Go(func() { wantError(t, cache.Source(request(fmt.Sprint(i))), tokend.ErrClosed) })
 		}
 		synctest.Wait()
 		begin := time.Now()
@@ -211,7 +211,7 @@ func TestAClientWithoutALoggerWarnsOfItsClockInTheDefaultOneAndOfNothingElse(t *
 	}
 	server.Fail(tokendtest.Failure{Reason: tokend.NotAuthorized})
 	refused := newSourceOf(t, client, "refused")
-	refuse(t, refused, tokend.NotAuthorized)
+	wantError(t, refused, tokend.NotAuthorized)
 	_ = refused.Close()
 	if text := out.String(); strings.Count(text, "level=") != 1 || !strings.Contains(text, "clocks") {
 		t.Errorf("logged %q", text)

@@ -24,7 +24,7 @@ func TestEqualRequestsShareAToken(t *testing.T) {
 	issuer := &scriptedIssuer{}
 	cache := newCache(t, issuer)
 	for range 3 {
-		demand(t, cache.Source(request("alice")), "1")
+		wantToken(t, cache.Source(request("alice")), "1")
 		if token, err := cache.Token(t.Context(), request("alice")); err != nil || token.Value.Reveal() != "1" {
 			t.Errorf("token %q, error %v", token.Value.Reveal(), err)
 		}
@@ -63,7 +63,7 @@ func TestTheLeastRecentlyUsedMakesRoom(t *testing.T) {
 	ask := func(user, want string) {
 		t.Helper()
 		clock.advance(time.Millisecond)
-		demand(t, cache.Source(request(user)), want)
+		wantToken(t, cache.Source(request(user)), want)
 	}
 	ask("alice", "1")
 	ask("bob", "2")
@@ -79,10 +79,10 @@ func TestOfUsersOfTheSameMomentTheFirstMakesRoom(t *testing.T) {
 	issuer := &scriptedIssuer{}
 	cache := newCache(t, issuer, tokend.WithMaxUsers(10), tokend.WithClock(clock.Now))
 	for i := range 15 {
-		demand(t, cache.Source(request(fmt.Sprint(i))), fmt.Sprint(i+1))
+		wantToken(t, cache.Source(request(fmt.Sprint(i))), fmt.Sprint(i+1))
 	}
 	for i := 5; i < 15; i++ {
-		demand(t, cache.Source(request(fmt.Sprint(i))), fmt.Sprint(i+1))
+		wantToken(t, cache.Source(request(fmt.Sprint(i))), fmt.Sprint(i+1))
 	}
 }
 
@@ -149,16 +149,16 @@ func TestAUserWhoseExpiredTokenCannotBeRefreshedMakesRoomFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &choosyIssuer{}
 		cache := newCache(t, issuer, tokend.WithMaxUsers(2))
-		demand(t, cache.Source(request("alice")), "1")
-		demand(t, cache.Source(request("bob")), "2")
+		wantToken(t, cache.Source(request("alice")), "1")
+		wantToken(t, cache.Source(request("bob")), "2")
 		time.Sleep(life)
-		demand(t, cache.Source(request("alice")), "3")
+		wantToken(t, cache.Source(request("alice")), "3")
 		time.Sleep(time.Second)
 		issuer.refuses = map[string]bool{"bob": true}
-		refuse(t, cache.Source(request("bob")), errDown) // who now is the last one used
+		wantError(t, cache.Source(request("bob")), errDown) // who now is the last one used
 		time.Sleep(time.Second)
-		demand(t, cache.Source(request("carol")), "5")
-		demand(t, cache.Source(request("alice")), "3")
+		wantToken(t, cache.Source(request("carol")), "5")
+		wantToken(t, cache.Source(request("alice")), "3")
 	})
 }
 
@@ -166,14 +166,14 @@ func TestWhoMadeRoomDuringARefreshComesBackWithItsToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		cache := newCache(t, issuer, tokend.WithMaxUsers(3))
-		demand(t, cache.Source(request("alice")), "1")
-		demand(t, cache.Source(request("bob")), "2")
+		wantToken(t, cache.Source(request("alice")), "1")
+		wantToken(t, cache.Source(request("bob")), "2")
 		carols, daves := make(chan struct{}), make(chan struct{})
 		var waiting sync.WaitGroup
 		ask := func(user, want string, until chan struct{}) {
 			time.Sleep(time.Second)
 			issuer.set(held(until))
-			waiting.Go(func() { demand(t, cache.Source(request(user)), want) })
+			waiting.Go(func() { wantToken(t, cache.Source(request(user)), want) })
 			synctest.Wait()
 		}
 		ask("carol", "3", carols)
@@ -181,11 +181,11 @@ func TestWhoMadeRoomDuringARefreshComesBackWithItsToken(t *testing.T) {
 		close(carols)           // carol is back, dave makes room
 		synctest.Wait()
 		for user, want := range map[string]string{"alice": "1", "bob": "2", "carol": "3"} {
-			demand(t, cache.Source(request(user)), want)
+			wantToken(t, cache.Source(request(user)), want)
 		}
 		close(daves) // dave is back, one of the others makes room
 		waiting.Wait()
-		demand(t, cache.Source(request("dave")), "4")
+		wantToken(t, cache.Source(request("dave")), "4")
 		if issuer.calls() != 4 {
 			t.Errorf("%d calls, want 4", issuer.calls())
 		}
@@ -196,11 +196,11 @@ func TestASourceOfAUserWhoMadeRoomBringsTheUserBack(t *testing.T) {
 	issuer := &scriptedIssuer{}
 	cache := newCache(t, issuer, tokend.WithMaxUsers(1))
 	alice, bob := cache.Source(request("alice")), cache.Source(request("bob"))
-	demand(t, alice, "1")
-	demand(t, bob, "2")
-	demand(t, alice, "3")
-	demand(t, alice, "3")
-	demand(t, cache.Source(request("alice")), "3")
+	wantToken(t, alice, "1")
+	wantToken(t, bob, "2")
+	wantToken(t, alice, "3")
+	wantToken(t, alice, "3")
+	wantToken(t, cache.Source(request("alice")), "3")
 }
 
 func TestAUserWhoMakesRoomFailsNoCallerWhoWaits(t *testing.T) {
@@ -210,9 +210,9 @@ func TestAUserWhoMakesRoomFailsNoCallerWhoWaits(t *testing.T) {
 		issuer.set(held(release))
 		cache := newCache(t, issuer, tokend.WithMaxUsers(1))
 		var waiting sync.WaitGroup
-		waiting.Go(func() { demand(t, cache.Source(request("alice")), "1") })
+		waiting.Go(func() { wantToken(t, cache.Source(request("alice")), "1") })
 		synctest.Wait()
-		waiting.Go(func() { demand(t, cache.Source(request("bob")), "2") })
+		waiting.Go(func() { wantToken(t, cache.Source(request("bob")), "2") })
 		synctest.Wait()
 		close(release)
 		waiting.Wait()
@@ -224,10 +224,10 @@ func TestAClosedCacheAnswersErrClosedAndWakesThoseWhoWait(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		cache := newCache(t, issuer)
 		warm := cache.Source(request("alice"))
-		demand(t, warm, "1")
+		wantToken(t, warm, "1")
 		issuer.set(held(nil))
 		var waiting sync.WaitGroup
-		waiting.Go(func() { refuse(t, cache.Source(request("bob")), tokend.ErrClosed) })
+		waiting.Go(func() { wantError(t, cache.Source(request("bob")), tokend.ErrClosed) })
 		synctest.Wait()
 		begin := time.Now()
 		_ = cache.Close()
@@ -235,8 +235,8 @@ func TestAClosedCacheAnswersErrClosedAndWakesThoseWhoWait(t *testing.T) {
 		if waited := time.Since(begin); waited != 0 {
 			t.Errorf("they waited %v more", waited)
 		}
-		refuse(t, warm, tokend.ErrClosed)
-		refuse(t, cache.Source(request("carol")), tokend.ErrClosed)
+		wantError(t, warm, tokend.ErrClosed)
+		wantError(t, cache.Source(request("carol")), tokend.ErrClosed)
 		_ = cache.Close()
 	})
 }
@@ -246,11 +246,11 @@ func TestCloseOfACacheEndsTheRefreshesInTheBackground(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		cache := newCache(t, issuer)
 		source := cache.Source(request("alice"))
-		demand(t, source, "1")
+		wantToken(t, source, "1")
 		ended := false
 		issuer.set(func(ctx context.Context) error { <-ctx.Done(); ended = true; return ctx.Err() })
 		time.Sleep(untilStale)
-		demand(t, source, "1")
+		wantToken(t, source, "1")
 		synctest.Wait()
 		_ = cache.Close()
 		if !ended {
@@ -266,10 +266,10 @@ func TestCloseOfACacheWaitsForTheRefreshOfAUserWhoHasMadeRoom(t *testing.T) {
 		release, ended := make(chan struct{}), false
 		issuer.set(func(ctx context.Context) error { <-ctx.Done(); <-release; ended = true; return ctx.Err() })
 		var working sync.WaitGroup
-		working.Go(func() { refuse(t, cache.Source(request("alice")), tokend.ErrClosed) })
+		working.Go(func() { wantError(t, cache.Source(request("alice")), tokend.ErrClosed) })
 		synctest.Wait()
 		issuer.set(nil)
-		demand(t, cache.Source(request("bob")), "2") // alice makes room
+		wantToken(t, cache.Source(request("bob")), "2") // alice makes room
 		working.Go(func() {
 			_ = cache.Close()
 			if !ended {
@@ -289,17 +289,17 @@ func TestATokenMayBeRejectedWhileItsCacheCloses(t *testing.T) {
 		release := make(chan struct{})
 		issuer.set(func(ctx context.Context) error { <-ctx.Done(); <-release; return ctx.Err() })
 		var working sync.WaitGroup
-		working.Go(func() { refuse(t, cache.Source(request("alice")), tokend.ErrClosed) })
+		working.Go(func() { wantError(t, cache.Source(request("alice")), tokend.ErrClosed) })
 		synctest.Wait()
 		issuer.set(nil)
 		bob := cache.Source(request("bob"))
-		demand(t, bob, "2")
+		wantToken(t, bob, "2")
 		working.Go(func() { _ = cache.Close() })
 		synctest.Wait()         // it waits for alice's refresh before it comes to bob
 		tokend.Reject(bob, "2") // by a caller who has found bob in the cache before it closed
 		close(release)
 		working.Wait()
-		refuse(t, bob, tokend.ErrClosed)
+		wantError(t, bob, tokend.ErrClosed)
 	})
 }
 

@@ -21,9 +21,9 @@ func TestAFreshTokenIsHandedOutWithoutACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer)
-		demand(t, source, "1")
+		wantToken(t, source, "1")
 		time.Sleep(untilStale - 1)
-		demand(t, source, "1")
+		wantToken(t, source, "1")
 		synctest.Wait()
 		if issuer.calls() != 1 {
 			t.Errorf("%d calls, want 1", issuer.calls())
@@ -35,12 +35,12 @@ func TestAStaleTokenIsHandedOutAtOnceWhileOneRefreshRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer)
-		demand(t, source, "1")
+		wantToken(t, source, "1")
 		release := make(chan struct{})
 		issuer.set(held(release))
 		time.Sleep(untilStale)
 		begin := time.Now()
-		parallel(64, func() { demand(t, source, "1") })
+		parallel(64, func() { wantToken(t, source, "1") })
 		if waited := time.Since(begin); waited != 0 {
 			t.Errorf("callers waited %v", waited)
 		}
@@ -50,7 +50,7 @@ func TestAStaleTokenIsHandedOutAtOnceWhileOneRefreshRuns(t *testing.T) {
 		}
 		close(release)
 		synctest.Wait()
-		demand(t, source, "2")
+		wantToken(t, source, "2")
 	})
 }
 
@@ -62,12 +62,12 @@ func TestWithoutAUsableTokenAllWaitForOneCall(t *testing.T) {
 				source := newSource(t, issuer)
 				want := "1"
 				if age > 0 {
-					demand(t, source, "1")
+					wantToken(t, source, "1")
 					want = "2"
 				}
 				time.Sleep(age)
 				issuer.set(func(context.Context) error { time.Sleep(time.Second); return nil })
-				parallel(64, func() { demand(t, source, want) })
+				parallel(64, func() { wantToken(t, source, want) })
 			})
 		})
 	}
@@ -87,7 +87,7 @@ func TestOneCallersCancellationFailsNoOther(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		waiting.Go(func() { demand(t, source, "1") })
+		waiting.Go(func() { wantToken(t, source, "1") })
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
@@ -102,7 +102,7 @@ func TestEachCallerWaitsUntilItsOwnDeadline(t *testing.T) {
 		source := newSource(t, issuer)
 		begin := time.Now()
 		var waiting sync.WaitGroup
-		waiting.Go(func() { demand(t, source, "1") })
+		waiting.Go(func() { wantToken(t, source, "1") })
 		waiting.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
@@ -123,7 +123,7 @@ func TestARefreshHasADeadlineOfItsOwn(t *testing.T) {
 		issuer := &scriptedIssuer{answer: held(nil)}
 		source := newSource(t, issuer)
 		begin := time.Now()
-		refuse(t, source, context.DeadlineExceeded)
+		wantError(t, source, context.DeadlineExceeded)
 		if waited := time.Since(begin); waited != 3*time.Second {
 			t.Errorf("it waited %v, want 3s", waited)
 		}
@@ -135,7 +135,7 @@ func TestWithRefreshTimeoutSetsTheDeadlineOfARefresh(t *testing.T) {
 		issuer := &scriptedIssuer{answer: held(nil)}
 		source := newSource(t, issuer, tokend.WithRefreshTimeout(10*time.Second))
 		begin := time.Now()
-		refuse(t, source, context.DeadlineExceeded)
+		wantError(t, source, context.DeadlineExceeded)
 		if waited := time.Since(begin); waited != 10*time.Second {
 			t.Errorf("it waited %v, want 10s", waited)
 		}
@@ -146,12 +146,12 @@ func TestWithSkewSetsHowLongATokenIsHandedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer, tokend.WithSkew(10*time.Second))
-		demand(t, source, "1")
+		wantToken(t, source, "1")
 		issuer.set(down)
 		time.Sleep(life - 10*time.Second - 1)
-		demand(t, source, "1")
+		wantToken(t, source, "1")
 		time.Sleep(time.Nanosecond)
-		refuse(t, source, errDown)
+		wantError(t, source, errDown)
 	})
 }
 
@@ -159,10 +159,10 @@ func TestAnExpiredTokenIsNotHandedOutWhenTheRefreshFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer)
-		demand(t, source, "1")
+		wantToken(t, source, "1")
 		issuer.set(down)
 		time.Sleep(untilExpired)
-		refuse(t, source, errDown)
+		wantError(t, source, errDown)
 	})
 }
 
@@ -170,15 +170,15 @@ func TestDuringTheBackoffCallersWithoutATokenGetTheLastFailureAtOnce(t *testing.
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{answer: down}
 		source := newSource(t, issuer) // whose first back-off is half a second
-		refuse(t, source, errDown)
+		wantError(t, source, errDown)
 		issuer.set(nil)
 		time.Sleep(500*time.Millisecond - 1)
-		refuse(t, source, errDown)
+		wantError(t, source, errDown)
 		if issuer.calls() != 1 {
 			t.Errorf("%d calls, want 1", issuer.calls())
 		}
 		time.Sleep(time.Nanosecond)
-		demand(t, source, "2")
+		wantToken(t, source, "2")
 	})
 }
 
@@ -186,11 +186,11 @@ func TestRetryInfoIsHonoured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer)
-		demand(t, source, "1")
+		wantToken(t, source, "1")
 		issuer.set(func(context.Context) error { return &tokend.Error{RetryDelay: 30 * time.Second} })
 		time.Sleep(untilStale)
 		for range 60 {
-			demand(t, source, "1")
+			wantToken(t, source, "1")
 			time.Sleep(time.Second)
 		}
 		if issuer.calls() != 3 {
@@ -204,17 +204,17 @@ func TestASuccessEndsTheBackoff(t *testing.T) {
 		issuer := &scriptedIssuer{answer: down}
 		source := newSource(t, issuer)
 		for range 5 {
-			refuse(t, source, errDown)
+			wantError(t, source, errDown)
 			time.Sleep(time.Minute)
 		}
 		issuer.set(nil)
-		demand(t, source, "6")
+		wantToken(t, source, "6")
 		issuer.set(down)
 		time.Sleep(life)
-		refuse(t, source, errDown)
+		wantError(t, source, errDown)
 		time.Sleep(500 * time.Millisecond)
 		issuer.set(nil)
-		demand(t, source, "8")
+		wantToken(t, source, "8")
 	})
 }
 
@@ -224,7 +224,7 @@ func TestAClosedSourceAnswersErrClosedAndWakesThoseWhoWait(t *testing.T) {
 		source := newSource(t, issuer)
 		var waiting sync.WaitGroup
 		for range 8 {
-			waiting.Go(func() { refuse(t, source, tokend.ErrClosed) })
+			waiting.Go(func() { wantError(t, source, tokend.ErrClosed) })
 		}
 		synctest.Wait()
 		begin := time.Now()
@@ -234,7 +234,7 @@ func TestAClosedSourceAnswersErrClosedAndWakesThoseWhoWait(t *testing.T) {
 			t.Errorf("they waited %v more", waited)
 		}
 		_ = source.Close()
-		refuse(t, source, tokend.ErrClosed)
+		wantError(t, source, tokend.ErrClosed)
 	})
 }
 
@@ -242,9 +242,9 @@ func TestAClosedSourceHandsOutNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer)
-		demand(t, source, "1")
+		wantToken(t, source, "1")
 		_ = source.Close()
-		refuse(t, source, tokend.ErrClosed)
+		wantError(t, source, tokend.ErrClosed)
 	})
 }
 
@@ -252,11 +252,11 @@ func TestCloseEndsTheRefreshInTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer)
-		demand(t, source, "1")
+		wantToken(t, source, "1")
 		ended := make(chan error, 1)
 		issuer.set(func(ctx context.Context) error { <-ctx.Done(); ended <- ctx.Err(); return ctx.Err() })
 		time.Sleep(untilStale)
-		demand(t, source, "1")
+		wantToken(t, source, "1")
 		synctest.Wait()
 		_ = source.Close()
 		select {
@@ -276,7 +276,7 @@ func TestCloseWakesThoseWhoWaitForARefreshThatDoesNotEnd(t *testing.T) {
 		issuer := &scriptedIssuer{answer: func(context.Context) error { <-release; return nil }}
 		source := newSource(t, issuer)
 		var waiting, closing sync.WaitGroup
-		waiting.Go(func() { refuse(t, source, tokend.ErrClosed) })
+		waiting.Go(func() { wantError(t, source, tokend.ErrClosed) })
 		synctest.Wait()
 		closing.Go(func() { _ = source.Close() })
 		waiting.Wait()
@@ -295,7 +295,7 @@ func TestChangesOfTheRequestDoNotReachTheSource(t *testing.T) {
 	asked.Logins[tokendtest.DeveloperProviderName] = tokend.NewSecret("mallory")
 	asked.PrincipalTags["team"] = "red"
 	*asked.TokenDuration = time.Hour
-	demand(t, source, "1")
+	wantToken(t, source, "1")
 	sent := issuer.requests[0]
 	if user := sent.Logins[tokendtest.DeveloperProviderName].Reveal(); user != "alice" ||
 		sent.PrincipalTags["team"] != "blue" || *sent.TokenDuration != time.Minute {
@@ -343,7 +343,7 @@ func TestCallersRefreshesAndCloseMayRunAtOnce(t *testing.T) {
 	})
 	running.Wait()
 	_ = source.Close()
-	refuse(t, source, tokend.ErrClosed)
+	wantError(t, source, tokend.ErrClosed)
 }
 
 // clock moves only when a test moves it.

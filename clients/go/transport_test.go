@@ -110,7 +110,7 @@ func TestARequestMayBeMadeByHand(t *testing.T) {
 func TestARequestIsAnswered401WhereThereIsNoNewToken(t *testing.T) {
 	issuer := &scriptedIssuer{}
 	source := newSource(t, issuer)
-	demand(t, source, "1")
+	wantToken(t, source, "1")
 	issuer.set(down)
 	if code, text := post(t, transportTo(&api{rejects: map[string]bool{"1": true}}, source), nil); code != 401 || text != "1 " {
 		t.Errorf("%d %q", code, text)
