@@ -31,7 +31,7 @@ class _BearerTokenPlugin(grpc.AuthMetadataPlugin):
 
     def __call__(self, context: grpc.AuthMetadataContext, callback: grpc.AuthMetadataPluginCallback) -> None:
         try:
-            token = _current(self._bearer_token)
+            token = _read_token(self._bearer_token)
         except Exception as error:  # noqa: BLE001 - whatever it is, the call has to end
             # A failed health watch would make calls wait without reporting the cause.
             callback((), None if context.service_url.endswith(_HEALTH) else error)
@@ -39,8 +39,8 @@ class _BearerTokenPlugin(grpc.AuthMetadataPlugin):
             callback((("authorization", f"Bearer {token}"),), None)
 
 
-def _current(bearer_token: BearerToken) -> str:
-    found = _read(bearer_token) if isinstance(bearer_token, Path) else bearer_token()
+def _read_token(bearer_token: BearerToken) -> str:
+    found = _read_file(bearer_token) if isinstance(bearer_token, Path) else bearer_token()
     token = found.strip()
     if not _TOKEN.fullmatch(token):
         source = str(bearer_token) if isinstance(bearer_token, Path) else "the function"
@@ -48,7 +48,7 @@ def _current(bearer_token: BearerToken) -> str:
     return token
 
 
-def _read(path: Path) -> str:
+def _read_file(path: Path) -> str:
     # Some editors write a byte-order mark first. Latin-1 decodes any octet; a decoding error would contain the
     # content.
     return path.read_bytes().removeprefix(codecs.BOM_UTF8).decode("latin-1")

@@ -35,14 +35,14 @@ def token(response: pb.GetOpenIdTokenForDeveloperIdentityResponse) -> Token:
     """
     if not response.HasField("expire_time"):
         raise protocol_error("a token without its expire_time")
-    issue_time = _datetime(response.issue_time) if response.HasField("issue_time") else None
-    expire_time = _datetime(response.expire_time)
+    issue_time = _to_datetime(response.issue_time) if response.HasField("issue_time") else None
+    expire_time = _to_datetime(response.expire_time)
     if issue_time is not None and expire_time <= issue_time:
         raise protocol_error("an expire_time that is not after issue_time")
-    return Token(response.identity_id, response.token, expire_time, _datetime(response.refresh_time), issue_time)
+    return Token(response.identity_id, response.token, expire_time, _to_datetime(response.refresh_time), issue_time)
 
 
-def _datetime(timestamp: Timestamp) -> datetime:
+def _to_datetime(timestamp: Timestamp) -> datetime:
     if not (_FIRST_SECOND <= timestamp.seconds <= _LAST_SECOND and 0 <= timestamp.nanos < _NANOSECONDS):
         raise protocol_error("an invalid time")
     return timestamp.ToDatetime(UTC)

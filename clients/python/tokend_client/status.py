@@ -16,7 +16,7 @@ DOMAIN = "tokend"
 DETAILS_TRAILER = "grpc-status-details-bin"
 
 #: The bounds of google.protobuf.Duration: some ten thousand years.
-_LONGEST_DURATION = 315_576_000_000
+_MAX_DURATION = 315_576_000_000
 _NANOSECONDS = 1_000_000_000
 
 #: BoringSSL's message for a response that is not TLS.
@@ -34,26 +34,26 @@ def to_error(failed: grpc.RpcError) -> TokendError:
     hint = "; does the service use plaintext?" if _NO_TLS in details else ""
     error = TokendError(details + hint, failed.code())
     status = _status(failed)
-    info = _first(status, ErrorInfo())
+    info = _first_detail(status, ErrorInfo())
     if info.domain == DOMAIN:
         error.reason = info.reason
         error.aws_error_code = info.metadata.get("aws_error_code")
         error.aws_request_id = info.metadata.get("aws_request_id")
-    retry, resource = _first(status, RetryInfo()), _first(status, ResourceInfo())
+    retry, resource = _first_detail(status, RetryInfo()), _first_detail(status, ResourceInfo())
     if retry.HasField("retry_delay"):
-        if not _is_a_delay(retry.retry_delay):
+        if not _is_valid_delay(retry.retry_delay):
             return protocol_error("an invalid delay")
         error.retry_delay = retry.retry_delay.ToTimedelta()
     if resource.resource_type:
         error.resource = Resource(resource.resource_type, resource.resource_name)
-    violations = _first(status, BadRequest()).field_violations
+    violations = _first_detail(status, BadRequest()).field_violations
     error.violations = tuple(FieldViolation(each.field, each.description) for each in violations)
-    error.request_id = _first(status, RequestInfo()).request_id or None
+    error.request_id = _first_detail(status, RequestInfo()).request_id or None
     return error
 
 
-def _is_a_delay(duration: Duration) -> bool:
-    return 0 <= duration.seconds <= _LONGEST_DURATION and 0 <= duration.nanos < _NANOSECONDS
+def _is_valid_delay(duration: Duration) -> bool:
+    return 0 <= duration.seconds <= _MAX_DURATION and 0 <= duration.nanos < _NANOSECONDS
 
 
 def _status(failed: grpc.RpcError) -> Status:
@@ -68,7 +68,7 @@ def _status(failed: grpc.RpcError) -> Status:
     return Status()
 
 
-def _first(status: Status, detail: _Detail) -> _Detail:
+def _first_detail(status: Status, detail: _Detail) -> _Detail:
     for packed in status.details:
         if packed.Is(detail.DESCRIPTOR):
             try:

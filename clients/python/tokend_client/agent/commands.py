@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from tokend_client.agent.arguments import parser
 from tokend_client.agent.configuration import AgentSettings, TokenSettings
-from tokend_client.agent.connection import ConnectionProblem, check
+from tokend_client.agent.connection import ConnectionProblem, check_connection
 from tokend_client.agent.loading import ConfigurationError, load
 from tokend_client.agent.logs import configure
 from tokend_client.tokendctl.errors import CommandFailed
@@ -55,7 +55,7 @@ def _run(settings: AgentSettings, options: argparse.Namespace) -> None:
 
 
 def _check(settings: AgentSettings, _options: argparse.Namespace) -> None:
-    check(settings.tokend)
+    check_connection(settings.tokend)
     names = ", ".join(token.name for token in settings.tokens)
     write_output(f"The configuration is good. Tokens: {names}\n")
 

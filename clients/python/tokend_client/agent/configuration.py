@@ -28,22 +28,22 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _MODE = re.compile(r"0?0?[46][04][04]")
 
 #: Of Linux's 255 bytes.
-_LONGEST_FILE_NAME = 243
+_MAX_FILE_NAME = 243
 
 #: The contract's bounds of `token_duration`.
-_LONGEST_DURATION = 86_400
+_MAX_DURATION = 86_400
 
 
-def _absolute(path: object) -> Path:
+def _check_absolute(path: object) -> Path:
     if not isinstance(path, str) or not os.path.isabs(path) or "\0" in path:  # noqa: PTH117 - Path would normalize what is not one
         raise ValueError("must be an absolute path: a relative one depends on the agent's working directory")
     return Path(os.path.normpath(path))
 
 
-def _written(path: Path) -> Path:
+def _check_file_name(path: Path) -> Path:
     # While it is written, there is a file `.NAME.unfinished` next to it.
-    if not 0 < len(os.fsencode(path.name)) <= _LONGEST_FILE_NAME:
-        raise ValueError(f"must end with the name of a file, at most {_LONGEST_FILE_NAME} bytes long")
+    if not 0 < len(os.fsencode(path.name)) <= _MAX_FILE_NAME:
+        raise ValueError(f"must end with the name of a file, at most {_MAX_FILE_NAME} bytes long")
     return path
 
 
@@ -72,7 +72,7 @@ def _mode(mode: object) -> int:
     return int(mode, 8)
 
 
-AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
+AbsolutePath = Annotated[Path, BeforeValidator(_check_absolute)]
 
 
 class Section(BaseModel):
@@ -144,7 +144,7 @@ class Health(Section):
         if not self.listen:
             return self
         if self.socket_path is not None:
-            _absolute(str(self.socket_path))
+            _check_absolute(str(self.socket_path))
             return self
         try:
             host, port = self.host_and_port
@@ -173,7 +173,7 @@ class TokenSettings(Section):
     name: Annotated[
         StrictStr, AfterValidator(_name), Field(description="the token's name in commands, logs and metrics")
     ]
-    file: Annotated[AbsolutePath, AfterValidator(_written), Field(description="the file that programs read")]
+    file: Annotated[AbsolutePath, AfterValidator(_check_file_name), Field(description="the file that programs read")]
     identity_pool_id: Annotated[StrictStr, Field(min_length=1, description="the pool, as REGION:GUID")]
     logins: Annotated[
         dict[StrictStr, StrictStr], Field(repr=False, description="provider names to the user's identifier there")
@@ -187,7 +187,7 @@ class TokenSettings(Section):
     )
     principal_tags: Annotated[dict[StrictStr, StrictStr], Field(description="session tags for the token")] = {}
     token_duration_seconds: Annotated[
-        int | None, Field(strict=True, ge=1, le=_LONGEST_DURATION, description="how long tokens are valid")
+        int | None, Field(strict=True, ge=1, le=_MAX_DURATION, description="how long tokens are valid")
     ] = None
     format: Annotated[
         Literal["token", "json"], Field(description="the token only, or a JSON object with its identity and times")

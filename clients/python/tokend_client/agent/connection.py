@@ -44,8 +44,8 @@ class Connection:
         self._lock = threading.Lock()
         self._is_closed = False
         self._turns = threading.BoundedSemaphore(REFRESHES_AT_A_TIME)
-        self._content = _content(service)
-        self._client = _client(service, self._content)
+        self._content = _read_files(service)
+        self._client = _make_client(service, self._content)
         #: The previous client, whose calls end by themselves.
         self._former: Client | None = None
 
@@ -56,7 +56,7 @@ class Connection:
             TokendError: The call failed.
         """
         with self._turns:
-            return self._current().get_token(request, timeout=self._service.timeout_seconds)
+            return self._current_client().get_token(request, timeout=self._service.timeout_seconds)
 
     def apply(self, service: Service) -> None:
         """Uses new settings for calls. Running calls end by themselves.
@@ -64,8 +64,8 @@ class Connection:
         Raises:
             ConnectionProblem: The settings are invalid. Calls use the previous ones.
         """
-        content = _content(service)
-        client = _client(service, content)
+        content = _read_files(service)
+        client = _make_client(service, content)
         with self._lock:
             self._service = service
             self._replace(client, content)
@@ -77,14 +77,14 @@ class Connection:
             for client in filter(None, (self._former, self._client)):
                 client.close()
 
-    def _current(self) -> Client:
+    def _current_client(self) -> Client:
         with self._lock:
             if self._is_closed:
                 raise Closed
             try:
-                content = _content(self._service)
+                content = _read_files(self._service)
                 if content != self._content:
-                    self._replace(_client(self._service, content), content)
+                    self._replace(_make_client(self._service, content), content)
                     _LOG.info("Certificates have changed; calls to tokend use the new ones")
             except ConnectionProblem as problem:
                 # For example a new certificate whose key is not yet written.
@@ -97,7 +97,7 @@ class Connection:
         self._former, self._client, self._content = self._client, client, content
 
 
-def check(service: Service) -> None:
+def check_connection(service: Service) -> None:
     """Checks the settings of a connection.
 
     Raises:
@@ -106,7 +106,7 @@ def check(service: Service) -> None:
     Connection(service).close()
 
 
-def _content(service: Service) -> _Files:
+def _read_files(service: Service) -> _Files:
     """The contents of the certificate files."""
     problems: list[str] = []
     content = []
@@ -122,7 +122,7 @@ def _content(service: Service) -> _Files:
     return tuple(content[:3])
 
 
-def _client(service: Service, content: _Files) -> Client:
+def _make_client(service: Service, content: _Files) -> Client:
     if problems := [*_pem_problems(service, content)]:
         raise ConnectionProblem(*problems)
     ca, certificate, key = content

@@ -43,10 +43,10 @@ def load(path: Path) -> AgentSettings:
     if not isinstance(tables, list) or not tables:
         problems.append("tokens: must have at least one table [[tokens]]")
         tables = []
-    read = [_table(TokenSettings, table, f"tokens.{_place(table, at)}", problems) for at, table in enumerate(tables)]
+    read = [_table(TokenSettings, table, f"tokens.{_label(table, at)}", problems) for at, table in enumerate(tables)]
     tokens = tuple(token for token in read if token is not None)
     problems += _clashes(tokens)
-    problems += _overwritten(tokens, {"--config": path, **_files(service, health)})
+    problems += _overwrites(tokens, {"--config": path, **_files(service, health)})
     if problems or service is None or health is None or log is None:
         raise ConfigurationError(*problems)
     return AgentSettings(tokend=service, health=health, log=log, tokens=tokens)
@@ -99,7 +99,7 @@ _TEXTS: Mapping[str, Callable[[str, type[BaseModel]], str]] = {
 }
 
 
-def _place(table: object, at: int) -> str:
+def _label(table: object, at: int) -> str:
     name = table.get("name") if isinstance(table, dict) else None
     return name if isinstance(name, str) and name.isprintable() and name else str(at)
 
@@ -111,16 +111,16 @@ def _files(service: Service | None, health: Health | None) -> dict[str, Path]:
     return files | ({"health.listen": socket} if socket else {})
 
 
-def _overwritten(tokens: tuple[TokenSettings, ...], files: Mapping[str, Path]) -> Iterator[str]:
+def _overwrites(tokens: tuple[TokenSettings, ...], files: Mapping[str, Path]) -> Iterator[str]:
     needed = [(name, os.path.realpath(path)) for name, path in files.items()]
     for token in tokens:
-        written = str(_written(token))
+        written = str(_resolve_file(token))
         logins = [("its own login_files", os.path.realpath(path)) for path in token.login_files.values()]
         for name in [name for name, read in [*needed, *logins] if read == written]:
             yield f"tokens.{token.name}.file: is also the file in {name}, and tokens would overwrite it"
 
 
-def _written(token: TokenSettings) -> Path:
+def _resolve_file(token: TokenSettings) -> Path:
     """Returns the file with its directory resolved. The agent replaces a link at the path itself."""
     return Path(os.path.realpath(token.file.parent)) / token.file.name
 
@@ -128,7 +128,7 @@ def _written(token: TokenSettings) -> Path:
 def _clashes(tokens: tuple[TokenSettings, ...]) -> Iterator[str]:
     names = Counter(token.name for token in tokens)
     yield from (f"tokens.{name}: {count} tokens have this name" for name, count in names.items() if count > 1)
-    written = [(token, _written(token)) for token in tokens]
+    written = [(token, _resolve_file(token)) for token in tokens]
     for path in dict.fromkeys(path for _, path in written):
         same = [token.name for token, own in written if own == path]
         if len(same) > 1:

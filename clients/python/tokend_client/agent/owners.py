@@ -6,7 +6,7 @@ import pwd
 #: "Unchanged" in chown(2).
 UNCHANGED = -1
 
-_MOST = 2**32 - 2
+_MAX_ID = 2**32 - 2
 
 
 def user_id(user: object) -> int:
@@ -39,6 +39,6 @@ def _is_number(value: object) -> bool:
 
 def _number(value: object) -> int:
     number = int(str(value))
-    if not 0 <= number <= _MOST:
+    if not 0 <= number <= _MAX_ID:
         raise ValueError(number)
     return number

@@ -29,7 +29,7 @@ class Worker:
         self._keeper = keeper
         self._on_step = on_step
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name=f"token {settings.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"token {settings.name}", daemon=True)
 
     def start(self) -> None:
         """Starts the thread."""
@@ -50,7 +50,7 @@ class Worker:
         """The current status of the token."""
         return self._keeper.status()
 
-    def _keep(self) -> None:
+    def _run(self) -> None:
         try:
             while not self._stop.is_set():
                 pause = self._step()

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import IO, Self
 
 #: Seconds for the service to end after it was asked to.
-_LONGEST_STOP = 60
+_STOP_TIMEOUT = 60
 
 _SERVICE = "tokend_server"
 
@@ -92,7 +92,7 @@ class CognitoIdentityServer:
                 self.stop()
                 said.seek(0)
                 raise RuntimeError(f"tokend failed to start: {said.read().strip()}")
-        self.environment = MappingProxyType(dict(_exported(lines)))
+        self.environment = MappingProxyType(dict(_parse_exports(lines)))
         self.in_the_way = [name for line in lines if line.startswith("unset ") for name in line.split()[1:]]
 
     def stop(self) -> None:
@@ -100,7 +100,7 @@ class CognitoIdentityServer:
         process, self._process = self._process, None
         if process is not None:
             try:
-                process.communicate(timeout=_LONGEST_STOP)
+                process.communicate(timeout=_STOP_TIMEOUT)
             finally:
                 process.kill()
 
@@ -115,7 +115,7 @@ def _output(process: subprocess.Popen[str]) -> IO[str]:
     return process.stdout
 
 
-def _exported(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _parse_exports(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
     for line in lines:
         command, *words = shlex.split(line)
         if command == "export":

@@ -40,16 +40,16 @@ def _violations(request: Any) -> Iterator[FieldViolation]:  # noqa: ANN401 - a m
     for field in request.DESCRIPTOR.fields:
         name, value = field.name, getattr(request, field.name)
         if name == "token_duration":
-            yield from _of(name, _seconds(value) if request.HasField(name) else ())
+            yield from _to_violations(name, _seconds(value) if request.HasField(name) else ())
         elif not value:
-            yield from _of(name, ["Member must not be null"] if name in required else ())
+            yield from _to_violations(name, ["Member must not be null"] if name in required else ())
         elif name in _MAPS:
             yield from _of_map(name, value, *_MAPS[name])
         else:
-            yield from _of(name, _RULES[name](value))
+            yield from _to_violations(name, _RULES[name](value))
 
 
-def _of(field: str, problems: Iterable[str]) -> Iterator[FieldViolation]:
+def _to_violations(field: str, problems: Iterable[str]) -> Iterator[FieldViolation]:
     return (FieldViolation(field, problem) for problem in problems)
 
 
@@ -81,9 +81,9 @@ def _seconds(duration: Any) -> Iterator[str]:  # noqa: ANN401 - google.protobuf.
 def _of_map(
     name: str, entries: Mapping[str, str], most: int, longest_key: int, longest_value: int
 ) -> Iterator[FieldViolation]:
-    yield from _of(name, _at_most(most, [entries], "Map"))
-    yield from _of(f"{name}.key", _lengths(longest_key, list(entries)))
-    yield from _of(f"{name}.value", _lengths(longest_value, list(entries.values())))
+    yield from _to_violations(name, _at_most(most, [entries], "Map"))
+    yield from _to_violations(f"{name}.key", _lengths(longest_key, list(entries)))
+    yield from _to_violations(f"{name}.value", _lengths(longest_value, list(entries.values())))
 
 
 def _lengths(longest: int, values: list[str]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from tokend_client.testing.limits import violations
 from tokend_client.testing.signer import FakeSigner
 
 _DEFAULT_TOKEN_DURATION = 900
-_LARGEST_PAGE = 60
+_MAX_PAGE = 60
 
 
 class FakeOperations:
@@ -58,7 +58,7 @@ class FakeOperations:
         self._check(request)
         user = request.developer_user_identifier
         if not user and not request.identity_id:
-            _refuse("Either IdentityId or DeveloperUserIdentifier must be given.")
+            _raise_invalid_parameter("Either IdentityId or DeveloperUserIdentifier must be given.")
         with self._lock:
             identity_id = request.identity_id or self._identities.identity_of(user)
             users = self._identities.users_of(identity_id)
@@ -67,9 +67,9 @@ class FakeOperations:
                 text = "The identity and the developer user do not belong together."
                 raise Refused(ErrorReason.RESOURCE_CONFLICT, text)
             return pb.LookupDeveloperIdentityResponse(identity_id=identity_id, developer_user_identifier_list=[user])
-        after = _last_of(request.next_token, identity_id) if request.next_token else ""
+        after = _parse_page_token(request.next_token, identity_id) if request.next_token else ""
         rest = [each for each in users if each > after]
-        page = rest[: request.max_results or _LARGEST_PAGE]
+        page = rest[: request.max_results or _MAX_PAGE]
         return pb.LookupDeveloperIdentityResponse(
             identity_id=identity_id,
             developer_user_identifier_list=page,
@@ -101,7 +101,7 @@ class FakeOperations:
 
     def _check_provider(self, developer_provider_name: str) -> None:
         if developer_provider_name != self._developer_provider_name:
-            _refuse("This identity pool does not support the specified developer provider")
+            _raise_invalid_parameter("This identity pool does not support the specified developer provider")
 
     def _claims(
         self, request: pb.GetOpenIdTokenForDeveloperIdentityRequest, identity_id: str, iat: int, exp: int
@@ -124,7 +124,7 @@ def _page_token(identity_id: str, last: str) -> str:
     return base64.urlsafe_b64encode(f"{identity_id}\n{last}".encode()).decode()
 
 
-def _last_of(page_token: str, identity_id: str) -> str:
+def _parse_page_token(page_token: str, identity_id: str) -> str:
     """Returns the user in a page token, which is valid only for this identity."""
     try:
         named = base64.b64decode(page_token, b"-_", validate=True).decode()
@@ -132,9 +132,9 @@ def _last_of(page_token: str, identity_id: str) -> str:
         named = ""
     owner, _, last = named.partition("\n")
     if owner != identity_id:
-        _refuse("NextToken is not one that this operation returned.")
+        _raise_invalid_parameter("NextToken is not one that this operation returned.")
     return last
 
 
-def _refuse(text: str) -> NoReturn:
+def _raise_invalid_parameter(text: str) -> NoReturn:
     raise Refused(ErrorReason.INVALID_PARAMETER, text)

@@ -20,7 +20,7 @@ from tokend_client.tokendctl.errors import CommandFailed, InvalidInput
 from tokend_client.tokendctl.exit_codes import ExitCode
 from tokend_client.tokendctl.failure import failed_call
 from tokend_client.tokendctl.operations import Document, Fields, Operation, operations
-from tokend_client.tokendctl.options import Settings, read_settings
+from tokend_client.tokendctl.options import Settings, parse_settings
 from tokend_client.tokendctl.output import FORMATS
 from tokend_client.tokendctl.parsing import Line, parse_line, parse_operation, unknown_options
 from tokend_client.tokendctl.standard_streams import check_output, write_error, write_output
@@ -63,18 +63,18 @@ def _output(arguments: Sequence[str]) -> str:
     if line.options.version:
         return _version() + "\n"
     commands = {operation.command: operation for operation in operations()}
-    command, *words = _command_first(line.words, commands) or [_HELP if line.options.help else ""]
+    command, *words = _move_command_first(line.words, commands) or [_HELP if line.options.help else ""]
     if command == _HELP:
         return pages.general_page(list(commands.values()))
     if command not in commands:
         raise InvalidInput(f"expected a command: {', '.join(commands)}, {_HELP}", *unknown_options(line.words))
     if line.options.help or words == [_HELP]:
         return pages.operation_page(commands[command])
-    with _debugging(enabled=line.options.debug):
+    with _debug_logging(enabled=line.options.debug):
         return _run(commands[command], line, words)
 
 
-def _command_first(words: Sequence[str], commands: Collection[str]) -> Sequence[str]:
+def _move_command_first(words: Sequence[str], commands: Collection[str]) -> Sequence[str]:
     """Moves the command before unknown options, which may precede it in a command line."""
     if not words or not words[0].startswith("-"):
         return words
@@ -83,7 +83,7 @@ def _command_first(words: Sequence[str], commands: Collection[str]) -> Sequence[
 
 
 def _run(operation: Operation, line: Line, words: Sequence[str]) -> str:
-    settings = _attempt(lambda: read_settings(line.options))
+    settings = _attempt(lambda: parse_settings(line.options))
     request = _attempt(lambda: _request(operation, words))
     problems = [p for each in (settings, request) if isinstance(each, InvalidInput) for p in each.problems]
     if isinstance(settings, InvalidInput) or isinstance(request, InvalidInput):
@@ -99,7 +99,7 @@ def _run(operation: Operation, line: Line, words: Sequence[str]) -> str:
 def _request(operation: Operation, words: Sequence[str]) -> _Request | str:
     """Returns the call to make, or the skeleton to print instead."""
     options, problems = parse_operation(operation, words)
-    request = _attempt(lambda: _asked(operation, options))
+    request = _attempt(lambda: _to_request(operation, options))
     if isinstance(request, InvalidInput):
         raise InvalidInput(*problems, *request.problems)
     if problems:
@@ -107,7 +107,7 @@ def _request(operation: Operation, words: Sequence[str]) -> _Request | str:
     return request
 
 
-def _asked(operation: Operation, options: argparse.Namespace) -> _Request | str:
+def _to_request(operation: Operation, options: argparse.Namespace) -> _Request | str:
     wanted = options.generate_cli_skeleton
     if wanted is not None and wanted not in skeleton.SKELETONS:
         raise InvalidInput(f"--generate-cli-skeleton: expected one of {', '.join(skeleton.SKELETONS)}")
@@ -153,7 +153,7 @@ def _version() -> str:
 
 
 @contextmanager
-def _debugging(*, enabled: bool) -> Iterator[None]:
+def _debug_logging(*, enabled: bool) -> Iterator[None]:
     if not enabled:
         yield
         return

@@ -9,7 +9,7 @@ from tokend_client.tokendctl.errors import InvalidInput
 _UNIX = "unix:"
 
 #: Maximum bytes of a unix socket's path: `sun_path` of unix(7) minus the NUL at its end.
-_LONGEST_SOCKET_PATH = 107
+_MAX_SOCKET_PATH = 107
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -27,7 +27,7 @@ class Endpoint:
     tls: bool | None = None
 
 
-def read_target(text: str) -> Endpoint:
+def parse_target(text: str) -> Endpoint:
     """Parses `HOST:PORT`, `unix:PATH` or any other gRPC target.
 
     Raises:
@@ -39,12 +39,12 @@ def read_target(text: str) -> Endpoint:
     if path == text:
         return Endpoint(text)
     path = os.path.expanduser(path)  # noqa: PTH111 - Path's own raises where there is no home directory
-    if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
-        raise InvalidInput(f"the path of a unix socket has {_LONGEST_SOCKET_PATH} bytes at most")
+    if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
+        raise InvalidInput(f"the path of a unix socket has {_MAX_SOCKET_PATH} bytes at most")
     return Endpoint(_UNIX + path)
 
 
-def read_url(text: str) -> Endpoint:
+def parse_url(text: str) -> Endpoint:
     """Parses `http://HOST[:PORT]`, which is plaintext, or `https://HOST[:PORT]`, which is TLS.
 
     Raises:

@@ -8,13 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tokend_client.tokendctl.endpoint import read_target, read_url
+from tokend_client.tokendctl.endpoint import parse_target, parse_url
 from tokend_client.tokendctl.errors import CommandFailed, InvalidInput
 from tokend_client.tokendctl.exit_codes import ExitCode
 from tokend_client.tokendctl.output import FORMATS
 from tokend_client.tokendctl.query import Query
 
-_LONGEST_TIMEOUT = 86_400.0
+_MAX_TIMEOUT = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ def _timeout(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = 0
-    if not 0 < seconds <= _LONGEST_TIMEOUT:
-        raise InvalidInput(f"expected a number of seconds above 0 and up to {_LONGEST_TIMEOUT:.0f}")
+    if not 0 < seconds <= _MAX_TIMEOUT:
+        raise InvalidInput(f"expected a number of seconds above 0 and up to {_MAX_TIMEOUT:.0f}")
     return seconds
 
 
@@ -86,11 +86,11 @@ OPTIONS: tuple[Option, ...] = (
         ("--endpoint",),
         "The address of the service: HOST:PORT or unix:PATH.",
         "ADDRESS",
-        read_target,
+        parse_target,
         "127.0.0.1:50051",
         "TOKEND_ENDPOINT",
     ),
-    Option(("--endpoint-url",), "The same as http://HOST:PORT, or as https://HOST:PORT with TLS.", "URL", read_url),
+    Option(("--endpoint-url",), "The same as http://HOST:PORT, or as https://HOST:PORT with TLS.", "URL", parse_url),
     Option(("--ca-file", "--ca-bundle"), "Use TLS, and trust the PEM certificates in this file.", "FILE", Path),
     Option(("--tls",), "Use TLS, and trust the certificates of the system."),
     Option(("--client-certificate-file",), "Use TLS with this PEM client certificate.", "FILE", Path),
@@ -131,7 +131,7 @@ class Settings:
     """The options of the connection, by their names in Python."""
 
 
-def read_settings(given: argparse.Namespace) -> Settings:
+def parse_settings(given: argparse.Namespace) -> Settings:
     """Parses the given options; others have the values of the environment, or their defaults.
 
     Raises:

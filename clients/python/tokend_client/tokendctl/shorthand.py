@@ -52,12 +52,12 @@ def parse(text: str) -> list[Entry]:
                 f"entry {len(entries) + 1} (from character {position + 1} on) is not KEY=VALUE; "
                 "put quotes around a value that has commas, quotes or brackets"
             )
-        entries.append(Entry(_plain(match["key"]), _plain(match["value"]), match["sign"] == "@="))
+        entries.append(Entry(_unquote(match["key"]), _unquote(match["value"]), match["sign"] == "@="))
         position, more = match.end(), match["end"] == ","
     return entries
 
 
-def _plain(token: str) -> str:
+def _unquote(token: str) -> str:
     quote = token[:1]
     if quote in {"'", '"'}:
         return re.sub(rf"\\([{quote}\\])", r"\1", token[1:-1])

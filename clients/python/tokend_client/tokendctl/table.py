@@ -49,7 +49,7 @@ def render_table(title: str, value: object) -> str:
         return ""
     width = max(box.natural_width() for box in boxes)
     if width > _terminal_columns():
-        boxes = [_upright(box) for box in boxes]
+        boxes = [_transpose(box) for box in boxes]
         width = max(box.natural_width() for box in boxes)
     lines = ["-" * width]
     for box in boxes:
@@ -107,46 +107,48 @@ def _add_maps(boxes: list[_Box], title: str, maps: list[Any], depth: int) -> Non
             _add(boxes, name, each.get(name), depth + 1)
 
 
-def _upright(box: _Box) -> _Box:
+def _transpose(box: _Box) -> _Box:
     if not box.header or len(box.rows) != 1:
         return box
     return _Box(box.title, box.depth, rows=[list(pair) for pair in zip(box.header, box.rows[0], strict=True)])
 
 
 def _lines(box: _Box, width: int) -> Iterator[str]:
-    widths = _stretched([natural + _PADDING for natural in box.natural_widths()], width)
+    widths = _scale_widths([natural + _PADDING for natural in box.natural_widths()], width)
     rule = "+" + "".join("-" * (column - (1 if index else 2)) + "+" for index, column in enumerate(widths))
     if box.title:
-        yield _centred(box.title, width, "|")
+        yield _center(box.title, width, "|")
         if not widths:
             yield "+" + "-" * (width - 2) + "+"
     if box.header:
         yield rule
-        yield "".join(_centred(cell, *column) for cell, column in zip(box.header, _edged(widths), strict=True))
+        yield "".join(_center(cell, *column) for cell, column in zip(box.header, _with_left_edges(widths), strict=True))
     if widths:
         yield rule
         for row in box.rows:
-            yield "".join(_left(cell, *column) for cell, column in zip(row, _edged(widths), strict=True))
+            yield "".join(
+                _align_left(cell, *column) for cell, column in zip(row, _with_left_edges(widths), strict=True)
+            )
         yield rule
 
 
-def _edged(widths: Sequence[int]) -> Iterator[tuple[int, str]]:
+def _with_left_edges(widths: Sequence[int]) -> Iterator[tuple[int, str]]:
     """Returns each column with its left edge; its right edge is that of the next column."""
     return ((width, "" if index else "|") for index, width in enumerate(widths))
 
 
-def _centred(text: str, width: int, edge: str) -> str:
+def _center(text: str, width: int, edge: str) -> str:
     filled = edge + " " * (width // 2 - _width(text) // 2 - 1) + text
     return filled + " " * (width - _width(filled) - 1) + "|"
 
 
-def _left(text: str, width: int, edge: str) -> str:
+def _align_left(text: str, width: int, edge: str) -> str:
     fits = _width(text) + _PADDING // 2 + len(edge) + 1 <= width
     filled = edge + " " * (_PADDING // 2 * fits) + text
     return filled + " " * (width - _width(filled) - 1) + "|"
 
 
-def _stretched(widths: list[int], width: int) -> list[int]:
+def _scale_widths(widths: list[int], width: int) -> list[int]:
     """Returns the widths, scaled to the box. The first or the last columns absorb the rounding error."""
     if not widths:
         return []

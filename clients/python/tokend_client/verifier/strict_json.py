@@ -11,15 +11,15 @@ def loads(document: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
         ValueError: It is not JSON (RFC 8259), or a member is duplicated.
         RecursionError: It is nested too deeply.
     """
-    return json.loads(document, object_pairs_hook=_unique_members, parse_constant=_no_constant)
+    return json.loads(document, object_pairs_hook=_reject_duplicates, parse_constant=_reject_constant)
 
 
-def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicates(members: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(members)
     if len(unique) != len(members):
         raise ValueError("a member is duplicated")
     return unique
 
 
-def _no_constant(_name: str) -> NoReturn:
+def _reject_constant(_name: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")

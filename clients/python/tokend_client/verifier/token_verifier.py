@@ -82,22 +82,22 @@ class TokenVerifier:
             TokenRejected: The token is not valid.
             KeysUnavailable: The issuer's keys are not available.
         """
-        kid = self._kid(token)
-        return self._verified(token, self._keys.held(kid) or self._keys.find(kid))
+        kid = self._checked_kid(token)
+        return self._verify_with_key(token, self._keys.held(kid) or self._keys.find(kid))
 
     async def verify_async(self, token: str) -> VerifiedIdentity:
         """As `verify`, without blocking the event loop while keys are fetched."""
-        kid = self._kid(token)
+        kid = self._checked_kid(token)
         key = self._keys.held(kid)
         if key is None:
             key = await asyncio.to_thread(self._keys.find, kid)
-        return self._verified(token, key)
+        return self._verify_with_key(token, key)
 
-    def _kid(self, token: str) -> str:
+    def _checked_kid(self, token: str) -> str:
         if len(token) > _MAX_TOKEN:
             raise TokenRejected(f"the token is longer than {_MAX_TOKEN} characters")
         try:
-            header, payload, _ = map(_decoded, token.split("."))
+            header, payload, _ = map(_decode, token.split("."))
             # Strictly, before PyJWT does.
             strict_json.loads(header)
             strict_json.loads(payload)
@@ -113,7 +113,7 @@ class TokenVerifier:
             raise TokenRejected("the token has no key id")
         return kid
 
-    def _verified(self, token: str, key: jwt.PyJWK) -> VerifiedIdentity:
+    def _verify_with_key(self, token: str, key: jwt.PyJWK) -> VerifiedIdentity:
         try:
             claims = jwt.decode(
                 token,
@@ -132,7 +132,7 @@ class TokenVerifier:
         return _identity(claims)
 
 
-def _decoded(text: str) -> bytes:
+def _decode(text: str) -> bytes:
     """Decodes base64url (RFC 7515, section 2). PyJWT accepts padding.
 
     Raises:
@@ -167,16 +167,16 @@ def _check_shape(claims: Mapping[str, Any]) -> None:
     # PyJWT accepts strings and booleans as numbers.
     numbers = [claims[name] for name in ("exp", "iat", "nbf") if name in claims]
     good = bool(claims["sub"]) and all(type(number) in {int, float} for number in numbers)
-    if not good or not _is_texts(claims.get("amr", [])):
+    if not good or not _is_string_list(claims.get("amr", [])):
         raise ValueError("a claim has another format")
 
 
-def _is_texts(value: object) -> bool:
+def _is_string_list(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _principal_tags(claims: Mapping[str, Any]) -> dict[str, str]:
     tags = claims.get(_TAGS_CLAIM, {}).get("principal_tags", {})
-    if not all(_is_texts(values) and values for values in tags.values()):
+    if not all(_is_string_list(values) and values for values in tags.values()):
         raise ValueError("a tag is not a list of strings")
     return {name: values[0] for name, values in tags.items()}

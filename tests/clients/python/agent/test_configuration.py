@@ -9,7 +9,7 @@ from tests.clients.python.agent.settings import USER, document, token
 from tests.support.certificates import write_certificate
 
 from tokend_client.agent.configuration import Service
-from tokend_client.agent.connection import ConnectionProblem, check
+from tokend_client.agent.connection import ConnectionProblem, check_connection
 from tokend_client.agent.loading import ConfigurationError, load
 from tokend_client.testing import FakeTokendServer
 
@@ -230,7 +230,7 @@ def test_all_files_of_the_connection_are_looked_at(tmp_path: Path) -> None:
     missing = str(tmp_path / "none")
     names = ["ca_file", "client_certificate_file", "client_key_file", "bearer_token_file"]
     with pytest.raises(ConnectionProblem) as caught:
-        check(service(**dict.fromkeys(names, missing)))
+        check_connection(service(**dict.fromkeys(names, missing)))
     assert caught.value.problems == tuple(f"tokend.{name}: {missing}: No such file or directory" for name in names)
 
 
@@ -239,19 +239,19 @@ def test_files_of_the_connection_are_what_they_should_be(tmp_path: Path) -> None
     junk.write_text("no PEM", encoding="ascii")
     files = {name: str(junk) for name in ("ca_file", "client_certificate_file", "client_key_file")}
     with pytest.raises(ConnectionProblem) as caught:
-        check(service(**files))
+        check_connection(service(**files))
     assert [each.split(":")[0] for each in caught.value.problems] == [
         "tokend.ca_file",
         "tokend.client_certificate_file, client_key_file",
     ]
     made = write_certificate(tmp_path)
     files = {name: str(made.certificate_file) for name in ("ca_file", "client_certificate_file")}
-    check(service(**files, client_key_file=str(made.private_key_file)))
+    check_connection(service(**files, client_key_file=str(made.private_key_file)))
 
 
 def test_a_bearer_token_does_not_leave_the_machine_in_plaintext(tmp_path: Path) -> None:
     bearer = tmp_path / "bearer"
     bearer.write_text("a.b.c", encoding="ascii")
     with pytest.raises(ConnectionProblem, match=r"tokend\.bearer_token_file: is not sent"):
-        check(service(plaintext=True, bearer_token_file=str(bearer)))
-    check(service(plaintext=True, bearer_token_file=str(bearer), endpoint="127.0.0.1:1"))
+        check_connection(service(plaintext=True, bearer_token_file=str(bearer)))
+    check_connection(service(plaintext=True, bearer_token_file=str(bearer), endpoint="127.0.0.1:1"))

@@ -90,7 +90,7 @@ def test_so_do_files_that_are_whole_again_when_they_are_looked_at(
     one, other = certificates
     connection = mutual_tls(server, one, other)
     read = (one.certificate_file.read_bytes(), other.certificate_file.read_bytes(), b"")
-    monkeypatch.setattr("tokend_client.agent.connection._content", lambda _: read)
+    monkeypatch.setattr("tokend_client.agent.connection._read_files", lambda _: read)
     with caplog.at_level(logging.WARNING):
         assert connection.get_token(request_of_orders).identity_id
     assert "being written: private_key: no PEM" in caplog.text
