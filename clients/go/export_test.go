@@ -21,7 +21,7 @@ func AwaitReady(ctx context.Context, client *Client) bool {
 
 // AwaitRefresh waits until a source's running refresh has ended. It returns at once if there is none.
 func AwaitRefresh(source TokenSource) {
-	inner := behind(source)
+	inner := cachedSource(source)
 	inner.mu.Lock()
 	flight := inner.flight
 	inner.mu.Unlock()
@@ -32,7 +32,7 @@ func AwaitRefresh(source TokenSource) {
 
 // HeldToken returns the token of a source's snapshot; the zero token if there is none.
 func HeldToken(source TokenSource) Token {
-	if held := behind(source).held.Load(); held != nil {
+	if held := cachedSource(source).held.Load(); held != nil {
 		return held.token
 	}
 	return Token{}
@@ -40,10 +40,10 @@ func HeldToken(source TokenSource) Token {
 
 // Reject drops a rejected token of a cache's source, even if the user was evicted.
 func Reject(source TokenSource, token string) {
-	behind(source).Invalidate(Token{Value: NewSecret(token)})
+	cachedSource(source).Invalidate(Token{Value: NewSecret(token)})
 }
 
-func behind(source TokenSource) *CachedTokenSource {
+func cachedSource(source TokenSource) *CachedTokenSource {
 	return source.(*userSource).entry.Load().source
 }
 

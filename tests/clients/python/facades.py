@@ -48,19 +48,19 @@ class Calls:
     def __init__(self) -> None:
         self.methods: list[str] = []
         self.most_at_once = 0
-        self._under_way = 0
+        self._in_flight = 0
         self._changed = threading.Condition()
 
     def begin(self, method: str) -> None:
         with self._changed:
             self.methods.append(method)
-            self._under_way += 1
-            self.most_at_once = max(self.most_at_once, self._under_way)
+            self._in_flight += 1
+            self.most_at_once = max(self.most_at_once, self._in_flight)
             self._changed.notify_all()
 
     def end(self, _: object) -> None:
         with self._changed:
-            self._under_way -= 1
+            self._in_flight -= 1
 
     def wait_for(self, count: int) -> None:
         """Waits until this many attempts have started since its creation."""

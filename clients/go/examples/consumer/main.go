@@ -27,8 +27,8 @@ import (
 )
 
 const (
-	patience = time.Second
-	pause    = 50 * time.Millisecond
+	requestTimeout = time.Second
+	pause          = 50 * time.Millisecond
 )
 
 // failure is a failed request: its time, in seconds since the Unix epoch, and its status code.
@@ -75,7 +75,7 @@ func nameOf(err error) string {
 func call(ctx context.Context, source tokend.TokenSource, report *report, ready func()) {
 	once := sync.OnceFunc(ready)
 	for ctx.Err() == nil {
-		asking, done := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		asking, done := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 		token, err := source.Token(asking)
 		done()
 		report.add(token, err)

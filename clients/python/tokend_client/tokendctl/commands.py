@@ -18,7 +18,7 @@ from tokend_client.tokendctl import cli_input, pages, skeleton
 from tokend_client.tokendctl.connection import connect, endpoint_of
 from tokend_client.tokendctl.errors import CommandFailed, InvalidInput
 from tokend_client.tokendctl.exit_codes import ExitCode
-from tokend_client.tokendctl.failure import failed_call
+from tokend_client.tokendctl.failure import to_command_failed
 from tokend_client.tokendctl.operations import Document, Fields, Operation, operations
 from tokend_client.tokendctl.options import Settings, parse_settings
 from tokend_client.tokendctl.output import FORMATS
@@ -142,7 +142,7 @@ def _call(operation: Operation, settings: Settings, fields: Fields) -> Document:
             return operation.call(client, fields)
         except TokendError as error:
             _LOG.debug("failed with %s, reason %s", error.code.name, error.reason)
-            raise failed_call(operation.name, target, error) from None
+            raise to_command_failed(operation.name, target, error) from None
         finally:
             _LOG.debug("the call took %.3f s", time.monotonic() - began)
 

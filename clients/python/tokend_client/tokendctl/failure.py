@@ -35,7 +35,7 @@ EXCEPTIONS: Mapping[str, str] = MappingProxyType(
 _UNANSWERED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 
 
-def failed_call(operation: str, target: str, error: TokendError) -> CommandFailed:
+def to_command_failed(operation: str, target: str, error: TokendError) -> CommandFailed:
     """Returns the message for a failed call, from its operation in AWS's API, the endpoint and the client's error."""
     if error.reason is None and error.code in _UNANSWERED:
         return CommandFailed(f'No answer from the endpoint "{target}": {error}', ExitCode.OTHER)

@@ -29,7 +29,7 @@ import tokend.client.TokendException;
 /** A real server that requires authentication. */
 class IdentifiedTest {
   private final ScheduledExecutorService scheduler = Executors.newSingleThreadScheduledExecutor();
-  private Map<String, String> told = Map.of();
+  private Map<String, String> settings = Map.of();
 
   @BeforeEach
   void find() {
@@ -37,7 +37,7 @@ class IdentifiedTest {
     Assumptions.assumeTrue(
         guarded != null || "true".equals(System.getenv("CI")),
         "TOKEND_GUARDED is not set: this test needs the real server, which `uv run poe test` starts");
-    told = new Gson().fromJson(guarded, new TypeToken<Map<String, String>>() {}.getType());
+    settings = new Gson().fromJson(guarded, new TypeToken<Map<String, String>>() {}.getType());
   }
 
   @AfterEach
@@ -45,21 +45,21 @@ class IdentifiedTest {
     scheduler.shutdownNow();
   }
 
-  private String told(String name) {
-    return Optional.ofNullable(told.get(name)).orElseThrow();
+  private String setting(String name) {
+    return Optional.ofNullable(settings.get(name)).orElseThrow();
   }
 
   private File file(String name) {
-    return new File(told(name));
+    return new File(setting(name));
   }
 
   private Client bearing(Path tokenFile) throws Exception {
-    return Identified.byToken(told("bearer"), file("ca_file"), tokenFile);
+    return Identified.byToken(setting("bearer"), file("ca_file"), tokenFile);
   }
 
   /** Returns the response to a call, which is retried if it exceeds the example's deadline on a busy machine. */
   private String ask(Client client, String pool) {
-    TokenRequest request = TokenRequest.of(told(pool), told("developer_provider_name"), "alice");
+    TokenRequest request = TokenRequest.of(setting(pool), setting("developer_provider_name"), "alice");
     while (true) {
       try {
         return client.getOpenIdTokenForDeveloperIdentity(request).identityId();
@@ -79,9 +79,9 @@ class IdentifiedTest {
   void aCertificateTellsWhoCalls() throws Exception {
     try (Client client =
             Identified.byCertificate(
-                told("mutual_tls"), file("ca_file"), file("certificate_file"), file("private_key_file"), scheduler);
+                setting("mutual_tls"), file("ca_file"), file("certificate_file"), file("private_key_file"), scheduler);
         Client unknown =
-            Client.builder(told("mutual_tls"))
+            Client.builder(setting("mutual_tls"))
                 .channelCredentials(TlsChannelCredentials.newBuilder().trustManager(file("ca_file")).build())
                 .build()) {
       assertThat(ask(client, "identity_pool_id")).isNotEmpty();
@@ -92,11 +92,11 @@ class IdentifiedTest {
 
   @Test
   void aBearerTokenTellsWhoCallsAndIsFollowed(@TempDir Path directory) throws Exception {
-    Path token = Files.copy(Path.of(told("unknown_key_file")), directory.resolve("token"));
+    Path token = Files.copy(Path.of(setting("unknown_key_file")), directory.resolve("token"));
     try (Client client = bearing(token)) {
       assertThat(refusal(client, "identity_pool_id").reason()).contains(ErrorReason.CALLER_UNAUTHENTICATED);
 
-      Path next = Files.copy(Path.of(told("key_file")), directory.resolve("next"));
+      Path next = Files.copy(Path.of(setting("key_file")), directory.resolve("next"));
       Files.move(next, token, StandardCopyOption.ATOMIC_MOVE);
 
       assertThat(ask(client, "identity_pool_id")).isNotEmpty();
@@ -106,7 +106,7 @@ class IdentifiedTest {
 
   @Test
   void whoWaitsTheGivenTimeIsServedAgain() throws Exception {
-    try (Client client = bearing(Path.of(told("key_of_a_limited_caller_file")))) {
+    try (Client client = bearing(Path.of(setting("key_of_a_limited_caller_file")))) {
       TokendException refusal = null;
       while (refusal == null) {
         refusal = catchThrowableOfType(TokendException.class, () -> ask(client, "identity_pool_id"));

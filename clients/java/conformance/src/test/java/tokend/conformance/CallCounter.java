@@ -13,7 +13,7 @@ import io.grpc.Status;
 /** Counts the calls for tokens. */
 final class CallCounter implements ClientInterceptor {
   private int calls;
-  private int underWay;
+  private int running;
   private int most;
 
   synchronized int calls() {
@@ -26,20 +26,20 @@ final class CallCounter implements ClientInterceptor {
   }
 
   synchronized void awaitCall() throws InterruptedException {
-    while (underWay == 0) {
+    while (running == 0) {
       wait();
     }
   }
 
   private synchronized void began() {
     calls++;
-    underWay++;
-    most = Math.max(most, underWay);
+    running++;
+    most = Math.max(most, running);
     notifyAll();
   }
 
   private synchronized void ended() {
-    underWay--;
+    running--;
   }
 
   @Override

@@ -25,16 +25,16 @@ record Harness(
         mustRun, "TOKEND_CASES is not set: this test needs the real server, which `uv run poe test` starts");
     return new Harness(
         Map.of(
-            "served", given(environment, "TOKEND_ENDPOINT"),
-            "scripted", given(environment, "TOKEND_SCRIPTED"),
-            "replicas", Replicas.SCHEME + ":///" + given(environment, "TOKEND_REPLICAS")),
-        URI.create(given(environment, "TOKEND_CONDUCTOR")),
-        Path.of(given(environment, "TOKEND_CASES")),
-        given(environment, "TOKEND_ISSUER"),
-        new Gson().fromJson(given(environment, "TOKEND_VARIABLES"), new TypeToken<Map<String, String>>() {}.getType()));
+            "served", variable(environment, "TOKEND_ENDPOINT"),
+            "scripted", variable(environment, "TOKEND_SCRIPTED"),
+            "replicas", Replicas.SCHEME + ":///" + variable(environment, "TOKEND_REPLICAS")),
+        URI.create(variable(environment, "TOKEND_CONDUCTOR")),
+        Path.of(variable(environment, "TOKEND_CASES")),
+        variable(environment, "TOKEND_ISSUER"),
+        new Gson().fromJson(variable(environment, "TOKEND_VARIABLES"), new TypeToken<Map<String, String>>() {}.getType()));
   }
 
-  private static String given(Map<String, String> environment, String name) {
+  private static String variable(Map<String, String> environment, String name) {
     String value = environment.get(name);
     if (value == null) {
       throw new AssertionError(name + " has to be set");

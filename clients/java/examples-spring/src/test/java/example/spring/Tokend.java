@@ -29,17 +29,17 @@ record Tokend(Map<String, Object> properties, ClientBuilderCustomizer customizer
 
   private static Tokend real() {
     Map<String, String> variables =
-        new Gson().fromJson(given("TOKEND_VARIABLES"), new TypeToken<Map<String, String>>() {}.getType());
+        new Gson().fromJson(variable("TOKEND_VARIABLES"), new TypeToken<Map<String, String>>() {}.getType());
     Map<String, Object> properties =
         properties(
             Objects.requireNonNull(variables.get("pool_rs512")),
             Objects.requireNonNull(variables.get("developer_provider_name")),
-            given("TOKEND_ISSUER"));
-    properties.put("tokend.target", given("TOKEND_ENDPOINT"));
+            variable("TOKEND_ISSUER"));
+    properties.put("tokend.target", variable("TOKEND_ENDPOINT"));
     return new Tokend(properties, builder -> {}, () -> {});
   }
 
-  private static String given(String name) {
+  private static String variable(String name) {
     return Objects.requireNonNull(System.getenv(name), name + " has to be set");
   }
 
