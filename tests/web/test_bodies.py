@@ -46,9 +46,9 @@ def start(echo: Echo) -> Iterator[Start]:
     """Starts listeners, and returns the HOST:PORT of each."""
     with ExitStack() as running:
 
-        def begin(patience: float = PATIENCE, most_body_bytes: int = 10 * MOST) -> str:
+        def begin(patience: float = PATIENCE, max_total_body_bytes: int = 10 * MOST) -> str:
             bound = running.enter_context(closing(BoundAddress("test", "127.0.0.1:0")))
-            listener = HttpListener(bound, echo, timeout=patience, most_body_bytes=most_body_bytes).start()
+            listener = HttpListener(bound, echo, timeout=patience, max_total_body_bytes=max_total_body_bytes).start()
             running.callback(listener.stop)
             return bound.address
 
@@ -259,7 +259,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(start: Start, echo: Echo) -
 
 
 def test_bodies_together_are_bounded_and_the_largest_goes(start: Start) -> None:
-    address = start(most_body_bytes=2 * MOST)
+    address = start(max_total_body_bytes=2 * MOST)
     with ExitStack() as clients:
         sizes = [1000, 90_000, 40_000, 40_000, 40_000]
         small, large, *others = [clients.enter_context(connected(address)) for _ in sizes]

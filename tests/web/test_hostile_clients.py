@@ -85,11 +85,11 @@ def pages() -> Pages:
 
 
 @contextmanager
-def serving(pages: dict[str, Page], *, patience: float = PATIENCE, most_connections: int = 256) -> Iterator[str]:
+def serving(pages: dict[str, Page], *, patience: float = PATIENCE, max_connections: int = 256) -> Iterator[str]:
     """Starts a listener on a separate port, and returns its HOST:PORT."""
     with closing(BoundAddress("test", "127.0.0.1:0")) as bound:
         listener = HttpListener(
-            bound, Site(pages), FakeClock(), timeout=patience, most_connections=most_connections
+            bound, Site(pages), FakeClock(), timeout=patience, max_connections=max_connections
         ).start()
         try:
             yield bound.address
@@ -189,7 +189,7 @@ def test_a_body_that_comes_slowly_is_not_waited_for(start: Start) -> None:
 def test_a_flood_of_connections_keeps_no_client_out_and_is_bounded(start: Start) -> None:
     flood, most = 700, 150
     _need_descriptors(2 * flood)
-    address = start(most_connections=most)
+    address = start(max_connections=most)
     with ExitStack() as attackers:
         clients = []
         for number in range(flood):
@@ -202,7 +202,7 @@ def test_a_flood_of_connections_keeps_no_client_out_and_is_bounded(start: Start)
 
 
 def test_who_was_served_last_is_dropped_last(start: Start) -> None:
-    address = start(most_connections=2)
+    address = start(max_connections=2)
     with connected(address) as honest, connected(address) as idle:
         for client in (honest, idle, honest):
             client.sendall(GET_PAGE)
@@ -215,7 +215,7 @@ def test_who_was_served_last_is_dropped_last(start: Start) -> None:
 
 
 def test_clients_that_wait_for_an_answer_keep_no_client_out(start: Start, pages: Pages) -> None:
-    address = start(most_connections=2)
+    address = start(max_connections=2)
     with connected(address) as first, connected(address) as second:
         for client in (first, second):
             client.sendall(GET_PAGE.replace(b"/page", b"/waits"))

@@ -68,11 +68,11 @@ def start(certificate: Certificate, seen: Seen) -> Iterator[Start]:
     """Starts listeners, and returns the HOST:PORT of each."""
     with ExitStack() as running:
 
-        def begin(client_ca: Path | None = None, most_connections: int = 8, patience: float = PATIENCE) -> str:
+        def begin(client_ca: Path | None = None, max_connections: int = 8, patience: float = PATIENCE) -> str:
             files = TlsFiles(certificate.certificate_file, certificate.private_key_file, client_ca)
             bound = running.enter_context(closing(BoundAddress("test", "127.0.0.1:0")))
             tls = reloaded_context(files, bound.address, seen.gauges)
-            listener = HttpListener(bound, Page(), timeout=patience, most_connections=most_connections, tls=tls)
+            listener = HttpListener(bound, Page(), timeout=patience, max_connections=max_connections, tls=tls)
             running.callback(listener.start().stop)
             return bound.address
 
@@ -150,7 +150,7 @@ def test_new_files_serve_new_connections_and_bad_ones_do_not(
 
 
 def test_who_does_not_shake_hands_makes_room(start: Start, certificate: Certificate) -> None:
-    address = start(most_connections=2)
+    address = start(max_connections=2)
     with ExitStack() as held:
         silent = [held.enter_context(connected(address)) for _ in range(3)]
         assert is_gone(silent[0])

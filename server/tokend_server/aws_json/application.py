@@ -39,7 +39,7 @@ class AwsJsonApplication:
         cognito: Answers requests; it waits for engines.
         sts: Answers requests in the query protocol.
         threads: The threads that run them.
-        most_calls: The maximum number of requests that run or wait; further ones are refused at once.
+        max_calls: The maximum number of requests that run or wait; further ones are refused at once.
         on_refusal: Called for each refused request.
         max_body_bytes: The maximum size of a body.
     """
@@ -52,7 +52,7 @@ class AwsJsonApplication:
         sts: Calls,
         threads: Executor,
         *,
-        most_calls: int,
+        max_calls: int,
         on_refusal: Callable[[], object],
         max_body_bytes: int = _MAX_BODY_BYTES,
     ) -> None:
@@ -60,7 +60,7 @@ class AwsJsonApplication:
         self._cognito = cognito
         self._sts = sts
         self._threads = threads
-        self._most_calls = most_calls
+        self._max_calls = max_calls
         self._on_refusal = on_refusal
         self._in_flight = 0
         self._preflight = Response(HTTPStatus.OK, _PREFLIGHT)
@@ -70,7 +70,7 @@ class AwsJsonApplication:
             return self._preflight
         aws_request = _to_aws_request(request)
         calls = self._calls_for(aws_request)
-        if self._in_flight >= self._most_calls:
+        if self._in_flight >= self._max_calls:
             self._on_refusal()
             return _to_http_response(calls.refuse(aws_request, TooManyRequests("Too many calls at once.")))
         self._in_flight += 1

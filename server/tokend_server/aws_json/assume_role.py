@@ -37,15 +37,15 @@ from tokend_server.oidc.tokens import (
 )
 from tokend_server.rpc.call import current_call
 
-_ARN = Text(2048, r"[\u0009\u000A\u000D\u0020-\u007E\u0085\u00A0-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]+", least=20)
+_ARN = Text(2048, r"[\u0009\u000A\u000D\u0020-\u007E\u0085\u00A0-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]+", min_length=20)
 
 ASSUME_ROLE = ShapedOperation(
     StsOperation.ASSUME_ROLE_WITH_WEB_IDENTITY,
     {
         "RoleArn": _ARN,
-        "RoleSessionName": Text(64, r"[\w+=,.@-]*", least=2),
-        "WebIdentityToken": Text(20_000, is_secret=True, least=4),
-        "ProviderId": Text(2048, least=4),
+        "RoleSessionName": Text(64, r"[\w+=,.@-]*", min_length=2),
+        "WebIdentityToken": Text(20_000, is_secret=True, min_length=4),
+        "ProviderId": Text(2048, min_length=4),
         "PolicyArns": ListOf(Structure({"arn": _ARN})),
         "Policy": Text(2048, r"[\u0009\u000A\u000D\u0020-\u00FF]+"),
         "DurationSeconds": Integer(900, 43_200),

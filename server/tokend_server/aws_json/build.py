@@ -177,10 +177,10 @@ def build_aws_server(  # noqa: PLR0913, PLR0917 - all its parts
             Calls(service, clock, tracing, counts.count, new_id),
             sts,
             threads,
-            most_calls=access.concurrent_calls,
+            max_calls=access.concurrent_calls,
             on_refusal=metrics.calls_refused.labels("aws_calls").inc,
         )
-        listener = HttpListener(bound, application, most_connections=settings.max_connections, tls=tls)
+        listener = HttpListener(bound, application, max_connections=settings.max_connections, tls=tls)
         return AwsServer(bound.address, listener, probe, tls, undo.pop_all())
 
 

@@ -13,7 +13,7 @@ from tokend_server.model import CognitoOperation
 
 GET_CREDENTIALS = ShapedOperation(
     CognitoOperation.GET_CREDENTIALS_FOR_IDENTITY,
-    {"IdentityId": IDENTITY_ID, "Logins": LOGINS, "CustomRoleArn": Text(2048, least=20)},
+    {"IdentityId": IDENTITY_ID, "Logins": LOGINS, "CustomRoleArn": Text(2048, min_length=20)},
     frozenset({"IdentityId"}),
 )
 

@@ -110,8 +110,8 @@ def access_denied(error: CallerNotAllowed, caller: str, operation: str, resource
         operation: The operation.
         resource: The ARN of the pool.
     """
-    told = f"User: {caller} is not authorized to perform: cognito-identity:{operation} on resource: {resource}"
-    return AwsError(ERRORS[CallerNotAllowed].code, f"{told} because: {error.text}")
+    denial = f"User: {caller} is not authorized to perform: cognito-identity:{operation} on resource: {resource}"
+    return AwsError(ERRORS[CallerNotAllowed].code, f"{denial} because: {error.text}")
 
 
 def forbidden(identity_id: str) -> AwsError:

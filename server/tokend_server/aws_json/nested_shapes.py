@@ -91,22 +91,22 @@ class ListOf(_Container):
 
     Attributes:
         member: The shape of each member.
-        least: The minimum number.
-        most: The maximum number; None for any number.
+        min_length: The minimum number.
+        max_length: The maximum number; None for any number.
     """
 
     member: Structure
-    least: int = 0
-    most: int | None = None
+    min_length: int = 0
+    max_length: int | None = None
 
     def read(self, value: object) -> list[Any]:
         return [self.member.read(each) for each in list_of(value)]
 
     def nested_violations(self, value: Sequence[Any]) -> Iterator[Violation]:
-        if len(value) < self.least:
-            yield Violation("", f"Member must have length greater than or equal to {self.least}", "")
-        if self.most is not None and len(value) > self.most:
-            yield Violation("", f"Member must have length less than or equal to {self.most}", "")
+        if len(value) < self.min_length:
+            yield Violation("", f"Member must have length greater than or equal to {self.min_length}", "")
+        if self.max_length is not None and len(value) > self.max_length:
+            yield Violation("", f"Member must have length less than or equal to {self.max_length}", "")
         for number, each in enumerate(value, start=1):
             yield from _below(f".{number}.member", self.member, each)
 
@@ -116,12 +116,12 @@ class MapOf(_Container):
     """A map of strings to structures.
 
     Attributes:
-        most: The maximum number of entries.
+        max_length: The maximum number of entries.
         key: The shape of each key.
         value: The shape of each value.
     """
 
-    most: int
+    max_length: int
     key: Text
     value: Structure
 
@@ -129,8 +129,8 @@ class MapOf(_Container):
         return {text(name): self.value.read(each) for name, each in map_of(value).items()}
 
     def nested_violations(self, value: Mapping[str, Any]) -> Iterator[Violation]:
-        if len(value) > self.most:
-            yield Violation("", f"Member must have length less than or equal to {self.most}", "")
+        if len(value) > self.max_length:
+            yield Violation("", f"Member must have length less than or equal to {self.max_length}", "")
         if any(any(self.key.violations(each)) for each in value):
             yield Violation("", f"Map keys must satisfy constraint: {self.key.constraints}", "")
         for number, each in enumerate(value.values(), start=1):

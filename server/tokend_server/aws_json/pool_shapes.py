@@ -8,9 +8,9 @@ from tokend_server.aws_json.shapes import Flag, Shape, Text, TextList, TextMap
 #: The maximum number of tags of a pool (Cognito's quota).
 MAX_TAGS = 50
 
-ARN = Text(2048, least=20)
+ARN = Text(2048, min_length=20)
 TAG_KEY = Text(128)
-TAGS = TextMap(None, TAG_KEY, Text(256, least=0))
+TAGS = TextMap(None, TAG_KEY, Text(256, min_length=0))
 PROVIDER_NAME = Text(128)
 PRINCIPAL_TAGS = TextMap(50, Text(128), Text(256))
 

@@ -50,16 +50,16 @@ class Text:
     """A string.
 
     Attributes:
-        longest: The maximum length in characters.
+        max_length: The maximum length in characters.
         pattern: A regular expression for the whole string.
         is_secret: Whether it is not shown.
-        least: The minimum length in characters.
+        min_length: The minimum length in characters.
     """
 
-    longest: int
+    max_length: int
     pattern: str | None = None
     is_secret: bool = False
-    least: int = 1
+    min_length: int = 1
 
     def read(self, value: object) -> str:
         return text(value)
@@ -68,10 +68,10 @@ class Text:
         return value
 
     def violations(self, value: str) -> Iterator[str]:
-        if len(value) < self.least:
-            yield f"Member must have length greater than or equal to {self.least}"
-        if len(value) > self.longest:
-            yield f"Member must have length less than or equal to {self.longest}"
+        if len(value) < self.min_length:
+            yield f"Member must have length greater than or equal to {self.min_length}"
+        if len(value) > self.max_length:
+            yield f"Member must have length less than or equal to {self.max_length}"
         if self.pattern and not re.fullmatch(_PYTHON_PATTERNS.get(self.pattern, self.pattern), value, re.ASCII):
             yield f"Member must satisfy regular expression pattern: {self.pattern}"
 
@@ -81,9 +81,9 @@ class Text:
     @property
     def constraints(self) -> str:
         """All constraints, in the order in which AWS lists them for the entries of a map."""
-        lengths = f"Member must have length less than or equal to {self.longest}, "
+        lengths = f"Member must have length less than or equal to {self.max_length}, "
         pattern = f", Member must satisfy regular expression pattern: {self.pattern}" if self.pattern else ""
-        return f"[{lengths}Member must have length greater than or equal to {self.least}{pattern}]"
+        return f"[{lengths}Member must have length greater than or equal to {self.min_length}{pattern}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +91,12 @@ class TextMap:
     """A map of strings to strings.
 
     Attributes:
-        most: The maximum number of entries; None for any number.
+        max_length: The maximum number of entries; None for any number.
         key: The shape of each key.
         value: The shape of each value.
     """
 
-    most: int | None
+    max_length: int | None
     key: Text
     value: Text
 
@@ -107,8 +107,8 @@ class TextMap:
         return value
 
     def violations(self, value: Mapping[str, str]) -> Iterator[str]:
-        if self.most is not None and len(value) > self.most:
-            yield f"Member must have length less than or equal to {self.most}"
+        if self.max_length is not None and len(value) > self.max_length:
+            yield f"Member must have length less than or equal to {self.max_length}"
         if any(any(self.key.violations(each)) for each in value):
             yield f"Map keys must satisfy constraint: {self.key.constraints}"
         if any(any(self.value.violations(each)) for each in value.values()):
@@ -126,13 +126,13 @@ class TextList:
 
     Attributes:
         member: The shape of each string.
-        least: The minimum number of strings.
-        most: The maximum number of strings; None for any number.
+        min_length: The minimum number of strings.
+        max_length: The maximum number of strings; None for any number.
     """
 
     member: Text
-    least: int = 0
-    most: int | None = None
+    min_length: int = 0
+    max_length: int | None = None
 
     def read(self, value: object) -> list[str]:
         return text_list(value)
@@ -141,10 +141,10 @@ class TextList:
         return value
 
     def violations(self, value: list[str]) -> Iterator[str]:
-        if len(value) < self.least:
-            yield f"Member must have length greater than or equal to {self.least}"
-        if self.most is not None and len(value) > self.most:
-            yield f"Member must have length less than or equal to {self.most}"
+        if len(value) < self.min_length:
+            yield f"Member must have length greater than or equal to {self.min_length}"
+        if self.max_length is not None and len(value) > self.max_length:
+            yield f"Member must have length less than or equal to {self.max_length}"
         if any(any(self.member.violations(each)) for each in value):
             yield f"Member must satisfy constraint: {self.member.constraints}"
 
@@ -173,8 +173,8 @@ class Flag:
 class Integer:
     """An integer of 32 bits within a range."""
 
-    least: int
-    most: int
+    minimum: int
+    maximum: int
 
     def read(self, value: object) -> int:
         return integer(value)
@@ -183,10 +183,10 @@ class Integer:
         return value
 
     def violations(self, value: int) -> Iterator[str]:
-        if value < self.least:
-            yield f"Member must have value greater than or equal to {self.least}"
-        if value > self.most:
-            yield f"Member must have value less than or equal to {self.most}"
+        if value < self.minimum:
+            yield f"Member must have value greater than or equal to {self.minimum}"
+        if value > self.maximum:
+            yield f"Member must have value less than or equal to {self.maximum}"
 
     def shown(self, value: int) -> str:
         return f"'{value}'"

@@ -32,7 +32,7 @@ class CallAdmission:
         guard: Guards connections.
         places: Limits the calls whose callers are being identified.
         run: Runs blocking work outside the loop.
-        most_metadata_bytes: The maximum size of a call's metadata in bytes.
+        max_metadata_bytes: The maximum size of a call's metadata in bytes.
         clock: The time.
     """
 
@@ -45,7 +45,7 @@ class CallAdmission:
         guard: ConnectionGuard,
         places: StreamPlaces,
         run: Run,
-        most_metadata_bytes: int,
+        max_metadata_bytes: int,
         clock: Clock,
     ) -> None:
         self._identifies = bool(listener.identify_by)
@@ -55,7 +55,7 @@ class CallAdmission:
         self._rules = rules
         self._identify: Mapping[Method, tuple[Identify, Identify]] = {
             method: identifying_streams(
-                method, rule, listener, access, certificates, self._learn, most_metadata_bytes, clock
+                method, rule, listener, access, certificates, self._learn, max_metadata_bytes, clock
             )
             for method, rule in rules.items()
         }

@@ -34,7 +34,7 @@ class Authorization:
         defaults: Patterns of callers with the mapping of requests whose routes name none; the first match applies.
         tokens: The source of tokens.
         count: Called for each request with the name of its mapping, empty for none, and its verdict.
-        most_prepared: The maximum number of cached responses with reused tokens.
+        max_prepared: The maximum number of cached responses with reused tokens.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - all its parts
@@ -44,7 +44,7 @@ class Authorization:
         defaults: Sequence[tuple[str, TokenMapping]],
         tokens: MeshTokens,
         count: Callable[[str, Verdict], object],
-        most_prepared: int = 0,
+        max_prepared: int = 0,
     ) -> None:
         self._request = protos.message("envoy.service.auth.v3.CheckRequest")
         self._service = protos.service(SERVICE_NAME)
@@ -53,7 +53,7 @@ class Authorization:
         self._defaults = defaults
         self._tokens = tokens
         self._count = count
-        self._prepared = PreparedResponses(most_prepared)
+        self._prepared = PreparedResponses(max_prepared)
 
     def service(self) -> AdditionalService:
         """The service that gRPC listeners serve."""

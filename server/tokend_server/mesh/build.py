@@ -33,8 +33,8 @@ class Mesh:
     ) -> None:
         self._config = config
         self._metrics = metrics
-        most = config.ext_authz.reuse_max_tokens if config.ext_authz.mappings else 0
-        self._reused = ReusedTokens(most, is_published, clock) if most else None
+        max_tokens = config.ext_authz.reuse_max_tokens if config.ext_authz.mappings else 0
+        self._reused = ReusedTokens(max_tokens, is_published, clock) if max_tokens else None
         if self._reused:
             metrics.watch_mesh_tokens(_EXT_AUTHZ, self._reused.count)
 
@@ -61,9 +61,9 @@ class Mesh:
         defaults = [(pattern, mappings[name]) for name, each in settings.items() for pattern in each.default_for]
         get_or_issue = self._reused.get_or_issue if self._reused else always_issue
         tokens = MeshTokens(operations, get_or_issue, self._counting_tokens())
-        most = self._config.ext_authz.reuse_max_tokens
+        max_tokens = self._config.ext_authz.reuse_max_tokens
         checks = self._counting_checks()
-        return (Authorization(EnvoyProtos(), mappings, defaults, tokens, checks, most).service(),)
+        return (Authorization(EnvoyProtos(), mappings, defaults, tokens, checks, max_tokens).service(),)
 
     def _counting_tokens(self) -> Callable[[TokenSource], None]:
         count = {source: counting(self._metrics.mesh_tokens.labels(_EXT_AUTHZ, source)) for source in TokenSource}

@@ -67,7 +67,7 @@ class PushedTokens:
         issue: Issues a token.
         run: Runs this outside the loop.
         is_published: Returns whether the key of a pool that signed a token is still published.
-        most: The maximum number of tokens without subscribers that are kept for streams that may reconnect.
+        max_tokens: The maximum number of tokens without subscribers that are kept for streams that may reconnect.
         clock: The time.
         random: Returns a number from 0 to 1.
         on_renewal: Called for each attempt to issue a token, with its success.
@@ -80,7 +80,7 @@ class PushedTokens:
         issue: IssueTo,
         run: Run,
         is_published: Callable[[str, str | None], bool],
-        most: int,
+        max_tokens: int,
         clock: Clock,
         random: Callable[[], float],
         on_renewal: Callable[[bool], object],
@@ -89,7 +89,7 @@ class PushedTokens:
         self._issue = issue
         self._run = run
         self._is_published = is_published
-        self._most = most
+        self._max_tokens = max_tokens
         self._clock = clock
         self._elapsed = ElapsedTime(clock)
         self._random = random
@@ -198,7 +198,7 @@ class PushedTokens:
         heapq.heappush(self._schedule, (due, next(self._numbers), key))
 
     def _evict_unwatched(self) -> None:
-        if len(self._pushed) < self._most:
+        if len(self._pushed) < self._max_tokens:
             return
         for key in [key for key, pushed in self._pushed.items() if not pushed.watchers and pushed.due is not None]:
             self._forget(key)

@@ -57,13 +57,13 @@ class ReusedTokens:
     others wait for it until their deadlines; if it fails, all of them fail, and nothing is cached.
 
     Args:
-        most: The maximum number of cached tokens, at least one; the least recently used one is evicted.
+        max_tokens: The maximum number of cached tokens, at least one; the least recently used one is evicted.
         is_published: Returns whether the key of a pool that signed a token is still published.
         clock: The time.
     """
 
-    def __init__(self, most: int, is_published: Callable[[str, str | None], bool], clock: Clock) -> None:
-        self._cache = TokenCache(most, timedelta(0), clock)
+    def __init__(self, max_tokens: int, is_published: Callable[[str, str | None], bool], clock: Clock) -> None:
+        self._cache = TokenCache(max_tokens, timedelta(0), clock)
         self._is_published = is_published
         self._clock = clock
         self._flights = SingleFlight()

@@ -102,7 +102,7 @@ def build_sds(  # noqa: PLR0913, PLR0917 - all their parts
         issue=issuing_tokens(access, MeshTokens(operations, always_issue, lambda source: sources[source].inc()), clock),
         run=loop.run_in_thread,
         is_published=published.is_published,
-        most=2 * settings.max_streams,
+        max_tokens=2 * settings.max_streams,
         clock=clock,
         random=random.random,
         on_renewal=lambda succeeded: outcomes[succeeded].inc(),
@@ -129,10 +129,8 @@ def build_sds(  # noqa: PLR0913, PLR0917 - all their parts
         clock=clock,
     )
     metrics.watch_streams_of_secrets(lambda: service.streams, lambda: tokens.late)
-    most_watches = settings.max_connections
-    health = SdsHealth(
-        StreamPlaces(most_watches, most_watches, lambda: None), wrap, config.grpc.message_timeout_seconds
-    )
+    max_watches = settings.max_connections
+    health = SdsHealth(StreamPlaces(max_watches, max_watches, lambda: None), wrap, config.grpc.message_timeout_seconds)
     unknown = counting_unknown_methods(metrics)
     return (
         SdsServer(settings, config.grpc, loop, service, health, secrets, access, guard, metrics, unknown, clock, tick),

@@ -73,7 +73,7 @@ def identifying_streams(  # noqa: PLR0913, PLR0917 - all their parts
     access: AccessControl,
     certificates: ClientCertificates | None,
     learn: Callable[[Call], None],
-    most_metadata_bytes: int,
+    max_metadata_bytes: int,
     clock: Clock,
 ) -> tuple[Identify, Identify]:
     """Returns functions that identify the caller of a method's stream, and that check later that it is still the same.
@@ -88,10 +88,10 @@ def identifying_streams(  # noqa: PLR0913, PLR0917 - all their parts
             lambda: None,
             clock,
             unix_socket=listener.is_unix_socket,
-            most_bytes=most_metadata_bytes,
+            max_bytes=max_metadata_bytes,
         ),
         checking(
-            limiting_metadata(most_metadata_bytes),
+            limiting_metadata(max_metadata_bytes),
             identifying_callers(access.authenticators(listener), rules, certificates),
             lambda _method: lambda call, _context: learn(call),
         ),

@@ -17,14 +17,14 @@ class StreamPlaces:
     get one more.
 
     Args:
-        most: The number of places.
-        most_of_party: The maximum number of places of a party.
+        max_places: The number of places.
+        max_per_party: The maximum number of places of a party.
         on_refusal: Called for each refusal.
     """
 
-    def __init__(self, most: int, most_of_party: int, on_refusal: Callable[[], object]) -> None:
-        self._most = most
-        self._most_of_party = most_of_party
+    def __init__(self, max_places: int, max_per_party: int, on_refusal: Callable[[], object]) -> None:
+        self._max_places = max_places
+        self._max_per_party = max_per_party
         self._on_refusal = on_refusal
         self._of: Counter[str] = Counter()
         self.in_use = 0
@@ -44,8 +44,10 @@ class StreamPlaces:
 
     def acquire(self, party: str) -> None:
         """Takes a place; raises as `holding`."""
-        share = max(1, self._most // max(1, len(self._of)))
-        if self._of[party] >= (self._most_of_party if self.in_use < self._most else min(share, self._most_of_party)):
+        share = max(1, self._max_places // max(1, len(self._of)))
+        if self._of[party] >= (
+            self._max_per_party if self.in_use < self._max_places else min(share, self._max_per_party)
+        ):
             self._on_refusal()
             raise TooManyRequests("Too many streams.", retry_after=_RETRY_AFTER)
         self._of[party] += 1

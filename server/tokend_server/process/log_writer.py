@@ -26,16 +26,16 @@ class LogWriter(logging.Handler):
 
     Args:
         descriptor: The destination, which its owner closes.
-        most_waiting: The maximum number of octets that wait.
+        max_waiting: The maximum number of octets that wait.
     """
 
-    def __init__(self, descriptor: int, *, most_waiting: int = MAX_WAITING) -> None:
+    def __init__(self, descriptor: int, *, max_waiting: int = MAX_WAITING) -> None:
         super().__init__()
         self._descriptor = descriptor
         self._to_descriptor = LineWriter(self._write_some)
         self._ready = select.poll()
         self._ready.register(descriptor, select.POLLOUT)
-        self._most_waiting = most_waiting
+        self._max_waiting = max_waiting
         self._lines: deque[bytes] = deque()
         self._waiting = 0
         self._unreported = 0
@@ -63,7 +63,7 @@ class LogWriter(logging.Handler):
             self._drop()
             return
         with self._changed:
-            if self._waiting + len(line) <= self._most_waiting and not self._is_closed:
+            if self._waiting + len(line) <= self._max_waiting and not self._is_closed:
                 self._lines.append(line)
                 self._waiting += len(line)
                 self._changed.notify_all()

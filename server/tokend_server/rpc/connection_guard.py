@@ -60,19 +60,19 @@ class ConnectionGuard:
     the most connections. Connections whose caller is not known are closed long before others.
 
     Args:
-        most_metadata: The maximum size of a call's metadata, in bytes.
+        max_metadata_bytes: The maximum size of a call's metadata, in bytes.
         on_end: Called for each connection that was closed.
         clock: The clock.
     """
 
-    def __init__(self, most_metadata: int, on_end: Callable[[], None], clock: Clock) -> None:
-        self._most_fields = most_metadata // _MIN_FIELD_BYTES
+    def __init__(self, max_metadata_bytes: int, on_end: Callable[[], None], clock: Clock) -> None:
+        self._max_fields = max_metadata_bytes // _MIN_FIELD_BYTES
         self._lines = Lines()
         self._on_end = on_end
         self._clock = clock
         self._strangers = Strangers(_STRANGERS_CALLS, _STRANGERS_BURST, self._bar, clock)
         self._sockets = Sockets(clock.monotonic)
-        self._most_at: Counter[int] = Counter()
+        self._max_connections_at: Counter[int] = Counter()
         self._ended: frozenset[int] = frozenset()
         self._barred: dict[str, float] = {}
         self._offences: dict[str, int] = {}
@@ -85,9 +85,9 @@ class ConnectionGuard:
         self._alarm = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="grpc-connections", daemon=True)
 
-    def add_listener(self, port: int, most: int) -> None:
+    def add_listener(self, port: int, max_connections: int) -> None:
         """Adds a listener, by its port and its maximum number of connections; to be called before `start`."""
-        self._most_at[port] += most
+        self._max_connections_at[port] += max_connections
 
     def start(self) -> None:
         """Starts the thread that checks connections."""
@@ -107,7 +107,7 @@ class ConnectionGuard:
             peer: The call's connection, as gRPC names its peer.
             fields: The number of fields of its metadata.
         """
-        if fields > self._most_fields:
+        if fields > self._max_fields:
             self._close_and_bar(peer)
         elif not self._lines.knows(peer):
             self._strangers.count_call(peer)
@@ -115,7 +115,7 @@ class ConnectionGuard:
 
     def line_of_anonymous(self, peer: str, fields: int) -> str:
         """As `line_of`, on listeners that identify no callers: each connection has its own line."""
-        if fields > self._most_fields:
+        if fields > self._max_fields:
             self._close_and_bar(peer)
         return peer
 
@@ -161,17 +161,20 @@ class ConnectionGuard:
     def _is_crowded(self) -> bool:
         """Returns whether connections use the room that is reserved for new ones."""
         counts = Counter([each.port for each in self._sockets.connections])
-        return any(counts[port] > _most_before(most, _ROOM) for port, most in self._most_at.items())
+        return any(
+            counts[port] > _without_room(max_connections, _ROOM)
+            for port, max_connections in self._max_connections_at.items()
+        )
 
     def _check_connections(self, barred: Sequence[str]) -> bool:
         connections = self._connections()
         if barred != self._filtered:
-            self._sockets.filter(self._most_at, barred)
+            self._sockets.filter(self._max_connections_at, barred)
             self._filtered = barred
         leaving = [each for each in connections if barred and self._is_stranger_of(barred, each)]
-        for port, most in self._most_at.items():
+        for port, max_connections in self._max_connections_at.items():
             here = [each for each in connections if each.port == port]
-            leaving += self._surplus(here, most)
+            leaving += self._surplus(here, max_connections)
         self._end(leaving)
         return not (leaving or barred)
 
@@ -218,7 +221,9 @@ class ConnectionGuard:
             self._lines.retain(peers)
             self._strangers.retain(peers)
         self._ended &= {each.number for each in connections}
-        return [each for each in connections if each.port in self._most_at and each.number not in self._ended]
+        return [
+            each for each in connections if each.port in self._max_connections_at and each.number not in self._ended
+        ]
 
     def _is_stranger_of(self, hosts: Container[str], connection: Connection) -> bool:
         return host_of(connection.peer) in hosts and not self._lines.knows(connection.peer)
@@ -229,10 +234,10 @@ class ConnectionGuard:
             if shut_down(each):
                 self._on_end()
 
-    def _surplus(self, connections: Sequence[Connection], most: int) -> Sequence[Connection]:
-        if len(connections) <= _most_before(most, _ROOM):
+    def _surplus(self, connections: Sequence[Connection], max_connections: int) -> Sequence[Connection]:
+        if len(connections) <= _without_room(max_connections, _ROOM):
             return ()
-        excess = len(connections) - _most_before(most, _MADE_ROOM)
+        excess = len(connections) - _without_room(max_connections, _MADE_ROOM)
         groups: dict[str, list[Connection]] = defaultdict(list)
         for each in connections:
             groups[self._lines.of(each.peer)].append(each)
@@ -252,9 +257,9 @@ def is_guarded(listener: Listener) -> bool:
     return not (listener.is_unix_socket or listener.has_shared_connections)
 
 
-def _most_before(most: int, room: float) -> int:
+def _without_room(max_connections: int, room: float) -> int:
     """Returns the number of connections that leaves a share of the maximum free."""
-    return max(1, int(most * (1 - room)))
+    return max(1, int(max_connections * (1 - room)))
 
 
 def largest_first(

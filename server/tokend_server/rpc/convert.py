@@ -25,7 +25,7 @@ _NANOSECONDS_OF_A_MILLISECOND = 1_000_000
 
 
 def token_request(
-    message: pb.GetOpenIdTokenForDeveloperIdentityRequest, caller: str, longest: timedelta
+    message: pb.GetOpenIdTokenForDeveloperIdentityRequest, caller: str, max_duration: timedelta
 ) -> TokenRequest:
     return TokenRequest(
         identity_pool_id=message.identity_pool_id,
@@ -35,7 +35,7 @@ def token_request(
         token_duration=(
             timedelta(seconds=message.token_duration.seconds)
             if message.HasField("token_duration")
-            else min(DEFAULT_TOKEN_DURATION, longest)
+            else min(DEFAULT_TOKEN_DURATION, max_duration)
         ),
         caller=caller,
     )

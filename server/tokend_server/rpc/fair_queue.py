@@ -45,12 +45,12 @@ class FairQueue(Generic[_Task]):
     refusal here.
 
     Args:
-        most: The number of tasks from which on only lines below their share may add tasks.
+        max_tasks: The number of tasks from which on only lines below their share may add tasks.
         clock: Measures pauses.
     """
 
-    def __init__(self, most: int, clock: Clock) -> None:
-        self._most = most
+    def __init__(self, max_tasks: int, clock: Clock) -> None:
+        self._max_tasks = max_tasks
         self._clock = clock
         self._lines: dict[str, _Line[_Task]] = {}
         self._turns: deque[_Line[_Task]] = deque()
@@ -72,7 +72,7 @@ class FairQueue(Generic[_Task]):
         with self._lock:
             line = self._lines.get(name)
             waiting = line.unfinished if line else 0
-            if self._unfinished >= self._most and waiting >= max(1, self._most // max(1, len(self._lines))):
+            if self._unfinished >= self._max_tasks and waiting >= max(1, self._max_tasks // max(1, len(self._lines))):
                 return False
             if line is None:
                 line = self._lines[name] = _Line()

@@ -35,15 +35,15 @@ class HealthService(health_pb2_grpc.HealthServicer):
 
     Args:
         services: The names of services, in addition to the server as a whole.
-        most: The number of watches from which on those of the callers with the most watches are refused; unknown
+        max_watches: The number of watches from which on those of the callers with the most watches are refused; unknown
             callers count by connection.
         threads: The threads that send responses.
         wait: Replaces threads whose clients do not read responses, and cancels such calls.
     """
 
-    def __init__(self, *services: str, most: int, threads: WorkerPool, wait: MessageWait) -> None:
+    def __init__(self, *services: str, max_watches: int, threads: WorkerPool, wait: MessageWait) -> None:
         self._services = ("", *services)
-        self._most = most
+        self._max_watches = max_watches
         self._threads = threads
         self._wait = wait
         self._lock = threading.Lock()
@@ -128,7 +128,9 @@ class HealthService(health_pb2_grpc.HealthServicer):
     def _admit(self, watch: "_Watch", party: str) -> None:
         with self._lock:
             parties = len(self._watches_of)
-            if len(self._watches) >= self._most and self._watches_of[party] >= max(1, self._most // parties):
+            if len(self._watches) >= self._max_watches and self._watches_of[party] >= max(
+                1, self._max_watches // parties
+            ):
                 raise TooManyRequests("Too many health watches.", retry_after=_RETRY_AFTER)
             self._watches.add(watch)
             self._watches_of[party] += 1

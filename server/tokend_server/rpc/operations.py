@@ -64,8 +64,8 @@ OPERATIONS: Mapping[str, ServedOperation[Any, Any, Any]] = MappingProxyType(
             limits=(
                 _POOL_ID,
                 text("identity_id", 55, pattern=_ID_PATTERN),
-                mapping("logins", 10, longest_key=128, longest_value=MAX_LOGIN_LENGTH, required=True),
-                mapping("principal_tags", 50, longest_key=128, longest_value=256),
+                mapping("logins", 10, max_key_length=128, max_value_length=MAX_LOGIN_LENGTH, required=True),
+                mapping("principal_tags", 50, max_key_length=128, max_value_length=256),
                 whole_seconds("token_duration", 1, 86_400),
             ),
             audited_request=audited.token_request,

@@ -124,7 +124,7 @@ class GrpcServer:
             self._message_wait = MessageWait(config.message_timeout_seconds, clock)
             undo.callback(self._message_wait.stop)
             self._health = HealthService(
-                SERVICE_NAME, most=config.max_connections, threads=self._threads.watches, wait=self._message_wait
+                SERVICE_NAME, max_watches=config.max_connections, threads=self._threads.watches, wait=self._message_wait
             )
             for listener in config.all_listeners:
                 certificates = client_certificates(listener, clock)
@@ -265,7 +265,7 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
             tracing.trace_id,
             clock,
             unix_socket=listener.is_unix_socket,
-            most_bytes=config.max_metadata_bytes,
+            max_bytes=config.max_metadata_bytes,
             operations=operations,
         ),
         translating_errors,

@@ -27,7 +27,7 @@ class CallThreads:
 
     Args:
         config: The numbers of threads.
-        most_calls: The maximum number of calls that wait or run.
+        max_calls: The maximum number of calls that wait or run.
         clock: Measures pauses.
         refuse: Refuses a call.
         on_skipped: Called for each call that ends before any work on it.
@@ -36,15 +36,17 @@ class CallThreads:
         RuntimeError: The operating system refuses to start another thread.
     """
 
-    def __init__(self, config: Grpc, most_calls: int, clock: Clock, refuse: Refuse, on_skipped: OnSkipped) -> None:
+    def __init__(self, config: Grpc, max_calls: int, clock: Clock, refuse: Refuse, on_skipped: OnSkipped) -> None:
         with ExitStack() as undo:
 
-            def pool(workers: int, most: int, spare: int, name: str) -> WorkerPool:
-                made = WorkerPool(workers, most, clock, refuse=refuse, on_skipped=on_skipped, spare=spare, name=name)
+            def pool(workers: int, max_tasks: int, spare: int, name: str) -> WorkerPool:
+                made = WorkerPool(
+                    workers, max_tasks, clock, refuse=refuse, on_skipped=on_skipped, spare=spare, name=name
+                )
                 undo.callback(made.shutdown)
                 return made
 
-            self.calls = pool(config.threads, most_calls, max(2 * config.threads, _MIN_SPARE_THREADS), "grpc")
+            self.calls = pool(config.threads, max_calls, max(2 * config.threads, _MIN_SPARE_THREADS), "grpc")
             self.streams = pool(_STREAM_THREADS, _MAX_STREAMS, _SPARE_STREAM_THREADS, "grpc-stream")
             self.watches = pool(_STREAM_THREADS, config.max_connections, _SPARE_STREAM_THREADS, "grpc-watch")
             self._undo = undo.pop_all()

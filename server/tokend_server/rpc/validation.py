@@ -22,8 +22,8 @@ _PROVIDER_NAME_PATTERN = r"[\w._-]+"
 _NONE: Violations = ()
 
 
-def text(field: str, longest: int, *, pattern: str = r"[\s\S]*", required: bool = False) -> Check:
-    """Returns the check of a string of 1 to `longest` characters; empty means not given."""
+def text(field: str, max_length: int, *, pattern: str = r"[\s\S]*", required: bool = False) -> Check:
+    """Returns the check of a string of 1 to `max_length` characters; empty means not given."""
     value_of = attrgetter(field)
     matches = re.compile(pattern, re.ASCII).fullmatch
     absent = _violations(field, {"Member must not be null": required})
@@ -32,12 +32,12 @@ def text(field: str, longest: int, *, pattern: str = r"[\s\S]*", required: bool 
         value = value_of(request)
         if not value:
             return absent
-        if len(value) <= longest and matches(value):
+        if len(value) <= max_length and matches(value):
             return _NONE
         return _violations(
             field,
             {
-                f"Member must have length less than or equal to {longest}": len(value) > longest,
+                f"Member must have length less than or equal to {max_length}": len(value) > max_length,
                 f"Member must satisfy regular expression pattern: {pattern}": not matches(value),
             },
         )
@@ -45,8 +45,10 @@ def text(field: str, longest: int, *, pattern: str = r"[\s\S]*", required: bool 
     return check
 
 
-def mapping(field: str, most: int, *, longest_key: int, longest_value: int, required: bool = False) -> Check:
-    """Returns the check of a map of at most `most` entries, with limits of the lengths of keys and values."""
+def mapping(
+    field: str, max_entries: int, *, max_key_length: int, max_value_length: int, required: bool = False
+) -> Check:
+    """Returns the check of a map of at most `max_entries` entries, with limits of the lengths of keys and values."""
     value_of = attrgetter(field)
     absent = _violations(field, {"Member must not be null": required})
 
@@ -54,33 +56,35 @@ def mapping(field: str, most: int, *, longest_key: int, longest_value: int, requ
         entries = value_of(request)
         if not entries:
             return absent
-        if len(entries) <= most:
+        if len(entries) <= max_entries:
             for key in entries:
-                if not (0 < len(key) <= longest_key and 0 < len(entries[key]) <= longest_value):
+                if not (0 < len(key) <= max_key_length and 0 < len(entries[key]) <= max_value_length):
                     break
             else:
                 return _NONE
         return (
-            *_violations(field, {f"Map must have length less than or equal to {most}": len(entries) > most}),
-            *_lengths(f"{field}.key", entries.keys(), longest_key),
-            *_lengths(f"{field}.value", entries.values(), longest_value),
+            *_violations(
+                field, {f"Map must have length less than or equal to {max_entries}": len(entries) > max_entries}
+            ),
+            *_lengths(f"{field}.key", entries.keys(), max_key_length),
+            *_lengths(f"{field}.value", entries.values(), max_value_length),
         )
 
     return check
 
 
-def _lengths(field: str, values: Iterable[str], longest: int) -> Violations:
+def _lengths(field: str, values: Iterable[str], max_length: int) -> Violations:
     lengths = [len(value) for value in values]
     return _violations(
         field,
         {
             "Member must have length greater than or equal to 1": min(lengths) < 1,
-            f"Member must have length less than or equal to {longest}": max(lengths) > longest,
+            f"Member must have length less than or equal to {max_length}": max(lengths) > max_length,
         },
     )
 
 
-def whole_seconds(field: str, least: int, most: int) -> Check:
+def whole_seconds(field: str, minimum: int, maximum: int) -> Check:
     """Returns the check of a Duration of whole seconds; it may be absent."""
     value_of = attrgetter(field)
 
@@ -89,26 +93,26 @@ def whole_seconds(field: str, least: int, most: int) -> Check:
             return _NONE
         duration = value_of(request)
         whole = {"Member must be a whole number of seconds": bool(duration.nanos)}
-        return _violations(field, whole | _range_violations(duration.seconds, least, most))
+        return _violations(field, whole | _range_violations(duration.seconds, minimum, maximum))
 
     return check
 
 
-def number(field: str, least: int, most: int) -> Check:
+def number(field: str, minimum: int, maximum: int) -> Check:
     """Returns the check of an integer; 0 means not given."""
     value_of = attrgetter(field)
 
     def check(request: Message) -> Violations:
         value = value_of(request)
-        return _violations(field, _range_violations(value, least, most)) if value else _NONE
+        return _violations(field, _range_violations(value, minimum, maximum)) if value else _NONE
 
     return check
 
 
-def _range_violations(value: int, least: int, most: int) -> dict[str, bool]:
+def _range_violations(value: int, minimum: int, maximum: int) -> dict[str, bool]:
     return {
-        f"Member must have value greater than or equal to {least}": value < least,
-        f"Member must have value less than or equal to {most}": value > most,
+        f"Member must have value greater than or equal to {minimum}": value < minimum,
+        f"Member must have value less than or equal to {maximum}": value > maximum,
     }
 
 

@@ -63,7 +63,8 @@ class WorkerPool(CallPool):
 
     Args:
         workers: The number of calls that run at once.
-        most: The number of calls that wait or run from which on calls of the lines with the most calls are refused.
+        max_tasks: The number of calls that wait or run from which on calls of the lines with the most calls are
+            refused.
         clock: Measures pauses.
         refuse: Refuses a call because there are too many.
         on_skipped: Called for each call that ended while it waited, or that was only passed to `refuse`.
@@ -77,7 +78,7 @@ class WorkerPool(CallPool):
     def __init__(  # noqa: PLR0913 - all its parts
         self,
         workers: int,
-        most: int,
+        max_tasks: int,
         clock: Clock,
         *,
         refuse: Refuse,
@@ -90,7 +91,7 @@ class WorkerPool(CallPool):
         self._refuse = refuse
         self._on_skipped = on_skipped
         self._here = threading.local()
-        self._tasks: FairQueue[_Task] = FairQueue(most, clock)
+        self._tasks: FairQueue[_Task] = FairQueue(max_tasks, clock)
         self._abandoned: Callable[[str], TokenBucket] = lru_cache(_MAX_REMEMBERED)(
             lambda _line: TokenBucket(_ABANDONED_PER_SECOND, _ABANDONED_BURST, clock)
         )

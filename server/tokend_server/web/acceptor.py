@@ -42,7 +42,7 @@ class Acceptor:
         protocol: Makes the protocol of a connection.
         at_once: The number of connections in a batch.
         tls: The TLS context, if TLS is used.
-        most_handshakes: The maximum number of concurrent handshakes.
+        max_handshakes: The maximum number of concurrent handshakes.
         handshake_timeout: The timeout of a handshake in seconds.
     """
 
@@ -53,14 +53,14 @@ class Acceptor:
         at_once: int,
         tls: ReloadedContext | None = None,
         *,
-        most_handshakes: int = 256,
+        max_handshakes: int = 256,
         handshake_timeout: float = 10.0,
     ) -> None:
         self._listening = listening
         self._protocol = protocol
         self._at_once = at_once
         self._tls = tls
-        self._most_handshakes = most_handshakes
+        self._max_handshakes = max_handshakes
         self._handshake_timeout = handshake_timeout
         self._loop = asyncio.get_running_loop()
         self._spare: int | None = None
@@ -99,7 +99,7 @@ class Acceptor:
         )
         self._pending[task] = connection
         task.add_done_callback(self._on_connected)
-        if self._tls and len(self._pending) > self._most_handshakes:
+        if self._tls and len(self._pending) > self._max_handshakes:
             self._abort_oldest_handshake()
 
     def _handshake(self) -> _Handshake:

@@ -42,15 +42,15 @@ class Connections:
     is dropped.
 
     Args:
-        most: The maximum number of connections.
-        most_body_bytes: The maximum size in bytes of all bodies of unanswered requests.
+        max_connections: The maximum number of connections.
+        max_total_body_bytes: The maximum size in bytes of all bodies of unanswered requests.
         timeout: Seconds from the start of a connection, or from its last response, within which the client must read
             that response and send a whole request. The time until the next response does not count.
     """
 
-    def __init__(self, most: int, most_body_bytes: int, timeout: float) -> None:
-        self._most = most
-        self._most_body_bytes = most_body_bytes
+    def __init__(self, max_connections: int, max_total_body_bytes: int, timeout: float) -> None:
+        self._max_connections = max_connections
+        self._max_total_body_bytes = max_total_body_bytes
         self._timeout = timeout
         self._since: OrderedDict[Connection, float] = OrderedDict()
         self._waiting: set[Connection] = set()
@@ -61,7 +61,7 @@ class Connections:
     def admit(self, connection: "Connection") -> None:
         """Adds a new connection."""
         self.restart_timer(connection)
-        if len(self._since) > self._most:
+        if len(self._since) > self._max_connections:
             self._drop(next(iter(self._since)))
 
     def restart_timer(self, connection: "Connection") -> None:
@@ -79,7 +79,7 @@ class Connections:
     def record_body_size(self, connection: "Connection", body_bytes: int) -> None:
         """Records the number of bytes received of a connection's body."""
         self._body_bytes[connection] = body_bytes
-        while sum(self._body_bytes.values()) > self._most_body_bytes:
+        while sum(self._body_bytes.values()) > self._max_total_body_bytes:
             largest = max(self._body_bytes, key=self._body_bytes.__getitem__)
             self._drop(largest)
 

@@ -55,9 +55,9 @@ class HttpListener:
         clock: Dates responses.
         timeout: Seconds from the start of a connection, or from its last response, within which the client must read
             that response and send a whole request. It is the timeout of headers, of slow reads and of idle connections.
-        most_connections: The maximum number of connections; a further one replaces the longest idle one.
-        most_body_bytes: The maximum size in bytes of all requests' bodies; above it the connection with the largest
-            body is dropped.
+        max_connections: The maximum number of connections; a further one replaces the longest idle one.
+        max_total_body_bytes: The maximum size in bytes of all requests' bodies; above it the connection with the
+            largest body is dropped.
         tls: The TLS context, if TLS is used.
     """
 
@@ -68,16 +68,16 @@ class HttpListener:
         clock: Clock | None = None,
         *,
         timeout: float = 10.0,
-        most_connections: int = 256,
-        most_body_bytes: int = 1 << 26,
+        max_connections: int = 256,
+        max_total_body_bytes: int = 1 << 26,
         tls: ReloadedContext | None = None,
     ) -> None:
         self._sockets = bound.sockets
         self._application = application
         self._date = _date_header(clock or SystemClock())
-        self._connections = Connections(most_connections, most_body_bytes, timeout)
+        self._connections = Connections(max_connections, max_total_body_bytes, timeout)
         self._tls = tls
-        self._most_connections = most_connections
+        self._max_connections = max_connections
         self._timeout = timeout
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
@@ -114,7 +114,7 @@ class HttpListener:
             lambda: Connection(self._application, self._connections, self._date),
             _ACCEPTED_AT_ONCE,
             self._tls,
-            most_handshakes=self._most_connections,
+            max_handshakes=self._max_connections,
             handshake_timeout=self._timeout,
         )
         bound.listen(_BACKLOG)

@@ -32,7 +32,7 @@ def serving(  # noqa: PLR0913 - its bounds
     engine: ScriptedEngine,
     max_body_bytes: int = MOST,
     *,
-    most_calls: int = 100,
+    max_calls: int = 100,
     on_refusal: Callable[[], object] = lambda: None,
     threads: Executor | None = None,
     now: float = REQUEST.signed_at,
@@ -45,7 +45,7 @@ def serving(  # noqa: PLR0913 - its bounds
             face,
             no_sts(clock),
             threads or own,
-            most_calls=most_calls,
+            max_calls=max_calls,
             on_refusal=on_refusal,
             max_body_bytes=max_body_bytes,
         )

@@ -199,7 +199,7 @@ def test_a_token_too_long_for_a_target_is_refused_in_the_form_of_sts(address: st
 
 
 def test_a_caller_of_sts_is_throttled_in_the_form_of_sts(engine: ScriptedEngine) -> None:
-    with serving(engine, most_calls=0) as address:
+    with serving(engine, max_calls=0) as address:
         found = said(address, f"POST / HTTP/1.1\r\nhost: test\r\n{FORM}\r\ncontent-length: 0\r\n\r\n")
         assert (found.status, error_in_xml(found.read())["Code"]) == (400, "Throttling")
 
@@ -245,7 +245,7 @@ def test_a_call_that_waits_holds_up_no_other(http: httpx.Client, engine: Scripte
 def test_calls_above_the_most_are_throttled_as_aws_does_it(engine: ScriptedEngine) -> None:
     refusals: list[None] = []
     with (
-        serving(engine, most_calls=1, on_refusal=lambda: refusals.append(None)) as address,
+        serving(engine, max_calls=1, on_refusal=lambda: refusals.append(None)) as address,
         httpx.Client(base_url=f"http://{address}", trust_env=False, timeout=PATIENCE) as http,
         ThreadPoolExecutor(1) as threads,
     ):
@@ -274,7 +274,7 @@ def test_what_a_call_waits_for_a_thread_is_its_own_time(seconds: float, code: st
         free = threading.Event()
         with ThreadPoolExecutor(1) as threads:
             threads.submit(free.wait, PATIENCE)
-            application = AwsJsonApplication(calls, no_sts(clock), threads, most_calls=1, on_refusal=lambda: None)
+            application = AwsJsonApplication(calls, no_sts(clock), threads, max_calls=1, on_refusal=lambda: None)
             answer = application.respond(request)
             assert isinstance(answer, asyncio.Future)
             clock.advance(seconds)

@@ -37,7 +37,7 @@ class Face:
         self._threads = ThreadPoolExecutor(4)
         self._bound = BoundAddress("test", "127.0.0.1:0")
         sts = no_sts(SystemClock())
-        application = AwsJsonApplication(face, sts, self._threads, most_calls=100, on_refusal=lambda: None)
+        application = AwsJsonApplication(face, sts, self._threads, max_calls=100, on_refusal=lambda: None)
         self._listener = HttpListener(self._bound, application).start()
         self.url = f"http://{self._bound.address}"
 

@@ -58,7 +58,7 @@ class Place:
             issue=self.issuer,
             run=_run,
             is_published=lambda _pool, key_id: key_id in self.published,
-            most=4,
+            max_tokens=4,
             clock=self.clock,
             random=lambda: 1.0,
             on_renewal=self.renewals.append,

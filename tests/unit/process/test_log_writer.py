@@ -35,7 +35,7 @@ def test_lines_are_written_in_order(pipe: Pipe) -> None:
 
 
 def test_nothing_waits_for_a_reader_and_drops_are_counted_and_logged(pipe: Pipe) -> None:
-    log = LogWriter(pipe.writer, most_waiting=100_000)
+    log = LogWriter(pipe.writer, max_waiting=100_000)
     dropped: list[int] = []
     for _ in range(100):
         log.handle(record("x" * 9_999))

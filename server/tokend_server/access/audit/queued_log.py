@@ -58,7 +58,7 @@ class QueuedAuditLog:
         on_loss: Called with the error of each lost line if lines are not required.
         timeout: Seconds that `write` waits for a line.
         delay: Seconds that a line waits for others if lines are not required.
-        most_waiting: The maximum number of lines that wait.
+        max_waiting: The maximum number of lines that wait.
     """
 
     def __init__(  # noqa: PLR0913 - its parts and limits
@@ -69,14 +69,14 @@ class QueuedAuditLog:
         on_loss: Callable[[AuditWriteFailed], None],
         timeout: float = WRITE_TIMEOUT,
         delay: float = DELAY,
-        most_waiting: int = MAX_WAITING,
+        max_waiting: int = MAX_WAITING,
     ) -> None:
         self._log = log
         self._required = required
         self._on_loss = on_loss
         self._timeout = timeout
         self._delay = 0.0 if required else delay
-        self._most_waiting = most_waiting
+        self._max_waiting = max_waiting
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._flush_now = threading.Event()
         self._lock = threading.Lock()
@@ -88,7 +88,7 @@ class QueuedAuditLog:
     def write(self, line: bytes) -> None:
         if self._is_closed:
             raise _failed(errno.EBADF, "it is closed")
-        if self._is_late or self._jobs.qsize() >= self._most_waiting:
+        if self._is_late or self._jobs.qsize() >= self._max_waiting:
             raise _too_slow()
         job = _Job(partial(self._log.write, line))
         self._jobs.put(job)

@@ -37,7 +37,7 @@ def setting_call_context(  # noqa: PLR0913 - the sources of a call's context
     clock: Clock,
     *,
     unix_socket: bool,
-    most_bytes: int,
+    max_bytes: int,
     operations: Mapping[str, str] = MappingProxyType({}),
 ) -> Layer:
     """Returns a layer that makes a call's context available to logs, traces, metrics and the audit log.
@@ -47,7 +47,7 @@ def setting_call_context(  # noqa: PLR0913 - the sources of a call's context
         current_trace_id: Returns the trace of a call if calls are traced; if not, the caller's `traceparent` is used.
         clock: Measures deadlines.
         unix_socket: Whether the listener is a unix socket.
-        most_bytes: The number of bytes of metadata after which no more are read.
+        max_bytes: The number of bytes of metadata after which no more are read.
         operations: The operations that additional services' methods attempt, by the paths of the methods.
     """
 
@@ -60,7 +60,7 @@ def setting_call_context(  # noqa: PLR0913 - the sources of a call's context
             read: dict[str, list[str]] = {}
             for key, value in context.invocation_metadata():
                 size += len(key) + len(value) + FIELD_OVERHEAD
-                if size > most_bytes:
+                if size > max_bytes:
                     break
                 if key in _READ and isinstance(value, str):
                     read.setdefault(key, []).append(value)
@@ -90,12 +90,12 @@ def setting_call_context(  # noqa: PLR0913 - the sources of a call's context
     return layer
 
 
-def limiting_metadata(most_bytes: int) -> Callable[[Method], Check]:
+def limiting_metadata(max_bytes: int) -> Callable[[Method], Check]:
     """Returns the check of metadata's size: gRPC enforces its own limit only once the client acknowledges SETTINGS."""
 
     def check(call: Call, _context: grpc.ServicerContext) -> None:
-        if call.metadata_bytes > most_bytes:
-            raise MetadataTooLarge(f"The metadata of a call may have at most {most_bytes} bytes.")
+        if call.metadata_bytes > max_bytes:
+            raise MetadataTooLarge(f"The metadata of a call may have at most {max_bytes} bytes.")
 
     return lambda _method: check
 

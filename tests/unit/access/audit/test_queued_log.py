@@ -142,7 +142,7 @@ def test_a_required_line_that_was_not_begun_is_withdrawn(gated: Gated, losses: l
 def test_other_lines_join_the_queue_while_the_disk_hangs_and_there_is_room(
     gated: Gated, losses: list[AuditWriteFailed]
 ) -> None:
-    log = QueuedAuditLog(gated, required=False, on_loss=losses.append, delay=0, most_waiting=2)
+    log = QueuedAuditLog(gated, required=False, on_loss=losses.append, delay=0, max_waiting=2)
     hang(gated, log)
     assert gated.entered.wait(PATIENCE)
     log.write(b"one")
