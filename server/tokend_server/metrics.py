@@ -292,7 +292,7 @@ class Metrics:
             self._tls_handshakes.labels(listener).inc,
         )
 
-    def watch_streams_of_secrets(self, streams: Callable[[], float], late: Callable[[], float]) -> None:
+    def watch_secret_streams(self, streams: Callable[[], float], late: Callable[[], float]) -> None:
         """Sets the sources of the number of streams of secrets, and of their late tokens."""
         self._sds_streams.set_function(streams)
         self._sds_tokens_late.set_function(late)

@@ -236,7 +236,7 @@ def test_no_thread_begins_after_the_pool_has(monkeypatch: pytest.MonkeyPatch) ->
         patched.setattr(threading.Thread, "start", start_none)
         release = busy(pool, 1)
         refused = threading.Event()
-        pool.submit(lambda: refused.set() if pool.refuses() else None)
+        pool.submit(lambda: refused.set() if pool.must_refuse() else None)
         assert refused.wait(PATIENCE)
         pool.replace(2)
         release.set()

@@ -119,7 +119,7 @@ class RoleAssumption:
         Raises:
             NotAuthorized: It is not such a token; the error has STS's code.
         """
-        signed = _read(Secret(given["WebIdentityToken"]))
+        signed = _parse_token(Secret(given["WebIdentityToken"]))
         issuer = given.get("ProviderId", signed.claims.get("iss"))
         if issuer != self._issuer or "ProviderId" in given:
             shown = str(issuer).encode(errors="replace").decode()  # JSON can contain lone surrogates
@@ -169,7 +169,7 @@ def _roles_of(roles: Mapping[str, Any], claims: VerifiedClaims) -> frozenset[str
     return frozenset({kinds.get("authenticated"), *(rule["RoleARN"] for rule in rules)})
 
 
-def _read(token: Secret) -> SignedToken:
+def _parse_token(token: Secret) -> SignedToken:
     try:
         return read_token(token)
     except MalformedToken:

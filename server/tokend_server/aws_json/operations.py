@@ -37,21 +37,21 @@ class AwsOperation(ShapedOperation):
         return self.served.message(**fields)
 
 
-def _token(issued: IssuedToken) -> Output:
+def _token_output(issued: IssuedToken) -> Output:
     return {"IdentityId": issued.identity_id, "Token": issued.token.reveal()}
 
 
-def _found(found: DeveloperIdentity) -> Output:
+def _lookup_output(found: DeveloperIdentity) -> Output:
     users = [user.reveal() for user in found.developer_user_identifiers]
     output = {"IdentityId": found.identity_id, "DeveloperUserIdentifierList": users}
     return output | {"NextToken": found.next_token} if found.next_token else output
 
 
-def _merged(identity_id: str) -> Output:
+def _merge_output(identity_id: str) -> Output:
     return {"IdentityId": identity_id}
 
 
-def _unlinked(_result: None) -> Output:
+def _unlink_output(_result: None) -> Output:
     return None
 
 
@@ -69,7 +69,7 @@ OPERATIONS: Mapping[str, AwsOperation] = MappingProxyType(
                     "TokenDuration": Seconds(1, 86_400),
                 },
                 frozenset({"IdentityPoolId", "Logins"}),
-                _token,
+                _token_output,
             ),
             AwsOperation(
                 Operation.LOOKUP_DEVELOPER_IDENTITY,
@@ -81,7 +81,7 @@ OPERATIONS: Mapping[str, AwsOperation] = MappingProxyType(
                     "NextToken": NEXT_TOKEN,
                 },
                 frozenset({"IdentityPoolId"}),
-                _found,
+                _lookup_output,
             ),
             AwsOperation(
                 Operation.MERGE_DEVELOPER_IDENTITIES,
@@ -94,7 +94,7 @@ OPERATIONS: Mapping[str, AwsOperation] = MappingProxyType(
                 frozenset(
                     {"SourceUserIdentifier", "DestinationUserIdentifier", "DeveloperProviderName", "IdentityPoolId"}
                 ),
-                _merged,
+                _merge_output,
             ),
             AwsOperation(
                 Operation.UNLINK_DEVELOPER_IDENTITY,
@@ -105,7 +105,7 @@ OPERATIONS: Mapping[str, AwsOperation] = MappingProxyType(
                     "DeveloperUserIdentifier": _USER,
                 },
                 frozenset({"IdentityId", "IdentityPoolId", "DeveloperProviderName", "DeveloperUserIdentifier"}),
-                _unlinked,
+                _unlink_output,
             ),
         )
     }

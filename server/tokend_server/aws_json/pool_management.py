@@ -106,7 +106,7 @@ class ManagementOperations:
         return described(pool)
 
     def _update(self, given: Mapping[str, Any]) -> Output:
-        return described(self._changed(_UPDATE, given, given.get("IdentityPoolId", ""), partial(_updated, given)))
+        return described(self._change_pool(_UPDATE, given, given.get("IdentityPoolId", ""), partial(_updated, given)))
 
     def _delete(self, given: Mapping[str, Any]) -> Output:
         pool_id = given.get("IdentityPoolId", "")
@@ -125,18 +125,18 @@ class ManagementOperations:
             _check_role_mappings(roles.get("RoleMappings", {}))
             return pool._replace(roles=roles)
 
-        self._changed(_SET_ROLES, given, given.get("IdentityPoolId", ""), changed)
+        self._change_pool(_SET_ROLES, given, given.get("IdentityPoolId", ""), changed)
         return None
 
     def _tag(self, given: Mapping[str, Any]) -> Output:
-        self._changed(_TAG, given, pool_of_arn(given.get("ResourceArn", "")), partial(_tagged, given))
+        self._change_pool(_TAG, given, pool_of_arn(given.get("ResourceArn", "")), partial(_tagged, given))
         return {}
 
     def _untag(self, given: Mapping[str, Any]) -> Output:
         def untagged(pool: IdentityPool) -> IdentityPool:
             return pool._replace(tags={key: tag for key, tag in pool.tags.items() if key not in given["TagKeys"]})
 
-        self._changed(_UNTAG, given, pool_of_arn(given.get("ResourceArn", "")), untagged)
+        self._change_pool(_UNTAG, given, pool_of_arn(given.get("ResourceArn", "")), untagged)
         return {}
 
     def _set_principal_tags(self, given: Mapping[str, Any]) -> Output:
@@ -144,10 +144,10 @@ class ManagementOperations:
             own = {name: given[name] for name in ("UseDefaults", "PrincipalTags") if name in given}
             return pool._replace(principal_tags={**pool.principal_tags, given["IdentityProviderName"]: own})
 
-        pool = self._changed(_SET_PRINCIPAL_TAGS, given, given.get("IdentityPoolId", ""), mapped)
+        pool = self._change_pool(_SET_PRINCIPAL_TAGS, given, given.get("IdentityPoolId", ""), mapped)
         return principal_tags_of(pool, given["IdentityProviderName"])
 
-    def _changed(
+    def _change_pool(
         self,
         operation: ShapedOperation,
         given: Mapping[str, Any],

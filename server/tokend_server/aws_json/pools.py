@@ -62,7 +62,7 @@ class PoolOperations:
         }
 
     def _describe(self, given: Mapping[str, Any]) -> Output:
-        return described(self._found(_DESCRIBE, given, given.get("IdentityPoolId", "")))
+        return described(self._find_pool(_DESCRIBE, given, given.get("IdentityPoolId", "")))
 
     def _list(self, given: Mapping[str, Any]) -> Output:
         deadline = self._admission.admit(_LIST, given, AuditedRequest())
@@ -74,17 +74,17 @@ class PoolOperations:
         return output | {"NextToken": _next_token(page[-1]["IdentityPoolId"])} if len(found) > most else output
 
     def _get_roles(self, given: Mapping[str, Any]) -> Output:
-        pool = self._found(_GET_ROLES, given, given.get("IdentityPoolId", ""))
+        pool = self._find_pool(_GET_ROLES, given, given.get("IdentityPoolId", ""))
         return {"IdentityPoolId": pool.identity_pool_id, **pool.roles}
 
     def _list_tags(self, given: Mapping[str, Any]) -> Output:
-        return {"Tags": {**self._found(_LIST_TAGS, given, pool_of_arn(given.get("ResourceArn", ""))).tags}}
+        return {"Tags": {**self._find_pool(_LIST_TAGS, given, pool_of_arn(given.get("ResourceArn", ""))).tags}}
 
     def _get_principal_tags(self, given: Mapping[str, Any]) -> Output:
-        pool = self._found(_GET_PRINCIPAL_TAGS, given, given.get("IdentityPoolId", ""))
+        pool = self._find_pool(_GET_PRINCIPAL_TAGS, given, given.get("IdentityPoolId", ""))
         return principal_tags_of(pool, given["IdentityProviderName"])
 
-    def _found(self, operation: ShapedOperation, given: Mapping[str, Any], identity_pool_id: str) -> IdentityPool:
+    def _find_pool(self, operation: ShapedOperation, given: Mapping[str, Any], identity_pool_id: str) -> IdentityPool:
         deadline = self._admission.admit(operation, given, AuditedRequest(identity_pool_id))
         return self._pools.describe(require_pool_id(identity_pool_id), deadline)
 

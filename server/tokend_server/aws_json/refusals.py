@@ -25,16 +25,16 @@ def refused_operations(
 
 
 def _refuse(given: Mapping[str, Any]) -> Output:
-    _note(given)
+    _set_audited_request(given)
     raise CallerNotAllowed("This service does not have the operation.")
 
 
 def _refuse_unsigned(given: Mapping[str, Any]) -> Output:
-    _note(given)
+    _set_audited_request(given)
     if identity_id := given.get("IdentityId"):
         raise NotAuthorized(f"Access to Identity '{identity_id}' is forbidden.")
     raise NotAuthorized("Unauthenticated access is not supported for this identity pool.")
 
 
-def _note(given: Mapping[str, Any]) -> None:
+def _set_audited_request(given: Mapping[str, Any]) -> None:
     current_call().audited = AuditedRequest(*(given.get(name, "") for name in _IDS)), AuditedResult()

@@ -128,7 +128,7 @@ def build_sds(  # noqa: PLR0913, PLR0917 - all their parts
         message_timeout=config.grpc.message_timeout_seconds,
         clock=clock,
     )
-    metrics.watch_streams_of_secrets(lambda: service.streams, lambda: tokens.late)
+    metrics.watch_secret_streams(lambda: service.streams, lambda: tokens.late)
     max_watches = settings.max_connections
     health = SdsHealth(StreamPlaces(max_watches, max_watches, lambda: None), wrap, config.grpc.message_timeout_seconds)
     unknown = counting_unknown_methods(metrics)

@@ -115,7 +115,7 @@ class GrpcServer:
             refusing_at_once(counting_refusals(metrics)),
             counting_skipped(services, metrics),
         )
-        self._probe = ProbeMethod(self._threads.calls.refuses)
+        self._probe = ProbeMethod(self._threads.calls.must_refuse)
         self._private = PrivateDirectory()
         targets = []
         with ExitStack() as undo:

@@ -140,7 +140,7 @@ class WorkerPool(CallPool):
         """Runs work for a connection in a thread, in its turn; returns False if too much work waits."""
         return self._tasks.offer(_Task(work, connection), connection, connection)
 
-    def refuses(self) -> bool:
+    def must_refuse(self) -> bool:
         """Returns whether the current thread must refuse its call because there are too many."""
         return getattr(self._here, "refuses", False)
 

@@ -21,7 +21,7 @@ class _CallDetails(NamedTuple):
     method: str
 
 
-def tracer_of_behaviors(provider: TracerProvider) -> Callable[[str, Callable[..., Any]], Callable[..., Any]]:
+def behavior_tracer(provider: TracerProvider) -> Callable[[str, Callable[..., Any]], Callable[..., Any]]:
     """Returns a function that wraps the behavior of a unary method, by its SERVICE/METHOD, in spans."""
     interceptor = server_interceptor(provider)  # type: ignore[no-untyped-call] # it has no types
 
@@ -34,7 +34,7 @@ def tracer_of_behaviors(provider: TracerProvider) -> Callable[[str, Callable[...
 
 
 def _wraps_for_all_calls() -> bool:
-    answered = tracer_of_behaviors(NoOpTracerProvider())("tokend.Check/Check", lambda request, _context: request)
+    answered = behavior_tracer(NoOpTracerProvider())("tokend.Check/Check", lambda request, _context: request)
     context = SimpleNamespace(invocation_metadata=tuple, peer=lambda: "unix:")
     return [answered(request, context) for request in ("one", "two")] == ["one", "two"]
 

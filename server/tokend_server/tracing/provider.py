@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from tokend_server.errors import ConfigError
 from tokend_server.rpc.tracing import Tracing
 from tokend_server.tracing.export import RedactingExporter
-from tokend_server.tracing.spans import current_trace_id, spans_of, tracing_calls
+from tokend_server.tracing.spans import current_trace_id, span_factory, tracing_calls
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def start_tracing(environment: Mapping[str, str], *, aws: bool) -> Tracing:
         end_aws()
         _shut_down(provider)
 
-    return Tracing(tracing_calls(provider), spans_of(provider), current_trace_id, stop)
+    return Tracing(tracing_calls(provider), span_factory(provider), current_trace_id, stop)
 
 
 def _exporter_names(environment: Mapping[str, str]) -> Iterator[str]:

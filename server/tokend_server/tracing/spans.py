@@ -11,7 +11,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider, fo
 
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 from tokend_server.rpc.tracing import Span
-from tokend_server.tracing.opentelemetry_internals import tracer_of_behaviors
+from tokend_server.tracing.opentelemetry_internals import behavior_tracer
 
 #: Health and reflection: their spans are many and of no use.
 _UNTRACED = "grpc."
@@ -19,7 +19,7 @@ _UNTRACED = "grpc."
 
 def tracing_calls(provider: TracerProvider) -> Layer:
     """Returns a layer that makes a span for each call of a unary method."""
-    traced = tracer_of_behaviors(provider)
+    traced = behavior_tracer(provider)
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
         if method.kind != "unary" or method.service.startswith(_UNTRACED):
@@ -29,7 +29,7 @@ def tracing_calls(provider: TracerProvider) -> Layer:
     return layer
 
 
-def spans_of(provider: TracerProvider) -> Span:
+def span_factory(provider: TracerProvider) -> Span:
     """Returns a function that makes spans of calls without gRPC, by OpenTelemetry's semantic conventions for RPC."""
     tracer = provider.get_tracer(__name__)
 

@@ -74,7 +74,7 @@ def auditing(auditor: Auditor, clock: Clock, rules: Mapping[str, Rule]) -> Layer
             return response
 
         def _record_failure(call: Call, failure: Failure) -> None:
-            if _is_of_a_stranger(call, failure) and auditor.omit_refusal():
+            if _is_from_stranger(call, failure) and auditor.omit_refusal():
                 return
             try:
                 auditor.record(audit_entry(call, clock.now(), failure))
@@ -92,7 +92,7 @@ def _failure(error: Exception) -> Failure:
     return Failure(STATUS[type(error)].code.name, error.reason, error.text)
 
 
-def _is_of_a_stranger(call: Call, failure: Failure) -> bool:
+def _is_from_stranger(call: Call, failure: Failure) -> bool:
     if not call.caller or call.caller.startswith(UNSIGNED):
         return True
     return call.caller == ANONYMOUS and failure.reason in _STRANGERS_REASONS

@@ -67,7 +67,7 @@ def setting_call_context(  # noqa: PLR0913 - the sources of a call's context
             left = context.time_remaining()
             call = Call(
                 method=operation,
-                request_id=(_given_id(read["x-request-id"]) if "x-request-id" in read else None) or new_id(),
+                request_id=(_proxy_request_id(read["x-request-id"]) if "x-request-id" in read else None) or new_id(),
                 trace_id=current_trace_id() or (_trace_id(read["traceparent"]) if "traceparent" in read else None),
                 source=context.peer(),
                 user_agent=read.get("user-agent", _UNNAMED)[0],
@@ -100,7 +100,7 @@ def limiting_metadata(max_bytes: int) -> Callable[[Method], Check]:
     return lambda _method: check
 
 
-def _given_id(given: Sequence[str]) -> str | None:
+def _proxy_request_id(given: Sequence[str]) -> str | None:
     """Returns the request id that a proxy set; None if it is not valid."""
     return given[0] if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else None
 

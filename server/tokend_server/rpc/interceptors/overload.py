@@ -29,7 +29,7 @@ def refusing_excess(threads: Threads, on_refusal: Callable[[str], None]) -> Call
     """
 
     def check_of(method: Method) -> Check:
-        is_excess, path = threads(method).refuses, method.path
+        is_excess, path = threads(method).must_refuse, method.path
 
         def check(_call: Call, _context: grpc.ServicerContext) -> None:
             if is_excess():
