@@ -25,7 +25,7 @@ def changed(*, times: dict[str, Any], ahead: float, refreshes: bool) -> None:
     mock.patch.object(Keys, "times", KeyTimes(**times)).start()
     mock.patch.object(SystemClock, "now", staticmethod(lambda: time.time() + ahead)).start()
     if not refreshes:
-        mock.patch.object(KeyTask, "act").start()
+        mock.patch.object(KeyTask, "run_due_steps").start()
 
 
 if __name__ == "__main__":
