@@ -1,4 +1,4 @@
-"""What the benchmark makes of its samples."""
+"""The benchmark's evaluation of its samples."""
 
 from collections import Counter
 

@@ -1,7 +1,7 @@
 """The benchmark: `python -m tests.bench`.
 
-All servers run at once on one core and are loaded one after another from another core, round robin over several
-rounds, so that what else the machine does meets all cases alike. README.md says why and how.
+All servers run at the same time on one core. A load generator on another core loads them one after another, round robin
+over several rounds, so that other activity of the machine affects all cases alike. README.md has reasons and methods.
 """
 
 import argparse
@@ -40,12 +40,12 @@ WARM_UP_SECONDS = 1.0
 
 
 class Bench:
-    """The running servers and the generator that loads them.
+    """The running servers, and the generator that loads them.
 
     Args:
-        tokend: The one under test.
+        tokend: The tokend under test.
         targets: The process and the call of each case.
-        generator: What makes the calls.
+        generator: Makes the calls.
     """
 
     def __init__(self, tokend: serve_tokend.Tokend, targets: dict[str, tuple[int, Call]], generator: Generator) -> None:
@@ -57,7 +57,7 @@ class Bench:
         """Loads one case.
 
         Raises:
-            RuntimeError: A call failed, or did not do what the case is about.
+            RuntimeError: A call failed, or had another effect than the case measures.
         """
         server, call = self._targets[case]
         if server == self._tokend.pid:
@@ -67,7 +67,7 @@ class Bench:
 
 @contextmanager
 def prepared(directory: Path) -> Iterator[Bench]:
-    """All servers running, and the load generator built."""
+    """Starts all servers, and builds the load generator."""
     cores = Cores.available()
     generator = Generator(build(directory), directory, known_users=USERS)
     _say(f"filling {len(serve_tokend.POOLS)} pools with {USERS:,} users each")
@@ -112,7 +112,7 @@ def _say(text: str) -> None:
 
 
 def all_results(rounds: int, seconds: float) -> str:
-    """Measures everything but growth, each part with servers of its own."""
+    """Measures everything except growth. Each part has separate servers."""
     with TemporaryDirectory(prefix="tokend-bench-") as directory, prepared(Path(directory)) as bench:
         machine = describe(Path(directory))
         parts = [results(measure(bench, rounds, seconds), machine, seconds)]

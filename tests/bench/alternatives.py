@@ -1,7 +1,7 @@
-"""What alternatives of server/decisions cost beside what was chosen: `python -m tests.bench.alternatives`.
+"""The cost of the alternatives in server/decisions relative to the chosen design: `python -m tests.bench.alternatives`.
 
-Bare servers, as in `floor`, run at once on one core and are loaded in turns from another. The table has the medians of
-the rounds; a ratio is taken within each round.
+Bare servers, as in `floor`, run at the same time on one core, and are loaded in turns from another. The table has the
+medians of the rounds; a ratio is taken within each round.
 """
 
 import argparse
@@ -37,7 +37,7 @@ CASES = {
 
 
 def table(samples: Samples) -> str:
-    """The cases as a Markdown table, each relative to the first."""
+    """Formats the cases as a Markdown table, each relative to the first."""
     first, *_ = samples
     lines = ["| server | CPU, µs/call | to the first |", "|---|---:|---:|"]
     for case, rounds in samples.items():

@@ -1,9 +1,9 @@
-"""What attacks on the gRPC port do to an innocent caller: `python -m tests.bench.attacks`.
+"""The effect of attacks on the gRPC port on an innocent caller: `python -m tests.bench.attacks`.
 
-tokend runs on one core with TLS and the default limits, all clients on another. An innocent caller makes one call after
-the other, some hundred a second, first alone and then beside an attack, in turns over several rounds. The attacker is
-another caller with a certificate, or a stranger to a second server, whose callers show keys. It leaves the core to the
-innocent caller when both want it: the figures are to show what the server makes of an attack. The table has the medians
+tokend runs on one core with TLS and the default limits, all clients on another. An innocent caller makes sequential
+calls, some hundred a second, first alone and then during an attack, in turns over several rounds. The attacker is
+another caller with a certificate, or an unauthenticated client of a second server, whose callers have keys. It yields
+the core to the innocent caller, so that the figures show the server's handling of an attack. The table has the medians
 of the rounds.
 """
 
@@ -38,23 +38,23 @@ _LEAD_IN = 1.0
 #: Seconds that the server may take to come to rest after an attack.
 _SETTLING = 30.0
 
-#: What is to be held: p99 beside an attack, as a multiple of p99 without.
+#: The target: p99 during an attack, as a multiple of p99 without it.
 BAR = 5.0
 
-#: The most memory of the server beside an attack, in MiB: what SECURITY.md asks for is 2 GiB.
+#: The maximum memory of the server during an attack, in MiB: SECURITY.md asks for 2 GiB.
 MOST_MEMORY = 1536.0
 
 
 @dataclass(frozen=True)
 class Case:
-    """One line of the table.
+    """One row of the table.
 
     Attributes:
         attack: The attack.
-        by_stranger: A stranger makes it, not a caller with a certificate.
-        connections: How many it has, instead of its own number.
-        newcomers: The innocent caller makes a new connection for each call.
-        out_of_reach: gRPC deals with it before any code of ours is asked: it is shown, and not held to the bar.
+        by_stranger: Whether the attacker is unauthenticated, rather than a caller with a certificate.
+        connections: Its number of connections, instead of the default.
+        newcomers: Whether the innocent caller opens a new connection for each call.
+        out_of_reach: Whether gRPC handles it before any of tokend's code: the row is shown, but not held to the bar.
     """
 
     attack: str
@@ -64,7 +64,7 @@ class Case:
     out_of_reach: bool = False
 
 
-#: Those that are made with more connections than the server takes.
+#: Attacks that are made with more connections than the server accepts.
 _MANY = frozenset({"silent connections", "half handshakes", "idle connections"})
 
 _OUT_OF_REACH = frozenset({"metadata by reference", "references without an acknowledgement", "pings"})
@@ -102,12 +102,12 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Calls:
-    """What became of the innocent caller's calls in one turn.
+    """The results of the innocent caller's calls in one turn.
 
     Attributes:
-        milliseconds: How long each took, failed ones too.
-        failures: Those that failed, by status code.
-        sizes: The server's, at each call.
+        milliseconds: The duration of each call, including failed ones.
+        failures: The number of failed calls, by status code.
+        sizes: The server's resource usage at each call.
         server_cpu_share: The CPU time of the server, relative to the time of the turn.
     """
 
@@ -135,13 +135,13 @@ class Round:
 
     @property
     def refusals(self) -> int:
-        """Streams and connections that the server refused to the attacker, or ended."""
+        """Returns how many streams and connections of the attacker the server refused or ended."""
         received = self.tally["received"]
         return received.get("resets", 0) + received.get("goaways", 0) + self.tally["refused"] + self.tally["ended"]
 
 
 def make_calls(on: Stage, channel: grpc.Channel | None, seconds: float) -> Calls:
-    """Makes calls for so long, at least two; without a channel, each on a new one."""
+    """Makes calls for this many seconds, at least two; without a channel, each on a new one."""
     milliseconds: list[float] = []
     failures: Counter[str] = Counter()
     sizes: list[Size] = []
@@ -163,7 +163,7 @@ def make_calls(on: Stage, channel: grpc.Channel | None, seconds: float) -> Calls
 
 
 def measure(on: Stage, case: Case, seconds: float) -> Round:
-    """The caller alone, then beside an attack."""
+    """Measures the caller alone, then during an attack."""
     with on.channel() as channel:
         # A host that has attacked is barred for a while, and here all come from one.
         DeveloperIdentityServiceStub(channel).GetOpenIdTokenForDeveloperIdentity(
@@ -178,7 +178,7 @@ def measure(on: Stage, case: Case, seconds: float) -> Round:
 
 
 def line(name: str, rounds: Sequence[Round]) -> str:
-    """The table's line of an attack."""
+    """Formats the row of an attack."""
     cells = (
         name,
         f"{median(each.quiet.p50 for each in rounds):.1f}",
@@ -198,17 +198,17 @@ def line(name: str, rounds: Sequence[Round]) -> str:
 
 
 def ratio(rounds: Sequence[Round]) -> float:
-    """The p99 beside the attack, relative to that of the same round without."""
+    """Returns the median of the p99 during the attack relative to the p99 without it in the same round."""
     return median(each.attacked.p99 / each.quiet.p99 for each in rounds)
 
 
 def memory(rounds: Sequence[Round]) -> float:
-    """The most memory of the server beside the attack, in MiB."""
+    """Returns the maximum memory of the server during the attack, in MiB."""
     return max(size.resident_mebibytes for each in rounds for size in each.attacked.sizes)
 
 
 def misses(rounds: Sequence[Round]) -> Sequence[str]:
-    """What a case does not hold to."""
+    """Returns the missed targets of a case."""
     held = {
         f"p99 {ratio(rounds):.1f} times the quiet one": ratio(rounds) <= BAR,
         f"{_failed(rounds)} calls failed": _failed(rounds) == "0",
@@ -223,7 +223,7 @@ def _failed(rounds: Sequence[Round]) -> str:
 
 
 def table(rounds: Mapping[str, Sequence[Round]]) -> str:
-    """The attacks as a Markdown table."""
+    """Formats the attacks as a Markdown table."""
     header = [f"| {' | '.join(_COLUMNS)} |", f"|---|{'---:|' * (len(_COLUMNS) - 1)}"]
     return "\n".join([*header, *(line(name, of_attack) for name, of_attack in rounds.items())])
 

@@ -1,7 +1,7 @@
-"""Mixed calls of Cognito's own API at a fixed rate, beside few of them: `python -m tests.bench.aws_calls`.
+"""Mixed calls of Cognito's own API at fixed rates, alternating with a low rate: `python -m tests.bench.aws_calls`.
 
-Calls begin by the clock, whether or not those before them have ended, and each has a connection of its own while it
-lasts. A latency counts from the moment at which the call was due. Requests are signed before their round begins.
+Calls are started by the clock, even if earlier ones are still running; no two concurrent calls share a connection. A
+latency counts from the time the call was due. Requests are signed before their round begins.
 """
 
 import argparse
@@ -63,7 +63,7 @@ class Requests:
         self._known = [self._register(f"known-{number}") for number in range(USERS)]
 
     def prepared(self, count: int) -> list[bytes]:
-        """As many requests, of all kinds in turns."""
+        """Returns this many requests, of all kinds in turn."""
         kinds = [kind for kind, share in MIX.items() for _ in range(share)]
         # Neighbours are of different kinds: 7 is prime to the length of the cycle.
         return [self._request(kinds[7 * number % len(kinds)], number) for number in range(count)]
@@ -89,7 +89,7 @@ class Requests:
         return self._signed(*(fixed.get(kind) or self._change(kind, pool)))
 
     def _change(self, kind: str, pool: Mapping[str, str]) -> tuple[str, Mapping[str, Any]]:
-        """Operation and members of a call that changes what is kept, of users of its own."""
+        """Returns the operation and the members of a call that changes data, for users that no other call has."""
         source, destination = (f"new-{next(self._numbers)}" for _ in range(2))
         if kind == "register":
             return TOKEN, {**pool, "Logins": self._logins(source)}
@@ -121,10 +121,10 @@ class Requests:
 
 
 class Connections:
-    """Connections that are open, and used again.
+    """Open connections, which are reused.
 
     Args:
-        url: Where to.
+        url: The URL of the service.
     """
 
     def __init__(self, url: str) -> None:
@@ -132,7 +132,7 @@ class Connections:
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def call(self, request: bytes) -> bool:
-        """Makes a call; whether it was let in: neither refused, nor dropped as connections beyond the most are.
+        """Makes a call, and returns whether it was accepted: neither rejected, nor dropped above the connection limit.
 
         Raises:
             RuntimeError: It failed.
@@ -162,7 +162,7 @@ class Connections:
 
 
 async def latencies(connections: Connections, requests: Sequence[bytes], rate: float) -> list[float | None]:
-    """Milliseconds of each call, of so many a second; None of one that was not let in."""
+    """Returns the milliseconds of each call at this rate; None for a call that was not accepted."""
     begin = time.perf_counter() + 0.1
 
     async def one(number: int, request: bytes) -> float | None:
@@ -175,7 +175,7 @@ async def latencies(connections: Connections, requests: Sequence[bytes], rate: f
 
 
 def measure(server: CognitoIdentityServer, rounds: int, seconds: int) -> Mapping[int, list[float | None]]:
-    """The latencies by rate, of all rounds."""
+    """Measures the latencies by rate, over all rounds."""
     requests = Requests(server)
     found: dict[int, list[float | None]] = {rate: [] for rate in (QUIET, *LOADED)}
 
@@ -201,7 +201,7 @@ def measure(server: CognitoIdentityServer, rounds: int, seconds: int) -> Mapping
 
 
 def table(found: Mapping[int, Sequence[float | None]]) -> Iterator[str]:
-    """All calls of a rate together, as a Markdown table; p99 is compared with that of the quiet service."""
+    """Formats all calls of a rate as one row of a Markdown table, with p99 relative to that of the quiet service."""
     yield "| calls/s | calls | refused | p50, ms | p99, ms | p99 to that at 20 |"
     yield "|---:|---:|---:|---:|---:|---:|"
     quiet = 0.0

@@ -1,6 +1,6 @@
-"""The floor of an ext_authz server in Python: grpcio over mutual TLS, and the same answer to every Check.
+"""The floor of an ext_authz server in Python: grpcio over mutual TLS, and the same response to every Check.
 
-Run as a process of its own; check_floor_go/main.go is the same in Go.
+Runs as a separate process; check_floor_go/main.go is the same in Go.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from tokend_server.rpc.server import SERVICE_NAME as HEALTH_NAME
 
 
 def serve(port: int, files: Path, answer: bytes) -> None:
-    """Serves until SIGTERM, which the threads leave to this one."""
+    """Serves until SIGTERM, which only this thread accepts."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     server = grpc.server(ThreadPoolExecutor(THREADS))
     handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(

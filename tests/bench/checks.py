@@ -1,4 +1,4 @@
-"""What the checks of a call cost: a server with all of them beside the same server without any, both over TLS."""
+"""The cost of a call's checks: a server with all of them compared with the same server without any, both over TLS."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,13 +26,13 @@ _CALLER = "spiffe://bench.example.test/ns/bench/sa/load"
 
 @dataclass(frozen=True)
 class _Server:
-    """A server, and what a client needs for TLS with it."""
+    """A server, and the TLS files of its client."""
 
     tokend: serve_tokend.Tokend
     tls: Sequence[str]
 
     def call(self, plain: serve_tokend.Tokend, call: Call) -> Call:
-        """A call of the plain server, made to this one."""
+        """Returns a call of the plain server, addressed to this one."""
         url = call.url.replace(f"http://{plain.grpc_address}", f"https://{self.tokend.grpc_address}")
         return replace(call, url=url, tls=self.tls)
 
@@ -59,7 +59,7 @@ def measure(directory: Path, rounds: int, seconds: float) -> Rounds:
 
 
 def table(rounds: Rounds) -> str:
-    """Both servers, and in each turn the one relative to the other, as a Markdown table."""
+    """Formats both servers, and in each turn one relative to the other, as a Markdown table."""
     lines = [
         "| over TLS, known users | without checks, µs CPU/call | with all checks, µs CPU/call | ratio |",
         "|---|---:|---:|---:|",
@@ -74,7 +74,7 @@ def table(rounds: Rounds) -> str:
 
 @contextmanager
 def _servers(directory: Path, generator: Generator) -> Iterator[tuple[serve_tokend.Tokend, _Server, _Server]]:
-    """A server without TLS, one with it alone, and one with all checks, on one database."""
+    """Starts a server without TLS, one with TLS only, and one with all checks, on one database."""
     cores = Cores.available()
     url = fill_sqlite(directory / "checks.db", known_users(serve_tokend.POOLS.values(), generator.known_users))
     files = write_files(directory)
@@ -96,17 +96,17 @@ def _servers(directory: Path, generator: Generator) -> Iterator[tuple[serve_toke
 
 
 def tls_settings(files: Mapping[str, Path]) -> str:
-    """TLS, as settings of [grpc]."""
+    """Returns the TLS settings of [grpc]."""
     return f'tls_certificate_file = "{files["server.crt"]}"\ntls_private_key_file = "{files["server.key"]}"\n'
 
 
 def mutual_settings(files: Mapping[str, Path]) -> str:
-    """What makes mutual TLS of it."""
+    """Returns the additional settings of mutual TLS."""
     return f'tls_client_ca_file = "{files["ca.crt"]}"\nidentify_by = ["mutual_tls"]\n'
 
 
 def write_files(directory: Path) -> Mapping[str, Path]:
-    """The certificates and keys of an authority, a server on loopback and a client that the policy knows."""
+    """Writes the certificates and keys of an authority, a server on loopback and a client that the policy allows."""
     authority = Authority("bench")
     server, client = authority.server("127.0.0.1"), authority.client(uris=[_CALLER])
     contents = {
@@ -122,7 +122,7 @@ def write_files(directory: Path) -> Mapping[str, Path]:
 
 
 def tables_of_checks(directory: Path, pools: Iterable[str] = tuple(serve_tokend.POOLS.values())) -> str:
-    """A policy, limits above the load, and an audit log that must be written."""
+    """Returns a policy, limits above the load, and an audit log that must be written."""
     return f"""
         [policy.bench]
         callers = ["spiffe://bench.example.test/ns/bench/sa/*"]

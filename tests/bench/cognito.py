@@ -21,7 +21,7 @@ _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_
 
 
 def measure(directory: Path, rounds: int) -> Rounds:
-    """Makes the calls on the servers' core; what answers them is on the other one."""
+    """Makes the calls on the servers' core; the upstream is on the other one."""
     cores = Cores.available()
     port, log = free_port(), directory / "instant-upstream.log"
     upstream = [sys.executable, "-m", "tests.bench.instant_upstream", f"--port={port}"]
@@ -40,7 +40,7 @@ def measure(directory: Path, rounds: int) -> Rounds:
 
 
 def table(rounds: Rounds) -> str:
-    """The kinds of calls, and in each round the engine's relative to boto3's, as a Markdown table."""
+    """Formats the kinds of calls, and in each round the engine's relative to boto3's, as a Markdown table."""
     lines = ["| Cognito answering at once | boto3, µs CPU/call | engine, µs CPU/call | ratio |", "|---|---:|---:|---:|"]
     for callers in CALLERS:
         boto3 = [each[f"boto3 {callers}"] for each in rounds]

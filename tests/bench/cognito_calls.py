@@ -1,4 +1,4 @@
-"""What the Cognito engine costs beside a bare boto3 call: both made in turns in one process, before one upstream."""
+"""The cost of the Cognito engine relative to a bare boto3 call: both in turns in one process, with one upstream."""
 
 import argparse
 import json
@@ -28,7 +28,7 @@ _DEADLINE_SECONDS = 3.0
 
 
 def bare_call(endpoint_url: str) -> Callable[[str], None]:
-    """A call of boto3's client with its default settings."""
+    """Makes a call with boto3's client and its default settings."""
     client = boto3.client("cognito-identity", region_name=POOL_ID.partition(":")[0], endpoint_url=endpoint_url)
 
     def call(user: str) -> None:
@@ -40,7 +40,7 @@ def bare_call(endpoint_url: str) -> Callable[[str], None]:
 
 
 def engine_call(engine: Engine) -> Callable[[str], None]:
-    """A call of the engine with its metrics, as the gRPC face makes it."""
+    """Makes a call with the engine and its metrics, as the gRPC listener does."""
     clock = SystemClock()
 
     def call(user: str) -> None:
@@ -52,7 +52,7 @@ def engine_call(engine: Engine) -> Callable[[str], None]:
 
 
 def cpu_microseconds(call: Callable[[str], None], callers: int, calls: int) -> float:
-    """CPU time of this process for a call, each for another user, from so many threads."""
+    """Returns the CPU time of this process per call, each for another user, from this many threads."""
     users = count()
 
     def work() -> None:

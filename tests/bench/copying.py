@@ -1,8 +1,8 @@
-"""Copies a store of many identities while it serves: `python -m tests.bench.copying [--identities 1000000]`.
+"""Copies a store of many identities while it is in use: `python -m tests.bench.copying [--identities 1000000]`.
 
-A tokend serves a filled SQLite file and is called all the time; each answer has to have the id that the user was filled
-with. `tokend store copy` copies the file to PostgreSQL meanwhile, and compares both by its own means. Then they are
-compared by the databases' drivers, row by row. The command fails at the first call or row that is not right.
+A tokend serves a filled SQLite file, and is called all the time; each response must have the id that the user was
+filled with. Meanwhile `tokend store copy` copies the file to PostgreSQL, and compares both itself. Then the databases'
+drivers compare them, row by row. The command fails at the first wrong call or row.
 """
 
 import argparse
@@ -53,11 +53,11 @@ _COPIED = (tables.identities, tables.linked_logins, tables.signing_keys, tables.
 
 @dataclass
 class Reads:
-    """Calls of users who are there.
+    """Calls for existing users.
 
     Attributes:
-        made: How many.
-        wrong: What was answered that is not right.
+        made: The number of calls.
+        wrong: The wrong responses.
     """
 
     made: int = 0
@@ -65,7 +65,7 @@ class Reads:
 
 
 def everyone(identities: int) -> Iterator[Identity]:
-    """The identities that the source has."""
+    """Yields the identities of the source."""
     for number, identity in enumerate(known_users([POOL], identities)):
         place = number % CYCLE
         if place == WITHOUT_LOGIN:
@@ -81,7 +81,7 @@ def everyone(identities: int) -> Iterator[Identity]:
 
 @contextmanager
 def running_reads(address: str, identities: int) -> Iterator[Reads]:
-    """Calls one user after the other, whoever comes by chance."""
+    """Makes sequential calls for random users while the block runs."""
     reads, stopped = Reads(), threading.Event()
 
     def read() -> None:
@@ -111,10 +111,10 @@ def running_reads(address: str, identities: int) -> Iterator[Reads]:
 
 
 def compared(database: Path, url: str) -> Mapping[str, int]:
-    """How many rows each table has, which are the same in both.
+    """Returns how many rows each table has, after checking that both databases have the same.
 
     Raises:
-        RuntimeError: They are not.
+        RuntimeError: They differ.
     """
     with closing(sqlite3.connect(database)) as source, psycopg.connect(url) as target:
         return {table.name: _compared_table(source, target, table) for table in _COPIED}
@@ -135,10 +135,10 @@ def _compared_table(source: sqlite3.Connection, target: psycopg.Connection[Any],
 
 
 def copy(directory: Path, identities: int) -> str:
-    """Copies so many identities, and says what came of it.
+    """Copies this many identities, and returns the result as a sentence.
 
     Raises:
-        RuntimeError: A call or a row was not right, or the command failed.
+        RuntimeError: A call or a row was wrong, or the command failed.
     """
     affinity = os.sched_getaffinity(0)
     database = directory / "tokend.db"

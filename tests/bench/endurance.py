@@ -1,7 +1,7 @@
-"""Whether a server is after an hour what it was at its start: `python -m tests.bench.endurance [--minutes 60]`.
+"""Compares a server after an hour with its start: `python -m tests.bench.endurance [--minutes 60]`.
 
-It is loaded at a share of what it can do, for users among many. Each minute all connections are new, its signing key is
-replaced at once, and it is asked to reload.
+It is loaded at a share of its capacity, for random ones of many users. Each minute all connections are new, its signing
+key is replaced at once, and it reloads its configuration.
 """
 
 import argparse
@@ -40,7 +40,7 @@ _WIDTH, _HEIGHT, _MARGIN = 640, 90, 24
 
 @dataclass(frozen=True)
 class Minute:
-    """A minute of load: what its calls cost, and what the process held at its end."""
+    """A minute of load: the cost of its calls, and the resources of the process at its end."""
 
     sample: Sample
     held: Held
@@ -57,10 +57,10 @@ SERIES: Mapping[str, Callable[[Minute], float]] = {
 
 
 def measure(directory: Path, minutes: int, users: int, seconds: float = 60) -> Sequence[Minute]:
-    """Loads a server for some minutes of so many seconds each.
+    """Loads a server for some minutes of this many seconds each.
 
     Raises:
-        RuntimeError: A call failed, or a token is not verified by the keys that are served.
+        RuntimeError: A call failed, or a token does not verify with the published keys.
     """
     generator, cores = Generator(build(directory), directory, known_users=users // 2), Cores.available()
     url = fill_sqlite(directory / "tokend.db", known_users(serve_tokend.POOLS.values(), users // 2))
@@ -88,7 +88,7 @@ def _change(config: Path, tokend: serve_tokend.Tokend) -> None:
 
 
 def table(minutes: Sequence[Minute]) -> str:
-    """The first and the last minute, and the extremes between, as a Markdown table."""
+    """Formats the first and the last minute, and the extremes between, as a Markdown table."""
     lines = ["| | first minute | last minute | least | most |", "|---|---:|---:|---:|---:|"]
     for name, value in SERIES.items():
         values = [value(minute) for minute in minutes]
@@ -97,7 +97,7 @@ def table(minutes: Sequence[Minute]) -> str:
 
 
 def picture(minutes: Sequence[Minute]) -> str:
-    """A line for each series, from 0 to its most, as SVG."""
+    """Draws a line for each series, from 0 to its maximum, as SVG."""
     height = len(SERIES) * (_HEIGHT + _MARGIN)
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" font-family="sans-serif">']
     for place, (name, value) in enumerate(SERIES.items()):

@@ -1,4 +1,4 @@
-"""Fills stores with known users, in the form in which the local engine writes them."""
+"""Fills stores with known users, in the local engine's format."""
 
 import sqlite3
 import time
@@ -37,12 +37,12 @@ _Row = tuple[object, ...]
 
 
 def identity_id(identity_pool_id: str, number: int) -> str:
-    """The identity id that the user of a number has in a pool."""
+    """Returns the identity id of the user with a number in a pool."""
     return f"{identity_pool_id.partition(':')[0]}:{uuid5(NAMESPACE_OID, f'{identity_pool_id} {number}')}"
 
 
 def known_users(identity_pool_ids: Iterable[str], users: int) -> Iterator[Identity]:
-    """An identity for each of the users 0 to `users` in each of the pools."""
+    """Yields an identity for each of the users 0 to `users` in each of the pools."""
     now = int(time.time())
     for pool in identity_pool_ids:
         for number in range(users):
@@ -51,7 +51,7 @@ def known_users(identity_pool_ids: Iterable[str], users: int) -> Iterator[Identi
 
 
 def fill_sqlite(database: Path, filled: Iterable[Identity]) -> str:
-    """Makes the database with these identities; its URL."""
+    """Creates the database with these identities, and returns its URL."""
     url = f"sqlite:///{database}"
     open_migrated_store(_configured(url)).close()
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
@@ -67,7 +67,7 @@ def fill_sqlite(database: Path, filled: Iterable[Identity]) -> str:
 
 
 def fill_postgresql(url: str, filled: Iterable[Identity]) -> str:
-    """Makes the tables with these identities, as a superuser; the URL again."""
+    """Creates the tables with these identities, as a superuser, and returns the URL."""
     open_migrated_store(_configured(url)).close()
     with psycopg.connect(url) as connection:
         connection.execute("SET session_replication_role = replica")  # the foreign keys are right
@@ -83,7 +83,7 @@ def fill_postgresql(url: str, filled: Iterable[Identity]) -> str:
 
 
 def fill_by_commits(url: str, filled: Iterable[Identity]) -> str:
-    """Makes the place of a store and commits these identities; the URL again."""
+    """Creates the tables of a store, commits these identities, and returns the URL."""
     deadline = Deadline(SystemClock())
     with closing(open_migrated_store(_configured(url))) as store:
         for some in _batches(filled, _COMMIT):
@@ -102,7 +102,7 @@ def _batches(filled: Iterable[Identity], size: int) -> Iterator[Sequence[Identit
 
 
 def _rows(filled: Iterable[Identity]) -> Iterator[tuple[Table, Sequence[_Row]]]:
-    """The rows of one table and then of the other, in turns; values are in the order of the columns."""
+    """Yields the rows of both tables in turn; values are in the order of the columns."""
     for some in _batches(filled, _BATCH):
         yield identities, [_row(each) for each in some]
         yield linked_logins, [_login_row(each, login) for each in some for login in each.logins]

@@ -1,7 +1,7 @@
-"""The floor: what one signature and gRPC itself cost, with nothing else around them.
+"""The floor: the cost of one signature and of gRPC itself.
 
-A bare grpcio server. Each call makes one signature over the signing input of a token of real size, and answers with the
-same bytes every time. Run as a process of its own.
+A bare grpcio server. Each call signs the signing input of a real token, and returns a constant response. Runs as a
+separate process.
 """
 
 import argparse
@@ -24,7 +24,7 @@ KINDS = ("threads", "worker pool", "asyncio")
 
 
 def signer(algorithm: str) -> Callable[[bytes], bytes]:
-    """What signs with a new key, by the name of the algorithm in RFC 7518, section 3.1."""
+    """Returns the signer with a new key for an algorithm by its name in RFC 7518, section 3.1."""
     match algorithm:
         case "RS512":
             rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -39,7 +39,7 @@ def signer(algorithm: str) -> Callable[[bytes], bytes]:
 
 
 def handlers(algorithm: str, answer: bytes) -> grpc.GenericRpcHandler:
-    """The one method, for a thread-pool server."""
+    """Returns the handler of the only method, for a thread-pool server."""
     sign = signer(algorithm)
     data = signing_input(answer)
 
@@ -52,7 +52,7 @@ def handlers(algorithm: str, answer: bytes) -> grpc.GenericRpcHandler:
 
 
 def serve_on(pool: ThreadPoolExecutor, handler: grpc.GenericRpcHandler, address: str) -> None:
-    """Serves by a pool of threads until SIGTERM, which the threads leave to this one."""
+    """Serves with a pool of threads until SIGTERM, which only this thread accepts."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     server = grpc.server(pool)
     server.add_generic_rpc_handlers([handler])
@@ -63,7 +63,7 @@ def serve_on(pool: ThreadPoolExecutor, handler: grpc.GenericRpcHandler, address:
 
 
 async def serve_by_asyncio(algorithm: str, answer: bytes, address: str) -> None:
-    """Serves by an event loop, which signs too, until SIGTERM."""
+    """Serves with an event loop, which also signs, until SIGTERM."""
     sign = signer(algorithm)
     data = signing_input(answer)
 
@@ -83,7 +83,7 @@ async def serve_by_asyncio(algorithm: str, answer: bytes, address: str) -> None:
 
 
 def own_pool(threads: int) -> WorkerPool:
-    """The pool of a tokend that has this many threads."""
+    """Returns the pool of a tokend with this many threads."""
     return WorkerPool(threads, 2 * threads, SystemClock(), refuse=lambda *_: None, on_skipped=lambda *_: None)
 
 

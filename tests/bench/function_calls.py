@@ -1,7 +1,7 @@
-"""How many of Python's functions a warm call calls: `python -m tests.bench.function_calls [CASE] [--list]`.
+"""The number of Python functions that a warm call calls: `python -m tests.bench.function_calls [CASE] [--list]`.
 
-What a call costs beyond its signature is nearly all Python, and a count of functions does not depend on how busy the
-machine is. Only the threads of the gRPC server count: those that take events and those that work on calls.
+The cost of a call beyond its signature is nearly all Python, and a count of functions does not depend on the load of
+the machine. Only the threads of the gRPC server count: those that poll for events and those that handle calls.
 """
 
 import argparse
@@ -59,19 +59,19 @@ _SERVING, _WORKING = "(_serve)", "grpc-"
 
 
 class FunctionCalls:
-    """Counts calls of Python's functions in threads that begin after it."""
+    """Counts calls of Python functions in threads that start after it."""
 
     def __init__(self) -> None:
         self._by_thread: dict[int, Counter[CodeType]] = {}
         threading.setprofile(self._count)
 
     def clear(self) -> None:
-        """Forgets what was counted."""
+        """Resets the counts."""
         for counted in self._by_thread.copy().values():
             counted.clear()
 
     def of_server(self) -> Counter[str]:
-        """The functions that the threads of the gRPC server have called, by file and name."""
+        """Returns the functions that the threads of the gRPC server have called, by file and name."""
         found: Counter[str] = Counter()
         for thread in threading.enumerate():
             if thread.ident in self._by_thread and (_SERVING in thread.name or thread.name.startswith(_WORKING)):
@@ -85,7 +85,7 @@ class FunctionCalls:
 
 
 def measured(case: str) -> Counter[str]:
-    """The functions of `CALLS` warm calls.
+    """Returns the functions of `CALLS` warm calls.
 
     Args:
         case: One of `CASES`.
@@ -103,7 +103,7 @@ def measured(case: str) -> Counter[str]:
 
 @contextmanager
 def _floor() -> Iterator[MakeCall]:
-    """What calls the benchmark's floor in this process."""
+    """Starts the benchmark's floor in this process, and returns a function that calls it."""
     answer = GetOpenIdTokenForDeveloperIdentityResponse(token="a.b.c").SerializeToString()
     server = grpc.server(ThreadPoolExecutor(thread_name_prefix=_WORKING))
     server.add_generic_rpc_handlers([handlers(ALGORITHM, answer)])
@@ -116,7 +116,7 @@ def _floor() -> Iterator[MakeCall]:
 
 @contextmanager
 def _tokend(directory: Path, case: str) -> Iterator[MakeCall]:
-    """What calls a server in this process."""
+    """Starts a server in this process, and returns a function that calls it."""
     files = {} if case in _WITHOUT_CHECKS else write_files(directory)
     config = directory / "tokend.toml"
     config.write_text(

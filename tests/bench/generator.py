@@ -1,4 +1,4 @@
-"""The load generator, a Go program of its own (load/), and what it measures at a server process."""
+"""The load generator, a separate Go program (load/), and its measurements of a server process."""
 
 import json
 import os
@@ -19,19 +19,19 @@ STREAMS = 8
 
 @dataclass(frozen=True)
 class Call:
-    """The call that a case repeats.
+    """The repeated call of a case.
 
     Attributes:
-        url: Where it is posted.
+        url: The URL that it is posted to.
         headers: Its headers.
         body: The template of its body, with the placeholder for the user's number.
-        answer_bytes: The size of the answer's body at the most, which is the same for all users.
-        varying_bytes: How much smaller it may be, by the moment that it bears.
-        grpc: Over HTTP/2 and successful with grpc-status 0; else over HTTP/1.1, and with 200.
-        new_users: Each call names a user for the first time; else a random one of the known.
+        answer_bytes: The maximum size of the response's body, the same for all users.
+        varying_bytes: By how much the body may be smaller, because of the time in it.
+        grpc: Whether it uses HTTP/2, and succeeds with grpc-status 0; otherwise HTTP/1.1, and 200.
+        new_users: Whether each call is for a new user; otherwise for a random known one.
         tls: The arguments of the load generator for TLS; empty without it.
-        calls_per_second: How many calls are begun in a second; 0: as many as are answered.
-        unix_socket: The socket to connect to, whatever the host of `url`.
+        calls_per_second: The number of calls to start per second; 0: as fast as responses arrive.
+        unix_socket: The socket to connect to, regardless of the host of `url`.
     """
 
     url: str
@@ -48,7 +48,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Sample:
-    """What one case gave in one round."""
+    """The figures of one case in one round."""
 
     calls: int
     calls_per_second: float
@@ -59,7 +59,7 @@ class Sample:
 
 
 class Report(TypedDict):
-    """What the load generator writes."""
+    """The output of the load generator."""
 
     calls: int
     failures: dict[str, int]
@@ -91,10 +91,10 @@ def build(directory: Path) -> Path:
 
 
 def check(report: Report, call: Call) -> None:
-    """Makes sure that every call succeeded: a benchmark of errors would be worth nothing.
+    """Checks that every call succeeded: a benchmark of errors would be worthless.
 
     Raises:
-        RuntimeError: A call failed, or an answer has not the size that it ought to have.
+        RuntimeError: A call failed, or a response has an unexpected size.
     """
     if report["failures"] or not report["calls"]:
         raise RuntimeError(f"{report['calls']} calls to {call.url} succeeded; failures: {report['failures']}")
@@ -112,8 +112,8 @@ class Generator:
 
     Attributes:
         binary: The built program.
-        directory: Where to put bodies for it.
-        known_users: Users 0 to this are known to all servers.
+        directory: The directory for files with bodies.
+        known_users: The number of users that all servers know.
     """
 
     binary: Path
@@ -128,7 +128,7 @@ class Generator:
         """Loads a server process for some seconds.
 
         Raises:
-            RuntimeError: A call failed, or an answer has not the size that it ought to have.
+            RuntimeError: A call failed, or a response has an unexpected size.
         """
         with self._prepared(call, seconds) as load:
             before = cpu_seconds(server)
@@ -148,7 +148,7 @@ class Generator:
 
     @contextmanager
     def _prepared(self, call: Call, seconds: float) -> Iterator["subprocess.Popen[str]"]:
-        """The program with its connections made: they are not what a call costs."""
+        """Starts the program, and waits until it is connected: connecting is not part of a call's cost."""
         self._runs += 1
         body = self.directory / "body"
         body.write_bytes(call.body)

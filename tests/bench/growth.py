@@ -1,6 +1,6 @@
-"""What a known user costs among a thousand, and among ten million: `python -m tests.bench --growth`.
+"""The cost of a known user among a thousand, and among ten million: `python -m tests.bench --growth`.
 
-Each size is a database of its own. All of them, and a tokend on each, are there at once, and are loaded in turns.
+Each size has a separate database. All of them, with a tokend each, run at the same time, and are loaded in turns.
 """
 
 import os
@@ -42,9 +42,9 @@ class Size:
 
     Attributes:
         store: The kind of the store.
-        identities: How many it has, half of them in each pool.
-        size_bytes: What they take on the disk.
-        turns: What calls of known users gave.
+        identities: The number of its identities, half of them in each pool.
+        size_bytes: Their size on the disk.
+        turns: The figures of calls for known users.
     """
 
     store: str
@@ -57,7 +57,7 @@ def measure(directory: Path, sizes: Sequence[int], rounds: int, seconds: float) 
     """Fills both stores in each size, and loads all in turn.
 
     Raises:
-        RuntimeError: There is not enough room on the disk, or a call failed.
+        RuntimeError: The disk has not enough room, or a call failed.
     """
     needed, free = sum(sizes) * BYTES_OF_AN_IDENTITY, shutil.disk_usage(directory).free
     if free < needed:
@@ -75,7 +75,7 @@ def measure(directory: Path, sizes: Sequence[int], rounds: int, seconds: float) 
 
 
 def table(sizes: Sequence[Size]) -> str:
-    """All sizes, and in each turn tokend's CPU relative to that on the first size of the store, as a Markdown table."""
+    """Formats all sizes, and in each turn tokend's CPU relative to the first size of the store, as a Markdown table."""
     lines = [
         f"| {CASE} | identities | tokend's CPU, µs/call | to the first | the store's CPU, µs/call | on disk, MB |",
         "|---|---:|---:|---:|---:|---:|",
@@ -112,7 +112,7 @@ def _all_served(directory: Path, sizes: Sequence[int]) -> Iterator[Sequence[tupl
 
 
 def _filled(directory: Path, sizes: Sequence[int], server: PostgresqlServer) -> Iterator[tuple[Size, str]]:
-    """Fills all places, on all cores; each with its URL."""
+    """Fills all databases, on all cores, and returns them with their URLs."""
     fills = {"SQLite": _fill_sqlite, "PostgreSQL": _fill_postgresql}
     with ProcessPoolExecutor(max_workers=len(fills)) as processes:
         filling = [

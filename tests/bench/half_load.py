@@ -1,4 +1,4 @@
-"""How long calls take at half of what the server can do, where little waits in a line: p50 and p99."""
+"""The latency of calls at half the server's capacity, where queues are short: p50 and p99."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ Rounds = Mapping[str, Sequence[Sample]]
 
 
 def measure(directory: Path, rounds: int, seconds: float) -> Rounds:
-    """Loads tokend with all that it answers, then begins half as many calls a second by the clock, in turns."""
+    """Loads tokend fully, then starts half as many calls per second by the clock, in turns."""
     cores = Cores.available()
     generator = Generator(build(directory), directory, known_users=USERS)
     url = fill_sqlite(directory / "half-load.db", known_users(serve_tokend.POOLS.values(), USERS))
@@ -34,7 +34,7 @@ def measure(directory: Path, rounds: int, seconds: float) -> Rounds:
 
 
 def table(rounds: Rounds) -> str:
-    """Medians over the rounds, of the ratio too, as a Markdown table."""
+    """Formats the medians over the rounds, also of the ratio, as a Markdown table."""
     lines = ["| at half load, known users | calls/s | p50, ms | p99, ms | p99 to p50 |", "|---|---:|---:|---:|---:|"]
     for algorithm, samples in rounds.items():
         rate = median(sample.calls_per_second for sample in samples)

@@ -1,4 +1,4 @@
-"""Cognito that answers at once: one answer for every request, on the load generator's core."""
+"""A Cognito that responds at once: one response to every request, on the load generator's core."""
 
 import argparse
 import socket

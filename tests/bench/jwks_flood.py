@@ -1,8 +1,8 @@
-"""What a flood of requests for the keys does to calls: `python -m tests.bench.jwks_flood`.
+"""The effect of a flood of JWKS requests on calls: `python -m tests.bench.jwks_flood`.
 
-tokend runs on one core, and all clients on another. A caller makes calls at a fixed rate, lightly first and then at
-half of what the server can do, each time first alone and then under the flood, in turns over several rounds. Latencies
-count from when a call was due. The table has the medians of the rounds.
+tokend runs on one core, and all clients on another. A caller makes calls at a low rate and then at half of the server's
+capacity, each first alone and then during the flood, in turns over several rounds. Latencies count from the time a call
+was due. The table has the medians of the rounds.
 """
 
 import argparse
@@ -44,7 +44,7 @@ _COLUMNS = (
 
 
 class Report(TypedDict):
-    """What the paced client writes."""
+    """The output of the paced client."""
 
     calls: int
     failures: dict[str, int]
@@ -56,13 +56,13 @@ class Report(TypedDict):
 
 @dataclass(frozen=True)
 class Client:
-    """A paced client of one kind of call.
+    """A paced client for one kind of call.
 
     Attributes:
         binary: The built program.
-        url: Where it calls.
-        connections: How many it has, with one call in flight on each.
-        body: The file with what it posts over gRPC; none to get a document over HTTP/1.1.
+        url: The URL that it calls.
+        connections: Its number of connections, with one call in flight on each.
+        body: The file with the body to post over gRPC; None to get a document over HTTP/1.1.
     """
 
     binary: Path
@@ -71,7 +71,7 @@ class Client:
     body: Path | None = None
 
     def begin(self, rate: float, seconds: float) -> subprocess.Popen[bytes]:
-        """Calls at a rate; at 0, as fast as answers come."""
+        """Starts calls at a rate; at 0, as fast as responses arrive."""
         command = [
             str(self.binary),
             f"-url={self.url}",
@@ -83,7 +83,7 @@ class Client:
         return subprocess.Popen(command, stdout=subprocess.PIPE)
 
     def run(self, rate: float, seconds: float) -> Report:
-        """Calls at a rate, and waits.
+        """Makes calls at a rate, and waits for the end.
 
         Raises:
             RuntimeError: A call failed.
@@ -92,7 +92,7 @@ class Client:
 
 
 def ended(client: "subprocess.Popen[bytes]") -> Report:
-    """The report of a client, when it is there.
+    """Waits for a client's end, and returns its report.
 
     Raises:
         RuntimeError: A call failed.
@@ -115,7 +115,7 @@ class Row:
 
 
 def measure(server: int, caller: Client, flood: Client, rates: tuple[float, float], seconds: float) -> Row:
-    """One round: the caller alone, then under the flood; `rates` are the caller's and the flood's."""
+    """Measures one round: the caller alone, then during the flood; `rates` are the caller's and the flood's."""
     quiet = caller.run(rates[0], seconds)
     flooding = flood.begin(rates[1], seconds + 1)
     before = cpu_seconds(server)
@@ -134,7 +134,7 @@ def p99(report: Report) -> float:
 
 
 def line(name: str, rows: list[Row]) -> str:
-    """The table's line of a rate of calls."""
+    """Formats the row of a rate of calls."""
 
     def of_both(milliseconds: Callable[[Report], float]) -> str:
         quiet = median(milliseconds(row.quiet) for row in rows)
@@ -148,7 +148,7 @@ def line(name: str, rows: list[Row]) -> str:
 
 
 def resident_mebibytes(pid: int) -> float:
-    """The memory that a process has in RAM (proc_pid_status(5), VmRSS)."""
+    """Returns the resident memory of a process (proc_pid_status(5), VmRSS)."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 

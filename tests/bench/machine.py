@@ -1,4 +1,4 @@
-"""What the numbers depend on, told without naming the machine."""
+"""The properties of the machine that affect the figures, without its name."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ from statistics import median
 
 
 def describe(directory: Path) -> str:
-    """The processor, the versions, and the disk under a directory, as a sentence each."""
+    """Describes the processor, the versions, and the disk of a directory, in a sentence each."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("grpcio", "cryptography", "moto"))
     return (
         f"{_cpu_model()}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}. "
@@ -26,7 +26,7 @@ def _cpu_model() -> str:
 
 
 def _fsync_milliseconds(directory: Path) -> float:
-    """The median over 50 appended pages, which is what a durable commit cannot do without."""
+    """Returns the median over 50 appended pages, the minimum cost of a durable commit."""
     times = []
     with (directory / "fsync").open("wb", buffering=0) as file:
         for _ in range(50):

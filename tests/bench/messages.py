@@ -1,4 +1,4 @@
-"""The messages of the benchmark: the same call to every server, in the form that each of them takes."""
+"""The messages of the benchmark: the same call to every server, in the format of each."""
 
 import json
 import struct
@@ -20,7 +20,7 @@ GRPC_HEADERS = {"content-type": "application/grpc", "te": "trailers", "grpc-time
 
 
 def user(number: int | None = None) -> str:
-    """The developer user identifier of the user of a number, or the template of all of them."""
+    """Returns the developer user identifier of the user with a number, or the template of all."""
     digits = PLACEHOLDER if number is None else f"{number:0{len(PLACEHOLDER)}}"
     return f"employee-{digits}"
 
@@ -32,23 +32,23 @@ def grpc_request(identity_pool_id: str, user_identifier: str) -> GetOpenIdTokenF
 
 
 def grpc_body(identity_pool_id: str) -> bytes:
-    """The body template of a gRPC call."""
+    """Returns the body template of a gRPC call."""
     return length_prefixed(grpc_request(identity_pool_id, user()).SerializeToString())
 
 
 def length_prefixed(message: bytes) -> bytes:
-    """A message as it stands in a gRPC body, uncompressed (gRPC over HTTP/2, "Length-Prefixed-Message")."""
+    """Returns a message as in a gRPC body, uncompressed (gRPC over HTTP/2, "Length-Prefixed-Message")."""
     return struct.pack(">BI", 0, len(message)) + message
 
 
 def signing_input(answer: bytes) -> bytes:
-    """The JWS signing input (RFC 7515, section 5.1) of the token in a serialized response."""
+    """Returns the JWS signing input (RFC 7515, section 5.1) of the token in a serialized response."""
     token = GetOpenIdTokenForDeveloperIdentityResponse.FromString(answer).token
     return token.rpartition(".")[0].encode()
 
 
 def aws_headers(operation: str) -> dict[str, str]:
-    """The headers of an AWS JSON 1.1 call; moto reads the service and the region from the credential's scope."""
+    """Returns the headers of an AWS JSON 1.1 call; moto reads service and region from the credential's scope."""
     scope = "test/20260101/us-east-1/cognito-identity/aws4_request"
     return {
         "content-type": "application/x-amz-json-1.1",
@@ -58,5 +58,5 @@ def aws_headers(operation: str) -> dict[str, str]:
 
 
 def aws_body(identity_pool_id: str) -> bytes:
-    """The body template of the same call in AWS JSON 1.1."""
+    """Returns the body template of the same call in AWS JSON 1.1."""
     return json.dumps({"IdentityPoolId": identity_pool_id, "Logins": {PROVIDER: user()}}).encode()

@@ -1,4 +1,4 @@
-"""tokend beside servers of others that give tokens, in one run: `python -m tests.bench --peers`."""
+"""tokend compared with other servers that issue tokens, in one run: `python -m tests.bench --peers`."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -64,7 +64,7 @@ def measure(directory: Path, rounds: int, seconds: float) -> Mapping[str, Sequen
 
 
 def table(samples: Mapping[str, Sequence[Sample]]) -> str:
-    """All cases, and what they are to each other in the same round, as Markdown tables."""
+    """Formats all cases, and their ratios in the same round, as Markdown tables."""
     lines = [table_of(samples, CASES), "", "| CPU of a call | to | |", "|---|---|---:|"]
     for case, other in COMPARED.items():
         to_other = ratio(samples, case, other, lambda sample: sample.server_cpu_microseconds)

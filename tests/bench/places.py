@@ -1,4 +1,4 @@
-"""The places of stores that are filled: a file, and servers that run on the load generator's core."""
+"""The locations of filled stores: a file, and servers that run on the load generator's core."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,18 +24,18 @@ _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_
 
 @dataclass(frozen=True)
 class Place:
-    """Where a filled store is.
+    """The location of a filled store.
 
     Attributes:
         url: Its URL.
-        server: The process of its server, which may have children; None: it has no server.
+        server: The process of its server, which may have children; None without a server.
     """
 
     url: str
     server: int | None = None
 
     def cpu_seconds(self) -> float:
-        """What the server has used of the CPU so far."""
+        """Returns the CPU time of the server so far."""
         return 0.0 if self.server is None else family_cpu_seconds(self.server)
 
 
@@ -59,7 +59,7 @@ def dynamodb(directory: Path, cores: Cores, filled: Iterable[Identity]) -> Itera
     """dynoxide, with its tables in memory.
 
     Raises:
-        pytest.skip.Exception: Cargo is not there to build it.
+        pytest.skip.Exception: Cargo is not installed.
     """
     with (
         on_core(cores.load),

@@ -1,4 +1,4 @@
-"""The processes of the benchmark: each on its core, each with an account of the CPU time it took. Linux only."""
+"""The processes of the benchmark: each on its core, each with its CPU time. Linux only."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ THREADS = Grpc().threads
 
 @dataclass(frozen=True)
 class Cores:
-    """Where to run: the servers on one core, the load generator and all the rest on another, if there are two."""
+    """The cores to run on: the servers on one, the load generator and everything else on another, if there are two."""
 
     server: int
     load: int
@@ -30,13 +30,13 @@ class Cores:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and its threads so far (proc_pid_stat(5), fields 14 and 15)."""
+    """Returns the user and system time of a process and its threads so far (proc_pid_stat(5), fields 14 and 15)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def family_cpu_seconds(pid: int) -> float:
-    """The same of a process with those that it has started, the ended ones too (fields 14 to 17)."""
+    """Returns the same for a process and its children, including ended ones (fields 14 to 17)."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     own = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]
     seconds = sum(map(int, own)) / os.sysconf("SC_CLK_TCK")
@@ -48,7 +48,7 @@ def family_cpu_seconds(pid: int) -> float:
 
 @contextmanager
 def on_core(core: int) -> Iterator[None]:
-    """Runs this thread on one core, and what is started meanwhile for as long as that lives."""
+    """Runs this thread on one core in the block; processes started in it stay there."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -59,9 +59,9 @@ def on_core(core: int) -> Iterator[None]:
 
 @contextmanager
 def running(command: Sequence[str], cores: Cores, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A server process on the servers' core, terminated at the end; meanwhile all else is on the other.
+    """Starts a server process on the servers' core, and terminates it at the end; everything else is on the other.
 
-    What the server writes goes to the file `log`.
+    The server's output goes to the file `log`.
     """
     with log.open("wb") as output, on_core(cores.server):
         process = subprocess.Popen(
@@ -75,7 +75,7 @@ def running(command: Sequence[str], cores: Cores, log: Path) -> Iterator[subproc
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without settings that would change what is measured."""
+    """Returns this process's environment without settings that would change the measurement."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("TOKEND_", "MOTO_"))}
 
 
@@ -89,7 +89,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 30) -> None:
-    """Waits for a server to be ready.
+    """Waits until a server is ready.
 
     Raises:
         RuntimeError: It ended, or took too long; with the last lines of its log.

@@ -1,4 +1,4 @@
-"""What the CPU time of a call is spent in: `python -m tests.bench.profile [CASE]`. It needs perf of Linux."""
+"""The CPU time of a call by library: `python -m tests.bench.profile [CASE]`. Requires perf of Linux."""
 
 import argparse
 import re
@@ -37,10 +37,10 @@ OTHERS = "others"
 
 
 def by_part(report: str, microseconds: float) -> Mapping[str, float]:
-    """The CPU time of a call by part, in microseconds.
+    """Returns the CPU time of a call by part, in microseconds.
 
     Args:
-        report: What `perf report --sort dso` prints: a share in percent and the name of a file in each line.
+        report: The output of `perf report --sort dso`: a share in percent and the name of a file in each line.
         microseconds: The CPU time of a call.
     """
     found = dict.fromkeys([*PARTS.values(), OTHERS], 0.0)
@@ -51,10 +51,10 @@ def by_part(report: str, microseconds: float) -> Mapping[str, float]:
 
 
 def measure(directory: Path, case: str, rounds: int, seconds: float) -> Mapping[str, Mapping[str, float]]:
-    """Loads tokend and the floor in turns; the parts of both, means over the rounds.
+    """Loads tokend and the floor in turns, and returns the parts of both, as means over the rounds.
 
     Raises:
-        RuntimeError: There is no perf, or a call failed.
+        RuntimeError: perf is not installed, or a call failed.
     """
     algorithm, new_users = CASES[case]
     perf = shutil.which("perf")
@@ -81,7 +81,7 @@ def measure(directory: Path, case: str, rounds: int, seconds: float) -> Mapping[
 
 
 def table(parts: Mapping[str, Mapping[str, float]]) -> str:
-    """The parts of both and their differences, the largest first, as a Markdown table."""
+    """Formats the parts of both and their differences, the largest first, as a Markdown table."""
     tokend, floor = parts["tokend"], parts["floor"]
     lines = ["| µs of CPU a call | tokend | floor | added |", "|---|---:|---:|---:|"]
     lines += [

@@ -1,8 +1,8 @@
-"""What thousands of quiet streams cost a server: `python -m tests.bench.quiet_streams [--streams N]`.
+"""The cost of thousands of quiet streams: `python -m tests.bench.quiet_streams [--streams N]`.
 
-A client opens streams, a few on each connection as Envoys do, sends a message on each, gets its answer, and keeps it
-open. The table has what the server's process took for them, and how it answers once more on all of them at once. tokend
-answers with a secret, which it has for all of them, to Envoy's own messages; the bare servers do nothing else.
+A client opens streams, a few on each connection like Envoy, sends a message on each, receives the response, and keeps
+the stream open. The table has the resources of the server's process, and the time of another response on all streams at
+once. tokend responds to Envoy's messages with a secret, the same on all streams; the bare servers do nothing else.
 """
 
 import argparse
@@ -42,7 +42,7 @@ PATH = f"/{stream_floor.SERVICE}/{stream_floor.METHOD}"
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process has: threads, resident memory in bytes, CPU time in seconds."""
+    """The usage of a process: threads, resident memory in bytes, CPU time in seconds."""
 
     threads: int
     memory: int
@@ -56,7 +56,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Sample:
-    """What the streams of one server cost."""
+    """The cost of one server's streams."""
 
     streams: int
     idle: Usage
@@ -79,13 +79,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Target:
-    """A server that runs.
+    """A running server.
 
     Attributes:
         pid: Its process.
-        address: Where it takes streams.
+        address: The address that it serves streams on.
         path: The method.
-        message: What each stream says, first and once more.
+        message: The message of each stream, sent at first and once more.
     """
 
     pid: int
@@ -106,7 +106,7 @@ class Stream:
     Args:
         channel: Its connection.
         path: Its method.
-        message: What it says.
+        message: Its message.
     """
 
     def __init__(self, channel: grpc.aio.Channel, path: str, message: bytes) -> None:
@@ -124,7 +124,7 @@ class Stream:
 
 @asynccontextmanager
 async def opened(address: str, streams: int, path: str, message: bytes) -> AsyncIterator[Sequence[Stream]]:
-    """So many streams, answered once each."""
+    """Opens this many streams, with one response on each."""
     options = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
     async with AsyncExitStack() as stack:
         count = -(-streams // STREAMS_OF_CONNECTION)
@@ -151,7 +151,7 @@ async def measure(target: Target, streams: int) -> Sample:
 
 @contextmanager
 def tokend(directory: Path, cores: Cores, streams: int) -> Iterator[Target]:
-    """tokend with a secret, whose streams subscribe once more when they are asked to speak again."""
+    """A tokend with a secret, whose streams subscribe once more for a second response."""
     listener = f"max_streams = {streams}\nmax_connections = {streams}"
     with serving_secrets(directory, cores, listener=listener, secret='user = "user"', rest="") as (pid, address):
         yield Target(pid, address, f"/{SERVICE}/DeltaSecrets", _subscription("token"))
@@ -165,7 +165,7 @@ def _subscription(name: str) -> bytes:
 
 @contextmanager
 def bare(directory: Path, cores: Cores, streams: int, kind: str) -> Iterator[Target]:
-    """A bare server that can take so many streams."""
+    """A bare server for this many streams."""
     port = free_port()
     log = directory / f"{kind}.log"
     command = [sys.executable, "-m", "tests.bench.stream_floor", kind, str(port), str(streams)]

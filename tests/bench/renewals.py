@@ -1,8 +1,8 @@
-"""What it costs to replace thousands of different tokens in time: `python -m tests.bench.renewals [--tokens N]`.
+"""The cost of replacing thousands of different tokens in time: `python -m tests.bench.renewals [--tokens N]`.
 
-Each stream is of another caller, whose own token it gets, as the Envoys of as many services do. All of them open
-within seconds, as after a restart, and wait until each has its next token. The table has the CPU time of the server for
-a renewal, how the renewals are spread, and how long before the `refresh_time` of the token before the latest one came.
+Each stream belongs to another caller with a separate token, like the Envoys of as many services. All open within
+seconds, as after a restart, and wait until each has its next token. The table has the server's CPU time per renewal,
+the distribution of renewals, and how long before the `refresh_time` of its predecessor the latest token arrived.
 """
 
 import argparse
@@ -43,12 +43,12 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured.
+    """One measurement.
 
     Attributes:
-        tokens: How many.
-        life: Seconds that each is valid.
-        algorithm: What signs them.
+        tokens: The number of tokens.
+        life: The seconds for which each is valid.
+        algorithm: The signing algorithm.
     """
 
     tokens: int
@@ -96,7 +96,7 @@ class Stream:
 
 
 async def measure(case: Case, pid: int, address: str, keys: Sequence[Secret]) -> str:
-    """Opens the streams and waits for their renewals; the line of the table."""
+    """Opens the streams, waits for their renewals, and returns the row of the table."""
     before = cpu_seconds(pid)
     async with AsyncExitStack() as stack:
         made: list[Stream] = []
@@ -126,7 +126,7 @@ async def measure(case: Case, pid: int, address: str, keys: Sequence[Secret]) ->
 
 
 def tokend(case: Case, directory: Path, keys: Sequence[Secret]) -> AbstractContextManager[tuple[int, str]]:
-    """A server that knows the keys, and its address."""
+    """Starts a server that knows the keys, and returns it with its address."""
     listener = f"""
 identify_by = ["bearer_key"]
 max_streams = {case.tokens}

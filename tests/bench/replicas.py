@@ -1,7 +1,8 @@
-"""Two tokends on one PostgreSQL, each on a core, beside one of them alone.
+"""Two tokends on one PostgreSQL, each on a core, compared with one of them alone.
 
-With two cores, the second one shares its core with PostgreSQL and the load generator in either case. So the rate of two
-is less than twice that of one: what counts is the CPU of a call, and whether the cores are busy to the end.
+With two cores, the second tokend shares its core with PostgreSQL and the load generator in either case. So the rate of
+two is less than twice that of one: the relevant figures are the CPU of a call, and whether the cores are busy to the
+end.
 """
 
 import time
@@ -25,13 +26,13 @@ CASE, *_ = CASES
 
 
 class Turn(NamedTuple):
-    """What servers gave together in one turn.
+    """The total of the loaded servers in one turn.
 
     Attributes:
-        cpu_microseconds: The CPU of the servers, for each call.
-        store_cpu_microseconds: The CPU of the store's server, for each call.
-        calls_per_second: Of all servers.
-        busy_cores: How many cores servers, store and load generator kept busy.
+        cpu_microseconds: The CPU of the servers per call.
+        store_cpu_microseconds: The CPU of the store's server per call.
+        calls_per_second: The rate of all servers.
+        busy_cores: How many cores the servers, the store and the load generator kept busy.
     """
 
     cpu_microseconds: float
@@ -46,7 +47,7 @@ Turns = Mapping[int, Sequence[Turn]]
 
 @dataclass(frozen=True)
 class Loaded:
-    """A server with a load generator of its own."""
+    """A server with a separate load generator."""
 
     served: Served
     generator: Generator
@@ -65,7 +66,7 @@ def measure(directory: Path, rounds: int, seconds: float) -> Turns:
 
 
 def table(turns: Turns) -> str:
-    """One server and two, and in each turn two relative to one, as a Markdown table."""
+    """Formats one server and two, and in each turn two relative to one, as a Markdown table."""
     lines = [
         "| on one PostgreSQL | tokend's CPU, µs/call | to one | its own CPU, µs/call | calls/s | to one | cores busy |",
         "|---|---:|---:|---:|---:|---:|---:|",

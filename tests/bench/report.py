@@ -19,12 +19,12 @@ CASES = {
 
 
 def table(samples: Samples) -> str:
-    """The cases as a Markdown table."""
+    """Formats the cases as a Markdown table."""
     return table_of(samples, CASES)
 
 
 def table_of(samples: Samples, labels: Mapping[str, str]) -> str:
-    """Some cases with their labels as a Markdown table."""
+    """Formats some cases with their labels as a Markdown table."""
     lines = [
         "| case | server CPU, µs/call | calls/s | p50, ms | p99, ms |",
         "|---|---:|---:|---:|---:|",
@@ -42,12 +42,12 @@ def _row(label: str, rounds: Sequence[Sample]) -> str:
 
 
 def ratio(samples: Samples, case: str, other: str, value: Callable[[Sample], float]) -> float:
-    """The median over the rounds of one case's value relative to another's in the same round."""
+    """Returns the median over the rounds of one case's value relative to another's in the same round."""
     return median(value(a) / value(b) for a, b in zip(samples[case], samples[other], strict=True))
 
 
 def ratios(samples: Samples) -> str:
-    """What the table says in short, as a Markdown table."""
+    """Formats the summary of the table as a Markdown table."""
 
     def cpu(sample: Sample) -> float:
         return sample.server_cpu_microseconds

@@ -1,4 +1,4 @@
-"""Servers that do nothing, which Envoy asks in tokend's place: what a step of this kind costs at least."""
+"""Servers without any logic that Envoy calls in tokend's place: the minimum cost of such a step."""
 
 import os
 import subprocess
@@ -24,11 +24,11 @@ _TOKEN = "t" * 860
 
 @contextmanager
 def serving(directory: Path, cores: Cores, certificates: Path) -> Iterator[Mapping[str, tuple[int, int]]]:
-    """The process id and the port of each floor, by its name.
+    """Serves each floor, and yields the process id and the port by its name.
 
     Args:
-        directory: For programs and logs.
-        cores: Where to run.
+        directory: The directory for programs and logs.
+        cores: The cores to run on.
         certificates: Directory of tls.crt, tls.key and clients.crt.
     """
     answer = directory / "check.answer"

@@ -16,7 +16,7 @@ from tests.support.ports import free_port
 def serving(  # noqa: PLR0913, PLR0917 - as many as there are differences
     directory: Path, cores: Cores, algorithm: str, call: Call, answer: bytes, kind: str = "threads"
 ) -> Iterator[tuple[int, Call]]:
-    """The process id of a floor that gives tokend's answer, and tokend's call made to it."""
+    """Serves tokend's response, and yields the process id and tokend's call addressed to the floor."""
     port = free_port()
     log = directory / f"floor-{kind}-{algorithm}.log"
     answer_file = log.with_suffix(".answer")

@@ -15,7 +15,7 @@ from tests.support.ports import free_port
 
 @contextmanager
 def serving(directory: Path, cores: Cores) -> Iterator[tuple[int, Call]]:
-    """The server's process id, and the call that moto takes for ours."""
+    """Serves, and yields the process id and moto's form of the call."""
     port = free_port()
     log = directory / "moto.log"
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
@@ -27,7 +27,7 @@ def serving(directory: Path, cores: Cores) -> Iterator[tuple[int, Call]]:
 
 
 def answer_bytes(url: str, body: bytes) -> int:
-    """The size of an answer that holds a token; moto answers 200 to calls that it takes for S3's, too."""
+    """Returns the size of a response with a token: moto also returns 200 to calls that it routes to S3."""
     answer = post(url, METHOD, body)
     if not json.loads(answer)["Token"]:
         raise RuntimeError("moto gave no token")

@@ -1,4 +1,4 @@
-"""tokend as benchmarks of streams of secrets have it: one pool, and the secret `token`."""
+"""tokend for benchmarks of secret streams: one pool, and the secret `token`."""
 
 import sys
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ POOL = "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
 def serving_secrets(
     directory: Path, cores: Cores, *, listener: str, secret: str, rest: str
 ) -> Iterator[tuple[int, str]]:
-    """Its process, and its address.
+    """Serves, and yields the process and the address.
 
     Args:
-        directory: Where its files are put.
-        cores: Where it runs.
-        listener: More of the table [sds], as TOML.
-        secret: More of the table of the secret.
-        rest: More of the table of the pool, and more tables.
+        directory: The directory for its files.
+        cores: The cores to run on.
+        listener: Additional TOML of the table [sds].
+        secret: Additional TOML of the secret's table.
+        rest: Additional TOML of the pool's table, and more tables.
     """
     port, ops = free_port(), free_port()
     config, log = directory / "tokend.toml", directory / "tokend.log"

@@ -35,9 +35,9 @@ class Tokend:
 
     Attributes:
         pid: Its process.
-        grpc_address: Where it takes calls.
-        issuer_url: Where its keys are.
-        ops_url: Where its metrics are.
+        grpc_address: The address for calls.
+        issuer_url: The URL of its keys.
+        ops_url: The URL of its metrics.
     """
 
     pid: int
@@ -46,7 +46,7 @@ class Tokend:
     ops_url: str
 
     def answer(self, algorithm: str) -> bytes:
-        """A serialized response as any client gets it, its token verified with the served keys."""
+        """Returns a serialized response, after verifying its token with the published keys."""
         pool = POOLS[algorithm]
         with grpc.insecure_channel(self.grpc_address, [("grpc.enable_http_proxy", 0)]) as channel:
             stub = DeveloperIdentityServiceStub(channel)
@@ -59,7 +59,7 @@ class Tokend:
         return response.SerializeToString()
 
     def call(self, algorithm: str, answer: bytes) -> Call:
-        """The call of a known user, answered in the size of an answer."""
+        """Returns the call for a known user."""
         url = f"http://{self.grpc_address}/{SERVICE}/{METHOD}"
         longest = GetOpenIdTokenForDeveloperIdentityResponse.FromString(answer)
         longest.issue_time.nanos = _LONGEST_NANOSECONDS
@@ -67,7 +67,7 @@ class Tokend:
         return Call(url, GRPC_HEADERS, grpc_body(POOLS[algorithm]), size, varying_bytes=_BYTES_OF_NANOSECONDS)
 
     def outcomes(self) -> dict[str, int]:
-        """How many calls have created, linked and retrieved identities so far."""
+        """Returns how many calls have created, linked and retrieved identities so far."""
         counts: dict[str, int] = {}
         for sample in samples(_get(f"{self.ops_url}/metrics"), "tokend_identities_total"):
             outcome = sample.labels["outcome"]
@@ -75,7 +75,7 @@ class Tokend:
         return counts
 
     def sample(self, generator: Generator, call: Call, seconds: float) -> Sample:
-        """Loads the server with a call of its own.
+        """Loads the server with one of its calls.
 
         Raises:
             RuntimeError: A call failed, or did not retrieve a known user's identity, or create a new one's.
@@ -93,14 +93,14 @@ class Tokend:
 def serving(  # noqa: PLR0913 - as many as there are differences
     directory: Path, cores: Cores, url: str, *, name: str = "tokend", grpc_settings: str = "", tables: str = ""
 ) -> Iterator[Tokend]:
-    """tokend on a filled database, as `tokend serve` runs it, ready for calls.
+    """Serves a filled database, like `tokend serve`, and yields the server when it is ready.
 
     Args:
-        directory: Where its files are put.
-        cores: Where it runs.
+        directory: The directory for its files.
+        cores: The cores to run on.
         url: The filled store.
-        name: What its files are called.
-        grpc_settings: More of the table [grpc], as TOML.
+        name: The name of its files.
+        grpc_settings: Additional TOML of the table [grpc].
         tables: More tables, as TOML.
     """
     grpc_address, issuer_address, ops_address = (f"127.0.0.1:{port}" for port in free_ports(3))

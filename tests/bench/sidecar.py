@@ -1,11 +1,11 @@
-"""What ext_authz adds to requests through one Envoy, and what they cost tokend: `python -m tests.bench.sidecar`.
+"""The latency that ext_authz adds to requests through one Envoy, and tokend's cost: `python -m tests.bench.sidecar`.
 
-Envoy, by clients/envoy/ext_authz.yaml with one worker, asks tokend over mutual TLS about each request of some users,
-and answers what goes on itself, so that no called service is in the figures. The same requests with ext_authz disabled
-on their route are the measure: the step is the difference. Rates are kept by a client that counts latencies from when a
-request was due. tokend has one core, and Envoy and the client share another. Users are new at each rate, so that their
-first tokens are issued in the first round; the table has the medians of the rounds. A second table has what the step
-adds at the first rate where servers that do nothing answer in tokend's place, in the same rounds.
+Envoy, with clients/envoy/ext_authz.yaml and one worker, calls tokend over mutual TLS for each request of some users,
+and responds to allowed requests itself, so that no called service is in the figures. The same requests with ext_authz
+disabled on their route are the baseline: the step is the difference. A client keeps the rates, and counts latencies
+from the time a request was due. tokend has one core, and Envoy and the client share another. Each rate has new users,
+so their first tokens are issued in the first round; the table has the medians of the rounds. A second table has the
+latency at the first rate with servers without any logic in tokend's place, in the same rounds.
 """
 
 import argparse
@@ -63,14 +63,14 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Costs:
-    """What has been spent so far.
+    """The costs so far.
 
     Attributes:
         calls: Calls that tokend has answered.
         signatures: Tokens that it has signed.
         tokend: Its CPU time, in seconds.
-        envoy: Envoy's.
-        handling: Seconds for which tokend has worked on calls.
+        envoy: Envoy's CPU time, in seconds.
+        handling: The total handling time of tokend's calls, in seconds.
         within: How many calls were handled within seconds, by its histogram.
     """
 
@@ -93,18 +93,18 @@ class Costs:
 
     @property
     def mean_handling(self) -> float:
-        """Seconds that a call was worked on, in the mean."""
+        """Returns the mean handling time of a call, in seconds."""
         return self.handling / self.calls
 
     @property
     def p99_handling(self) -> float:
-        """Seconds within which 99 of 100 calls were worked on: the bucket that has the last of them."""
+        """Returns the p99 of the handling time in seconds: the upper bound of its bucket."""
         return min(bound for bound, count in self.within.items() if count >= 0.99 * self.calls)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One round of one rate: requests without the step and with it, and what either cost."""
+    """One round of one rate: requests without the step and with it, and the costs of both."""
 
     without: Report
     with_it: Report
@@ -122,7 +122,7 @@ class Row:
 
 
 def answering(configuration: str) -> str:
-    """The example with two routes that Envoy answers itself, of which one does not ask tokend."""
+    """Returns the example with two routes to which Envoy responds itself; one of them does not call tokend."""
     document = yaml.safe_load(configuration)
     manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     (route,) = manager["route_config"]["virtual_hosts"][0]["routes"]
@@ -160,7 +160,7 @@ def spent(place: Site, envoy: Envoy) -> Costs:
 
 
 def clients(place: Site, binary: Path, rate: float) -> Callable[[Envoy, str], Client]:
-    """Makes clients of an Envoy's route, for the users of a rate."""
+    """Creates clients of an Envoy's route, for the users of a rate."""
     tokens = [place.user_token(f"user-{rate:g}-{number}") for number in range(USERS)]
 
     def client(envoy: Envoy, path: str) -> Client:
@@ -171,7 +171,7 @@ def clients(place: Site, binary: Path, rate: float) -> Callable[[Envoy, str], Cl
 
 
 def measure(place: Site, envoy: Envoy, binary: Path, rate: float, seconds: float) -> Row:
-    """One round of a rate."""
+    """Measures one round of a rate."""
     client = clients(place, binary, rate)
     before = spent(place, envoy)
     without = client(envoy, _WITHOUT).run(rate, seconds)
@@ -182,7 +182,7 @@ def measure(place: Site, envoy: Envoy, binary: Path, rate: float, seconds: float
 
 @dataclass(frozen=True)
 class Asked:
-    """A server that an Envoy of its own asks.
+    """A server with a separate Envoy that calls it.
 
     Attributes:
         pid: The server's process.
@@ -195,7 +195,7 @@ class Asked:
     def measure(
         self, client: Callable[[Envoy, str], Client], rate: float, seconds: float
     ) -> tuple[float, float, float]:
-        """What the step adds to p50 and to p99, in milliseconds, and the server's CPU, in microseconds a request."""
+        """Returns the step's share of p50 and p99 in milliseconds, and the server's CPU in microseconds per request."""
         without = client(self.envoy, _WITHOUT).run(rate, seconds)
         before = cpu_seconds(self.pid)
         with_it = client(self.envoy, _WITH).run(rate, seconds)
@@ -204,7 +204,7 @@ class Asked:
 
 
 def line(rate: float, rows: Sequence[Row]) -> str:
-    """The table's line of a rate: medians, but for what is counted, which is of all rounds."""
+    """Formats the row of a rate: medians, except for counts, which are totals over all rounds."""
     calls, signatures = (sum(getattr(row.costs, name) for row in rows) for name in ("calls", "signatures"))
     milliseconds = (
         median(measured(report) for report in reports)
@@ -227,7 +227,7 @@ def line(rate: float, rows: Sequence[Row]) -> str:
 
 
 def floors_table(rows: Mapping[str, Sequence[tuple[float, float, float]]]) -> Iterator[str]:
-    """The servers beside each other: medians of the rounds."""
+    """Formats the comparison of the servers: medians of the rounds."""
     yield "| what answers Envoy | added to p50, ms | added to p99, ms | its CPU, µs a request |"
     yield "|---|---|---|---|"
     for name, taken in rows.items():
@@ -237,7 +237,7 @@ def floors_table(rows: Mapping[str, Sequence[tuple[float, float, float]]]) -> It
 
 @contextmanager
 def asked(directory: Path, place: Site, tokend_envoy: Envoy, cores: Cores) -> Iterator[Mapping[str, Asked]]:
-    """tokend and the floors."""
+    """Starts tokend and the floors."""
     with ExitStack() as undo:
         floors = undo.enter_context(serve_check_floors.serving(directory, cores, place.directory))
         servers = {"tokend": Asked(place.server.pid, tokend_envoy)}
@@ -254,7 +254,7 @@ def asked(directory: Path, place: Site, tokend_envoy: Envoy, cores: Cores) -> It
 
 @contextmanager
 def on_their_cores(place: Site, envoy: Envoy, cores: Cores) -> Iterator[None]:
-    """tokend on one core, Envoy and what is started meanwhile on another."""
+    """Runs tokend on one core, and Envoy and everything started in the block on another."""
     _move(place.server.pid, cores.server)
     _move(envoy.pid, cores.load)
     with on_core(cores.load):

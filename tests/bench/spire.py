@@ -1,7 +1,7 @@
-"""SPIRE's server (https://spiffe.io) as a peer, built once on a machine from its Go module.
+"""SPIRE's server (https://spiffe.io) as a peer, built once per machine from its Go module.
 
-The call is `MintJWTSVID` of its server API, over its unix socket: a JWT-SVID for an identity and an audience that the
-call names, signed in the process. It reads no registration entry.
+The call is `MintJWTSVID` of its server API, over its unix socket: a JWT-SVID for the identity and the audience in the
+call, signed in the process. It reads no registration entry.
 """
 
 import fcntl
@@ -35,10 +35,10 @@ _TOKEN = re.compile(rb"[\w-]+\.[\w-]+\.[\w-]+")
 
 
 def build(name: str = "spire-server") -> Path:
-    """A program of SPIRE's; without any cache it takes ten minutes of CPU.
+    """Builds a program of SPIRE; without any cache it takes ten minutes of CPU.
 
     Raises:
-        RuntimeError: There is no Go, or it does not build.
+        RuntimeError: Go is not installed, or the build fails.
     """
     root = user_cache_path("tokend-tests") / f"{name}-{VERSION}"
     program = root / name
@@ -66,7 +66,7 @@ def _run(command: Sequence[str], directory: str) -> None:
 
 @contextmanager
 def serving(directory: Path, cores: Cores, program: Path, algorithm: str) -> Iterator[tuple[int, Call]]:
-    """The server's process id, and its call; its own rate limits do not apply to it."""
+    """Serves, and yields the process id and the call; its own rate limits do not apply to it."""
     data = directory / f"spire-{algorithm}"
     data.mkdir()
     socket, config, log = data / "api.sock", data / "server.conf", data / "server.log"
@@ -111,13 +111,13 @@ def _config(data: Path, socket: Path, key_type: str) -> str:
 
 
 def _request(path: str) -> bytes:
-    """A serialized `MintJWTSVIDRequest` (spire-api-sdk, proto/spire/api/server/svid/v1/svid.proto)."""
+    """Returns a serialized `MintJWTSVIDRequest` (spire-api-sdk, proto/spire/api/server/svid/v1/svid.proto)."""
     identity = _field(1, _TRUST_DOMAIN.encode()) + _field(2, f"/{path}".encode())
     return _field(1, identity) + _field(2, _AUDIENCE.encode())
 
 
 def _field(number: int, value: bytes) -> bytes:
-    """A length-delimited field of less than 128 bytes (Protocol Buffers, "Encoding")."""
+    """Returns a length-delimited field of less than 128 bytes (Protocol Buffers, "Encoding")."""
     return bytes([number << 3 | 2, len(value)]) + value
 
 
@@ -133,10 +133,10 @@ def _keys(program: Path, socket: Path) -> jwt.PyJWKSet:
 
 
 def _answer(socket: Path, algorithm: str, keys: jwt.PyJWKSet) -> bytes:
-    """A serialized response, its token verified with the keys of the server's bundle.
+    """Returns a serialized response, after verifying its token with the keys of the server's bundle.
 
     Raises:
-        RuntimeError: The token is not the one that was asked for.
+        RuntimeError: The token is not the requested one.
     """
     with grpc.insecure_channel(f"unix:{socket}") as channel:
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(

@@ -1,4 +1,4 @@
-"""What the kinds of stores cost: the same tokend on each of them, in turns."""
+"""The costs of the kinds of stores: the same tokend on each of them, in turns."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,11 +36,11 @@ CASES: Mapping[str, tuple[str, bool]] = {
 
 
 class Turn(NamedTuple):
-    """What a case gave in one turn.
+    """The figures of a case in one turn.
 
     Attributes:
-        sample: What the load generator measured at tokend.
-        store_cpu_microseconds: For each call, what the store's server used; 0 where it has none.
+        sample: The load generator's figures of tokend.
+        store_cpu_microseconds: The CPU of the store's server per call; 0 without a server.
     """
 
     sample: Sample
@@ -69,7 +69,7 @@ class Served:
         """Loads the server.
 
         Raises:
-            RuntimeError: A call failed, or did not do what the case is about.
+            RuntimeError: A call failed, or had another effect than the case measures.
         """
         algorithm, new_users = CASES[case]
         before = self.place.cpu_seconds()
@@ -94,7 +94,7 @@ def measure(directory: Path, rounds: int, seconds: float) -> Turns:
 
 
 def table(turns: Turns) -> str:
-    """The stores in each case, and tokend's CPU in each turn relative to that on the first one, as a Markdown table."""
+    """Formats the stores by case, and tokend's CPU in each turn relative to the first store, as a Markdown table."""
     lines = [
         "| tokend on | tokend's CPU, µs/call | to SQLite | the store's CPU, µs/call | calls/s |",
         "|---|---:|---:|---:|---:|",
@@ -119,7 +119,7 @@ def _cpu(turn: Turn) -> float:
 
 @contextmanager
 def serving(directory: Path, cores: Cores, place: Place, name: str = "tokend") -> Iterator[Served]:
-    """tokend on a filled store."""
+    """Serves tokend on a filled store."""
     with serve_tokend.serving(directory, cores, place.url, name=name) as tokend:
         calls = {each: tokend.call(each, tokend.answer(each)) for each in serve_tokend.POOLS}
         yield Served(place, tokend, calls)
@@ -127,7 +127,7 @@ def serving(directory: Path, cores: Cores, place: Place, name: str = "tokend") -
 
 @contextmanager
 def _all_served(directory: Path) -> Iterator[dict[str, Served]]:
-    """tokend on each of the stores that can be had here."""
+    """Serves tokend on each of the stores that are available here."""
     cores = Cores.available()
     served = {}
     with ExitStack() as stack:

@@ -1,6 +1,6 @@
-"""Servers of quiet streams and nothing else, a kind each: `python -m tests.bench.stream_floor KIND PORT STREAMS`.
+"""Servers of quiet streams without any logic, one per kind: `python -m tests.bench.stream_floor KIND PORT STREAMS`.
 
-Each answers a message at once, and then waits for the next one of the stream.
+Each responds to a message at once, and then waits for the next one of the stream.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A small run of the copying of many identities, and that it would find what goes wrong."""
+"""A small run of the copying of many identities, and that it detects faults."""
 
 import sqlite3
 import time

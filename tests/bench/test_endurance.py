@@ -1,4 +1,4 @@
-"""What is shown of a long run."""
+"""The output of a long run."""
 
 from xml.etree.ElementTree import fromstring
 

@@ -1,4 +1,4 @@
-"""A warm call does not grow unnoticed: `function_calls` says what is counted."""
+"""A warm call does not grow unnoticed: see `function_calls` for what is counted."""
 
 import subprocess
 import sys

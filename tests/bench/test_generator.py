@@ -31,7 +31,7 @@ def generator(binary: Path, tmp_path: Path) -> Generator:
 
 
 class Server:
-    """A gRPC server that notes the users it is called for, and answers or refuses."""
+    """A gRPC server that records the users it is called for, and responds or refuses."""
 
     def __init__(self) -> None:
         self.users: list[str] = []

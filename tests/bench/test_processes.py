@@ -1,4 +1,4 @@
-"""Where the processes of the benchmark run, and what they take."""
+"""The cores and the CPU time of the benchmark's processes."""
 
 import os
 import sys

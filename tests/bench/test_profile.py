@@ -1,4 +1,4 @@
-"""What is read of a profile."""
+"""Parsing of a profile."""
 
 import pytest
 from tests.bench.profile import OTHERS, PARTS, by_part, table
