@@ -1,4 +1,4 @@
-"""`uv run poe dashboard`: asks a real Prometheus, which scrapes a tokend under load, all that the dashboard asks."""
+"""`uv run poe dashboard`: runs the dashboard's queries on a real Prometheus that scrapes a tokend under load."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,7 +7,7 @@ from tests.deploy.watched import dashboard_queries, watched_service
 
 
 def main() -> None:
-    """Prints each panel of the dashboard with the series that it has, and their values."""
+    """Prints each panel of the dashboard with its series, and their values."""
     with TemporaryDirectory() as directory, watched_service(Path(directory)) as prometheus:
         for panel, expression in dashboard_queries():
             print(f"{panel}\n    {expression}")  # noqa: T201 - the report

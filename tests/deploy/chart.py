@@ -22,10 +22,10 @@ OLDEST = RELEASES[0]
 
 
 def render(*settings: str, values: Sequence[Path] = (), release: str = "tokend", kubernetes: str = OLDEST) -> str:
-    """What the chart renders with the values of the plain manifests, and with others over them.
+    """Renders the chart with the values of the plain manifests, and with others over them.
 
     Args:
-        settings: Values, as `--set` takes them.
+        settings: Values in the format of `--set`.
         values: Files of values.
         release: The name of Helm's release.
         kubernetes: The version of the cluster.

@@ -1,7 +1,8 @@
 """`python confined.py UNIT WRITABLE COMMAND…`: runs a command with the restrictions of a systemd unit, without systemd.
 
-The kernel enforces it: a read-only tree but for one folder, no capabilities, limits, a filter of system calls and of
-address families, no memory that is both written and executed. Users and what hides parts of the tree are left out.
+The kernel enforces them: a read-only tree except for one directory, no capabilities, limits, a filter of system calls
+and of address families, no memory that is both writable and executable. Settings of users, and those that hide parts of
+the tree, are ignored.
 """
 
 import ctypes
@@ -27,7 +28,7 @@ class _Comparison(ctypes.Structure):
 
 
 def settings_of(unit: Path) -> dict[str, list[str]]:
-    """The assignments of a unit, each with all of its values."""
+    """Returns the settings of a unit, each with all its values."""
     settings: dict[str, list[str]] = {}
     for line in unit.read_text("utf-8").splitlines():
         name, equals, value = line.partition("=")
@@ -37,7 +38,7 @@ def settings_of(unit: Path) -> dict[str, list[str]]:
 
 
 def confine(settings: dict[str, list[str]], writable: Path) -> None:
-    """Binds this process, and whatever it executes, to the settings."""
+    """Applies the settings to this process, and to the programs that it executes."""
     libc = ctypes.CDLL(None, use_errno=True)
     if settings["ProtectSystem"] == ["strict"]:
         for options in (["--bind", writable, writable], ["-o", "remount,bind,ro", "/"]):
@@ -55,7 +56,7 @@ def confine(settings: dict[str, list[str]], writable: Path) -> None:
 
 
 def _filter(groups: list[str], families: list[str]) -> None:
-    """Lets through the system calls of the groups alone, those with `~` taken out, and sockets of the families."""
+    """Allows only the system calls of the groups, except those with `~`, and only sockets of the address families."""
     allowed: set[str] = set()
     for group in groups:
         names = set(_system_calls(group.lstrip("~")))

@@ -1,4 +1,4 @@
-"""The instructions of a Containerfile, as far as tokend's uses them."""
+"""Parses the instructions of a Containerfile, as far as tokend's uses them."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Instruction(NamedTuple):
-    """One instruction; `flags` are what stands before its arguments, such as `--from=build`."""
+    """One instruction; `flags` precede its arguments, such as `--from=build`."""
 
     name: str
     flags: Sequence[str]
@@ -16,12 +16,12 @@ class Instruction(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """The arguments of one in exec form, else its words."""
+        """Returns the arguments of an exec form; otherwise the words."""
         return list(json.loads(self.text)) if self.text.startswith("[") else self.text.split()
 
 
 def instructions(containerfile: Path) -> Iterator[Instruction]:
-    """All instructions in their order."""
+    """Returns all instructions in their order."""
     lines = [line for line in containerfile.read_text("utf-8").splitlines() if not line.lstrip().startswith("#")]
     for line in re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines():
         if match := re.fullmatch(r"([A-Z]+)\s+((?:--[a-z-]+=\S+\s+)*)(.*)", line):

@@ -1,4 +1,4 @@
-"""Schemas of resources that Kubernetes itself does not have, from the Go modules of those who define them."""
+"""Schemas of custom resources, from the Go modules of the projects that define them."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,10 +28,10 @@ MODULES: Mapping[str, Sequence[str]] = {
 
 
 def problems(resource: Mapping[str, Any]) -> list[str]:
-    """What its definition does not allow; rules in CEL and the webhooks of its operator are not asked.
+    """Validates a resource with its schema, and returns the errors; CEL rules and operators' webhooks do not run.
 
     Raises:
-        KeyError: There is no definition of its kind.
+        KeyError: Its kind has no schema.
     """
     schema = _schemas()[resource["apiVersion"], resource["kind"]]
     found = jsonschema.Draft202012Validator(schema).iter_errors(resource)
@@ -58,7 +58,7 @@ def _definitions() -> Iterator[Any]:
 
 
 def downloaded(module: str) -> Path:
-    """The files of a Go module, `PATH@VERSION`, which are fetched once on a machine."""
+    """Returns the directory of a Go module, `PATH@VERSION`, which is fetched once per machine."""
     command = [need("go", "the schemas of custom resources"), "mod", "download", "-json", module]
     process = ended(command, Path.home())
     if process.returncode:
@@ -67,12 +67,12 @@ def downloaded(module: str) -> Path:
 
 
 def _whole(schema: Any) -> Any:  # noqa: ANN401 - JSON
-    """A schema with the fields of every resource, which a definition need not name."""
+    """Returns a schema with the fields of every resource, which a definition may omit."""
     return schema | {"properties": {"apiVersion": {}, "kind": {}, "metadata": {}} | schema["properties"]}
 
 
 def _strict(schema: Any) -> Any:  # noqa: ANN401 - JSON
-    """A schema that refuses the fields that Kubernetes would silently drop."""
+    """Returns a schema that rejects unknown fields, which Kubernetes would silently drop."""
     if isinstance(schema, list):
         return [_strict(each) for each in schema]
     if not isinstance(schema, dict):

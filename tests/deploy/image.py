@@ -48,8 +48,8 @@ class Stage:
     """A root file system that instructions change.
 
     Attributes:
-        root: Where it is.
-        environment: The variables of its commands.
+        root: Its directory.
+        environment: The environment variables of its commands.
     """
 
     def __init__(self, root: Path) -> None:
@@ -58,7 +58,7 @@ class Stage:
         self._directory = "/"
 
     def carry_out(self, instruction: Instruction, stages: Mapping[str, Path]) -> None:
-        """Carries out one instruction; those that only describe the image change nothing here."""
+        """Executes one instruction; those that only describe the image change nothing here."""
         match instruction.name:
             case "ENV":
                 self.environment |= dict(word.split("=", 1) for word in shlex.split(instruction.text))
@@ -90,7 +90,7 @@ class Stage:
 
 
 def build(directory: Path, debian: Path, runtime: Path) -> Path:
-    """Builds the image in a folder, from the two images that it begins with; the root of what comes out."""
+    """Builds the image in a directory, from its two base images, and returns the root of the result."""
     directory.mkdir()
     stages: dict[str, Path] = {}
     stage = Stage(directory)
@@ -107,7 +107,7 @@ def build(directory: Path, debian: Path, runtime: Path) -> Path:
 
 
 def in_root(root: Path, command: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Runs a command in a root file system, with this machine's network, names and certificates."""
+    """Runs a command in a root file system, with this machine's network, host names and certificates."""
     script = (
         'mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" && root=$1 && shift && exec chroot "$root" "$@"'
     )
@@ -120,7 +120,7 @@ def in_root(root: Path, command: Sequence[str], environment: Mapping[str, str]) 
 
 
 def debian(root: Path) -> None:
-    """Makes Debian's smallest system, which gets packages and certificates from where this machine does."""
+    """Creates a minimal Debian system, with the same sources of packages and certificates as this machine."""
     tools = root.parent / "debootstrap"
     tools.mkdir()
     subprocess.run(["apt-get", "-q", "download", "debootstrap"], cwd=tools, check=True, stdout=sys.stderr)
@@ -141,7 +141,7 @@ def debian(root: Path) -> None:
 
 
 def runtime_of(root: Path, target: Path) -> None:
-    """Makes a system with Python, and without a shell, from Debian's smallest one."""
+    """Creates a system with Python, but without a shell, from the minimal Debian system."""
     subprocess.run(["cp", "-a", root, target], check=True)
     path = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"}
     in_root(target, ["apt-get", "update"], path)
@@ -153,7 +153,7 @@ def runtime_of(root: Path, target: Path) -> None:
 
 
 def digest(tree: Path) -> str:
-    """One digest of all names, kinds, modes and contents of a tree."""
+    """Returns one digest of all names, kinds, modes and contents of a tree."""
     whole = hashlib.sha256()
     for path in sorted(tree.rglob("*")):
         content = str(path.readlink()) if path.is_symlink() else path.read_bytes().hex() if path.is_file() else ""
@@ -162,7 +162,7 @@ def digest(tree: Path) -> str:
 
 
 class Running:
-    """What runs a command as the image does: another user, a read-only tree, a network of its own."""
+    """Runs commands like a container of the image: another user, a read-only tree, a separate network."""
 
     def __init__(self, root: Path, configuration: Path) -> None:
         found = list(instructions(CONTAINERFILE))
@@ -226,7 +226,7 @@ class Running:
         process.wait(60)
 
     def beside(self, process: "subprocess.Popen[str]", command: Sequence[str]) -> int:
-        """The exit code of a command in the container of a process."""
+        """Runs a command in the container of a process, and returns its exit code."""
         within = ["nsenter", f"--target={process.pid}", "--mount", "--net", f"--root=/proc/{process.pid}/root"]
         within += [f"--setuid={self._user[0]}", f"--setgid={self._user[1]}", "--wd=/"]
         done = subprocess.run([*within, *command], env=self._environment, check=False, stdout=subprocess.DEVNULL)
@@ -234,7 +234,7 @@ class Running:
 
 
 def problems(bases: Path, directory: Path) -> Iterator[tuple[str, bool]]:
-    """Builds the image twice in a folder, runs it, and tells what holds of it."""
+    """Builds the image twice in a directory, runs it, and yields the checks with their results."""
     base, runtime = bases / "debian", bases / "runtime"
     if not runtime.exists():
         debian(base)
@@ -248,7 +248,7 @@ def problems(bases: Path, directory: Path) -> Iterator[tuple[str, bool]]:
 
 
 def of_running(root: Path, directory: Path) -> Iterator[tuple[str, bool]]:
-    """Runs the image, and tells what holds of it."""
+    """Runs the image, and yields the checks with their results."""
     configuration = directory / "configuration"
     configuration.mkdir()
     (configuration / "tokend.toml").write_text(_SERVER, encoding="utf-8")
@@ -272,7 +272,7 @@ def of_running(root: Path, directory: Path) -> Iterator[tuple[str, bool]]:
 
 
 def main() -> int:
-    """Prints what holds and what does not."""
+    """Prints the result of each check."""
     parser = ArgumentParser(prog="poe image", description=__doc__)
     parser.add_argument(
         "--directory", type=Path, help="empty, or with the systems of Debian of a run before; a tmpfs is fast"

@@ -1,4 +1,4 @@
-"""The configuration of Istio's mesh, which is no resource: its definition is a message (`MeshConfig`)."""
+"""Validates the configuration of Istio's mesh, which is not a resource: its definition is a message (`MeshConfig`)."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -15,7 +15,7 @@ _FILE, _MESSAGE = "mesh/v1alpha1/config.proto", "istio.mesh.v1alpha1.MeshConfig"
 
 
 def problem(mesh_config: Mapping[str, Any]) -> str | None:
-    """What the message does not have of a configuration, or None."""
+    """Returns the error of a configuration that does not fit the message, or None."""
     pool = _pool()
     message = message_factory.GetMessageClass(pool.FindMessageTypeByName(_MESSAGE))()
     try:
@@ -27,7 +27,7 @@ def problem(mesh_config: Mapping[str, Any]) -> str | None:
 
 @cache
 def _pool() -> descriptor_pool.DescriptorPool:
-    """A pool of its own: Istio's files bring others of Google's that the default pool has in other versions."""
+    """Returns a separate pool: Istio's files include Google's in other versions than the default pool."""
     module = downloaded(ISTIO_API)
     well_known = Path(grpc_tools.__file__).parent / "_proto"
     pool = descriptor_pool.DescriptorPool()

@@ -25,7 +25,7 @@ def checked_as_the_pod_has_it(found: list[dict[str, Any]], directory: Path, monk
 
 
 def mounted(plain: list[dict[str, Any]], pod: dict[str, Any], root: Path) -> Path:
-    """The folder /etc/tokend of the pod, with files as its secrets would have."""
+    """Creates the directory /etc/tokend of the pod, with files in place of its secrets."""
     authority = Authority("example")
     server = authority.server("127.0.0.1")
     contents = {

@@ -1,8 +1,8 @@
-"""`uv run poe spire`: has SPIRE check the files of server/deploy/spire, and tokend and a caller meet by what it issues.
+"""`uv run poe spire`: SPIRE validates the files of server/deploy/spire, and issues certificates to tokend and a caller.
 
-The server and the agent are built once on a machine. They run by the shipped files, with other folders and ports.
-tokend and its caller have users of their own, so this needs root. Their files are fetched by the agent's own command,
-in place of spiffe-helper.
+The server and the agent are built once per machine. They run with the shipped files, except for directories and ports.
+tokend and its caller run as separate users, so this requires root. The agent's own command fetches their files, in
+place of spiffe-helper.
 """
 
 import os
@@ -42,10 +42,10 @@ _TRIES = 120
 
 
 class Site:
-    """SPIRE in a folder.
+    """SPIRE in a directory.
 
     Args:
-        directory: The folder.
+        directory: The directory.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -71,13 +71,13 @@ class Site:
             self._config(part).write_text(text, "utf-8")
 
     def check_files(self) -> None:
-        """Has SPIRE look at the files as they are shipped."""
+        """Validates the shipped files with SPIRE."""
         for part in PARTS:
             _run([self._programs[part], "validate", "-config", FILES / f"{part}.conf"])
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """A server with the entries of the page, and an agent that has joined it."""
+        """Runs a server with the page's entries, and an agent that has joined it."""
         with ExitStack() as running:
             running.enter_context(self._serving(SERVER))
             (self._directory / "bundle.crt").write_text(self._server("bundle", "show"), "utf-8")
@@ -88,7 +88,7 @@ class Site:
             yield
 
     def files_of(self, user: str) -> Path:
-        """The folder of a user's certificate, key and authorities."""
+        """Returns the directory with a user's certificate, key and authorities."""
         uid, folder = UIDS[user], self._directory / user
         folder.mkdir()
         os.chown(folder, uid, uid)
@@ -124,10 +124,10 @@ class Site:
 
 
 def token_for_the_caller(directory: Path, tokend: Path, checkout: Path) -> str:
-    """What tokend, with the settings of the page, answers to the caller.
+    """Serves with the page's settings, and returns tokend's token for the caller.
 
     Raises:
-        grpc.RpcError: It refuses.
+        grpc.RpcError: tokend refuses the call.
     """
     blocks = re.findall(r"```toml\n\[grpc\]\n(.*?)```", SECURITY, re.DOTALL)
     (settings,) = [block for block in blocks if "/run/tokend-spire/" in block]
@@ -154,7 +154,7 @@ def _by_id(word: str) -> str:
 
 
 def _succeeds(command: Sequence[str | Path], uid: int) -> bool:
-    """Whether a command that is run by another user succeeds, in none of the groups of this one."""
+    """Reports whether a command succeeds as another user, in none of this process's groups."""
     done = subprocess.run(command, check=False, capture_output=True, user=uid, group=uid, extra_groups=())
     return not done.returncode
 
@@ -167,7 +167,7 @@ def _run(command: Sequence[str | Path]) -> str:
 
 
 def main() -> None:
-    """Raises where something is wrong, and else says what was seen."""
+    """Prints the results; raises an error if a check fails."""
     with TemporaryDirectory(prefix="spire-") as name:
         directory = Path(name)
         directory.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The image: its file is linted, and installs what this repository pins. `poe image` builds it, and starts it."""
+"""The image: its file passes the linter, and installs the pinned versions. `poe image` builds and starts it."""
 
 import re
 import tomllib
@@ -21,7 +21,7 @@ OURS = {"tokend-envoy-proto", "tokend-proto"}
 
 
 def pinned(file: str) -> dict[str, str]:
-    """The versions of a file of requirements; each has to have its digests."""
+    """Returns the versions in a file of requirements, each of which must have digests."""
     entries = re.split(r"\n(?=\w)", (IMAGE / file).read_text("utf-8"))
     assert all("--hash=sha256:" in entry for entry in entries)
     return dict(entry.split(" ")[0].strip().split("==") for entry in entries)
@@ -65,7 +65,7 @@ def test_the_image_is_run_by_a_user_without_rights_and_without_a_shell() -> None
 
 
 def test_the_command_that_is_shown_keeps_the_health_check_of_the_image() -> None:
-    """Podman builds images in the format of OCI by default, which has none."""
+    """Podman builds images in the OCI format by default, which has no health check."""
     head = (IMAGE / "Containerfile").read_text("utf-8").partition("ARG ")[0]
     assert "HEALTHCHECK" in {each.name for each in SAID}
     assert re.search(r"podman build .*--format docker", head)

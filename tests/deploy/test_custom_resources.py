@@ -1,4 +1,4 @@
-"""Files for Istio, cert-manager, SPIRE and the Prometheus operator: valid by the definitions of those."""
+"""Files for Istio, cert-manager, SPIRE and the Prometheus operator: valid by the schemas of these projects."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ PAGE = (ROOT / "clients" / "envoy" / "README.md").read_text("utf-8")
 
 
 def resources() -> list[Any]:
-    """Each as a test's parameter: of the files that users copy, and of the page."""
+    """Returns each resource as a test's parameter: those of the files that users copy, and of the page."""
     texts = {path.name: path.read_text("utf-8") for path in (ISTIO, CERT_MANAGER, SPIRE, MANIFESTS)}
     texts["README.md"] = "\n---\n".join(re.findall(r"```yaml\n(apiVersion: .*?)```", PAGE, re.DOTALL))
     return [

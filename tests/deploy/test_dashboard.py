@@ -99,7 +99,7 @@ def test_failed_calls_are_those_of_the_objective() -> None:
 
 
 def test_of_what_has_a_series_for_each_code_only_those_that_came_are_drawn() -> None:
-    """There are hundreds of them from the start on, all at zero."""
+    """Hundreds of them exist from the start, all at zero."""
     of_each_code = {"grpc_server_handled_total": "grpc_code", "tokend_aws_calls_total": "code"}
     drawn = [
         query
@@ -161,7 +161,7 @@ def test_the_models_of_grafana_know_all_of_it() -> None:
 
 
 def _lost(whole: Any, part: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON
-    """The names of members that are not in both, or differ."""
+    """Returns the names of members that are missing in one of the two, or differ."""
     if isinstance(whole, dict) and isinstance(part, dict):
         for name, value in whole.items():
             if name in part:

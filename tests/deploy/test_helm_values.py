@@ -188,7 +188,7 @@ def _named(schema: Mapping[str, Any], before: str = "") -> Iterator[str]:
 
 
 def _given(values: Mapping[str, Any], schema: Mapping[str, Any], before: str = "") -> Iterator[str]:
-    """The names of values, without those within a value whose members the schema leaves open."""
+    """Returns the names of values, except those below a value whose members the schema does not define."""
     for name, value in values.items():
         yield f"{before}{name}"
         of_it = schema.get("properties", {}).get(name, {})

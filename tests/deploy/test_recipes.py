@@ -1,4 +1,4 @@
-"""Files for Linkerd, for Kubernetes' gRPC probes and for SPIRE: as far as they can be checked without these."""
+"""Files for Linkerd, Kubernetes' gRPC probes and SPIRE, as far as they can be checked without these."""
 
 import copy
 import re

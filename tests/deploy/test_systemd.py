@@ -39,7 +39,7 @@ FORBIDDEN = {
 
 @pytest.fixture(scope="module")
 def under() -> list[str]:
-    """What runs a command under the unit's demands: behind it comes the folder that it may write to."""
+    """Returns the prefix of a command with the unit's restrictions; the writable directory and the command follow."""
     if os.geteuid() or not sys.platform.startswith("linux"):
         leave_out("only root can mount, so that the restrictions of the unit are left out")
     need("systemd-analyze", "the restrictions of the unit are")
@@ -96,7 +96,7 @@ def test_tokend_serves_under_what_the_unit_demands(under: list[str], tmp_path: P
 
 @contextmanager
 def listening(path: Path) -> Iterator["SimpleQueue[bytes]"]:
-    """What is said to a service manager at a path, which reads on, as few messages find room with one that does not."""
+    """Serves as the service manager at a path, and yields its messages; without a reader, few would fit the socket."""
     said: SimpleQueue[bytes] = SimpleQueue()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(path))

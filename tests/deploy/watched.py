@@ -48,7 +48,7 @@ class Query(NamedTuple):
 
 
 def dashboard_queries() -> list[Query]:
-    """All expressions of the dashboard, as Grafana would send them."""
+    """Returns all expressions of the dashboard, as Grafana would send them."""
     panels = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
     return [Query(panel["title"], as_sent(target["expr"])) for panel in panels for target in panel["targets"]]
 
@@ -60,7 +60,7 @@ def as_sent(expression: str) -> str:
 
 
 class Prometheus:
-    """A Prometheus that runs."""
+    """A running Prometheus."""
 
     def __init__(self, url: str, http: httpx.Client) -> None:
         self._url = url
@@ -74,20 +74,20 @@ class Prometheus:
             time.sleep(0.1)
 
     def ask(self, expression: str) -> list[dict[str, Any]]:
-        """The value of an expression now: each series with its value."""
+        """Returns the current value of an expression: each series with its value."""
         answer = self._http.get(f"{self._url}/api/v1/query", params={"query": expression})
         assert answer.status_code == 200, f"{expression}: {answer.text}"
         result = answer.json()["data"]["result"]
         return result if isinstance(result, list) else [result]
 
     def exemplars(self, expression: str) -> list[dict[str, Any]]:
-        """The exemplars of the last minutes."""
+        """Returns the exemplars of the last minutes."""
         times = {"start": time.time() - 600, "end": time.time() + 60}
         answer = self._http.get(f"{self._url}/api/v1/query_exemplars", params={"query": expression, **times})
         return [each for series in answer.json()["data"] for each in series["exemplars"]]
 
     def failing_rules(self) -> list[str]:
-        """The rules that cannot be evaluated, with why."""
+        """Returns the rules that cannot be evaluated, with their errors."""
         groups = self._http.get(f"{self._url}/api/v1/rules").json()["data"]["groups"]
         return [
             f"{rule['name']}: {rule['lastError']}"
@@ -105,7 +105,7 @@ class Prometheus:
 
 @contextmanager
 def watched_service(directory: Path) -> Iterator[Prometheus]:
-    """A server with a local pool and one in Cognito, after some calls that succeed and some that fail."""
+    """Serves a local pool and one in Cognito, after some calls that succeed and some that fail."""
     certificate = write_certificate(directory)
     tls = f"""
 tls_certificate_file = "{certificate.certificate_file}"
