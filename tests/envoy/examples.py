@@ -38,7 +38,7 @@ def find_envoy() -> str:
 
 
 def example(name: str, values: Mapping[str, str]) -> str:
-    """An example with values of it replaced, each by its text.
+    """Returns an example with some values replaced.
 
     Raises:
         ValueError: A value is not in the example.
@@ -52,12 +52,12 @@ def example(name: str, values: Mapping[str, str]) -> str:
 
 
 class Envoy:
-    """An Envoy that is live while it is entered as a context manager.
+    """An Envoy that runs while the context manager is active.
 
     Args:
         configuration: An example, whose listener is on port 0.
-        directory: Where it writes its log.
-        patient: It waits as long as a test does where the example has less, which a busy machine may need.
+        directory: The directory for its log.
+        patient: Whether its timeouts are those of a test rather than the example's, for a busy machine.
     """
 
     def __init__(self, configuration: str, directory: Path, *, patient: bool = True) -> None:
@@ -103,7 +103,7 @@ class Envoy:
         self._wait(lambda: self._healthy_hosts(cluster) == count, f"has not {count} healthy hosts")
 
     def counter(self, name: str) -> int:
-        """The value of a statistic."""
+        """Returns the value of a statistic."""
         (found,) = [each for each in self._ask("/stats")["stats"] if each.get("name") == name]
         return int(found["value"])
 

@@ -1,4 +1,4 @@
-"""The load program, which makes calls with the Go client until its input ends."""
+"""The load program, which makes calls with the Go client until its standard input ends."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ class Report:
 
 
 class Load:
-    """Calls from the beginning of its `with` block on; `end` says what came of it.
+    """Makes calls while the `with` block runs; `end` returns the results.
 
     Args:
         program: The built program.
@@ -43,16 +43,16 @@ class Load:
             self._process.kill()
 
     def wait_until_calling(self) -> None:
-        """Returns when every caller has had an answer."""
+        """Waits until every caller has received a response."""
         assert self._process.stdout
         assert self._process.stdout.readline() == "calling\n"
 
     def end(self) -> Report:
-        """Ends the calls, those in flight last."""
+        """Stops making calls, waits for those in flight, and returns the report."""
         printed, _ = self._process.communicate()
         return Report(**json.loads(printed))
 
 
 def build(directory: Path) -> Path:
-    """Builds the program; without Go the test is left out."""
+    """Builds the program; without Go the test is skipped."""
     return go_program(directory / "load", SOURCE, "the load by the Go client")

@@ -78,7 +78,7 @@ ABSENT_POOL_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000c"
 
 
 class _App(BaseHTTPRequestHandler):
-    """Answers with the headers that have reached it."""
+    """Responds with the request headers that it received."""
 
     protocol_version = "HTTP/1.1"
 
@@ -90,12 +90,12 @@ class _App(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is the base class's
-        """Says nothing."""
+        """Logs nothing."""
 
 
 @contextmanager
 def app() -> Iterator[int]:
-    """The called service; its port."""
+    """Starts the called service, and yields its port."""
     with ThreadingHTTPServer((HOST, 0), _App) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -107,13 +107,13 @@ def app() -> Iterator[int]:
 
 @dataclass
 class Site:
-    """All that stands around the Envoys.
+    """The services around the Envoys.
 
     Attributes:
-        directory: Where tokend has its files.
+        directory: The directory of tokend's files.
         login: The issuer of the users' tokens.
         server: tokend.
-        port: Where it takes calls, also after a restart.
+        port: Its port, also after a restart.
     """
 
     directory: Path
@@ -162,28 +162,28 @@ class Site:
         self.server.stop()
 
     def user_token(self, user: str, **claims: object) -> str:
-        """A token of a user's, as the issuer of the site's users signs it."""
+        """Returns a user's token, signed by the issuer of the site's users."""
         now = int(time.time())
         whole = {"iss": self.login.issuer, "aud": AUDIENCE, "sub": user, "tenant": "acme", "iat": now, "exp": now + 600}
         given = {name: value for name, value in {**whole, **claims}.items() if value is not None}
         return sign({"alg": "RS256", "kid": "1"}, given, rsa_key("1"))
 
     def audit(self) -> list[dict[str, Any]]:
-        """What the audit log has of calls that have ended."""
+        """Returns the audit log's records of finished calls."""
         lines = map(json.loads, (self.directory / "audit").read_text(encoding="utf-8").splitlines())
         return [line for line in lines if "phase" not in line["additionalEventData"]]
 
     def counted(self, name: str, **labels: str) -> float:
-        """The sum of a metric of tokend's with these labels."""
+        """Returns the sum of a tokend metric with these labels."""
         return total(self.metrics(), name, **labels)
 
     def metrics(self) -> str:
-        """tokend's metrics now."""
+        """Returns tokend's current metrics."""
         return httpx.get(f"{self.server.ops}/metrics", trust_env=False).text
 
     @contextmanager
     def inbound(self, directory: Path, app_port: int) -> Iterator[Envoy]:
-        """jwt_authn.yaml before the called service."""
+        """Runs jwt_authn.yaml in front of the called service."""
         issuer = self.server.issuer.removeprefix("http://")
         values = {
             "127.0.0.1:8080": issuer,
@@ -207,7 +207,7 @@ class Site:
         change: Callable[[str], str] = str,
         patient: bool = True,
     ) -> Iterator[Envoy]:
-        """ext_authz.yaml beside the calling service, with its certificate, and with a change at last."""
+        """Runs ext_authz.yaml next to the calling service, with its certificate, and with an optional change."""
         first, second = tokend_ports or (self.port, self.port)
         configuration = example(
             "ext_authz.yaml",
@@ -229,7 +229,7 @@ class Site:
             yield envoy
 
     def _with_certificates(self, configuration: str, caller: str) -> str:
-        """The example with the mutual TLS of the page to tokend, and without TLS to the issuer of the users."""
+        """Returns the example with the page's mutual TLS to tokend, and without TLS to the users' issuer."""
         shown = self._clients.client(uris=[caller])
         files = [self.directory / name for name in ("servers.crt", "caller.crt", "caller.key")]
         files[1].write_bytes(shown.certificate)
@@ -251,7 +251,7 @@ class Site:
 def site(
     directory: Path, algorithm: str = "ES256", calls_per_second: int = 200, *, audit_required: bool = True
 ) -> Iterator[Site]:
-    """A tokend that serves, and an issuer of users' tokens."""
+    """Starts tokend, and an issuer of users' tokens."""
     with ExitStack() as undo:
         port, issuer_port, nowhere = free_ports(3)
         made = Site(directory, undo.enter_context(OidcProvider()), port)

@@ -1,4 +1,4 @@
-"""What clients/envoy/README.md shows."""
+"""The contents of clients/envoy/README.md."""
 
 import copy
 import re
@@ -20,7 +20,7 @@ TLS, MUTUAL_TLS = (each["transport_socket"] for each in SNIPPETS if "transport_s
 def with_files(
     transport_socket: Mapping[str, Any], trusted_ca: Path, certificate: Path, private_key: Path
 ) -> dict[str, Any]:
-    """A `transport_socket` with these files; the last two are for mutual TLS alone."""
+    """Returns a `transport_socket` with these files; the last two are only for mutual TLS."""
     found: dict[str, Any] = copy.deepcopy(dict(transport_socket))
     context = found["typed_config"]["common_tls_context"]
     context["validation_context"]["trusted_ca"]["filename"] = str(trusted_ca)

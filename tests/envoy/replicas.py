@@ -18,14 +18,14 @@ COGNITO_POOL_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000c"
 
 
 class Replica:
-    """A server that can be ended and started again at its address.
+    """A server that can be stopped and started again at the same address.
 
     Args:
-        directory: Where the database is.
-        cognito_url: Where the Cognito of its second pool is.
+        directory: The directory of the database.
+        cognito_url: The Cognito of its second pool.
 
     Attributes:
-        port: Where it takes calls.
+        port: The port for calls.
     """
 
     def __init__(self, directory: Path, cognito_url: str) -> None:
@@ -63,12 +63,12 @@ developer_provider_name = "{DEVELOPER_PROVIDER}"
         self._server = ServerProcess(self._config, self._environment)
 
     def stop(self, *, announced: bool) -> int:
-        """Has it finish its calls and end, and returns its exit code; Ctrl-C is not announced to health checks."""
+        """Drains and stops it, and returns its exit code; unlike SIGTERM, SIGINT is not announced to health checks."""
         os.kill(self._server.pid, signal.SIGTERM if announced else signal.SIGINT)
         return self._server.wait()
 
     def kill(self) -> None:
-        """Ends it as a crash would."""
+        """Kills it, like a crash."""
         self._server.kill()
 
     def end(self) -> None:
@@ -76,13 +76,13 @@ developer_provider_name = "{DEVELOPER_PROVIDER}"
         self._server.stop()
 
     def is_busy(self) -> bool:
-        """Tells whether it works on a call for a token."""
+        """Reports whether it is handling a call for a token."""
         return calls_in_flight(self._ops, "GetOpenIdTokenForDeveloperIdentity") > 0
 
 
 @contextmanager
 def replicas(directory: Path, cognito_url: str) -> Iterator[list[Replica]]:
-    """Two of them, until the block ends."""
+    """Runs two of them until the block ends."""
     with ExitStack() as undo:
         both = []
         for _ in range(2):

@@ -63,12 +63,12 @@ signing_algorithm = "ES256"
 
 @dataclass(frozen=True)
 class Site:
-    """A tokend, and the authorities of everybody.
+    """A tokend, and all authorities.
 
     Attributes:
-        directory: Where `tls.crt`, `tls.key`, `clients.crt` and `servers.crt` are.
-        clients: The authority of those who call.
-        port: Where tokend takes calls over mutual TLS; its socket is `s`.
+        directory: The directory of `tls.crt`, `tls.key`, `clients.crt` and `servers.crt`.
+        clients: The authority of the callers.
+        port: tokend's port with mutual TLS; its socket is `s`.
     """
 
     directory: Path
@@ -81,7 +81,7 @@ class Site:
         (self.directory / f"{name}.key").write_bytes(identification.private_key)
 
     def upstream_tls(self, uri: str) -> Mapping[str, Any]:
-        """The mutual TLS of the page, to this tokend, with the certificate of a name."""
+        """Returns the page's mutual TLS to this tokend, with the certificate of a name."""
         self.put("caller", self.clients.client(uris=[uri]))
         files = (self.directory / name for name in ("servers.crt", "caller.crt", "caller.key"))
         transport_socket = with_files(MUTUAL_TLS, *files)
@@ -110,7 +110,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def with_upstream(configuration: str, endpoint: Mapping[str, Any] | None, transport_socket: Mapping[str, Any]) -> str:
-    """An example whose cluster has this mutual TLS, and goes to another address if one is given."""
+    """Returns an example whose cluster has this mutual TLS, and another address if one is given."""
     document = yaml.safe_load(configuration)
     (cluster,) = document["static_resources"]["clusters"]
     cluster["transport_socket"] = transport_socket
@@ -124,7 +124,7 @@ def with_upstream(configuration: str, endpoint: Mapping[str, Any] | None, transp
 def front_proxy(
     site: Site, directory: Path, *, over_tls: bool, values: Mapping[str, str] | None = None
 ) -> Iterator[Envoy]:
-    """The example before tokend, by its socket or over mutual TLS."""
+    """Returns the example in front of tokend, over its socket or mutual TLS."""
     files = {f"/etc/envoy/{name}": f"{site.directory}/{name}" for name in ("tls.crt", "tls.key", "clients.crt")}
     places = {"0.0.0.0, port_value: 50443": f"{HOST}, port_value: 0", "/run/tokend/tokend.sock": f"{site.directory}/s"}
     configuration = example("front_proxy.yaml", {**files, **places, **(values or {})})
@@ -142,7 +142,7 @@ def envoy(request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest.T
 
 
 def outcome(site: Site, envoy: Envoy, uri: str | None, metadata: Metadata = NOTHING) -> str:
-    """What comes of a call by who has a certificate of this name: OK, or the code or the reason of the failure."""
+    """Makes a call with the certificate of this name, and returns OK, or the reason or code of the failure."""
     shown = site.clients.client(uris=[uri] if uri else [])
     trusted = (site.directory / "servers.crt").read_bytes()
     tls = grpc.ssl_channel_credentials(trusted, shown.private_key, shown.certificate)

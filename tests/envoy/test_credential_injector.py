@@ -1,4 +1,4 @@
-"""credential_injector.yaml as a calling service's sidecar: each request has the token that tokend pushes."""
+"""credential_injector.yaml as a calling service's sidecar: each request has the token that tokend pushed."""
 
 import json
 import threading
@@ -34,7 +34,7 @@ _LOOK_AGAIN = 0.02
 
 
 class _App(BaseHTTPRequestHandler):
-    """Answers with the headers that have reached it."""
+    """Responds with the request headers that it received."""
 
     def do_GET(self) -> None:
         body = json.dumps([[name.lower(), value] for name, value in self.headers.items()]).encode()
@@ -44,17 +44,17 @@ class _App(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """Says nothing."""
+        """Logs nothing."""
 
 
 @dataclass
 class Place:
-    """A tokend that can be restarted, and whose clock stands still until it is moved.
+    """A tokend that can be restarted, with a clock that moves only when a test moves it.
 
     Attributes:
         directory: Its files.
-        port: Where it serves secrets.
-        upstream: The port of what the service calls.
+        port: The port of the secrets.
+        upstream: The port of the called service.
     """
 
     directory: Path
@@ -79,7 +79,7 @@ class Place:
 
     @property
     def config_file(self) -> Path:
-        """A configuration for commands about the keys."""
+        """Returns a configuration for commands about the keys."""
         path = self.directory / "tokend.toml"
         pool = f'[pools."{POOL_ID}"]\ndeveloper_provider_name = "login.example"\nsigning_algorithm = "ES256"\n'
         path.write_text(f'data_dir = "{self.directory}"\n{pool}', encoding="utf-8")
@@ -116,7 +116,7 @@ class Place:
             self._service = None
 
     def failures(self) -> float:
-        """How many tokens could not be issued since the start."""
+        """Returns how many tokens could not be issued since the start."""
         assert self._service
         text = httpx.get(f"http://{self._service.ops_address}/metrics", trust_env=False).text
         return total(text, "tokend_sds_tokens_total", outcome="failed")
@@ -159,7 +159,7 @@ def envoy(place: Place, tmp_path_factory: pytest.TempPathFactory, request: pytes
 
 
 def authorization(envoy: Envoy, headers: dict[str, str] | None = None) -> list[str]:
-    """What reaches the called service in the header `authorization`."""
+    """Makes a request, and returns the `authorization` header that reached the called service."""
     response = httpx.get(f"http://{envoy.address}/", headers=headers, trust_env=False, timeout=PATIENCE)
     assert response.status_code == HTTPStatus.OK
     return [value for name, value in response.json() if name == "authorization"]

@@ -1,4 +1,4 @@
-"""ext_authz.yaml with the real tokend: each request leaves with its user's token, and no other."""
+"""ext_authz.yaml with the real tokend: each request is forwarded with its user's token, and with no other."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -41,21 +41,21 @@ def envoy(place: Site, called: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def get(envoy: Envoy, token: str | None, *others: tuple[str, str], path: str = "/") -> httpx.Response:
-    """A request of the calling service, with its user's token."""
+    """Makes a request as the calling service, with its user's token."""
     authorization = [("authorization", f"Bearer {token}")] if token else []
     with httpx.Client(trust_env=False, base_url=f"http://{envoy.address}", timeout=PATIENCE) as client:
         return client.get(path, headers=[*others, *authorization])
 
 
 def sent(answer: httpx.Response, name: str = "authorization") -> list[str]:
-    """The values with which a header has reached the called service."""
+    """Returns the values of a header that reached the called service."""
     assert answer.status_code == httpx.codes.OK, answer
     headers: Headers = answer.json()
     return [value for key, value in headers if key == name]
 
 
 def claims_of(answer: httpx.Response) -> dict[str, Any]:
-    """The claims of the one token that has reached the called service."""
+    """Returns the claims of the only token that reached the called service."""
     (value,) = sent(answer)
     claims: dict[str, Any] = jwt.decode(value.removeprefix("Bearer "), options={"verify_signature": False})
     return claims
@@ -203,7 +203,7 @@ def key_id(answer: httpx.Response) -> str:
 
 
 def published(place: Site) -> set[str]:
-    """The ids of the keys that tokend publishes now."""
+    """Returns the ids of the currently published keys."""
     keys = httpx.get(f"{place.server.issuer}/.well-known/jwks.json", trust_env=False).json()["keys"]
     return {key["kid"] for key in keys}
 

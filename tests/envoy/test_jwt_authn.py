@@ -42,7 +42,7 @@ SKEW = 60
 
 
 class App(BaseHTTPRequestHandler):
-    """Answers with the headers that have reached it."""
+    """Responds with the request headers that it received."""
 
     def do_GET(self) -> None:
         body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
@@ -52,7 +52,7 @@ class App(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is the base class's
-        """Says nothing."""
+        """Logs nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def server(config: Path) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module", params=POOLS)
 def kind(request: pytest.FixtureRequest) -> str:
-    """The algorithm and the type of the tokens."""
+    """Returns the algorithm and the type of the tokens."""
     return str(request.param)
 
 
@@ -103,7 +103,7 @@ def envoy(kind: str, server: ServerProcess, app_port: int, tmp_path_factory: pyt
 
 @pytest.fixture
 def get(envoy: Envoy) -> Iterator[Callable[..., httpx.Response]]:
-    """Asks the application for something through Envoy, with a token if there is one."""
+    """Makes a request to the application through Envoy, with a token if one is given."""
     with httpx.Client(trust_env=False, base_url=f"http://{envoy.address}", timeout=PATIENCE) as client:
 
         def send(token: str | None = None, **headers: str) -> httpx.Response:
@@ -114,7 +114,7 @@ def get(envoy: Envoy) -> Iterator[Callable[..., httpx.Response]]:
 
 
 def issued(server: ServerProcess, kind: str) -> pb.GetOpenIdTokenForDeveloperIdentityResponse:
-    """A token of the real server, with tags."""
+    """Returns a token of the real server, with tags."""
     request = pb.GetOpenIdTokenForDeveloperIdentityRequest(
         identity_pool_id=POOLS[kind], logins={PROVIDER: "alice"}, principal_tags=TAGS
     )
@@ -124,7 +124,7 @@ def issued(server: ServerProcess, kind: str) -> pb.GetOpenIdTokenForDeveloperIde
 
 @pytest.fixture
 def resigned(config: Path, server: ServerProcess, kind: str) -> Callable[[Change], str]:
-    """A token of the real server with other claims, signed by the server's own key again."""
+    """Returns a token of the real server with other claims, signed again with the server's key."""
 
     algorithm, token_type = kind.split()
 

@@ -19,7 +19,7 @@ FILES = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
 
 
 def snippet(kind: str) -> dict[str, Any]:
-    """The spec of the Kubernetes resource of a kind."""
+    """Returns the spec of the Kubernetes resource of a kind."""
     (found,) = [each for each in SNIPPETS if each.get("kind") == kind]
     spec: dict[str, Any] = found["spec"]
     return spec

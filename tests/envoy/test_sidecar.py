@@ -1,4 +1,4 @@
-"""sidecar.yaml with two replicas: callers of the Go client do not see the end of a replica, graceful or not."""
+"""sidecar.yaml with two replicas: calls of the Go client do not fail when a replica ends, gracefully or not."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,7 +41,7 @@ def both(upstream: CognitoUpstream, tmp_path_factory: pytest.TempPathFactory) ->
 
 @contextmanager
 def sidecar(both: list[Replica], directory: Path, values: Mapping[str, str] | None = None) -> Iterator[Envoy]:
-    """The example before the replicas, with both of them healthy."""
+    """Runs the example in front of the replicas, both of them healthy."""
     first, second = both
     ports = {
         "port_value: 50050": "port_value: 0",
@@ -60,7 +60,7 @@ def load(program: Path, envoy: Envoy, pool: str, *options: str) -> Load:
 def restart_under_load(
     program: Path, envoy: Envoy, both: list[Replica], *options: str, announced: bool = False
 ) -> Report:
-    """Restarts one replica after the other while callers call, and returns what they saw."""
+    """Restarts one replica after the other while callers call, and returns their results."""
     with load(program, envoy, POOL_ID, "-callers", str(CALLERS), *options) as calls:
         calls.wait_until_calling()
         for replica in both:
@@ -73,7 +73,7 @@ def restart_under_load(
 def crash_in_the_middle_of_a_call(
     program: Path, envoy: Envoy, both: list[Replica], upstream: CognitoUpstream, *options: str
 ) -> Report:
-    """Kills the replica that works on a call, and returns what the caller saw."""
+    """Kills the replica that is handling a call, and returns the caller's result."""
     upstream.script([Hang()])
     with load(program, envoy, COGNITO_POOL_ID, *options) as calls:
         upstream.wait_for_held(1)

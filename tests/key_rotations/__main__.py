@@ -1,4 +1,4 @@
-"""`uv run poe key-rotations`: whether a verifier refuses a token of servers whose keys rotate.
+"""`uv run poe key-rotations`: checks that verifiers accept all tokens of servers whose keys rotate.
 
 Three servers with clocks two minutes apart, six rotations under load, with Envoy, go-oidc, Nimbus and PyJWT.
 """
@@ -16,7 +16,7 @@ _TOLD_EVERY = 30
 
 
 def main() -> int:
-    """Runs it and prints the reports; 1 on a refusal."""
+    """Runs it and prints the reports; returns 1 if a token was rejected."""
     parser = ArgumentParser(prog="poe key-rotations", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="how often all is done (default: %(default)s)")
     parser.add_argument("--rotations", type=int, default=6, help="of each run (default: %(default)s)")

@@ -1,4 +1,4 @@
-"""Presents tokens to a verifier at their times."""
+"""Presents tokens to a verifier at scheduled times."""
 
 import heapq
 import threading
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tests.key_rotations.verifiers import Verify
 
-#: The most tokens that a verifier is asked about at once.
+#: The maximum number of tokens that a verifier gets at once.
 _MOST = 50
 
 
@@ -16,10 +16,10 @@ class Presentation(NamedTuple):
     """A token to be presented; times are those of the monotonic clock.
 
     Attributes:
-        due: From when on.
-        until: Until when a verifier has to accept it.
+        due: When to present it.
+        until: The end of the time in which a verifier must accept it.
         token: The token.
-        kid: The key that has signed it.
+        kid: The key that signed it.
     """
 
     due: float
@@ -32,9 +32,9 @@ class Presenting:
     """A thread that presents tokens to one verifier.
 
     Args:
-        name: The verifier's.
+        name: The verifier's name.
         verify: The verifier.
-        judge: Called with the name, each token that was presented, and why it was rejected.
+        judge: Called with the name, each presented token, and the reason of its rejection, empty if accepted.
     """
 
     def __init__(self, name: str, verify: Verify, judge: Callable[[str, Presentation, str], None]) -> None:
@@ -54,7 +54,7 @@ class Presenting:
             self._changed.notify()
 
     def stop(self) -> None:
-        """Presents what waits at once, and ends."""
+        """Presents the remaining tokens at once, and stops."""
         with self._changed:
             self._is_over = True
             self._changed.notify()
@@ -67,12 +67,12 @@ class Presenting:
             verdicts = self._verify([each.token for each in presented])
             ended = time.monotonic()
             for each, why in zip(presented, verdicts, strict=True):
-                # One that has come to its end meanwhile may have been refused for that.
+                # A token that expired meanwhile may have been rejected for that.
                 if each.until > ended:
                     self._judge(self._name, each, why)
 
     def _batch(self) -> Sequence[Presentation]:
-        """What is due, when something is; nothing when all is over."""
+        """Waits until a token is due, and returns those that are; none after the end."""
         with self._changed:
             while not self._is_over and (not self._waiting or self._waiting[0].due > time.monotonic()):
                 self._changed.wait(self._waiting[0].due - time.monotonic() if self._waiting else None)

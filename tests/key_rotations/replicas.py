@@ -1,4 +1,4 @@
-"""Three servers on one store, whose clocks differ, and their issuer: an address that leads to each of them in turn."""
+"""Three servers on one store with different clocks, and their issuer: an address that forwards to each in turn."""
 
 import itertools
 import json
@@ -19,10 +19,10 @@ _KEPT_HEADERS = ("cache-control", "content-type", "etag")
 
 
 class Replicas(NamedTuple):
-    """Servers that serve.
+    """Running servers.
 
     Attributes:
-        servers: They.
+        servers: The servers.
         issuer: The issuer of their tokens.
         config: The configuration of one of them.
     """
@@ -33,7 +33,7 @@ class Replicas(NamedTuple):
 
 
 class _Balancer(ThreadingHTTPServer):
-    """Answers each request as the next server does."""
+    """Forwards each request to the next server."""
 
     daemon_threads = True
 
@@ -64,12 +64,12 @@ class _Forwarding(BaseHTTPRequestHandler):
         self.wfile.write(answer.content)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is the base class's
-        """Says nothing."""
+        """Logs nothing."""
 
 
 @contextmanager
 def running(directory: Path, scale: Scale) -> Iterator[Replicas]:
-    """The servers, for a block."""
+    """Runs the servers until the block ends."""
     with ExitStack() as undo:
         balancer = undo.enter_context(_Balancer())
         undo.callback(balancer.client.close)

@@ -1,4 +1,4 @@
-"""Tokens of servers whose keys rotate, presented to verifiers at once, and again before they expire."""
+"""Presents tokens of servers whose keys rotate to verifiers, at once and again before they expire."""
 
 import random
 import threading
@@ -26,12 +26,12 @@ from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperI
 #: Seconds between two calls to a server.
 _PACE = 0.1
 
-#: Seconds before a token's end by the verifiers' clocks from when on it is not presented.
+#: Seconds before a token's expiration, by the verifiers' clocks, in which it is not presented any more.
 _MARGIN = 3.0
 
 
 class Refusal(NamedTuple):
-    """A token that was not accepted, or not made."""
+    """A token that a verifier rejected, or that a server did not issue."""
 
     by: str
     why: str
@@ -40,14 +40,14 @@ class Refusal(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What a run has shown.
+    """The results of a run.
 
     Attributes:
-        tokens: How many tokens were made.
-        accepted: How often each verifier has accepted one.
-        refusals: What ought never to be.
+        tokens: The number of issued tokens.
+        accepted: The number of accepted tokens by verifier.
+        refusals: The failures.
         signed_with: The keys that each server has signed with.
-        published: The keys that were published, and those that still are.
+        published: The keys that were ever published, and those that are now.
     """
 
     tokens: int = 0
@@ -58,12 +58,12 @@ class Outcome:
 
     @property
     def rotations(self) -> int:
-        """How many keys each server has signed with after its first."""
+        """Returns how many keys each server has signed with after its first."""
         return min(map(len, self.signed_with)) - 1
 
     @property
     def removed(self) -> int:
-        """How many keys were taken out."""
+        """Returns how many keys were removed."""
         ever, still = self.published
         return len(ever - still)
 
@@ -76,7 +76,7 @@ class Outcome:
 
 
 class _Run:
-    """Calls servers, and presents what they answer."""
+    """Calls servers, and presents their tokens."""
 
     def __init__(self, replicas: Replicas, outcome: Outcome, seed: int) -> None:
         self._replicas = replicas
@@ -87,7 +87,7 @@ class _Run:
         self.presenting: list[Presenting] = []
 
     def call(self, number: int, life: int) -> None:
-        """Calls a server until all is over."""
+        """Calls a server until the end of the run."""
         caller = Caller(self._replicas.servers[number])
         request = GetOpenIdTokenForDeveloperIdentityRequest(
             identity_pool_id=POOL_ID,
@@ -104,7 +104,7 @@ class _Run:
         caller.close()
 
     def judge(self, name: str, presented: Presentation, why: str) -> None:
-        """Notes what a verifier says of a token."""
+        """Records a verifier's verdict on a token."""
         if why:
             self._note(Refusal(name, why, presented.kid))
         else:
@@ -112,7 +112,7 @@ class _Run:
                 self._outcome.accepted[name] += 1
 
     def look_at_keys(self) -> None:
-        """Notes which keys are published."""
+        """Records which keys are published."""
         answer = httpx.get(f"{self._replicas.issuer}/.well-known/jwks.json", trust_env=False).json()
         ever, still = self._outcome.published
         still.clear()
@@ -120,7 +120,7 @@ class _Run:
         ever.update(still)
 
     def stop(self) -> None:
-        """No call is made any more."""
+        """Stops making calls."""
         self._is_over.set()
 
     def _present(self, number: int, token: str) -> None:
@@ -149,18 +149,18 @@ def rotate(  # noqa: PLR0913 - where, when, and how long
     presented_to: Collection[str] = tuple(VERIFIERS),
     meanwhile: Callable[[Path], None] = lambda _config: None,
 ) -> Generator[Outcome]:
-    """Has servers rotate their keys while tokens are made and verified, and yields the outcome every second.
+    """Lets servers rotate their keys while tokens are issued and verified, and yields the outcome every second.
 
-    It ends when each server has signed with so many keys after its first, and so many were taken out.
+    It ends when each server has signed with this many keys after its first, and this many were removed.
 
     Args:
-        directory: Where everything is.
-        scale: The times.
-        rotations: How often keys rotate.
-        removals: How many keys are taken out.
-        seed: Of the times at which tokens are presented.
+        directory: The directory for all files.
+        scale: The durations.
+        rotations: The number of rotations to wait for.
+        removals: The number of removed keys to wait for.
+        seed: The seed of the times at which tokens are presented.
         presented_to: The verifiers.
-        meanwhile: What is done every second, with a server's configuration.
+        meanwhile: Called every second with a server's configuration.
     """
     outcome = Outcome()
     with ExitStack() as undo:

@@ -12,16 +12,16 @@ CLOCKS = (-0.5, 0.0, 0.5)
 
 @dataclass(frozen=True)
 class Scale:
-    """Times in seconds.
+    """Durations in seconds.
 
     Attributes:
-        skew: By how much the servers' clocks differ.
-        cache: For how long verifiers keep keys.
-        lead: For how long a key is published before it signs.
-        every: For how long a key signs.
+        skew: The difference between the servers' clocks.
+        cache: How long verifiers cache keys.
+        lead: How long a key is published before it signs.
+        every: How long a key signs.
         life: How long a token is valid.
-        refresh: How often servers read the keys.
-        follows: Which of the servers follow the keys of the store.
+        refresh: The interval at which servers read the keys.
+        follows: Whether each of the servers follows the keys of the store.
     """
 
     skew: float
@@ -33,12 +33,12 @@ class Scale:
     follows: tuple[bool, ...] = (True, True, True)
 
     def but(self, **changes: Any) -> Self:  # noqa: ANN401 - whatever it has
-        """The same with a fault."""
+        """Returns the same with a fault."""
         return replace(self, **changes)
 
     @property
     def times(self) -> dict[str, Any]:
-        """The times of keys that servers have."""
+        """Returns the servers' key times."""
         max_age = self.cache if self.lead else 0
         return asdict(
             KeyTimes(
@@ -54,7 +54,7 @@ class Scale:
         )
 
 
-#: Clocks two minutes apart, and all else as short as that allows.
+#: Clocks two minutes apart, and everything else as short as that allows.
 TWO_MINUTES_APART = Scale(skew=120, cache=8, lead=150, every=25, life=120)
 
 #: The same within a minute and a half.

@@ -1,4 +1,4 @@
-"""`tokend serve` with a clock and times of keys of the test's choice, which the variable KEY_ROTATIONS has as JSON."""
+"""`tokend serve` with a clock and key times set by the test, as JSON in the variable KEY_ROTATIONS."""
 
 import json
 import os
@@ -15,11 +15,11 @@ VARIABLE = "KEY_ROTATIONS"
 
 
 def changed(*, times: dict[str, Any], ahead: float, refreshes: bool) -> None:
-    """Changes the server that is about to run.
+    """Changes the server that is about to start.
 
     Args:
-        times: The times of keys.
-        ahead: Seconds by which its wall clock is ahead of the machine's.
+        times: The key times.
+        ahead: The seconds by which its wall clock is ahead of the machine's.
         refreshes: Whether it follows the keys of the store.
     """
     mock.patch.object(Keys, "times", KeyTimes(**times)).start()

@@ -1,4 +1,4 @@
-"""A short run of `poe key-rotations`, and faults that it has to see."""
+"""A short run of `poe key-rotations`, and faults that it must detect."""
 
 import time
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def test_no_verifier_refuses_a_token_while_keys_rotate(tmp_path: Path) -> None:
 
 
 def remove_early(config: Path) -> None:
-    """Removes what signs no more, whether or not its tokens have expired."""
+    """Removes keys that no longer sign, even if their tokens have not expired."""
     with closing(open_migrated_store(load_config(config))) as store:
         keys, now = store.signing_keys(), time.time()
         for key in keys:

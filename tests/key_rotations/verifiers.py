@@ -1,4 +1,4 @@
-"""The verifiers of a run, each set up as its users do, but for how long it keeps keys."""
+"""The verifiers of a run, each with its users' settings, except for how long it caches keys."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ Verify: TypeAlias = Callable[[Sequence[str]], Sequence[str]]
 
 
 class _App(BaseHTTPRequestHandler):
-    """What is behind Envoy."""
+    """The application behind Envoy."""
 
     protocol_version = "HTTP/1.1"
 
@@ -34,7 +34,7 @@ class _App(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is the base class's
-        """Says nothing."""
+        """Logs nothing."""
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def _nimbus(issuer: str, scale: Scale, directory: Path) -> Iterator[Verify]:
 
 @contextmanager
 def _asking(command: list[str], directory: Path, name: str, question: Mapping[str, Any]) -> Iterator[Verify]:
-    """A program that answers a line for each line."""
+    """Runs a program that responds to each line with a line."""
     process = subprocess.Popen(command, cwd=directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
     assert process.stdin
     assert process.stdout
@@ -119,7 +119,7 @@ def _asking(command: list[str], directory: Path, name: str, question: Mapping[st
         stdout.close()
 
 
-#: How each is set up for an issuer, by its name.
+#: Each verifier's setup for an issuer, by its name.
 VERIFIERS: Mapping[str, Callable[[str, Scale, Path], AbstractContextManager[Verify]]] = {
     "Envoy": _envoy,
     "go-oidc": _go_oidc,
@@ -130,6 +130,6 @@ VERIFIERS: Mapping[str, Callable[[str, Scale, Path], AbstractContextManager[Veri
 
 @contextmanager
 def verifiers(names: Collection[str], issuer: str, scale: Scale, directory: Path) -> Iterator[Mapping[str, Verify]]:
-    """Some of them, for a block; one whose toolchain is missing leaves the test out."""
+    """Starts some of them; the test is skipped if a toolchain is missing."""
     with ExitStack() as undo:
         yield {name: undo.enter_context(VERIFIERS[name](issuer, scale, directory)) for name in names}

@@ -1,4 +1,4 @@
-"""Handshakes, one after the other in several threads, until standard input ends: `… HOST PORT CA_FILE CLIENT_FILE`."""
+"""Makes sequential handshakes in several threads until standard input ends: `… HOST PORT CA_FILE CLIENT_FILE`."""
 
 import socket
 import ssl

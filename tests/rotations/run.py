@@ -18,25 +18,25 @@ _CERTIFICATES = 16
 #: Every so many rotations one fails, for a file that is broken.
 _BROKEN_EVERY = 10
 
-#: Rotations after which the size of the server is taken for that of its beginning.
+#: Rotations after which the size of the server counts as its initial size.
 WARM = 100
 
 
 class ServerLost(Exception):
-    """A server cannot be reached any more; its exit code is None if it runs."""
+    """Raised when a server is unreachable; its exit code is None if it runs."""
 
     def __init__(self, rotations: int, exit_code: int | None) -> None:
         super().__init__(f"lost at rotation {rotations}, exit code {exit_code}")
 
 
 class Outcome(NamedTuple):
-    """What became of a server.
+    """The results of a server.
 
     Attributes:
-        rotations: How many there were.
+        rotations: The number of rotations so far.
         failures: The calls that failed.
-        warm: The size of the server after `WARM` rotations, or all if there were less.
-        end: At the end.
+        warm: The size of the server after `WARM` rotations, or after all if there were fewer.
+        end: The size at the end.
     """
 
     rotations: int
@@ -46,13 +46,13 @@ class Outcome(NamedTuple):
 
 
 def rotate(site: Site, times: int) -> Iterator[Outcome]:
-    """Rotates so many times while clients call and others connect, and tells of each time.
+    """Rotates this many times while clients call and others connect, and yields the results after each rotation.
 
-    After each rotation a new connection must meet the new certificate.
+    After each rotation a new connection must receive the new certificate.
 
     Raises:
-        AssertionError: One has met another.
-        ServerLost: The server is gone, or takes no connections any more.
+        AssertionError: One received another.
+        ServerLost: The server has ended, or accepts no connections.
     """
     served = [site.servers.server(ADDRESS) for _ in range(_CERTIFICATES)]
     both = site.first.certificate + Authority("clients").certificate
