@@ -12,6 +12,7 @@ from opentelemetry.metrics import MeterProvider
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_client import forks, messages
+from tokend_client.arguments import check_positive
 from tokend_client.attempts import SecondAttempt, attempt_timeouts
 from tokend_client.bearer import BearerToken
 from tokend_client.channel import DEFAULT_TIMEOUT, Options, channel_credentials, channel_options
@@ -44,6 +45,7 @@ class AsyncClient:
         meter_provider: MeterProvider | None = None,
         interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
     ) -> None:
+        check_positive(timeout, "timeout")
         secured = channel_credentials(target, credentials, bearer_token, plaintext=plaintext)
         arguments = channel_options(options)
         self._channel = (

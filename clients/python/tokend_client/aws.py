@@ -12,6 +12,9 @@ from tokend_client.source import TokenSource
 #: The error codes with which STS rejects a token (API reference of AssumeRoleWithWebIdentity).
 _REJECTIONS = frozenset({"ExpiredTokenException", "IDPRejectedClaim", "InvalidIdentityToken"})
 
+#: STS's minimum.
+_MIN_DURATION = timedelta(minutes=15)
+
 
 def web_identity_session(
     source: TokenSource, role_arn: str, *, role_session_name: str, duration: timedelta | None = None
@@ -28,11 +31,16 @@ def web_identity_session(
         source: The source of the tokens.
         role_arn: The role to assume.
         role_session_name: Identifies the session in CloudTrail.
-        duration: The lifetime of the credentials; None for STS's default of one hour.
+        duration: The lifetime of the credentials, in whole seconds; None for STS's default of one hour.
+
+    Raises:
+        ValueError: `duration` is less than 15 minutes, or not in whole seconds.
     """
     settings: dict[str, Any] = {"RoleSessionName": role_session_name}
     if duration is not None:
-        settings["DurationSeconds"] = round(duration.total_seconds())
+        if duration < _MIN_DURATION or duration.microseconds:
+            raise ValueError(f"duration must be whole seconds, 900 or more: {duration}")
+        settings["DurationSeconds"] = duration // timedelta(seconds=1)
     session = botocore.session.get_session()
     provider = _Provider(_Fetcher(session, source, role_arn, settings))
     session.get_component("credential_provider").insert_before("env", provider)

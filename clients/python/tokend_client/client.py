@@ -13,6 +13,7 @@ from opentelemetry.metrics import MeterProvider
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_client import forks, messages
+from tokend_client.arguments import check_positive
 from tokend_client.attempts import Attempts, SecondAttempt, attempt_timeouts, first_successful
 from tokend_client.bearer import BearerToken
 from tokend_client.channel import DEFAULT_TIMEOUT, Options, channel_credentials, channel_options
@@ -43,7 +44,7 @@ class Client:
             reads the file again, or calls the function on a gRPC thread.
         plaintext: Disable TLS, so that logins and tokens are sent unencrypted: for this machine and for sidecars. A
             `bearer_token` is then not sent to other machines.
-        timeout: The default timeout of a call with its retries, in seconds.
+        timeout: The default timeout of a call with its retries, in seconds; positive.
         options: gRPC channel arguments, over the client's own.
         meter_provider: The OpenTelemetry meter provider; None for the global one.
         interceptors: gRPC interceptors, the outermost first.
@@ -53,7 +54,8 @@ class Client:
         turns: The queue of their refreshes.
 
     Raises:
-        ValueError: `plaintext` is combined with `credentials`, or with a `bearer_token` for another machine.
+        ValueError: `timeout` is not positive, or `plaintext` is combined with `credentials` or with a `bearer_token`
+            for another machine.
         OSError: As `tls_credentials`.
     """
 
@@ -69,6 +71,7 @@ class Client:
         meter_provider: MeterProvider | None = None,
         interceptors: Sequence[grpc.UnaryUnaryClientInterceptor] = (),
     ) -> None:
+        check_positive(timeout, "timeout")
         secured = channel_credentials(target, credentials, bearer_token, plaintext=plaintext)
         arguments = channel_options(options)
         self._channel = (

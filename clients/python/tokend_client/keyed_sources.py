@@ -6,6 +6,7 @@ from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from tokend_client import forks
+from tokend_client.arguments import check_positive
 from tokend_client.errors import Closed, Forked
 from tokend_client.model import Token, TokenRequest
 from tokend_client.source_state import HasTokenChanged
@@ -37,8 +38,7 @@ class KeyedSources(Generic[_Source]):
     """
 
     def __init__(self, make: Callable[[TokenRequest], _Source], max_users: int, telemetry: Telemetry) -> None:
-        if max_users < 1:
-            raise ValueError(f"max_users must be positive: {max_users}")
+        check_positive(max_users, "max_users")
         self._make = make
         self._max_users = max_users
         self._telemetry = telemetry

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, auto
 
+from tokend_client.arguments import check_positive
 from tokend_client.clock import Clock, SystemClock
 from tokend_client.errors import TokendError
 from tokend_client.model import Token
@@ -42,8 +43,7 @@ class CachingPolicy:
     def __post_init__(self) -> None:
         if self.skew < timedelta():
             raise ValueError(f"skew must not be negative: {self.skew}")
-        if not self.refresh_timeout > 0:
-            raise ValueError(f"refresh_timeout must be positive: {self.refresh_timeout}")
+        check_positive(self.refresh_timeout, "refresh_timeout")
 
 
 class Freshness(Enum):

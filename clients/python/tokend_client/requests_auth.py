@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
+from tokend_client.arguments import check_positive
 from tokend_client.auth import check_https
 from tokend_client.model import Token
 from tokend_client.source import TokenSource
@@ -25,9 +26,13 @@ class RequestsTokenAuth(AuthBase):
         timeout: Seconds that a request may wait for the token; the session's own timeout is not available here.
         plaintext: Also send the token over http, where anyone who can read the traffic gets it. By default, such a
             request fails with a `TokendError` and is not sent.
+
+    Raises:
+        ValueError: `timeout` is not positive.
     """
 
     def __init__(self, source: TokenSource, *, timeout: float = 5.0, plaintext: bool = False) -> None:
+        check_positive(timeout, "timeout")
         self._source = source
         self._timeout = timeout
         self._plaintext = plaintext

@@ -53,6 +53,12 @@ def test_each_role_is_assumed_with_a_token_that_can_be_used(
     ]
 
 
+@pytest.mark.parametrize("duration", [timedelta(seconds=899), timedelta(seconds=900.5), timedelta(days=-1)])
+def test_credentials_last_whole_seconds_from_900_on(source: TokenSource, duration: timedelta) -> None:
+    with pytest.raises(ValueError, match=f"duration must be whole seconds, 900 or more: {duration}"):
+        web_identity_session(source, ROLE, role_session_name="service-a", duration=duration)
+
+
 @pytest.mark.parametrize("code", ["InvalidIdentityToken", "ExpiredTokenException", "IDPRejectedClaim"])
 def test_a_token_that_sts_rejects_is_replaced_once(
     source: TokenSource, server: FakeTokendServer, sts: WebIdentitySts, code: str

@@ -13,7 +13,7 @@ from tokend_client.testing import Failure, FakeTokendServer
 
 def test_a_cache_has_room_for_one_at_least(facade_type: type[Facade], server: FakeTokendServer) -> None:
     for size in (0, -1):
-        with pytest.raises(ValueError, match="max_users"):
+        with pytest.raises(ValueError, match=f"max_users must be positive: {size}"):
             facade_type(server.endpoint, max_users=size)
 
 

@@ -221,12 +221,20 @@ def test_of_many_calls_none_meets_a_hung_replica_only(
         assert len({future.result(PATIENCE).identity_id for future in futures}) == len(futures)
 
 
+@pytest.mark.parametrize("timeout", [0, -0.5, math.nan, -math.inf])
+def test_a_timeout_is_positive(facade_type: type[Facade], timeout: float) -> None:
+    with pytest.raises(ValueError, match=f"timeout must be positive: {timeout}"):
+        facade_type("localhost:1", timeout=timeout)
+
+
 @pytest.mark.parametrize("timeout", [math.inf, 1e18])
 def test_who_may_wait_without_end_gets_an_answer(
     facade: Facade, server: FakeTokendServer, alice: TokenRequest, timeout: float
 ) -> None:
     assert facade.call("get_token", request=alice, timeout=timeout)
     assert facade.ask(alice, timeout)
+    with type(facade)(server.endpoint, timeout=timeout) as by_default:
+        assert by_default.call("get_token", request=alice)
     policy = CachingPolicy(refresh_timeout=timeout)
     with type(facade)(server.endpoint, policy) as patient:
         assert patient.ask(alice)

@@ -1,5 +1,6 @@
 """The token on requests over HTTP: httpx, httpx in asyncio, and requests."""
 
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import grpc
@@ -95,6 +96,15 @@ def test_requests_bear_the_token(ask: Ask, orders: OrdersOverHttp, facade: Facad
     assert [ask(orders.url), ask(f"{orders.url}/list", b"two")] == [200, 200]
     token = bearer(facade, alice)
     assert orders.seen == [Seen("/", token, b""), Seen("/list", token, b"two")]
+
+
+@pytest.mark.parametrize("timeout", [0, -1, math.nan])
+def test_the_timeout_for_the_token_is_positive(alice: TokenRequest, timeout: float) -> None:
+    with (
+        SyncFacade("localhost:1") as facade,
+        pytest.raises(ValueError, match=f"timeout must be positive: {timeout}"),
+    ):
+        RequestsTokenAuth(facade.source(alice), timeout=timeout)
 
 
 def test_the_token_goes_over_https_alone_unless_plaintext_is_asked_for(

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from tokend_client import forks
+from tokend_client.arguments import check_positive
 from tokend_client.verifier import strict_json
 from tokend_client.verifier.deadline_handlers import DeadlineHTTPHandler, DeadlineHTTPSHandler
 from tokend_client.verifier.rejections import KeysUnavailable, TokenRejected
@@ -23,6 +24,8 @@ _LOGGER = logging.getLogger("tokend_client")
 
 _DISCOVERY_PATH = "/.well-known/openid-configuration"
 _MAX_DOCUMENT = 1 << 20
+#: Seconds; a socket accepts no longer timeout.
+_MAX_TIMEOUT = 2_147_483
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,24 @@ class KeyTimes:
         usable_for: How long keys that cannot be fetched again are used.
         pause: The minimum time between two fetches, regardless of tokens.
         timeout: The timeout of a whole response of the issuer; a fetch consists of two.
+
+    Raises:
+        ValueError: `refresh_after` or `pause` is negative, `usable_for` or `timeout` is not positive, or `timeout` is
+            longer than 2,147,483 seconds.
     """
 
     refresh_after: float = 300.0
     usable_for: float = 86_400.0
     pause: float = 10.0
     timeout: float = 3.0
+
+    def __post_init__(self) -> None:
+        for name in ("refresh_after", "pause"):
+            if not (value := getattr(self, name)) >= 0:
+                raise ValueError(f"{name} must not be negative: {value}")
+        check_positive(self.usable_for, "usable_for")
+        if not 0 < self.timeout <= _MAX_TIMEOUT:
+            raise ValueError(f"timeout must be positive, and at most {_MAX_TIMEOUT} seconds: {self.timeout}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The cache of the issuer's keys: rotations, outages and floods of unknown keys."""
 
+import math
 import socket
 import subprocess
 import sys
@@ -218,6 +219,27 @@ def test_what_is_no_json_is_no_keys(issuer: OidcProvider, keys: IssuerKeys, memb
     issuer.jwks = [jwk(rsa_key("1"), kid="1", alg="RS256", use="sig"), member]
     with pytest.raises(KeysUnavailable):
         keys.find("1")
+
+
+@pytest.mark.parametrize(
+    ("times", "problem"),
+    [
+        ({"refresh_after": -1.0}, "refresh_after must not be negative: -1.0"),
+        ({"refresh_after": math.nan}, "refresh_after must not be negative: nan"),
+        ({"pause": -0.1}, "pause must not be negative: -0.1"),
+        ({"usable_for": 0}, "usable_for must be positive: 0"),
+        ({"timeout": 0}, "timeout must be positive, and at most 2147483 seconds: 0"),
+        ({"timeout": math.nan}, "timeout must be positive, and at most 2147483 seconds: nan"),
+        ({"timeout": math.inf}, "timeout must be positive, and at most 2147483 seconds: inf"),
+    ],
+)
+def test_times_are_within_their_limits(times: dict[str, float], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        KeyTimes(**times)
+
+
+def test_the_longest_timeout_is_one_of_a_socket(issuer: OidcProvider) -> None:
+    assert IssuerKeys(issuer.issuer, KeyTimes(timeout=2_147_483)).find("1")
 
 
 def test_an_issuer_that_does_not_answer_ends_the_wait(issuer: OidcProvider, clock: FakeClock) -> None:
