@@ -1,6 +1,7 @@
 """The metrics of the service; server/metrics.md lists them, and a test keeps the two equal."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -26,252 +27,191 @@ class Metrics:
             `pool="other"`, so that a response does not grow with the number of pools.
     """
 
-    def __init__(self, registry: CollectorRegistry, *, labelled_pools: int = 1000) -> None:
+    def __init__(self, registry: CollectorRegistry, *, labelled_pools: int = 1000) -> None:  # noqa: PLR0915 - one for each metric
         self.registry = registry
         self._labelled_pools = labelled_pools
         self._pool_labels: set[str] = set()
-        self.grpc_server_started = Counter(
-            "grpc_server_started_total", "RPCs started on the server.", _METHOD, registry=registry
-        )
-        self.grpc_server_handled = Counter(
+        counter = partial(Counter, registry=registry)
+        gauge = partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry, buckets=SECONDS_BUCKETS)
+        self.grpc_server_started = counter("grpc_server_started_total", "RPCs started on the server.", _METHOD)
+        self.grpc_server_handled = counter(
             "grpc_server_handled_total",
             "RPCs completed on the server, whatever their outcome.",
             (*_METHOD, "grpc_code"),
-            registry=registry,
         )
-        self.grpc_server_handling_seconds = Histogram(
-            "grpc_server_handling_seconds",
-            "Time from an RPC's start on the server to its completion.",
-            _METHOD,
-            registry=registry,
-            buckets=SECONDS_BUCKETS,
+        self.grpc_server_handling_seconds = histogram(
+            "grpc_server_handling_seconds", "Time from an RPC's start on the server to its completion.", _METHOD
         )
-        self.ready = Gauge("tokend_ready", "1 while /readyz returns 200, else 0.", registry=registry)
-        self.tokens_issued = Counter(
-            "tokend_tokens_issued_total", "Tokens issued.", ("engine", "pool", "alg"), registry=registry
-        )
-        self.identities = Counter(
+        self.ready = gauge("tokend_ready", "1 while /readyz returns 200, else 0.")
+        self.tokens_issued = counter("tokend_tokens_issued_total", "Tokens issued.", ("engine", "pool", "alg"))
+        self.identities = counter(
             "tokend_identities_total",
             "Calls by what they did to an identity: created, linked, retrieved or merged.",
             ("engine", "pool", "outcome"),
-            registry=registry,
         )
-        self.engine_seconds = Histogram(
-            "tokend_engine_seconds",
-            "Time that an engine took for an operation.",
-            ("engine", "operation"),
-            registry=registry,
-            buckets=SECONDS_BUCKETS,
+        self.engine_seconds = histogram(
+            "tokend_engine_seconds", "Time that an engine took for an operation.", ("engine", "operation")
         )
-        self.engine_failures = Counter(
+        self.engine_failures = counter(
             "tokend_engine_failures_total",
             "Operations that an engine refused or failed, by error reason.",
             ("engine", "operation", "reason"),
-            registry=registry,
         )
-        self.store_seconds = Histogram(
-            "tokend_store_seconds",
-            "Time that the local engine's store took for an operation.",
-            ("operation",),
-            registry=registry,
-            buckets=SECONDS_BUCKETS,
+        self.store_seconds = histogram(
+            "tokend_store_seconds", "Time that the local engine's store took for an operation.", ("operation",)
         )
-        self._store_info = Gauge(
-            "tokend_store_info", "Kind of the local engine's store; the value is 1.", ("kind",), registry=registry
-        )
-        self._store_file_behind = Gauge(
+        self._store_info = gauge("tokend_store_info", "Kind of the local engine's store; the value is 1.", ("kind",))
+        self._store_file_behind = gauge(
             "tokend_store_file_behind_seconds",
             "For how long writes could not be copied from the log into the database file; 0: none.",
-            registry=registry,
         )
-        self.cognito_request_seconds = Histogram(
+        self.cognito_request_seconds = histogram(
             "tokend_cognito_request_seconds",
             "Time from a request to Cognito to its response; each retry is a request.",
             ("region", "operation"),
-            registry=registry,
-            buckets=SECONDS_BUCKETS,
         )
-        self.cognito_request_failures = Counter(
+        self.cognito_request_failures = counter(
             "tokend_cognito_request_failures_total",
             "Requests to Cognito that failed, by AWS's error code or by the reason why no response arrived.",
             ("region", "operation", "code"),
-            registry=registry,
         )
-        self.cognito_answers = Counter(
+        self.cognito_answers = counter(
             "tokend_cognito_answers_total",
             "Responses of Cognito pools by source: cognito, shared, reused or stale.",
             ("pool", "source"),
-            registry=registry,
         )
-        self.cognito_refused = Counter(
+        self.cognito_refused = counter(
             "tokend_cognito_refused_total",
             "Calls that were not made, because of the quota or the maximum of waiting calls.",
             ("region", "limit"),
-            registry=registry,
         )
-        self.cognito_quota = Gauge(
+        self.cognito_quota = gauge(
             "tokend_cognito_quota_requests_per_second",
             "Configured maximum of this server's requests to Cognito for an operation in a second.",
             ("region",),
-            registry=registry,
         )
-        self.cognito_credentials_rejected = Gauge(
+        self.cognito_credentials_rejected = gauge(
             "tokend_cognito_credentials_rejected",
             "Pools for which AWS currently rejects the service's own credentials, or there are none: 1 or 0 of each.",
             ("pool",),
-            registry=registry,
         )
-        self.kms_request_seconds = Histogram(
+        self.kms_request_seconds = histogram(
             "tokend_kms_request_seconds",
             "Time from a request to AWS KMS to its response; each retry is a request.",
             ("region", "operation"),
-            registry=registry,
-            buckets=SECONDS_BUCKETS,
         )
-        self.kms_request_failures = Counter(
+        self.kms_request_failures = counter(
             "tokend_kms_request_failures_total",
             "Requests to AWS KMS that failed, by AWS's error code or by the reason why no response arrived.",
             ("region", "operation", "code"),
-            registry=registry,
         )
-        self.kms_refused = Counter(
+        self.kms_refused = counter(
             "tokend_kms_refused_total",
             "Signatures that were not requested, because of the quota or the maximum of waiting calls.",
             ("region", "limit"),
-            registry=registry,
         )
-        self.calls_refused = Counter(
+        self.calls_refused = counter(
             "tokend_calls_refused_total",
             "Calls and new identities that were refused because there were too many, by limit.",
             ("limit",),
-            registry=registry,
         )
-        self.connections_ended = Counter(
+        self.connections_ended = counter(
             "tokend_connections_ended_total",
             "Connections to gRPC listeners that were closed to keep room for new ones, or because they were harmful.",
-            registry=registry,
         )
-        self.caller_tokens_refused = Counter(
-            "tokend_caller_tokens_refused_total",
-            "Refused JWTs of callers, by reason.",
-            ("why",),
-            registry=registry,
+        self.caller_tokens_refused = counter(
+            "tokend_caller_tokens_refused_total", "Refused JWTs of callers, by reason.", ("why",)
         )
-        self.sds_tokens = Counter(
+        self.sds_tokens = counter(
             "tokend_sds_tokens_total",
             "Tokens that streams of secrets requested, by outcome: issued or failed.",
             ("outcome",),
-            registry=registry,
         )
-        self.sds_receipts = Counter(
+        self.sds_receipts = counter(
             "tokend_sds_receipts_total",
             "Clients' receipts of secrets: acknowledged, rejected, or stale (of an earlier response).",
             ("receipt",),
-            registry=registry,
         )
         for outcome in ("issued", "failed"):
             self.sds_tokens.labels(outcome)
         for receipt in ("acknowledged", "rejected", "stale"):
             self.sds_receipts.labels(receipt)
-        self._sds_streams = Gauge("tokend_sds_streams", "Streams of secrets.", registry=registry)
-        self._sds_tokens_late = Gauge(
+        self._sds_streams = gauge("tokend_sds_streams", "Streams of secrets.")
+        self._sds_tokens_late = gauge(
             "tokend_sds_tokens_late",
             "Tokens of streams that are past their refresh_time, or missing, because none could be issued.",
-            registry=registry,
         )
-        self.aws_calls = Counter(
+        self.aws_calls = counter(
             "tokend_aws_calls_total",
             "Completed calls of Cognito's own API, by operation and by code: OK, or the name of AWS's exception.",
             ("operation", "code"),
-            registry=registry,
         )
-        self.aws_call_seconds = Histogram(
+        self.aws_call_seconds = histogram(
             "tokend_aws_call_seconds",
             "Time from a complete request of Cognito's own API to its response.",
             ("operation",),
-            registry=registry,
-            buckets=SECONDS_BUCKETS,
         )
-        self.ext_authz_checks = Counter(
+        self.ext_authz_checks = counter(
             "tokend_ext_authz_checks_total",
             "Checks of requests by Envoy by mapping and result: token, unauthenticated, denied, failed or let_through.",
             ("mapping", "result"),
-            registry=registry,
         )
-        self.mesh_tokens = Counter(
+        self.mesh_tokens = counter(
             "tokend_mesh_tokens_total",
             "Tokens for proxies by use and source: issued, shared or reused.",
             ("use", "source"),
-            registry=registry,
         )
-        self._mesh_tokens_kept = Gauge(
-            "tokend_mesh_tokens_kept", "Tokens that are cached for reuse.", ("use",), registry=registry
-        )
-        self.log_records_dropped = Counter(
+        self._mesh_tokens_kept = gauge("tokend_mesh_tokens_kept", "Tokens that are cached for reuse.", ("use",))
+        self.log_records_dropped = counter(
             "tokend_log_records_dropped_total",
             "Log records that could not be written: standard error is full, closed or broken.",
-            registry=registry,
         )
-        self.audit_failures = Counter(
+        self.audit_failures = counter(
             "tokend_audit_failures_total",
             "Calls whose audit record could not be written, by the operating system's error.",
             ("error",),
-            registry=registry,
         )
-        self.audit_omissions = Counter(
+        self.audit_omissions = counter(
             "tokend_audit_records_omitted_total",
             "Refusals of unknown callers without their own audit line, because there were too many.",
-            registry=registry,
         )
-        self._tls_certificate_expiry = Gauge(
+        self._tls_certificate_expiry = gauge(
             "tokend_tls_certificate_expiry_timestamp_seconds",
             "When the current certificate of a listener expires.",
             ("listen",),
-            registry=registry,
         )
-        self._tls_files_stale = Gauge(
+        self._tls_files_stale = gauge(
             "tokend_tls_files_stale",
             "1 while a listener's new TLS files cannot be used and the old ones are still used.",
             ("listen",),
-            registry=registry,
         )
-        self._tls_handshakes = Counter(
-            "tokend_tls_handshakes_total", "Started TLS handshakes.", ("listen",), registry=registry
-        )
-        self._signing_key_age = Gauge(
-            "tokend_signing_key_age_seconds", "Age of the key that signs now.", ("alg",), registry=registry
-        )
-        self._signing_keys = Gauge(
+        self._tls_handshakes = counter("tokend_tls_handshakes_total", "Started TLS handshakes.", ("listen",))
+        self._signing_key_age = gauge("tokend_signing_key_age_seconds", "Age of the key that signs now.", ("alg",))
+        self._signing_keys = gauge(
             "tokend_signing_keys",
             "Keys that this server publishes, by state: published, signing or retired.",
             ("alg", "state"),
-            registry=registry,
         )
-        self._signing_key_next_rotation = Gauge(
+        self._signing_key_next_rotation = gauge(
             "tokend_signing_key_next_rotation_timestamp_seconds",
             "When the next key should sign; in the past if none was added in time, infinite if none is planned.",
             ("alg",),
-            registry=registry,
         )
-        self.signing_key_failures = Counter(
+        self.signing_key_failures = counter(
             "tokend_signing_key_failures_total",
             "Failed steps of key management: to read keys, to add one, to remove one; to note who has fetched them, to "
             "activate one early.",
             ("step",),
-            registry=registry,
         )
-        self._verifiers = Gauge(
-            "tokend_verifiers", "Verifiers that fetched keys from this server within the last day.", registry=registry
-        )
-        self._verifiers_behind = Gauge(
+        self._verifiers = gauge("tokend_verifiers", "Verifiers that fetched keys from this server within the last day.")
+        self._verifiers_behind = gauge(
             "tokend_verifiers_behind",
             "Verifiers of any server within the last day that may not have the next signing key; 0 while none waits.",
-            registry=registry,
         )
-        self.verifiers_uncounted = Counter(
+        self.verifiers_uncounted = counter(
             "tokend_verifiers_uncounted_total",
             "Fetches of keys by verifiers that were not recorded, because there were too many.",
-            registry=registry,
         )
 
     def pool_label(self, identity_pool_id: str) -> str:
