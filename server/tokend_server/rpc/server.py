@@ -34,7 +34,6 @@ from tokend_server.rpc.interceptors.layers import Layer, LayeredRegistry, OtherM
 from tokend_server.rpc.interceptors.metrics import (
     counting_skipped,
     counting_unknown_methods,
-    create_series,
     observing,
 )
 from tokend_server.rpc.interceptors.overload import (
@@ -107,7 +106,6 @@ class GrpcServer:
         names = [SERVICE_NAME, health.SERVICE_NAME, *([reflection.SERVICE_NAME] if config.reflection else [])]
         services = [descriptor_pool.Default().FindServiceByName(name) for name in names]
         services += [each.descriptor for each in additional_services]
-        create_series(services, metrics)
         self._threads = CallThreads(
             config,
             access.concurrent_calls,

@@ -16,9 +16,6 @@ from tokend_server.errors import FieldViolation, ValidationFailed
 Violations = tuple[FieldViolation, ...]
 Check = Callable[[Any], Violations]
 
-_ID_PATTERN = r"[\w-]+:[0-9a-f-]+"
-_PROVIDER_NAME_PATTERN = r"[\w._-]+"
-
 _NONE: Violations = ()
 
 

@@ -28,19 +28,6 @@ def code_label(code: grpc.StatusCode) -> str:
     return code.name.title().replace("_", "")
 
 
-def create_series(services: Iterable[ServiceDescriptor], metrics: Metrics) -> None:
-    """Creates the series of every method and code, so that rates are correct from the first call on."""
-    for service in services:
-        for method in service.methods:
-            Recorder(_method(service, method), metrics)
-    Recorder(UNKNOWN_METHOD, metrics)
-
-
-def _method(service: ServiceDescriptor, method: MethodDescriptor) -> Method:
-    kind = method_kind(request_streaming=method.client_streaming, response_streaming=method.server_streaming)
-    return Method(service.full_name, method.name, kind)
-
-
 def counting_unknown_methods(metrics: Metrics) -> Callable[[], None]:
     """Returns a function that counts a call to an unknown method."""
     recorder = Recorder(UNKNOWN_METHOD, metrics)
@@ -53,11 +40,12 @@ def counting_unknown_methods(metrics: Metrics) -> Callable[[], None]:
 
 
 def counting_skipped(services: Iterable[ServiceDescriptor], metrics: Metrics) -> Callable[[str, grpc.StatusCode], None]:
-    """Returns a function that counts calls that ended before any work on them, by method path, without duration."""
+    """Returns a function that counts calls that ended before any work on them, by method path, without duration.
+
+    This creates the series of every method and code, so that rates are correct from the first call on.
+    """
     recorders = {
-        f"/{service.full_name}/{method.name}": Recorder(_method(service, method), metrics)
-        for service in services
-        for method in service.methods
+        method.path: Recorder(method, metrics) for service in services for method in map(_method, service.methods)
     }
     unknown = Recorder(UNKNOWN_METHOD, metrics)
 
@@ -67,6 +55,11 @@ def counting_skipped(services: Iterable[ServiceDescriptor], metrics: Metrics) ->
         recorder.count_handled[code](1)
 
     return count
+
+
+def _method(descriptor: MethodDescriptor) -> Method:
+    kind = method_kind(request_streaming=descriptor.client_streaming, response_streaming=descriptor.server_streaming)
+    return Method(descriptor.containing_service.full_name, descriptor.name, kind)
 
 
 def observing(metrics: Metrics, clock: Clock) -> Layer:
