@@ -6,7 +6,6 @@ from math import ceil
 from typing import Any
 
 import grpc
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import (
@@ -138,7 +137,5 @@ def _status(
 ) -> Status:
     message = StatusMessage(code=code.value[0], message=text)
     for detail in details:
-        packed = AnyMessage()
-        packed.Pack(detail)
-        message.details.append(packed)
+        message.details.add().Pack(detail)
     return Status(code, text, (*trailers, (DETAILS_TRAILER, message.SerializeToString())))
