@@ -329,7 +329,7 @@ tls_private_key_file = "{certificate.private_key_file}"
 
 @contextmanager
 def started(configuration: str, directory: Path, tmp_path: Path, clock: FakeClock | None = None) -> Iterator[Service]:
-    """The service of the page in this process."""
+    """Returns the page's service, started in this process."""
     text = configuration.replace('"aws.key"', f'"{directory}/aws.key"')
     service = app.start(load_config(write_config(tmp_path, text)), clock)
     try:

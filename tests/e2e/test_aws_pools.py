@@ -1,4 +1,4 @@
-"""Pools that are managed through Cognito's own API, on two servers with one store."""
+"""Pools that are created through Cognito's own API, on two servers with one store."""
 
 import json
 import time
@@ -59,7 +59,7 @@ required = true
 
 @dataclass
 class Called:
-    """Where a caller of gRPC finds a pool."""
+    """The address of a gRPC listener, and a pool."""
 
     endpoint: str
     identity_pool_id: str
@@ -135,7 +135,7 @@ def told(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def token_claims(server: ServerProcess, pool: str, provider: str, user: str) -> dict[str, Any]:
-    """The claims of a token that a caller of gRPC gets for a user."""
+    """Returns the claims of a token that a gRPC caller gets for a user."""
     caller = Caller(Called(server.endpoint, pool, provider))
     try:
         token = caller.get_token(user).token
@@ -148,9 +148,9 @@ def token_claims(server: ServerProcess, pool: str, provider: str, user: str) -> 
 def test_what_terraform_calls_for_a_pool_its_roles_and_its_principal_tags(clients: tuple[Any, Any]) -> None:
     """aws_cognito_identity_pool, _roles_attachment and _provider_principal_tag: create, plan, change, destroy.
 
-    The order of calls, and what each has, are those of the provider's resources (hashicorp/terraform-provider-aws,
-    internal/service/cognitoidentity): each resource reads after it writes, an update leaves the developer provider and
-    the tags out, tags have calls of their own, and roles and principal tags are destroyed by being set to nothing.
+    The order of the calls and their members are those of the provider's resources (hashicorp/terraform-provider-aws,
+    internal/service/cognitoidentity): each resource reads after it writes, an update omits the developer provider and
+    the tags, tags have separate calls, and roles and principal tags are destroyed by setting them to nothing.
     """
     one, other = clients
     asked = {
@@ -272,7 +272,7 @@ def test_a_pool_of_the_configuration_is_described_and_stays(client: Any) -> None
 
 
 def audited(directory: Path, answer: dict[str, Any]) -> dict[str, Any]:
-    """The line of the audit log about a call, by its answer."""
+    """Returns the audit log's line about a call, by its response."""
     request_id, found = answer["ResponseMetadata"]["RequestId"], list[dict[str, Any]]()
     while not found:  # the line may come after the answer
         lines = (directory / "audit.log").read_text(encoding="utf-8").split("\n")[:-1]
@@ -415,7 +415,7 @@ def id_token(provider: OidcProvider, user: str, client_id: str = "app", **claims
 def test_a_pool_that_was_made_takes_logins_of_the_providers_that_it_names(
     clients: tuple[Any, Any], servers: tuple[ServerProcess, ServerProcess], provider: OidcProvider
 ) -> None:
-    """Users' devices at one server and a backend at the other, with tags by claims and roles by the token."""
+    """Users' devices call one server and a backend the other, with tags from claims and roles from the token."""
     one, other = clients
     pool = one.create_identity_pool(
         IdentityPoolName="federated",

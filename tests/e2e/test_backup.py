@@ -55,7 +55,7 @@ def other_config(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def first_copy(config: Path, serving: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backup of a service that has issued tokens, and still serves."""
+    """A backup of a service that has issued tokens, and is still running."""
     identities_of(serving)
     file = tmp_path_factory.mktemp("copy") / "copy.db"
     run("backup", "--config", str(config), str(file)).check_returncode()
@@ -70,14 +70,14 @@ def copy(first_copy: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def others(other_config: Path) -> Path:
-    """The database of the second machine, with keys and identities of its own."""
+    """The database of the second machine, with separate keys and identities."""
     with closing(LocalEngineUnderTest(other_config.parent)) as local:
         local.issue("theirs")
     return other_config.parent / "tokend.db"
 
 
 def users_in(database: Path) -> int:
-    """Returns how many users a file has; None if it was copied during a checkpoint."""
+    """Returns how many users a file has; 0 if it was copied during a checkpoint."""
     with closing(sqlite3.connect(database)) as connection, suppress(sqlite3.DatabaseError):
         count: int = connection.execute("SELECT count(*) FROM linked_logins").fetchone()[0]
         return count

@@ -29,7 +29,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsTerminator]:
 
 @pytest.fixture(scope="module")
 def config(proxy: TlsTerminator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The configuration of a service that serves."""
+    """The configuration of a running service."""
     directory = tmp_path_factory.mktemp("tokend")
     path = directory / "tokend.toml"
     path.write_text(

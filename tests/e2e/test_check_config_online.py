@@ -1,4 +1,4 @@
-"""`tokend check-config --online` as an operator runs it before the service is let loose on a pool."""
+"""`tokend check-config --online` as an operator runs it before a pool is served."""
 
 import os
 from collections.abc import Callable, Iterator

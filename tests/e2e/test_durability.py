@@ -62,7 +62,7 @@ def token_from(server: ServerProcess) -> str:
 
 @contextmanager
 def register_users(server: ServerProcess, prefix: str, acknowledged: dict[str, str]) -> Iterator["WaitForCount"]:
-    """Registers new users from several threads until the server is gone, noting every id that was given out."""
+    """Registers new users from several threads until the server is gone, and records every returned id."""
     changed = threading.Condition()
     numbers = count()
 
@@ -86,7 +86,7 @@ def register_users(server: ServerProcess, prefix: str, acknowledged: dict[str, s
 
 
 class WaitForCount:
-    """Waits until so many users were acknowledged."""
+    """Waits until this many users are registered."""
 
     def __init__(self, changed: threading.Condition, acknowledged: dict[str, str]) -> None:
         self._changed = changed

@@ -25,7 +25,7 @@ _WORDS = ("PRIVATE KEY", "BEGIN")
 
 
 def configured(directory: Path, encryption: str) -> Path:
-    """A configuration on the store of the directory, beside others on the same."""
+    """Writes a configuration for the directory's store, next to others for the same store."""
     path = write_config(directory, f"[keys.encryption]\n{encryption}" if encryption else "")
     return path.rename(directory / f"{len(list(directory.glob('*.toml')))}.conf.toml")
 
@@ -65,7 +65,7 @@ def ready(server: ServerProcess) -> tuple[int, str]:
 
 
 def wait_for_readings(server: ServerProcess) -> None:
-    """Returns when the server has read the keys again that are there now."""
+    """Waits until the server has read the current keys."""
     enough = readings(server) + 2
     while readings(server) < enough:
         time.sleep(0.05)

@@ -49,7 +49,7 @@ OF_THE_STORE = tuple(
 
 
 def tokend(*words: str, shell: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command; `shell` is what a shell would put behind it."""
+    """Runs a command; `shell` follows it on the shell's command line."""
     command = [sys.executable, "-m", "tokend_server", *words]
     return subprocess.run(
         ["/bin/sh", "-c", f'"$0" "$@" {shell}', *command],
@@ -70,12 +70,12 @@ def told(ended: subprocess.CompletedProcess[str], code: int = 1) -> list[str]:
 
 
 def said(*words: str) -> list[str]:
-    """What a command says that fails in this process, which is quicker."""
+    """Returns the error output of a command that fails in this process, which is faster."""
     return told(run(*words))
 
 
 def commands(group: click.Group, *above: str) -> Iterator[str]:
-    """The names of the commands that read the configuration."""
+    """Returns the names of the commands that read the configuration."""
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from commands(command, *above, name)

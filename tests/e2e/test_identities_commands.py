@@ -27,7 +27,7 @@ UNKNOWN_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000dead"
 
 @pytest.fixture(scope="module")
 def pool(served_config: Path, channel: grpc.Channel) -> Sequence[str]:
-    """The options that name the pool of the server, which runs."""
+    """The options of the running server's pool."""
     assert channel
     return ("--config", str(served_config), "--identity-pool-id", POOL_ID)
 
@@ -66,7 +66,7 @@ def test_a_store_that_is_not_there_is_not_taken_for_one_without_identities(
 
 @pytest.fixture
 def other_place(tmp_path: Path) -> Sequence[str]:
-    """The options that name the same pool on another machine."""
+    """The options of the same pool on another machine."""
     return ("--config", str(write_config(tmp_path)), "--identity-pool-id", POOL_ID)
 
 

@@ -1,4 +1,4 @@
-"""A pool of Cognito's taken over into a local one: each user keeps the id."""
+"""Import of a Cognito pool into a local one: each user keeps the id."""
 
 import json
 from collections.abc import Iterator
@@ -157,7 +157,7 @@ MADE = "eu-west-1:0a1b2c3d-0000-4000-8000-00000000000b"
 
 
 def made(leaving: Leaving, directory: Path, developer_provider: str) -> None:
-    """Makes a pool as a caller of Cognito's own API does."""
+    """Creates a pool as a caller of Cognito's own API does."""
     (directory / "aws.key").write_text("0" * 64, encoding="ascii")
     with leaving.config.open("a", encoding="utf-8") as file:
         file.write(MANAGED_POOLS.format(directory=directory))

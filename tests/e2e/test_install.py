@@ -28,7 +28,7 @@ _PORTS = ("50051", "8080", "9090")
 
 
 class NewUser:
-    """Who reads the page on a machine with nothing of tokend: a copy of the repository, and empty folders."""
+    """A reader of the page on a machine without tokend: a copy of the repository, and empty directories."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -43,13 +43,13 @@ class NewUser:
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("VIRTUAL_ENV")}
 
     def here(self, text: str) -> str:
-        """A text of the page, with the places of this machine."""
+        """Replaces the page's paths in a text by those of this machine."""
         for there, here in self._instead.items():
             text = text.replace(there, here)
         return text
 
     def follow(self, section: str) -> list[str]:
-        """Runs each command of a section; what each has printed."""
+        """Runs each command of a section, and returns their outputs."""
         return [self.run(command) for block in blocks(section, "sh") for command in block.splitlines()]
 
     def run(self, command: str) -> str:
@@ -129,7 +129,7 @@ def test_what_is_to_be_seen_before_callers_depend_on_it(installed: tuple[NewUser
 
 
 def _command(name: str) -> str:
-    """A command of `tokend` in the table of what to have seen."""
+    """Returns a `tokend` command of the page's last table."""
     (command,) = set(re.findall(rf"^\|.*?`(tokend {name}[^`]*)`", PAGE, re.MULTILINE))
     return str(command)
 

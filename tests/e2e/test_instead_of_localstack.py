@@ -18,7 +18,7 @@ def blocks(language: str) -> list[str]:
 
 
 def followed(commands: str, directory: Path) -> str:
-    """What the commands of a block print, on a machine that has no account of AWS."""
+    """Returns the outputs of a block's commands, on a machine without an AWS account."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTEST_"))}
     nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     path = f"{COMMANDS}{os.pathsep}{os.environ['PATH']}"

@@ -61,7 +61,7 @@ def test_keys_are_added_and_removed_while_the_server_runs(config: Path) -> None:
             return [key["kid"] for key in answer.json()["keys"]]
 
         def wait_until_published(*kids: str) -> None:
-            """Keys are read again every few seconds, though nothing asks for readiness."""
+            """Waits for the keys, which are read again every few seconds even without readiness checks."""
             until = time.monotonic() + PATIENCE
             while published() != list(kids):
                 assert time.monotonic() < until

@@ -1,4 +1,4 @@
-"""`tokend keys status` and `tokend keys rotate`, on the store of a server that may run."""
+"""`tokend keys status` and `tokend keys rotate`, on a store with or without a running server."""
 
 import time
 from contextlib import closing
@@ -29,7 +29,7 @@ TIMES = KeyTimes()
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A configuration whose store has a key of ES256 that is a day old, and one of RS256 that no pool uses."""
+    """A configuration whose store has an ES256 key that is a day old, and an RS256 key that no pool uses."""
     path = write_config(tmp_path)
     with closing(open_store(tmp_path / "tokend.db")) as store:
         store.migrate()
@@ -38,7 +38,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def status(config: Path) -> dict[str, Any]:
-    """What the command shows, by algorithm."""
+    """Returns the command's output, by algorithm."""
     shown = done("keys", "status", "--config", str(config))
     assert (shown["RotateEvery"], shown["PublishBefore"]) == ("30d", "1h")
     return {each.pop("Algorithm"): each for each in shown["Algorithms"]}
@@ -87,7 +87,7 @@ def test_an_algorithm_that_is_named_is_rotated_alone(config: Path) -> None:
 def test_no_key_is_added_by_a_clock_that_is_behind_the_servers(
     tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
-    """By theirs it would have signed long since, and the one before be removed with its tokens valid."""
+    """By the servers' clocks it would already sign, and the previous key be removed while its tokens are valid."""
     now = int(time.time())
     before = done("keys", "list", "--config", str(config))
     with closing(open_store(tmp_path / "tokend.db")) as store:
@@ -120,7 +120,7 @@ def test_a_compromised_key_is_replaced_at_once(config: Path) -> None:
 
 
 def test_keys_of_pools_that_callers_make_are_in_use(tmp_path: Path, config: Path) -> None:
-    """Such pools stand in the store alone."""
+    """Such pools are only in the store."""
     (tmp_path / "aws.key").write_text(bytes(range(32)).hex(), encoding="ascii")
     with config.open("a", encoding="utf-8") as file:
         file.write(MANAGED_POOLS.format(directory=tmp_path))

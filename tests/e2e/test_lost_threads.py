@@ -53,7 +53,7 @@ def status(server: ServerProcess, page: str) -> int:
 
 
 def use(server: ServerProcess, caller: Caller) -> None:
-    """Gives the threads something to do: one that waits meets its end only when it wakes."""
+    """Makes the threads work: a waiting thread ends only when it wakes."""
     with suppress(OSError):
         status(server, "readyz")
     with suppress(OSError), urllib.request.urlopen(f"{server.issuer}/.well-known/jwks.json", timeout=PATIENCE):

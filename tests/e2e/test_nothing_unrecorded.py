@@ -21,7 +21,7 @@ PROVIDER = "login.example.test"
 
 
 class Running:
-    """A service, and who calls it."""
+    """A service and its caller."""
 
     identity_pool_id = POOL_ID
     developer_provider_name = PROVIDER
@@ -61,7 +61,7 @@ def serving(directory: Path, **audit: object) -> Iterator[tuple[Running, Caller]
 
 @pytest.fixture
 def identity_ids(tmp_path: Path) -> Mapping[str, str]:
-    """Two users that are there already."""
+    """Two existing users."""
     with serving(tmp_path) as (_, caller):
         return {user: caller.get_token(user).identity_id for user in ("alice", "bob")}
 

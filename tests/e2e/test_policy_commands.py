@@ -45,7 +45,7 @@ KEYED = 'identify_by = ["bearer_key"]'
 
 
 def explain(config: Path, caller: str, operation: str, pool: str = POOL_ID) -> tuple[int, dict[str, Any]]:
-    """The exit code and the document of `tokend policy explain`."""
+    """Returns the exit code and the document of `tokend policy explain`."""
     ended = run(
         "policy", "explain", "--config", str(config), "--caller", caller, "--operation", operation, "--pool", pool
     )
@@ -224,7 +224,7 @@ def audited(tmp_path: Path) -> Iterator[tuple[ServerProcess, Path]]:
 
 
 def operations_in(log: Path) -> list[str]:
-    """The operations that have ended; those that change something have a line before that, with their intent."""
+    """Returns the finished operations; those that change something have an earlier line with their intent."""
     events = [json.loads(line) for line in log.read_text(encoding="ascii").splitlines()]
     return [event["eventName"] for event in events if event["additionalEventData"].get("phase") != "intent"]
 

@@ -11,7 +11,7 @@ from tests.support.server_process import ServerProcess, write_config
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sequence[ServerProcess]]:
-    """One of each, with its own directory and variable."""
+    """One of each, with separate directories and variables."""
     with ExitStack() as running:
         yield [
             running.enter_context(

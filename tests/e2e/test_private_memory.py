@@ -117,7 +117,7 @@ def test_a_machine_that_writes_cores_writes_none_of_a_server(tmp_path: Path) -> 
 
 
 def how_it_ended(pid: int) -> int:
-    """How a process of this one has ended, which is left to be waited for."""
+    """Returns how a child process has ended, which is not reaped yet."""
     ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert ended
     return ended.si_code

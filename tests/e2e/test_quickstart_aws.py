@@ -45,7 +45,7 @@ OF_THE_MACHINE = {
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The directory of its files while it runs, with special characters of other syntaxes, as on build servers."""
+    """The directory of its files while it runs; its name has special characters, as on build servers."""
     directory = tmp_path / "job%2Fbranch #1? $x"
     directory.mkdir()
     monkeypatch.setenv("TMPDIR", str(directory))

@@ -22,7 +22,7 @@ from tokend_server.config import EMBEDDED_DEVELOPER_PROVIDER, EMBEDDED_POOL_ID
 
 
 def documents(output: str) -> list[Any]:
-    """The JSON documents of quickstart's output, which stand between titles."""
+    """Returns the JSON documents in quickstart's output, which are between titles."""
     found = []
     decoder = json.JSONDecoder()
     position = output.find("\n{\n")
@@ -42,7 +42,7 @@ class Quickstart:
 
 
 def private_keys(database: Path) -> dict[str, Any]:
-    """The signing keys of a store, by kid."""
+    """Returns the signing keys of a store, by kid."""
     with closing(sqlite3.connect(database)) as connection:
         rows = connection.execute("SELECT kid, private_key FROM signing_keys").fetchall()
     return {kid: load_pem_private_key(pem, None) for kid, pem in rows}

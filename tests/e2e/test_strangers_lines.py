@@ -71,7 +71,7 @@ def tls_server(directory: Path, verbosity: str | None = None) -> Iterator[Server
 
 
 def send(endpoint: str, octets: bytes) -> None:
-    """Sends octets and nothing after them, and waits for the server to end the connection."""
+    """Sends octets, closes the sending side, and waits for the server to end the connection."""
     host, _, port = endpoint.rpartition(":")
     with suppress(OSError), socket.create_connection((host, int(port)), PATIENCE) as connection:
         connection.sendall(octets)
@@ -106,7 +106,7 @@ def strangers(directory: Path) -> Iterator[ssl.SSLContext]:
 
 
 def lines_of_others(server: ServerProcess) -> list[str]:
-    """The lines on standard error that are not the log's."""
+    """Returns the lines on standard error that are not from the log."""
     return [line for line in server.output if not line.startswith("{")]
 
 

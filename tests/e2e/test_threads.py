@@ -1,4 +1,4 @@
-"""A limit of threads is reached at startup or never."""
+"""A thread limit is exceeded at startup or never."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 
 @contextmanager
 def limited_server(threads: int, grpc: str = "") -> Iterator[ServerProcess]:
-    """A server with at most so many threads, in a directory that its user reaches."""
+    """A server with a thread limit, in a directory that its user can access."""
     with TemporaryDirectory() as name:
         directory = Path(name)
         directory.chmod(0o777)
@@ -37,7 +37,7 @@ def limited_server(threads: int, grpc: str = "") -> Iterator[ServerProcess]:
 
 
 def limited(threads: int) -> Sequence[str]:
-    """What runs a command as a user that has no other process, with at most so many threads."""
+    """Returns the prefix that runs a command as a user without other processes, with a thread limit."""
     user = str(200_000 + os.getpid())
     capability = "-all,+dac_override"  # the interpreter may be in a home directory
     return (
@@ -52,7 +52,7 @@ def threads_of(server: ServerProcess) -> int:
 
 
 def use(server: ServerProcess) -> None:
-    """Makes every kind of call that could want a thread."""
+    """Makes every kind of call that could start a thread."""
     caller = Caller(server)
     watches = [watch_health(caller.channel) for _ in range(20)]
     for watch in watches:

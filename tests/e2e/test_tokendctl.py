@@ -45,7 +45,7 @@ class Tokendctl:
         return json.loads(ended.stdout or "null")
 
     def identity(self, user: str, *words: str) -> str:
-        """The identity id that a token for the user is issued for."""
+        """Returns the identity id of a token that is issued for the user."""
         identity_id: str = self.done(GET, "--logins", f"{self.provider}={user}", *words)["IdentityId"]
         return identity_id
 

@@ -34,10 +34,10 @@ TIMEOUT = 120.0
 
 
 class Unread:
-    """A server whose standard error is read until it serves, and whose output is not read.
+    """A server whose standard error is read until it serves, and not afterwards.
 
     Attributes:
-        caller: Who calls it.
+        caller: Its caller.
     """
 
     endpoint: str
