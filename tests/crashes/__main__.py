@@ -1,4 +1,4 @@
-"""`uv run poe crashes`: checks that servers killed during merges and unlinks lose and mix up nothing."""
+"""`uv run poe crashes`: checks that servers killed during merges and unlinks neither lose nor mix up data."""
 
 import sys
 from argparse import ArgumentParser

@@ -118,7 +118,7 @@ def crash(directory: Path, times: int, seed: int) -> Iterator[Report]:
     Args:
         directory: Where the database is.
         times: How many servers are killed.
-        seed: Of all choices; when a call meets a kill is up to the machine.
+        seed: The seed of all choices; which calls a kill interrupts depends on the machine.
     """
     choose, report = random.Random(seed), Report()
     config, groups = write_config(directory), list[tuple[Group, list[Answer]]]()

@@ -1,4 +1,4 @@
-"""Servers and commands that are killed during a key change lose and duplicate no key."""
+"""Servers and commands that are killed during a key change neither lose nor duplicate keys."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def make_due(step: str, path: Path) -> Sequence[SigningKey]:
-    """A store in which a key is to be added, or one to be removed and none to be added."""
+    """Returns a store with a due change: a key to add, or one to remove and none to add."""
     with closing(open_migrated_store(load_config(path))) as store:
         age = 30 * DAY if step == "add" else TIMES.tokens_last + 60
         replica = KeyReplica(store, FakeClock(time.time() - age), TIMES)
@@ -53,7 +53,7 @@ def make_due(step: str, path: Path) -> Sequence[SigningKey]:
 
 
 def dying(point: str, *arguments: str) -> ForkedProcess:
-    """A command that dies at a point."""
+    """Returns a command that dies at a point."""
     return fork(MODULE, arguments, os.environ | {VARIABLE: point}, Path.cwd(), 2)
 
 
@@ -68,7 +68,7 @@ def published(server: ServerProcess) -> list[str]:
 
 
 def signing(server: ServerProcess, caller: Caller) -> str:
-    """Returns the key of a token, which a verifier accepts that fetches the keys now."""
+    """Returns the signing key of a new token, after verifying it with the published keys."""
     token = caller.get_token("user").token
     answer = httpx.get(f"{server.issuer}/.well-known/jwks.json", trust_env=False).raise_for_status()
     kid: str = jwt.get_unverified_header(token)["kid"]

@@ -1,6 +1,6 @@
 """Fuzzes: `python -m tests.fuzz [--target NAME] [--runs N | --seconds S] [--seed N]`.
 
-An input that makes a target fail is made small, printed, and kept in `corpus`, from which every test run tries it.
+An input that makes a target fail is minimized, printed, and stored in `corpus`: from then on every test run replays it.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def _enough(runs: int, seconds: float | None) -> Callable[[int], bool]:
 
 
 def _fuzz(target: str, seed: int, enough: Callable[[int], bool]) -> int:
-    """Fuzzes one target, tells of it, and returns the exit code."""
+    """Fuzzes one target, prints the results, and returns the exit code."""
     began = time.monotonic()
     try:
         with Fuzz(target) as fuzz:

@@ -1,4 +1,4 @@
-"""Cognito's own API and STS beside it, without a listener and without signatures: their operations, for one caller."""
+"""Cognito's own API, and STS, without a listener and without signatures: their operations, for one caller."""
 
 import json
 from collections.abc import Mapping
@@ -28,15 +28,15 @@ _ANYBODY = PolicyRow("anybody", ("**",), frozenset({"*"}), frozenset({"*"}), tim
 
 
 class AwsService:
-    """The operations before real engines.
+    """The operations of real engines.
 
     Args:
-        engines: The engines; pools can be made.
+        engines: The engines; pools can be created.
         issuer: The `iss` of their tokens.
-        clock: The time.
+        clock: The clock.
 
     Attributes:
-        pool: A pool that a caller has made.
+        pool: A pool that a caller has created.
     """
 
     def __init__(self, engines: Engines, issuer: str, clock: Clock) -> None:
@@ -53,12 +53,12 @@ class AwsService:
         self.guest = str(self._done("GetId", {"IdentityPoolId": self.pool})["IdentityId"])
 
     def call(self, operation: str, body: bytes) -> AwsResponse:
-        """Calls an operation of Cognito's."""
+        """Calls a Cognito operation."""
         values = {"content-type": CONTENT_TYPE, "x-amz-target": f"{SERVICE_NAME}.{operation}"}
         return self._cognito.answer(AwsRequest("POST", "/", (), values, body, "192.0.2.1", REGION))
 
     def query(self, target: str, method: str, values: Mapping[str, str], body: bytes) -> AwsResponse:
-        """Sends a request that may be one of STS's."""
+        """Sends a request that may be for STS."""
         request = AwsRequest(method, target, (), values, body, "192.0.2.1")
         return (self._sts if is_query(request) else self._cognito).answer(request)
 

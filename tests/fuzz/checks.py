@@ -93,7 +93,7 @@ def _check_limits(request: Any) -> None:  # noqa: ANN401 - any of the requests
 
 
 def _check_status(status: grpc.Status) -> str:
-    """The status can be sent, and is short enough for any client; returns all that it says."""
+    """Checks that the status can be sent, and is short enough for any client; returns all its texts."""
     said = [status.details]
     size = len(quote(status.details, _PLAIN))
     for name, value in status.trailing_metadata or ():
@@ -162,7 +162,7 @@ def check_login(token: str, provider: str) -> None:
 
 
 def _signed_claims(token: str) -> Mapping[str, Any]:
-    """The claims of a token that one of the issuers' keys has signed, as another library reads it."""
+    """Returns the claims of a token that is signed with one of the issuers' keys, verified with another library."""
     for key in jwt.PyJWKSet.from_dict(public_keys()).keys:
         with suppress(jwt.PyJWTError, ValueError):
             decoded: Mapping[str, Any] = json.loads(jwt.PyJWS().decode(token, key, ["ES256", "RS256"]))

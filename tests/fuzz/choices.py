@@ -31,7 +31,7 @@ class Choices:
         return possible[self.number(0, len(possible) - 1)]
 
     def made(self, *makers: Callable[[], _T]) -> _T:
-        """What one of some functions makes."""
+        """Returns the result of one of the functions."""
         return self.one(*makers)()
 
     def rarely(self, one_in: int) -> bool:
@@ -41,15 +41,15 @@ class Choices:
         return [item() for _ in range(self.number(0, most))]
 
     def text(self, most: int = 12) -> str:
-        """Characters that UTF-8 has."""
+        """Returns a text of characters that UTF-8 can encode."""
         return "".join(self.several(self._character, most))
 
     def latin(self, most: int = 12) -> str:
-        """Characters that stand for a byte each."""
+        """Returns a text of Latin-1 characters, a byte each."""
         return "".join(self.several(lambda: chr(self.number(0, 255)), most))
 
     def long(self, limit: int) -> str:
-        """A text about as long as a limit."""
+        """Returns a text about as long as a limit."""
         character, length = self._character(), self.number(limit - 1, limit + 1)
         return character * length
 
@@ -57,7 +57,7 @@ class Choices:
         return _CHARACTERS[self.number(0, len(_CHARACTERS) - 1)]
 
     def edits(self, most: int = 4) -> Sequence[tuple[int, int, str]]:
-        """Changes of a text: where, in thousandths of its length; how many characters go; and what comes."""
+        """Returns edits of a text: position in thousandths of its length, length to remove, text to insert."""
         return self.several(self._edit, most)
 
     def _edit(self) -> tuple[int, int, str]:

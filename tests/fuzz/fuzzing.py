@@ -27,17 +27,17 @@ _MOST_BYTES = 400
 
 
 def inputs_of(seed: int) -> Iterator[bytes]:
-    """What inputs are made of, without end; the same for the same seed."""
+    """Yields random bytes for inputs without end; the same for the same seed."""
     source = random.Random(seed)
     while True:
         yield source.randbytes(source.randint(0, _MOST_BYTES))
 
 
 class Failed(Exception):
-    """Raised when an input makes a target fail; the cause says how.
+    """Raised when an input makes a target fail; the cause is the failure.
 
     Attributes:
-        given: The input, without all that the target fails without as well.
+        given: The minimized input.
     """
 
     def __init__(self, given: Json) -> None:
@@ -52,7 +52,7 @@ class Fuzz:
         target: Its name.
 
     Attributes:
-        count: How many inputs it has had.
+        count: The number of inputs so far.
     """
 
     def __init__(self, target: str) -> None:
@@ -70,7 +70,7 @@ class Fuzz:
         self._undo.__exit__(kind, error, trace)
 
     def feed(self, data: bytes) -> None:
-        """Gives the target the input that some bytes make.
+        """Passes the target the input that is derived from the bytes.
 
         Raises:
             Failed: It fails.
@@ -111,7 +111,7 @@ class Fuzz:
 
 @contextmanager
 def fresh_service() -> Iterator[Service]:
-    """A service on a store that is gone afterwards. No caller's words have become a metric's label at its end."""
+    """Runs a service on a temporary store, and checks at the end that no caller's text has become a metric's label."""
     with TemporaryDirectory(prefix="tokend-fuzz-") as directory, running(Path(directory)) as service:
         before = label_values(service.metrics)
         yield service
@@ -119,7 +119,7 @@ def fresh_service() -> Iterator[Service]:
 
 
 def keep(target: str, given: Json) -> Path:
-    """Keeps an input that has failed, for it to be tried in every test run from now on."""
+    """Stores an input that has failed, so that every test run replays it."""
     document = json.dumps(given, indent=1)
     path = CORPUS / target / f"{hashlib.sha256(document.encode()).hexdigest()[:12]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,10 +128,10 @@ def keep(target: str, given: Json) -> Path:
 
 
 def kept() -> list[tuple[str, Path]]:
-    """All inputs that were kept, with their targets."""
+    """Returns all stored inputs, with their targets."""
     return [(path.parent.name, path) for path in sorted(CORPUS.glob("*/*.json"))]
 
 
 def replay(service: Service, target: str, path: Path) -> None:
-    """Gives a target an input that was kept."""
+    """Passes a stored input to a target."""
     TARGETS[target].run(service, json.loads(path.read_text(encoding="ascii")))

@@ -25,12 +25,12 @@ _VARIANTS: Mapping[str, tuple[Variant, Any, Any]] = {
 }
 _TYPE_URL = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 
-#: The most names that a stream may want, and their longest.
+#: The maximum number of names that a stream may request, and their maximum length.
 _MOST_NAMES, _LONGEST_NAME = 1000, 1024
 
 
 def secret_stream(choices: Choices) -> Json:
-    """The messages of a stream of either variant, and what there is when each comes."""
+    """Returns the messages of a stream of either variant, and the available resources at each of them."""
     method = choices.one(*_VARIANTS)
     fields = _world_fields if method == "StreamSecrets" else _delta_fields
 
@@ -45,7 +45,7 @@ def secret_stream(choices: Choices) -> Json:
 
 
 def check_secret_stream(_service: object, given: Json) -> None:
-    """A stream is answered as the protocol says, or ended for a named reason; and it wants no more than it may."""
+    """Checks that a stream follows the protocol, or ends with a named reason, and requests no more than allowed."""
     variant, request, response = _VARIANTS[given["method"]]
     state = variant.state(frozenset(NAMES))
     nonces = [""]
@@ -87,7 +87,7 @@ def _check_response(response: Any, there: Mapping[str, Resource | Missing], name
 
 
 def _many(value: Json) -> Json:
-    """A field; many names are given by their numbers."""
+    """Expands a field: many names are given by their numbers."""
     if not isinstance(value, dict) or "start" not in value:
         return value
     return [f"many-{number}" for number in range(value["start"], value["start"] + value["count"])]

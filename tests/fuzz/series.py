@@ -1,4 +1,4 @@
-"""The time series that the service makes."""
+"""The time series of the service."""
 
 from tokend_server.access.authentication.refusals import Refusal
 from tokend_server.errors import TokendError
@@ -19,12 +19,12 @@ _EXPECTED = frozenset(
 
 
 def label_values(metrics: Metrics) -> frozenset[str]:
-    """All values of labels that there are."""
+    """Returns all existing label values."""
     families = metrics.registry.collect()
     return frozenset(value for family in families for sample in family.samples for value in sample.labels.values())
 
 
 def check_series(metrics: Metrics, before: frozenset[str]) -> None:
-    """No caller's words have become a label."""
+    """Checks that no text of a caller has become a label."""
     strange = label_values(metrics) - before - _EXPECTED
     assert not strange, f"labels that callers made: {sorted(strange)}"

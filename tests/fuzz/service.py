@@ -1,4 +1,4 @@
-"""The service as `tokend serve` builds it, but for its network: calls come from here, and issuers' keys from memory."""
+"""The service as `tokend serve` builds it, without a network: calls come from here, and issuers' keys from memory."""
 
 import contextvars
 import datetime as dt
@@ -76,17 +76,17 @@ _AUTHORITY = Authority("clients.example.test", issued_at=dt.datetime.fromtimesta
 
 
 class Rpc(NamedTuple):
-    """A call as gRPC hands it over.
+    """A call as gRPC delivers it.
 
     Attributes:
         method: The name of the operation.
         message: The request's bytes.
-        listener: Where it came in, one of `LISTENERS`.
+        listener: Its listener, one of `LISTENERS`.
         metadata: Its metadata.
         uris: The URI SANs of the client's certificate.
-        dns_names: The DNS SANs of the same.
-        peer: The address that it came from.
-        seconds_left: Until its deadline.
+        dns_names: Its DNS SANs.
+        peer: The client's address.
+        seconds_left: The time until its deadline.
     """
 
     method: str
@@ -100,15 +100,15 @@ class Rpc(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What became of a call.
+    """The result of a call.
 
     Attributes:
         code: The status code.
-        response: The response's bytes; none where it failed.
-        status: How it failed, if it did.
-        call: What the service knew of it at its end.
-        audit: What was added to the audit log.
-        logged: All that was logged.
+        response: The response's bytes; empty if it failed.
+        status: The status of a failure.
+        call: The service's record of it at its end.
+        audit: The new text in the audit log.
+        logged: The new text in the log.
     """
 
     code: grpc.StatusCode
@@ -153,7 +153,7 @@ class Service:
         """Makes a call.
 
         Raises:
-            Exception: Its handler let one through.
+            Exception: Its handler raised one.
         """
         context, run = _Context(rpc), contextvars.copy_context()
         response = run.run(self._servers[rpc.listener].answer, rpc, context)
@@ -260,11 +260,11 @@ def _certificate(uris: tuple[str, ...], dns_names: tuple[str, ...]) -> bytes:
 
 
 class _Aborted(Exception):
-    """Raised by an abort, as by that of gRPC's own context."""
+    """Raised by an abort, like that of gRPC's own context."""
 
 
 class _Context:
-    """Stands for the context of a call."""
+    """Replaces the context of a call."""
 
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
@@ -291,7 +291,7 @@ class _Context:
 
 
 class _Server:
-    """Stands for gRPC's server, whose handlers it takes without listening anywhere."""
+    """Replaces gRPC's server, without listening anywhere."""
 
     def __init__(
         self,
@@ -314,7 +314,7 @@ class _Server:
         self._handlers |= {f"/{service}/{name}": handler for name, handler in handlers.items()}
 
     def add_generic_rpc_handlers(self, _handlers: object) -> None:
-        """Takes nothing: they are the registered ones once more."""
+        """Does nothing: these are the registered handlers once more."""
 
     def add_insecure_port(self, address: str) -> int:
         if address.startswith("unix:"):
@@ -331,7 +331,7 @@ class _Server:
 
 
 class _Log(logging.Handler):
-    """Keeps what the service logs, with everything that a formatter could show of it."""
+    """Collects the service's log records, with everything that a formatter could show of them."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -341,13 +341,13 @@ class _Log(logging.Handler):
         self._kept.append(f"{record.getMessage()} {vars(record)}")
 
     def taken(self) -> str:
-        """What was logged since this was last asked."""
+        """Returns what was logged since the last call."""
         kept, self._kept = self._kept, []
         return "\n".join(kept)
 
     @contextmanager
     def attached(self) -> Iterator[Self]:
-        """Takes the service's records, all of them and alone."""
+        """Receives all of the service's records, and keeps them from other handlers."""
         logger = logging.getLogger("tokend_server")
         level, propagate = logger.level, logger.propagate
         logger.addHandler(self)

@@ -101,7 +101,7 @@ def _login_tokens(service: Service, given: Json) -> None:
 
 
 def _forwarded(_service: Service, given: Json) -> None:
-    """What has come to a proxy with a request never changes whom the proxy names."""
+    """Checks that the headers of a proxied request never change which caller the proxy names."""
     own = given["own"]
     assert _named(f"{edited(given['before'], given['edits'])},{own}") in {_REFUSED, _named(own)}
     assert _by_header(Presented(dns_names=("stranger.example",), forwarded_client_certs=(own,))) is None
@@ -149,7 +149,7 @@ def _sts(service: Service, given: Json) -> None:
 
 
 def _aws_signatures(_service: Service, given: Json) -> None:
-    """A request is as it was signed, or it is refused; nothing is a defect."""
+    """Checks that a request is accepted as it was signed or rejected, and never causes an internal error."""
     body = f'{{"IdentityPoolId": "{SHOP_POOL}"}}'.encode()
     headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "AWSCognitoIdentityService.X"}
     made = presigned(body, headers, expires=given["expires"]) if given["is_presigned"] else signed(body, headers)

@@ -1,4 +1,4 @@
-"""A short deterministic run of `poe fuzz`, and all inputs that it has ever found."""
+"""A short deterministic run of `poe fuzz`, and all stored inputs."""
 
 from collections.abc import Iterator
 from itertools import islice

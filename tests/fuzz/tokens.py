@@ -1,4 +1,4 @@
-"""JSON Web Tokens of any shape, with signatures that are right all the same."""
+"""JSON Web Tokens of any shape, with valid signatures."""
 
 import base64
 import hmac
@@ -28,7 +28,7 @@ Edit: TypeAlias = tuple[int, int, str]
 
 
 class Token(TypedDict):
-    """What a token is made of: header and claims as JSON text, and who signs them."""
+    """The parts of a token: header and claims as JSON text, and its signer."""
 
     header: str
     claims: str
@@ -45,7 +45,7 @@ def edited(text: str, edits: Sequence[Edit]) -> str:
 
 
 def compact(token: Token) -> str:
-    """The token as it is sent."""
+    """Returns the token in compact serialization."""
     header, claims = (_encode(token[part].encode(token["encoding"])) for part in ("header", "claims"))
     signed = f"{header}.{claims}"
     return edited(f"{signed}.{_encode(_sign(signed.encode(), token['signer']))}", token["edits"])
@@ -67,19 +67,19 @@ def _sign(signed: bytes, signer: str) -> bytes:
 
 @cache
 def ec_key(_name: str) -> ECKey:
-    """A key on P-256, the same for the same name."""
+    """Returns a P-256 key, the same for the same name."""
     return ECKey.import_key(generate_private_key(SECP256R1()))
 
 
 @cache
 def public_keys() -> dict[str, Any]:
-    """The JWK Set of both issuers."""
+    """Returns the JWK Set of both issuers."""
     keys = [jwk(ec_key("issuer"), kid="ec", use="sig"), jwk(rsa_key("issuer"), kid="rsa", use="sig")]
     return {"keys": keys}
 
 
 class Documents(IssuerHttp):
-    """The issuers' documents, without a network."""
+    """Provides the issuers' documents, without a network."""
 
     def get(self, url: str, *_arguments: Any, **_options: Any) -> Document:  # noqa: ANN401 - the base class's own
         issuer = url.partition("/.well-known/")[0]

@@ -1,4 +1,4 @@
-"""`python -m tests.linearizability --rounds N`: plays many rounds, and shows those whose answers no order explains."""
+"""`python -m tests.linearizability --rounds N`: runs many rounds, and prints those that are not linearizable."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.linearizability.rounds import unexplained
 @click.option("--processes", default=2, show_default=True, help="How many processes.")
 @click.option("--seed", default=0, show_default=True, help="The seed of the first; each has the next.")
 def main(rounds: int, seed: int, url: str | None, processes: int) -> None:
-    """Play rounds of concurrent calls through several processes; exit code 1 if no order explains one of them."""
+    """Runs rounds of concurrent calls through several processes; returns 1 if one is not linearizable."""
     found = 0
     with TemporaryDirectory() as directory:
         store = url or f"sqlite:///{Path(directory) / 'tokend.db'}"

@@ -23,7 +23,7 @@ Answer: TypeAlias = tuple[str, ...]
 
 
 class Engines(NamedTuple):
-    """What serves one pool."""
+    """The engines of one pool."""
 
     engine: LocalEngine
     administration: IdentityAdministration
@@ -34,9 +34,9 @@ class Call:
     """One call.
 
     Attributes:
-        operation: Which one.
+        operation: The operation.
         logins: The logins, or the users in the operation's own order under the names of its parameters.
-        identity_id: The identity that it names.
+        identity_id: The named identity.
     """
 
     operation: str

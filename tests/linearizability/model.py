@@ -1,4 +1,4 @@
-"""What concurrent calls may answer: what some order of the same calls, one after the other, answers.
+"""Linearizability: the results of concurrent calls must be those of the same calls in some sequential order.
 
 The specification is the engine itself with a store for one call at a time. The search for an order is that of Wing and
 Gong, Testing and Verifying Concurrent Objects (1993), with memoized failed states as by Lowe.
@@ -24,7 +24,7 @@ INTERRUPTED: Answer = ("interrupted",)
 
 
 class MemoryStore:
-    """An `IdentityStore` of one pool, whose every method is one moment."""
+    """An `IdentityStore` of one pool, each of whose methods is atomic."""
 
     def __init__(self, identities: Iterable[Identity] = ()) -> None:
         self.by_id = {identity.identity_id: identity for identity in identities}
@@ -75,7 +75,7 @@ class MemoryStore:
 
 
 class NoSignature:
-    """Signs nothing: what is signed does not matter here."""
+    """Signs nothing, since signatures do not matter here."""
 
     def sign(self, *_: object) -> SignedToken:
         return SignedToken(Secret("token"), "key")
@@ -91,7 +91,7 @@ def engines(identity_pool_id: str, store: IdentityStore, new_guid: Any) -> Engin
 
 @dataclass(frozen=True)
 class Event:
-    """A call that was made, with readings of one monotonic clock around it."""
+    """A call with its result, and readings of one monotonic clock before and after it."""
 
     call: Call
     answer: Answer
@@ -127,7 +127,7 @@ def is_explained(identity_pool_id: str, history: Sequence[Event]) -> bool:
 def _outcomes(
     identity_pool_id: str, state: Mapping[str, Identity], event: Event, seen: Sequence[str]
 ) -> Iterator[Mapping[str, Identity]]:
-    """The states that there may be after a call; none if its answer would have been another one."""
+    """Returns the possible states after a call; none if its result would have been different."""
     if event.answer == INTERRUPTED:
         yield state
         # Had it made an identity, then one that was seen later, or one that nothing is known of.
@@ -144,7 +144,7 @@ def _outcomes(
 def _applied(
     identity_pool_id: str, state: Mapping[str, Identity], call: Call, new_id: str
 ) -> tuple[Mapping[str, Identity], Answer]:
-    """The state after a call and its answer; an identity that it makes has `new_id`."""
+    """Returns the state after a call, and its result; a new identity gets `new_id`."""
     store = MemoryStore(state.values())
     serving = engines(identity_pool_id, store, lambda: new_id.partition(":")[2])
     answered = answer(serving, identity_pool_id, call)

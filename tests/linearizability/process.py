@@ -1,7 +1,7 @@
-"""Makes calls on a store that other processes use too: `python -m tests.linearizability.process URL`.
+"""Makes calls on a store that other processes also use: `python -m tests.linearizability.process URL`.
 
-It reads rounds from standard input, a line of JSON each: the identity pool, when to begin, and for each thread its
-calls with the seconds to pause before each use of the store. It prints what was answered, a line of JSON for a round.
+It reads rounds from standard input, a JSON line each: the identity pool, the start time, and for each thread its calls
+with the seconds to pause before each use of the store. It prints the results, a JSON line per round.
 """
 
 import json
@@ -25,7 +25,7 @@ from tokend_server.engines.local.stores.opening import open_store
 
 
 class PausingStore:
-    """A store before whose every use a thread pauses, which lets other processes in between."""
+    """A store that pauses before each use, so that other processes can use it in between."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -44,7 +44,7 @@ class PausingStore:
 def make_calls(
     serving: Engines, store: PausingStore, identity_pool_id: str, begin: float, work: dict[str, Any]
 ) -> list[list[Any]]:
-    """Makes the calls of one thread, and returns for each what was answered and the times around it."""
+    """Makes the calls of one thread, and returns the result and the times of each."""
     pauses: Iterator[float] = cycle(work["pauses"])
     store.of_thread.pauses = pauses
     time.sleep(max(0.0, begin - time.monotonic()))

@@ -1,4 +1,4 @@
-"""Rounds of concurrent calls through several processes on one store, and whether some order explains the results."""
+"""Rounds of concurrent calls through several processes on one store, and whether they are linearizable."""
 
 import json
 import random
@@ -26,7 +26,7 @@ USERS = ("a", "b", "c", "d")
 
 
 def unexplained(url: str, seeds: Iterable[int], processes: int = 2) -> Iterator[tuple[int, list[Event]]]:
-    """Plays a round for each seed on a store that is new, and yields those whose answers no order explains."""
+    """Runs a round for each seed on a new store, and yields those that are not linearizable."""
     with closing(open_migrated_store(Config(store=Store(url=url)))), ExitStack() as stack:
         running = [stack.enter_context(process(url)) for _ in range(processes)]
         for seed in seeds:
@@ -48,7 +48,7 @@ def process(url: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def made(running: Sequence[subprocess.Popen[str]], pool: str, work: Sequence[Sequence[dict[str, Any]]]) -> list[Event]:
-    """What comes of calls that the processes make at once, each in its own threads."""
+    """Lets the processes make calls at the same time, each in several threads, and returns the events."""
     begin = time.monotonic() + LEAD
     for each, threads in zip(running, work, strict=True):
         assert each.stdin
@@ -85,8 +85,9 @@ def thread(choose: random.Random, calls: Sequence[dict[str, Any]]) -> dict[str, 
 
 
 def round_of(running: Sequence[subprocess.Popen[str]], seed: int) -> tuple[str, list[Event]]:
-    """A round: three users are registered, calls are made at once, six by four threads of two processes or one by each
-    of more, and all users are looked up.
+    """Runs a round: registers three users, makes concurrent calls, and looks up all users.
+
+    Four threads of two processes make six calls, or one thread of each of more processes makes one.
     """
     choose = random.Random(seed)
     pool = f"eu-west-1:{uuid.uuid4()}"

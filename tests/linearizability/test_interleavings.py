@@ -46,7 +46,7 @@ AFTER = [Call("lookup", {"user": user}) for user in ("a", "a2", "b", "new")]
 
 
 class Turns:
-    """Lets threads go on one after the other: a thread waits at each use of the store until it has its turn."""
+    """Runs threads in turn: a thread waits at each use of the store for its turn."""
 
     def __init__(self, count: int) -> None:
         self._go = [threading.Semaphore(0) for _ in range(count)]
@@ -62,7 +62,7 @@ class Turns:
         self._arrived.release()
 
     def wait(self) -> None:
-        """Hands the turn back, and returns when this thread has it again; a thread without a number does not wait."""
+        """Ends this thread's turn, and waits for the next one; a thread without a number does not wait."""
         number = getattr(self._mine, "number", None)
         if number is not None:
             self._arrived.release()
@@ -73,13 +73,13 @@ class Turns:
             self._arrived.acquire()
 
     def step(self, number: int) -> None:
-        """Lets a thread go on to its next use of the store, or to its end."""
+        """Runs a thread until its next use of the store, or its end."""
         self._go[number].release()
         self._arrived.acquire()
 
 
 class StoreInTurns(MemoryStore):
-    """A store of which each use waits for its thread's turn."""
+    """A store in which each use waits for its thread's turn."""
 
     def __init__(self, turns: Turns) -> None:
         super().__init__()
@@ -103,14 +103,14 @@ class StoreInTurns(MemoryStore):
 
 
 def played(calls: Sequence[Call], choices: Sequence[int]) -> tuple[list[Event], list[tuple[int, int]]]:
-    """Makes the calls in threads of their own.
+    """Makes each call in a separate thread.
 
     Args:
         calls: The calls.
-        choices: Which of the calls that have not ended goes on, step by step; when they are over, the first.
+        choices: The index, at each step, of the next thread among the running ones; after the last choice, the first.
 
     Returns:
-        What was called and answered, and the choices with the number of calls that each was one of.
+        The events, and the choices with the number of running threads at each.
     """
     turns = Turns(len(calls))
     guids = itertools.count(1)
@@ -151,7 +151,7 @@ def called(serving: Any, call: Call, time: Iterator[int]) -> Event:  # noqa: ANN
 
 
 def histories(calls: Sequence[Call]) -> Iterator[list[Event]]:
-    """What comes of the calls with all choices, depth first."""
+    """Yields the histories of all choices, depth first."""
     choices: list[int] = []
     while True:
         history, taken = played(calls, choices)

@@ -73,10 +73,10 @@ class Client:
     """One client, with one connection at a time.
 
     Args:
-        server: What it calls.
-        record: What it has seen.
-        number: Tells it from the others, and what it does.
-        users: How many users there are.
+        server: The server to call.
+        record: The results of all clients.
+        number: Its number, which also seeds its choices.
+        users: The number of users.
     """
 
     def __init__(self, server: Endpoint, record: Record, number: int, users: int) -> None:
@@ -90,7 +90,7 @@ class Client:
         self._connect()
 
     def run(self, is_over: Callable[[], bool]) -> None:
-        """Calls until it is over."""
+        """Makes calls until the end of the run."""
         actions = (
             *(self._get,) * 6,
             *(self._get_at_the_edge,) * 6,
@@ -121,7 +121,7 @@ class Client:
         return f"user-{self._random.randrange(self._users)}"
 
     def _edge(self) -> float:
-        """Seconds around those that a call takes."""
+        """Returns a number of seconds around a call's usual duration."""
         return self._typical * self._random.uniform(0.1, 3)
 
     def _get(self) -> None:
@@ -157,7 +157,7 @@ class Client:
             self._record.is_identity(request.developer_user_identifier, found.identity_id)
 
     def _merge_and_unlink(self) -> None:
-        """Two users of its own, of whom one becomes the other, and is then unlinked."""
+        """Merges two users of this client, and unlinks one."""
         self._made += 1
         source, destination = (f"{kind}-{self._number}-{self._made}" for kind in ("source", "destination"))
         pool = self._server.identity_pool_id
@@ -199,7 +199,7 @@ class Client:
             check_health(self._channel)
 
     def _go_in_the_middle(self) -> None:
-        """Closes its connection while calls are under way, and makes another."""
+        """Closes its connection while calls are in flight, and opens another."""
         for _ in range(3):
             self._stub.GetOpenIdTokenForDeveloperIdentity.future(self._request(self._user()), timeout=_PATIENCE)
         time.sleep(self._edge())

@@ -11,12 +11,12 @@ _WARM_UP, _WINDOW = 1 / 4, 1 / 3
 
 @dataclass(frozen=True)
 class Sample:
-    """The resources of a process at a moment.
+    """The resources of a process at one time.
 
     Attributes:
-        threads: Threads.
-        descriptors: Open descriptors.
-        memory_kib: Memory of its own, without pages of files.
+        threads: The number of threads.
+        descriptors: The number of open descriptors.
+        memory_kib: Its private memory, without pages of files.
     """
 
     threads: int
@@ -45,7 +45,7 @@ def sample(pid: int) -> Sample:
 
 @dataclass(frozen=True)
 class Growth:
-    """One measure after the warm-up and at the end: the least of each window, since what leaks is never given back."""
+    """A figure after the warm-up and at the end: the minimum of each window, since leaks are never released."""
 
     name: str
     before: int
@@ -53,12 +53,12 @@ class Growth:
 
     @property
     def is_fault(self) -> bool:
-        """Whether it is more than chance explains."""
+        """Reports whether it exceeds random variation."""
         return self.after > _ALLOWED[self.name](self.before)
 
 
 def growth(samples: Sequence[Sample]) -> Sequence[Growth]:
-    """How each measure has grown over a run."""
+    """Returns the growth of each figure over a run."""
     settled = [astuple(each) for each in samples[int(len(samples) * _WARM_UP) :]]
     size = max(1, int(len(settled) * _WINDOW))
     firsts, lasts = zip(*settled[:size], strict=True), zip(*settled[-size:], strict=True)

@@ -44,11 +44,11 @@ def soak(directory: Path, *, seconds: float, connections: int, users: int = 200,
     """Makes clients call a server for some time.
 
     Args:
-        directory: Where its database is.
-        seconds: How long.
-        connections: How many clients there are.
-        users: How many users they call for.
-        interval: Seconds between two samples.
+        directory: The directory of its database.
+        seconds: The duration.
+        connections: The number of clients.
+        users: The number of users.
+        interval: The seconds between two samples.
     """
     record, samples = Record(), list[Sample]()
     over = threading.Event()
@@ -76,7 +76,7 @@ def soak(directory: Path, *, seconds: float, connections: int, users: int = 200,
 
 
 def _unfinished(ops: str) -> Sequence[str]:
-    """Calls that still count as running when no client calls any more."""
+    """Returns the number of calls that still count as running after the clients have ended."""
     until = time.monotonic() + _SETTLING
     while (running := _running(ops)) and time.monotonic() < until:
         time.sleep(0.1)

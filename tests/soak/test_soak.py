@@ -6,7 +6,7 @@ from tests.soak.soak import soak
 
 
 def run_of(*samples: Sample) -> list[Sample]:
-    """A run of which each sample fills an equal part."""
+    """Returns a run in which each sample fills an equal part."""
     return [each for each in samples for _ in range(12)]
 
 

@@ -22,7 +22,7 @@ _MEMBERS: Mapping[str, Json] = {
 
 
 def aws_json(choices: Choices) -> Json:
-    """A request in AWS JSON that is signed; then some of its headers may be changed."""
+    """Returns a signed AWS JSON request, with changes to some of its headers after signing."""
 
     def header() -> Json:
         return choices.one("Authorization", "host", "X-Amz-Target", "Content-Type"), choices.edits()
@@ -71,7 +71,7 @@ _OTHER_MEMBERS: Mapping[str, Json] = {
 
 
 def aws_operation(choices: Choices) -> Json:
-    """A request of an operation that the contract does not have; texts within its members are changed too."""
+    """Returns a request for an operation that the contract lacks, with changes to texts within its members."""
     names = [*_OTHER_MEMBERS, "Logins", "LoginsToRemove", "CustomRoleArn", "NextToken", "AccountId"]
     return {
         "operation": choices.one(*(name for name in CognitoOperation if name != CognitoOperation.DELETE_IDENTITY_POOL)),
@@ -93,7 +93,7 @@ _PARAMETERS_OF_STS: Mapping[str, str] = {
 
 
 def sts_query(choices: Choices) -> Json:
-    """A request of AssumeRoleWithWebIdentity whose parameters are changed, gone or there twice."""
+    """Returns an AssumeRoleWithWebIdentity request whose parameters are changed, missing or duplicated."""
     parameters = list(_PARAMETERS_OF_STS.items())
     for _ in range(choices.number(0, 3)):
         name = choices.text() if choices.rarely(8) else choices.one(*_PARAMETERS_OF_STS)
@@ -110,7 +110,7 @@ def sts_query(choices: Choices) -> Json:
 
 
 def aws_signature(choices: Choices) -> Json:
-    """A request that is signed in its header or its query, and is changed then."""
+    """Returns a request that is signed in its header or its query, and then changed."""
     return {
         "is_presigned": bool(choices.number(0, 1)),
         "expires": choices.number(1, 604_800),

@@ -1,4 +1,4 @@
-"""JSON texts that are as expected, or changed, or none."""
+"""Valid, changed and malformed JSON texts."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _NO_VALUES = (
 
 
 def _raw(choices: Choices) -> str:
-    """The text of a JSON value, or rarely of none."""
+    """Returns the text of a JSON value, or rarely malformed text."""
     if choices.rarely(25):
         return choices.one(*_NO_VALUES)
     return choices.made(
@@ -29,7 +29,7 @@ def _raw(choices: Choices) -> str:
 
 
 def changed(choices: Choices, members: Mapping[str, Json], names: Sequence[str]) -> str:
-    """The JSON text of an object some of whose members are changed, gone or there twice."""
+    """Returns the JSON text of an object with some members changed, missing or duplicated."""
     written = [(json.dumps(name), json.dumps(value)) for name, value in members.items()]
     if choices.rarely(30):
         return _raw(choices)

@@ -20,7 +20,7 @@ from tests.fuzz.service import (
 
 
 def request(choices: Choices) -> Json:
-    """A request within and beyond its limits."""
+    """Returns a request within or beyond its limits."""
     method = choices.one(GET, LOOKUP, MERGE, UNLINK)
     return {
         "method": method,
@@ -33,7 +33,7 @@ def request(choices: Choices) -> Json:
 
 
 def changed_request(choices: Choices) -> Json:
-    """A request whose bytes are changed; without any fields they are nothing but changes."""
+    """Returns a request whose bytes are changed; without any fields the changes are all its bytes."""
     made = request(choices)
     return {"method": made["method"], "fields": {} if choices.rarely(6) else made["fields"], "edits": choices.edits()}
 

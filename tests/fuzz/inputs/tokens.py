@@ -38,12 +38,12 @@ _DATES = {"exp": NOW + 300, "iat": NOW, "nbf": NOW}
 
 
 def caller_token(choices: Choices) -> Json:
-    """A token such as callers show."""
+    """Returns a caller's token."""
     return _token(choices, {"iss": CLUSTER, "aud": [AUDIENCE], "sub": SUBJECT, **_DATES})
 
 
 def login_token(choices: Choices) -> Json:
-    """An ID token of a user, and the name under which the backend knows the user."""
+    """Returns a user's ID token, and the user identifier that the backend knows."""
     number = choices.number(0, 50)
     subject = (
         choices.text() if choices.rarely(4) else f"us\u00e9r {choices.number(0, 50) if choices.rarely(4) else number}"
