@@ -38,7 +38,7 @@ _ANSWERS: Mapping[str, dict[str, Any]] = MappingProxyType(
 
 
 class AwsEndpoint(ThreadingHTTPServer):
-    """AWS's protocol for Cognito: JSON 1.1. A pool that is called as an exception ends with it."""
+    """AWS's protocol for Cognito: JSON 1.1. A pool with the name of an exception fails with it."""
 
     daemon_threads = True
 
@@ -70,7 +70,7 @@ class _AwsHandler(BaseHTTPRequestHandler):
 
 
 class GrpcEndpoint(FakeDeveloperIdentityService):
-    """tokend's protocol, with the same answers."""
+    """tokend's protocol, with the same responses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ def _response(operation: str) -> Message:
 
 
 def _members(request: Message) -> Members:
-    """The members of a message under AWS's names, and a duration as AWS's number of seconds."""
+    """Converts a message to AWS's member names, and a duration to AWS's number of seconds."""
     fields = MessageToDict(request)
     members = {name[0].upper() + name[1:]: value for name, value in fields.items()}
     if "TokenDuration" in members:

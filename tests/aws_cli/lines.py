@@ -246,5 +246,5 @@ DIFFERENCES: Mapping[str, str] = MappingProxyType(
 
 
 def words(line: str) -> list[str]:
-    """The words of a line."""
+    """Splits a line into words."""
     return [word for each in shlex.split(line) for word in WORDS.get(each, [each])]

@@ -1,4 +1,4 @@
-"""Runs command lines with the AWS CLI, in one process: a start for each would take most of the time.
+"""Runs command lines with the AWS CLI in one process: starting it for each would take most of the time.
 
 A separate program, since awscli replaces the installed botocore with its own. It reads the command
 lines from standard input, as a JSON array of arrays of words, and writes a JSON array of the results.

@@ -73,7 +73,7 @@ def exit_code(ended: Mapping[str, Any]) -> int:
 
 
 def aws_words(line: str, endpoint_url: str) -> list[str]:
-    """The words of a line for version 1 of the AWS CLI, which knows no pager."""
+    """Returns the words of a line for version 1 of the AWS CLI, which has no pager option."""
     given = [word for word in words(line) if word != "--no-cli-pager"]
     command = next(index for index, word in enumerate(given) if word in COMMANDS)
     return [*given[:command], "cognito-identity", *given[command:], "--endpoint-url", endpoint_url]

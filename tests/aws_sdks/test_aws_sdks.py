@@ -161,7 +161,7 @@ def test_java(environment: Mapping[str, str]) -> None:
 
 
 def test_a_credential_process(agent: RunningAgent, bare: Mapping[str, str], config: Path, tmp_path: Path) -> None:
-    """The profile of the agent's page; the SDK is asked by the profile's program, which must not ask the profile."""
+    """The profile of the agent's page: the profile's program calls the SDK, which must not use the profile."""
     assert agent
     (profile,) = re.findall(r"```ini\n(.*?)```", PAGE, re.DOTALL)
     found = re.sub(r"credential_process = tokend-agent", f"credential_process = {COMMAND}", profile)

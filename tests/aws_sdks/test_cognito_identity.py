@@ -1,4 +1,4 @@
-"""Unmodified AWS SDKs and CLIs call tokend instead of Cognito by one variable, with the same results as with AWS."""
+"""Unmodified AWS SDKs and CLIs call tokend in Cognito's place, by one environment variable, with AWS's results."""
 
 import json
 import os
@@ -148,7 +148,7 @@ def web_identity(
 
 
 def assert_assumed(seen: Seen) -> None:
-    """Returns whether a program has found the credentials for its token."""
+    """Asserts that a program has found the credentials for its token."""
     assert re.fullmatch("ASIA[A-Z2-7]{16}", seen["key"])
     assert seen["session"]
 

@@ -30,7 +30,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def access_key(directory: Path) -> dict[str, str]:
-    """Variables of the SDKs, of a caller named `backend`."""
+    """The environment variables for SDKs of a caller named `backend`."""
     (directory / "aws.key").write_text(secrets.token_hex(32), encoding="ascii")
     (directory / "aws.key").chmod(0o600)
     command = [str(Path(sys.executable).parent / "tokend"), "callers", "new-aws-key", "backend"]

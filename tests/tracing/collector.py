@@ -20,7 +20,7 @@ _EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 @dataclass(frozen=True)
 class Received:
-    """A span with what its sender says of itself."""
+    """A span with its sender's resource attributes."""
 
     span: Span
     resource: Mapping[str, Any]
@@ -39,12 +39,12 @@ class Received:
 
 
 class Collector:
-    """What has been received.
+    """Stores received messages.
 
     Attributes:
-        endpoint: For `OTEL_EXPORTER_OTLP_ENDPOINT`.
-        protocol: For `OTEL_EXPORTER_OTLP_PROTOCOL`.
-        messages: The messages as they came.
+        endpoint: The value of `OTEL_EXPORTER_OTLP_ENDPOINT`.
+        protocol: The value of `OTEL_EXPORTER_OTLP_PROTOCOL`.
+        messages: The received messages.
     """
 
     def __init__(self, protocol: str) -> None:
@@ -55,7 +55,7 @@ class Collector:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that make a server export here, soon."""
+        """Returns the environment variables that make a server export to this collector without delay."""
         return {
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.endpoint,
             "OTEL_EXPORTER_OTLP_PROTOCOL": self.protocol,
@@ -68,7 +68,7 @@ class Collector:
             self._arrival.notify_all()
 
     def spans(self) -> list[Received]:
-        """All that have come so far."""
+        """Returns all spans so far."""
         return [
             Received(span, _values(of_resource.resource.attributes))
             for message in tuple(self.messages)
@@ -78,7 +78,7 @@ class Collector:
         ]
 
     def wait_for(self, count: int) -> list[Received]:
-        """The spans, as soon as there are so many."""
+        """Waits for this many spans, and returns all."""
         with self._arrival:
             assert self._arrival.wait_for(lambda: len(self.spans()) >= count, PATIENCE), self.spans()
         return self.spans()

@@ -1,4 +1,4 @@
-"""The spans and log records of a server as operators run it."""
+"""The spans and log records of a server in a separate process."""
 
 import secrets
 import socket
@@ -81,7 +81,7 @@ def named(spans: list[Received], name: str) -> list[Received]:
 
 
 def canaries(*tokens: str) -> list[bytes]:
-    """What must not be exported: the login value and what is a token's alone."""
+    """Values that must not be exported: the login value and the private parts of the token."""
     return [
         text.encode() for text in (CANARY, "unknown-9d41", *(part for token in tokens for part in token.split(".")[1:]))
     ]
@@ -177,7 +177,7 @@ def test_log_records_tell_the_callers_trace_without_opentelemetry_too(tmp_path: 
 
 
 def records_of(server: ServerProcess, trace_id: str) -> list[dict[str, object]]:
-    """The records of a trace, which the server wrote before it answered; the pipe may be slower."""
+    """Returns the log records of a trace, written before the response; the pipe may deliver them later."""
     give_up = time.monotonic() + PATIENCE
     while not (found := [record for record in server.log if record.get("trace_id") == trace_id]):
         assert time.monotonic() < give_up, server.log
@@ -214,14 +214,14 @@ def test_headers_that_cannot_be_read_are_not_logged(tmp_path: Path) -> None:
 
 @contextmanager
 def deaf_endpoint() -> Iterator[str]:
-    """Where connections are made, and never answered."""
+    """An endpoint that accepts connections, and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @contextmanager
 def dead_endpoint() -> Iterator[str]:
-    """Where no server listens."""
+    """An endpoint without a server."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""The span of a call, in a gRPC server of this process."""
+"""The span of a call, in a gRPC server in this process."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +40,7 @@ SERVER_FAULTS = {
 
 
 class Served:
-    """A method behind the layer, and its spans as they would leave the process."""
+    """A method with the tracing layer, and its spans as exported."""
 
     def __init__(self, provider: TracerProvider | None = None) -> None:
         self.provider = provider or TracerProvider(shutdown_on_exit=False)
@@ -57,7 +57,7 @@ class Served:
         return call(request, metadata=metadata, timeout=PATIENCE)
 
     def span(self) -> ReadableSpan:
-        """The only span. A span ends before the answer of its call leaves."""
+        """Returns the only span. A span ends before the response of its call is sent."""
         (span,) = self.exported.get_finished_spans()
         return span
 

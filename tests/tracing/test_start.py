@@ -1,4 +1,4 @@
-"""When calls are traced, and where their spans go."""
+"""Which calls are traced, and where their spans are exported."""
 
 import logging
 import subprocess
@@ -30,7 +30,7 @@ def traces(tracing: Tracing) -> bool:
 
 @contextmanager
 def started(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracing]:
-    """Tracing as a process with these variables has it."""
+    """Returns tracing as configured by these environment variables."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     tracing = start(environment, aws=False)
@@ -114,7 +114,7 @@ def test_what_cannot_be_had_is_reported_at_the_start(
 
 
 def test_a_propagator_that_is_not_installed_is_reported_at_the_start() -> None:
-    """OpenTelemetry looks for them when it is loaded."""
+    """OpenTelemetry looks for propagators when it is imported."""
     program = (
         "import os; from tokend_server.errors import ConfigError; from tokend_server.tracing.start import start\n"
         "try: start(os.environ, aws=False)\n"
@@ -179,7 +179,7 @@ def test_stopping_sends_what_is_left_under_the_services_name(
 
 
 class FakeContext:
-    """As much of a call as its span is made of."""
+    """The parts of a call that its span needs."""
 
     def invocation_metadata(self) -> tuple[()]:
         return ()

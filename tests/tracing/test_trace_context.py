@@ -1,4 +1,4 @@
-"""The header `traceparent`, by W3C Trace Context."""
+"""The header `traceparent` of W3C Trace Context."""
 
 import re
 

@@ -22,7 +22,7 @@ moto.core.set_initial_no_auth_action_count = lambda _count: _unchanged  # type: 
 
 @pytest.fixture(autouse=True)
 def _nothing_of_the_test_before() -> Iterator[None]:
-    """moto forgets all before each test."""
+    """Removes a test's state after it; moto removes it before each test."""
     yield
     client = boto3.client("cognito-identity", _REGION)
     for pool in client.list_identity_pools(MaxResults=60)["IdentityPools"]:
