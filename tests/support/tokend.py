@@ -12,6 +12,7 @@ from tempfile import TemporaryFile
 from typing import Any
 from unittest import mock
 
+from tests.support.environment import environment_of
 from tests.support.preloaded import fork
 
 from tokend_server import cli
@@ -42,7 +43,7 @@ def run_in(environment: Mapping[str, str], *words: str) -> Ended:
         return _run_forked(environment, words)
     stdout, stderr = _Output(), _Output()
     with (
-        mock.patch.dict(os.environ, environment, clear=True),
+        environment_of(environment),
         mock.patch.object(sys, "argv", ["tokend", *words]),
         mock.patch.object(cli, "exit_immediately", sys.exit),
         redirect_stdout(stdout),

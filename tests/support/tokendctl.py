@@ -5,7 +5,8 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from unittest import mock
+
+from tests.support.environment import environment_of
 
 from tokend_client.tokendctl.commands import run
 
@@ -21,7 +22,7 @@ def run_tokendctl(words: Sequence[str], environment: Mapping[str, str] | None = 
     """Runs a command line to its end, with the given variables in addition to those of the process."""
     stdout = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")  # its encoding must not matter
     stderr = io.StringIO()
-    with mock.patch.dict(os.environ, environment or {}), redirect_stdout(stdout), redirect_stderr(stderr):
+    with environment_of(os.environ | (environment or {})), redirect_stdout(stdout), redirect_stderr(stderr):
         exit_code = run(words)
     stdout.seek(0)
     return Ended(stdout.buffer.read().decode(), stderr.getvalue(), exit_code)
