@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -76,11 +75,10 @@ func (s *Server) ServeIssuer() string {
 
 func (s *Server) publicKeys() jose.JSONWebKeySet {
 	s.mu.Lock()
-	keys := slices.Clone(s.keys)
-	s.mu.Unlock()
+	defer s.mu.Unlock()
 	var set jose.JSONWebKeySet
-	for _, key := range keys {
-		set.Keys = append(set.Keys, key().public)
+	for _, key := range s.keys {
+		set.Keys = append(set.Keys, key.public)
 	}
 	return set
 }

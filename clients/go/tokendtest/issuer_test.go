@@ -1,6 +1,7 @@
 package tokendtest_test
 
 import (
+	"encoding/json"
 	"net/http/httptest"
 	"slices"
 	"testing"
@@ -30,7 +31,6 @@ func TestTokensAreSignedByTheAlgorithmThatIsAskedFor(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			publishKeys(t, server) // to make an RSA key takes its time, and a call has 3 seconds
 			raw := issue(t, server.Client(), request("alice")).Value.Reveal()
 			if _, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{c.want}); err != nil {
 				t.Error(err)
@@ -47,15 +47,6 @@ func TestTokensAreSignedByTheAlgorithmThatIsAskedFor(t *testing.T) {
 		}
 	}()
 	tokendtest.WithAlgorithm("none")
-}
-
-func publishKeys(t *testing.T, server *tokendtest.Server) {
-	t.Helper()
-	answer := httptest.NewRecorder()
-	server.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/.well-known/jwks.json", nil))
-	if answer.Code != 200 {
-		t.Fatalf("status %d", answer.Code)
-	}
 }
 
 func TestTokensVerifyWithTheServedKeysAlsoAfterARotation(t *testing.T) {
@@ -96,6 +87,40 @@ func TestTokensVerifyWithTheServedKeysAlsoAfterARotation(t *testing.T) {
 	if _, err := verifier.Verify(t.Context(), issue(t, strangers, request("alice")).Value.Reveal()); err == nil {
 		t.Error("a token of another issuer was accepted")
 	}
+}
+
+func TestServersShareTheirRSAKeysAndNoOthers(t *testing.T) {
+	for algorithm, shared := range map[tokendtest.Algorithm]bool{tokendtest.RS256: true, tokendtest.ES256: false} {
+		t.Run(string(algorithm), func(t *testing.T) {
+			ids := map[string]bool{}
+			for range 2 {
+				server := tokendtest.NewServer(tokendtest.WithAlgorithm(algorithm))
+				defer server.Close()
+				server.RotateKey()
+				published := publishedKeys(t, server)
+				if len(published) != 2 || published[0].KeyID == published[1].KeyID {
+					t.Errorf("keys %v", published)
+				}
+				for _, key := range published {
+					ids[key.KeyID] = true
+				}
+			}
+			if want := map[bool]int{true: 2, false: 4}[shared]; len(ids) != want {
+				t.Errorf("%d keys, want %d", len(ids), want)
+			}
+		})
+	}
+}
+
+func publishedKeys(t *testing.T, server *tokendtest.Server) []jose.JSONWebKey {
+	t.Helper()
+	answer := httptest.NewRecorder()
+	server.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/.well-known/jwks.json", nil))
+	var set jose.JSONWebKeySet
+	if err := json.NewDecoder(answer.Body).Decode(&set); err != nil {
+		t.Fatal(err)
+	}
+	return set.Keys
 }
 
 func TestTheHandlerServesWhereItsUserPutsIt(t *testing.T) {

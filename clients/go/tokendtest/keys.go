@@ -40,73 +40,64 @@ func WithAlgorithm(algorithm Algorithm) Option {
 
 // RotateKey makes the server sign with a new key. Earlier keys stay published.
 func (s *Server) RotateKey() {
+	s.rotating.Lock()
+	defer s.rotating.Unlock()
+	key := newSigningKey(s.settings.algorithm, len(s.keys)) // without mu: no call waits for its generation
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.keys = append(s.keys, newSigningKey(s.settings.algorithm))
+	s.keys = append(s.keys, key)
 }
 
-// signingKey is a key that is generated on first use, since generation is slow.
-type signingKey func() keyPair
-
-func newSigningKey(algorithm Algorithm) signingKey {
-	return sync.OnceValue(func() keyPair { return makeKeyPair(algorithm) })
-}
-
-type keyPair struct {
+type signingKey struct {
 	signer jose.Signer
 	public jose.JSONWebKey
 }
 
-func makeKeyPair(algorithm Algorithm) keyPair {
-	private := makePrivateKey(algorithm)
+// newSigningKey returns the key with this number of a server.
+func newSigningKey(algorithm Algorithm, number int) signingKey {
+	private := privateKey(algorithm, number)
 	public := jose.JSONWebKey{Key: private.Public(), Algorithm: string(algorithm), Use: "sig"}
 	public.KeyID = thumbprint(public)
-	signer, err := jose.NewSigner(
+	signer := must(jose.NewSigner(
 		jose.SigningKey{
 			Algorithm: jose.SignatureAlgorithm(algorithm), Key: jose.JSONWebKey{Key: private, KeyID: public.KeyID},
 		},
 		(&jose.SignerOptions{}).WithType("JWS"),
-	)
-	if err != nil {
-		panic(err) // the key fits the algorithm
-	}
-	return keyPair{signer, public}
+	))
+	return signingKey{signer, public}
 }
 
-func makePrivateKey(algorithm Algorithm) crypto.Signer {
-	var private crypto.Signer
-	var err error
+// rsaKeys are the RSA keys of all servers of the process, by number: generation is slow, and tests start many servers.
+var rsaKeys struct {
+	mu   sync.Mutex
+	made []*rsa.PrivateKey
+}
+
+func privateKey(algorithm Algorithm, number int) crypto.Signer {
 	if algorithm == ES256 {
-		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	} else {
-		private, err = rsa.GenerateKey(rand.Reader, rsaBits)
+		return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	}
+	rsaKeys.mu.Lock()
+	defer rsaKeys.mu.Unlock()
+	for len(rsaKeys.made) <= number {
+		rsaKeys.made = append(rsaKeys.made, must(rsa.GenerateKey(rand.Reader, rsaBits)))
+	}
+	return rsaKeys.made[number]
+}
+
+// must panics with the errors that valid keys and claims cannot cause.
+func must[T any](value T, err error) T {
 	if err != nil {
-		panic(err) // the system's random source has failed
+		panic(err)
 	}
-	return private
+	return value
 }
 
 func thumbprint(key jose.JSONWebKey) string {
-	digest, err := key.Thumbprint(crypto.SHA256)
-	if err != nil {
-		panic(err) // cannot happen with a generated key
-	}
-	return base64.RawURLEncoding.EncodeToString(digest)
+	return base64.RawURLEncoding.EncodeToString(must(key.Thumbprint(crypto.SHA256)))
 }
 
 func (k signingKey) sign(claims claims) string {
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		panic(err) // cannot happen: strings and numbers
-	}
-	signed, err := k().signer.Sign(payload)
-	if err != nil {
-		panic(err)
-	}
-	token, err := signed.CompactSerialize()
-	if err != nil {
-		panic(err)
-	}
-	return token
+	signed := must(k.signer.Sign(must(json.Marshal(claims))))
+	return must(signed.CompactSerialize())
 }

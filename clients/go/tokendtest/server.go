@@ -1,8 +1,8 @@
 // Package tokendtest is a fake tokend service that runs in the process of a test.
 //
-// A [Server] registers, retrieves, looks up, merges and unlinks identities as tokend does, and signs real tokens with
-// its own key. Tests can make calls fail, hang or wait. Every provider but the developer provider is a public one of the
-// pool. Its logins are not verified: any value identifies a user.
+// A [Server] registers, retrieves, looks up, merges and unlinks identities as tokend does, and signs real tokens. Tests
+// can make calls fail, hang or wait. Every provider but the developer provider is a public one of the pool. Its logins
+// are not verified: any value identifies a user.
 package tokendtest
 
 import (
@@ -41,6 +41,8 @@ type Server struct {
 	settings settings
 	listener *bufconn.Listener
 	server   *grpc.Server
+
+	rotating sync.Mutex // held by RotateKey; taken before mu
 
 	mu       sync.Mutex
 	pools    map[string]*pool

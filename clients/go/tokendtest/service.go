@@ -45,7 +45,7 @@ func (s service) GetOpenIdTokenForDeveloperIdentity(
 	claims.IssuedAt, claims.Expiry = issued.Unix(), expire.Unix()
 	return &tokendv1.GetOpenIdTokenForDeveloperIdentityResponse{
 		IdentityId:  claims.Subject,
-		Token:       key.sign(claims), // without the lock: the key may have to be generated
+		Token:       key.sign(claims), // without the lock: a signature takes a while
 		IssueTime:   timestamppb.New(now),
 		ExpireTime:  timestamppb.New(expire),
 		RefreshTime: timestamppb.New(issued.Add((duration / 3).Truncate(time.Second))),
@@ -60,15 +60,15 @@ func (s service) claims(
 	defer s.server.mu.Unlock()
 	pool, err := s.pool(request.GetIdentityPoolId(), checkToken(request))
 	if err != nil {
-		return claims{}, nil, err
+		return claims{}, signingKey{}, err
 	}
 	logins, err := pool.logins(request.GetLogins())
 	if err != nil {
-		return claims{}, nil, err
+		return claims{}, signingKey{}, err
 	}
 	identity, err := pool.identityFor(logins, request.GetIdentityId())
 	if err != nil {
-		return claims{}, nil, err
+		return claims{}, signingKey{}, err
 	}
 	return claims{
 		Subject: identity.id, Audience: pool.id, Issuer: s.server.issuer,
