@@ -105,23 +105,23 @@ OUTCOMES: Mapping[Situation, Outcome] = {
     Situation.NAMED_IDENTITY_UNKNOWN: Outcome(
         ResourceNotFound.identity,
         Certainty.INFERRED,
-        "The class is declared for the operation; an identity of another pool must look like none at all.",
+        "The exception is declared for the operation; another pool's identity must be indistinguishable from none.",
     ),
     Situation.NAMED_IDENTITY_DISABLED: Outcome(
         _forbidden,
         Certainty.LIKELY,
-        "Seen for GetOpenIdToken and GetCredentialsForIdentity.",
+        "Reported for GetOpenIdToken and GetCredentialsForIdentity.",
     ),
     Situation.DEVELOPER_USER_OF_ANOTHER_IDENTITY: Outcome(
         _already_registered,
         Certainty.LIKELY,
-        "It is the exception's own definition.",
+        "It is the exception's definition.",
     ),
     Situation.DEVELOPER_USER_OF_ANOTHER_IDENTITY_THAN_GUEST: Outcome(
         _already_registered,
         Certainty.UNKNOWN,
-        "The guide also speaks of implicit merging, but a guest may be cached on a device: disabling it must be asked "
-        "for, not a side effect.",
+        "The guide also mentions implicit merging, but a guest may be cached on a device: it must be disabled only on "
+        "request, not as a side effect.",
     ),
     Situation.PUBLIC_LOGIN_OF_ANOTHER_IDENTITY: Outcome(
         _linked_elsewhere,
@@ -131,7 +131,7 @@ OUTCOMES: Mapping[Situation, Outcome] = {
     Situation.NAMED_IDENTITY_HAS_OTHER_DEVELOPER_USERS: Outcome(
         None,
         Certainty.UNKNOWN,
-        "Lookup returns a list of users, so an identity may have several, and linking by id is how they come together.",
+        "Lookup returns a list of users, so an identity may have several, which are linked by its id.",
     ),
     Situation.NAMED_IDENTITY_HAS_ONLY_PUBLIC_LOGINS_NOT_PRESENTED: Outcome(
         _logins_do_not_match,
@@ -141,7 +141,7 @@ OUTCOMES: Mapping[Situation, Outcome] = {
     Situation.DEVELOPER_USER_AND_PUBLIC_LOGIN_APART: Outcome(
         _logins_apart,
         Certainty.INFERRED,
-        "Which identity would survive a merge is not documented; MergeDeveloperIdentities says it explicitly.",
+        "Which identity would remain after a merge is not documented; in MergeDeveloperIdentities it is explicit.",
     ),
     Situation.PUBLIC_LOGINS_APART: Outcome(
         _logins_apart,
@@ -158,46 +158,46 @@ OUTCOMES: Mapping[Situation, Outcome] = {
             f"An identity can have at most {MAX_LINKED_LOGINS} linked logins.", subject=identity_id
         ),
         Certainty.INFERRED,
-        "The quota is documented; the operation declares no exception for it, and this one says what is wrong.",
+        "The quota is documented; the operation declares no exception for it, and this one names the problem.",
     ),
     Situation.DEVELOPER_PROVIDER_MISSING: Outcome(
         lambda provider_name: InvalidParameter(
             f"Logins must contain the developer provider of this identity pool, {provider_name}."
         ),
         Certainty.INFERRED,
-        "The reference requires the entry; a wrong parameter is what its absence is.",
+        "The reference requires the entry, so without it the parameter is invalid.",
     ),
     Situation.DEVELOPER_PROVIDER_UNSUPPORTED: Outcome(
         lambda _provider_name: InvalidParameter("This identity pool does not support the specified developer provider"),
         Certainty.LIKELY,
-        "The text was seen in a report, its class was not.",
+        "The text was reported, without its exception.",
     ),
     Situation.PUBLIC_PROVIDER_NOT_CONFIGURED: Outcome(
         lambda _provider_name: NotAuthorized("Token is not from a supported provider of this identity pool."),
         Certainty.LIKELY,
-        "Reported for user pools that the identity pool does not know.",
+        "Reported for user pools that are not providers of the identity pool.",
     ),
     Situation.PUBLIC_PROVIDER_OPAQUE: Outcome(
         lambda provider_name: InvalidParameter(
             f"The local engine does not support the login provider {provider_name}."
         ),
         Certainty.UNKNOWN,
-        "A gap of the local engine: only the provider itself can tell what its opaque access tokens mean.",
+        "A gap of the local engine: only the provider can verify its opaque access tokens.",
     ),
     Situation.COGNITO_TOKEN_AS_LOGIN: Outcome(
         lambda _provider_name: NotAuthorized("Invalid login token. Can't pass in a Cognito token."),
         Certainty.LIKELY,
-        "Reported for GetId; a token that the pool issued proves no login to a backend.",
+        "Reported for GetId; a token issued by the pool proves no login to a backend.",
     ),
     Situation.MERGE_OF_TWO_USERS_OF_PUBLIC_PROVIDER: Outcome(
         _second_user,
         Certainty.INFERRED,
-        "The reference says that such a merge fails, and ResourceConflict is the declared class that fits.",
+        "By the reference such a merge fails, and ResourceConflict is the matching declared exception.",
     ),
     Situation.UNLINKED_USER_OF_ANOTHER_IDENTITY: Outcome(
         _linked_elsewhere,
         Certainty.UNKNOWN,
-        "The answer that LookupDeveloperIdentity documents for an identity and a user that do not belong together.",
+        "LookupDeveloperIdentity documents it for an identity and a user who is not linked to it.",
     ),
     Situation.GUESTS_NOT_ALLOWED: Outcome(
         lambda _pool_id: NotAuthorized("Unauthenticated access is not supported for this identity pool."),
@@ -207,12 +207,12 @@ OUTCOMES: Mapping[Situation, Outcome] = {
     Situation.IDENTITY_NEEDS_LOGINS: Outcome(
         _forbidden,
         Certainty.LIKELY,
-        "Reported for identities with logins that a device uses without them.",
+        "Reported for identities with logins when a device omits them.",
     ),
     Situation.LOGINS_OF_NO_USE: Outcome(
         _logins_do_not_match,
         Certainty.LIKELY,
-        "Reported for an identity id that a device has kept from another user.",
+        "Reported for another user's identity id that a device has cached.",
     ),
     Situation.CLASSIC_FLOW_NOT_ENABLED: Outcome(
         lambda _pool_id: InvalidParameter("Basic (classic) flow is not enabled, please use enhanced flow."),
@@ -222,27 +222,27 @@ OUTCOMES: Mapping[Situation, Outcome] = {
     Situation.PROVIDER_NOT_PUBLIC: Outcome(
         lambda _provider_name: InvalidParameter("Please provide a valid public provider"),
         Certainty.LIKELY,
-        "Reported for the developer provider's name among a device's logins.",
+        "Reported for the developer provider's name in a device's logins.",
     ),
     Situation.NO_PROVIDERS_CONFIGURED: Outcome(
         lambda pool_id: NotAuthorized(f"Identity pool - {pool_id} does not have identity providers configured."),
         Certainty.LIKELY,
-        "Reported for logins that were sent to a pool without providers.",
+        "Reported for logins in a request to a pool without providers.",
     ),
     Situation.OWN_TOKEN_WITH_OTHER_LOGINS: Outcome(
         lambda _identity_id: InvalidParameter("A token of cognito-identity.amazonaws.com must be the only login."),
         Certainty.UNKNOWN,
-        "The guide has all linking with a developer user come from the backend.",
+        "By the guide only the backend links logins with a developer user.",
     ),
     Situation.LOOKUP_OF_NOTHING: Outcome(
         lambda _subject: InvalidParameter("Either IdentityId or DeveloperUserIdentifier must be given."),
         Certainty.INFERRED,
-        "The reference requires one of them; the class is the declared one that fits.",
+        "The reference requires one of them; it is the matching declared exception.",
     ),
     Situation.FOREIGN_NEXT_TOKEN: Outcome(
         lambda _subject: InvalidParameter("NextToken is not one that this operation returned."),
         Certainty.INFERRED,
-        "The class that AWS uses for page tokens in general.",
+        "The exception that AWS uses for page tokens in general.",
     ),
 }
 
