@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 KEY_BYTES = 32
@@ -48,16 +48,15 @@ def _decode(content: bytes) -> bytes:
         return bytes.fromhex(text.decode("ascii"))
     if _BASE64.fullmatch(text):
         return b64decode(text.removesuffix(b"=").translate(bytes.maketrans(b"-_", b"+/")) + b"=")
-    raise ValueError(f"{''.join(_length_problem(content))}it {_FORM}")
+    raise ValueError(f"{_length_problem(content)}; it {_FORM}")
 
 
-def _length_problem(content: bytes) -> Iterator[str]:
+def _length_problem(content: bytes) -> str:
     if len(content) == KEY_BYTES:
-        yield "has 32 characters of text, which are not random bytes; "
-    elif len(content) == KEY_BYTES + 1 and content.endswith(b"\n"):
-        yield "has 33 bytes, of which the last is a line end; "
-    else:
-        yield f"has {len(content)} bytes; "
+        return "has 32 characters of text, which are not random bytes"
+    if len(content) == KEY_BYTES + 1 and content.endswith(b"\n"):
+        return "has 33 bytes, of which the last is a line end"
+    return f"has {len(content)} bytes"
 
 
 def read_short_file(path: Path, parse: Callable[[bytes], bytes]) -> bytes:
@@ -68,14 +67,12 @@ def read_short_file(path: Path, parse: Callable[[bytes], bytes]) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            return parse(_check_length(file.read(_MAX_FILE_BYTES + 1)))
+            content = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
+    if len(content) > _MAX_FILE_BYTES:
+        raise ValueError(f"{path}: has more than {_MAX_FILE_BYTES} bytes")
+    try:
+        return parse(content)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-
-
-def _check_length(content: bytes) -> bytes:
-    if len(content) > _MAX_FILE_BYTES:
-        raise ValueError(f"has more than {_MAX_FILE_BYTES} bytes")
-    return content
