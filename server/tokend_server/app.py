@@ -2,11 +2,11 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from time import sleep
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
@@ -14,7 +14,7 @@ from tokend_server.access.build import AccessControl, build_access_control
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config
 from tokend_server.engine import CredentialSource
-from tokend_server.engines.build import Engines, build_engines
+from tokend_server.engines.build import build_engines
 from tokend_server.errors import ConfigError
 from tokend_server.mesh.build import Mesh
 from tokend_server.mesh.sds_build import build_sds
@@ -27,15 +27,11 @@ from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.audit import recording_intent
 from tokend_server.rpc.readiness import ProbeTimeouts, Reachability, Readiness
 from tokend_server.rpc.server import GrpcServer
-from tokend_server.rpc.tracing import Tracing
 from tokend_server.tracing.start import start as start_tracing
 from tokend_server.web.discovery import issuer_pages
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.probes import ops_pages
 from tokend_server.web.site import Site
-
-if TYPE_CHECKING:
-    from tokend_server.aws_json.build import AwsServer
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +75,7 @@ class Service:
     _config: Config
     _grpc_server: GrpcServer
     _sds_servers: Sequence[SdsServer]
-    _others: Sequence["_Listening"]
+    _others: Sequence[_Listening]
     _access: AccessControl
     _readiness: Readiness
     _undo: ExitStack
@@ -116,7 +112,9 @@ class Service:
         self._undo.close()
 
 
-def start(config: Config, clock: Clock | None = None, log: LogWriter | None = None) -> Service:
+def start(  # noqa: PLR0915 - all parts, in the order in which they are built
+    config: Config, clock: Clock | None = None, log: LogWriter | None = None
+) -> Service:
     """Builds the service and starts it; it is serving when this function returns.
 
     Args:
@@ -146,6 +144,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
             config, issuer, metrics, clock, access.limits.new_identity, recording_intent(access.auditor, clock), issuers
         )
         undo.callback(engines.close)
+        keys = engines.local_keys
         mesh = Mesh(config, engines.is_published, metrics, clock)
         developer_identity = DeveloperIdentityService(engines.by_pool, access.policy, clock, mesh.forget, engines.find)
         additional_services = mesh.services(developer_identity)
@@ -159,18 +158,24 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         prober = grpc_server.prober(SystemClock(), call_timeout=timeouts.live, connection_timeout=timeouts.ready)
         undo.callback(prober.stop)
 
-        aws_server = _aws_server(
-            config,
-            developer_identity,
-            engines,
-            issuer,
-            mesh.forget,
-            access,
-            metrics,
-            clock,
-            tracing,
-            undo,
-        )
+        aws_server = None
+        if config.aws.listen:
+            from tokend_server.aws_json.build import build_aws_server  # noqa: PLC0415 - most services do not use it
+
+            aws_server = build_aws_server(
+                config,
+                developer_identity,
+                engines,
+                credential_source(config, clock),
+                keys.key_set if keys else None,
+                issuer,
+                mesh.forget,
+                access,
+                metrics,
+                clock,
+                tracing,
+            )
+            undo.callback(aws_server.stop)
 
         sds_servers = build_sds(config, developer_identity, access, guard, engines, metrics, clock)
         for sds_server in sds_servers:
@@ -191,7 +196,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         undo.callback(readiness.stop)
 
         _serve_http(ops_address, Site(ops_pages(metrics.registry, readiness.check, readiness.check_liveness)), undo)
-        if issuer_address and (keys := engines.local_keys):
+        if issuer_address and keys:
             published = Site(issuer_pages(issuer, keys.algorithms, keys.key_set, keys.note_fetch), public=True)
             _serve_http(issuer_address, published, undo)
         engines.start()
@@ -255,41 +260,6 @@ def thread_limit_as_config_error() -> Iterator[None]:
             "raise the limit (pids.max of the cgroup, ulimit -u, ulimit -v for their stacks), or lower grpc.threads"
         )
         raise ConfigError([problem]) from error
-
-
-def _aws_server(  # noqa: PLR0913, PLR0917 - all its parts
-    config: Config,
-    operations: DeveloperIdentityService,
-    engines: Engines,
-    issuer: str,
-    on_change: Callable[[str], object],
-    access: AccessControl,
-    metrics: Metrics,
-    clock: Clock,
-    tracing: Tracing,
-    undo: ExitStack,
-) -> "AwsServer | None":
-    """Returns the server of Cognito's own API; None if `aws.listen` is empty."""
-    if not config.aws.listen:
-        return None
-    from tokend_server.aws_json.build import build_aws_server  # noqa: PLC0415 - most services do not use it
-
-    source = credential_source(config, clock)
-    server = build_aws_server(
-        config,
-        operations,
-        engines,
-        source,
-        engines.local_keys.key_set if engines.local_keys else None,
-        issuer,
-        on_change,
-        access,
-        metrics,
-        clock,
-        tracing,
-    )
-    undo.callback(server.stop)
-    return server
 
 
 def credential_source(config: Config, clock: Clock) -> CredentialSource | None:
