@@ -63,23 +63,23 @@ def _check_host(host: str, *, bracketed: bool) -> None:
             raise ValueError("must have the IPv4 address, not the IPv4-mapped IPv6 address")
     elif re.fullmatch(r"[\d.]+|0[xX].*", host):
         # inet_aton(3) accepts 127.1 and 0 as addresses.
-        if not _is_ip_address(host):
+        if not _ip_address(host):
             raise ValueError("must have four numbers in an IPv4 address, as in 127.0.0.1:8080")
     elif not _NAME.fullmatch(host):
         raise ValueError("must have a host name of letters, digits, hyphens and dots")
 
 
-def _is_ip_address(host: str) -> bool:
+def _ip_address(host: str) -> str | None:
+    """Returns the canonical form of an IP address; None for a name."""
     try:
-        ipaddress.ip_address(host)
+        return str(ipaddress.ip_address(host))
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def is_wildcard(host: str) -> bool:
     """Returns whether a host means all addresses of the machine."""
-    return _is_ip_address(host) and str(ipaddress.ip_address(host)) in _WILDCARDS
+    return _ip_address(host) in _WILDCARDS
 
 
 def is_local(address: str) -> bool:
@@ -147,9 +147,7 @@ def _socket(address: str) -> str | None:
 
 
 def _hosts(host: str) -> frozenset[str]:
-    if host == "localhost":
-        return _LOCALHOST
-    return frozenset({str(ipaddress.ip_address(host)) if _is_ip_address(host) else host})
+    return _LOCALHOST if host == "localhost" else frozenset({_ip_address(host) or host})
 
 
 def _conflict_reason(one: str, other: str) -> str:
