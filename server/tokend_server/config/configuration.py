@@ -3,10 +3,11 @@
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from platformdirs import user_data_path
 from pydantic import Field, TypeAdapter, model_validator
@@ -45,6 +46,10 @@ def _default_data_dir() -> Path:
 
 def _embedded_pools() -> dict[str, Pool]:
     return {EMBEDDED_POOL_ID: Pool(developer_provider_name=EMBEDDED_DEVELOPER_PROVIDER)}
+
+
+class _MissingSectionError(Exception):
+    """Raised when a check between sections reads one that is missing."""
 
 
 class Config(BaseSettings):
@@ -86,27 +91,6 @@ class Config(BaseSettings):
             raise ValueError("\n".join(problems))
         return self
 
-    @classmethod
-    def cross_section_problems_without(cls, wrong: Collection[str], file: Mapping[str, Any]) -> list[str]:
-        """Returns the problems between the settings outside some sections, which are invalid by themselves.
-
-        Args:
-            wrong: The names of these sections.
-            file: The content of the file; all of it outside them, and of the environment, is valid.
-        """
-        if not cls.model_fields.keys() >= set(wrong):  # it is not known which section an unknown name stands for
-            return []
-        values = _merged(file, SettingsVariables(cls, environment_variables())())
-        valid = {
-            name: TypeAdapter[Any](cls.model_fields[name].rebuild_annotation()).validate_python(value)
-            for name, value in values.items()
-            if name not in wrong
-        }
-        others = cls.model_construct(**valid)
-        for name in wrong:
-            del others.__dict__[name]
-        return [*others.cross_section_problems()]
-
     def cross_section_problems(self) -> Iterator[str]:
         """Yields the problems between settings. A check that needs a missing section ends there."""
         for problems in (
@@ -120,11 +104,8 @@ class Config(BaseSettings):
             self._aws_problems(),
             self._audit_problems(),
         ):
-            try:
+            with suppress(_MissingSectionError):
                 yield from problems
-            except AttributeError:
-                if self.__dict__.keys() >= type(self).model_fields.keys():
-                    raise
 
     def _region_problems(self) -> Iterator[str]:
         if invalid := [pool_id for pool_id in self.pools_of("cognito") if not _AWS_REGION.match(pool_id)]:
@@ -287,6 +268,34 @@ class Config(BaseSettings):
         # The arguments are from the file; the environment takes precedence over the file.
         del env_settings, dotenv_settings, file_secret_settings
         return SettingsVariables(settings_cls, environment_variables()), init_settings
+
+
+class _ValidSections(Config):
+    """A configuration without the sections that are invalid by themselves."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise _MissingSectionError(name)
+
+
+def cross_section_problems_without(wrong: Collection[str], file: Mapping[str, Any]) -> list[str]:
+    """Returns the problems between the settings outside some sections, which are invalid by themselves.
+
+    Args:
+        wrong: The names of these sections.
+        file: The content of the file; all of it outside them, and of the environment, is valid.
+    """
+    if not Config.model_fields.keys() >= set(wrong):  # it is not known which section an unknown name stands for
+        return []
+    values = _merged(file, SettingsVariables(Config, environment_variables())())
+    valid = {
+        name: TypeAdapter[Any](Config.model_fields[name].rebuild_annotation()).validate_python(value)
+        for name, value in values.items()
+        if name not in wrong
+    }
+    others = _ValidSections.model_construct(**valid)
+    for name in wrong:
+        del others.__dict__[name]
+    return [*others.cross_section_problems()]
 
 
 def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:

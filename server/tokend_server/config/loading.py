@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from tokend_server.config.configuration import Config, environment_variables
+from tokend_server.config.configuration import Config, cross_section_problems_without, environment_variables
 from tokend_server.config.environment import unknown_setting_problem, unknown_variables
 from tokend_server.config.paths import expand_home
 from tokend_server.errors import ConfigError
@@ -46,7 +46,7 @@ def load_config(path: Path | None) -> Config:
         for details in found:
             problems += _problems(details)
         if all(details["loc"] for details in found):
-            problems += Config.cross_section_problems_without({str(details["loc"][0]) for details in found}, file)
+            problems += cross_section_problems_without({str(details["loc"][0]) for details in found}, file)
     if problems:
         raise ConfigError(problems)
     return config
