@@ -1,11 +1,13 @@
 """boto3's clients with tokend's settings."""
 
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.metadata import version
 from typing import Any, Protocol
 
 import boto3
 import botocore.session
+from botocore import xform_name
 from botocore.config import Config as BotoConfig
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError
@@ -66,6 +68,11 @@ def aws_client(
         return _client(service, settings, region, connections, clock)
     except BotoCoreError as error:
         raise ValueError(str(error)) from error
+
+
+def methods_of(client: Any, operations: Iterable[str]) -> Mapping[str, Callable[..., Mapping[str, Any]]]:  # noqa: ANN401 - boto3's clients have no types
+    """Returns the methods of a client by their operations, as AWS's API names them."""
+    return {operation: getattr(client, xform_name(operation)) for operation in operations}
 
 
 @cache

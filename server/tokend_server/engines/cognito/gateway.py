@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+from tokend_server.aws.client import methods_of
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock, Deadline
-from tokend_server.engines.cognito.client import CognitoClient
 from tokend_server.engines.cognito.fault_rows import ROWS
 from tokend_server.engines.cognito.quota import Quota
 from tokend_server.errors import EngineUnavailable, TooManyRequests
@@ -40,7 +40,7 @@ class CognitoGateway:
 
     def __init__(  # noqa: PLR0913
         self,
-        client: CognitoClient,
+        client: Any,  # noqa: ANN401 - boto3's clients have no types
         region: str,
         quota: Quota,
         *,
@@ -57,12 +57,7 @@ class CognitoGateway:
         self._timeout = timeout
         self._metrics = metrics
         self._clock = clock
-        self._methods: Mapping[Operation, Callable[..., Response]] = {
-            Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY: client.get_open_id_token_for_developer_identity,
-            Operation.LOOKUP_DEVELOPER_IDENTITY: client.lookup_developer_identity,
-            Operation.MERGE_DEVELOPER_IDENTITIES: client.merge_developer_identities,
-            Operation.UNLINK_DEVELOPER_IDENTITY: client.unlink_developer_identity,
-        }
+        self._methods = methods_of(client, Operation)
 
     def call(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tokend_server.aws.attempts import Attempts
-from tokend_server.aws.client import aws_client
+from tokend_server.aws.client import aws_client, methods_of
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock, Deadline
 from tokend_server.config import Cognito
@@ -59,11 +59,7 @@ class PoolClient:
         self._timeout = settings.timeout_seconds
         self._clock = clock
         self._sleep = sleep
-        self._methods: Mapping[str, Callable[..., Mapping[str, Any]]] = {
-            "DescribeIdentityPool": client.describe_identity_pool,
-            "ListIdentities": client.list_identities,
-            "LookupDeveloperIdentity": client.lookup_developer_identity,
-        }
+        self._methods = methods_of(client, ("DescribeIdentityPool", "ListIdentities", "LookupDeveloperIdentity"))
         rates = dict.fromkeys(self._methods, _LISTINGS_PER_SECOND) | {"LookupDeveloperIdentity": lookups_per_second}
         self._buckets = {operation: TokenBucket(rate, 1, clock) for operation, rate in rates.items()}
         Attempts(client, self, max_attempts=settings.max_attempts, clock=clock)

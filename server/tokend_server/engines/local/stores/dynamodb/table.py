@@ -7,12 +7,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from tokend_server.aws.client import methods_of
 from tokend_server.aws.faults import cancellation_reasons, error_code
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.stores.dynamodb.actions import Action
-from tokend_server.engines.local.stores.dynamodb.fault_rows import FAULTS, FINAL_ERRORS, RETRIED, ROWS, Verdict, verdict
+from tokend_server.engines.local.stores.dynamodb.fault_rows import (
+    FAULTS,
+    FINAL_ERRORS,
+    OPERATIONS,
+    RETRIED,
+    ROWS,
+    Verdict,
+    verdict,
+)
 from tokend_server.engines.local.stores.dynamodb.items import PARTITION_KEY, SORT_KEY, Item
 from tokend_server.errors import DeadlineExceeded, EngineUnavailable
 
@@ -46,17 +55,7 @@ class Table:
     """
 
     def __init__(self, client: Any, name: str, timeout: float, clock: Clock, sleep: Sleep = time.sleep) -> None:  # noqa: ANN401
-        self._methods: Mapping[str, Callable[..., _Response]] = {
-            "BatchGetItem": client.batch_get_item,
-            "CreateTable": client.create_table,
-            "DescribeTable": client.describe_table,
-            "GetItem": client.get_item,
-            "PutItem": client.put_item,
-            "Query": client.query,
-            "TransactGetItems": client.transact_get_items,
-            "TransactWriteItems": client.transact_write_items,
-            "UpdateContinuousBackups": client.update_continuous_backups,
-        }
+        self._methods = methods_of(client, OPERATIONS)
         self._close = client.close
         self._name = name
         self._timeout = timeout
