@@ -1,32 +1,22 @@
 """The calls to AWS KMS in one Region, with limits of their time, rate and concurrency."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from tokend_server.aws.client import methods_of
 from tokend_server.aws.faults import error_code
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock, Deadline
-from tokend_server.engines.local.keys.kms_fault_rows import DRY_RUN_PASSED, FAULTS, ROWS, faults_of
+from tokend_server.engines.local.keys.kms_fault_rows import DRY_RUN_PASSED, FAULTS, OPERATIONS, ROWS, faults_of
 from tokend_server.errors import EngineUnavailable, TooManyRequests
 from tokend_server.metrics import Metrics
 from tokend_server.token_bucket import TokenBucket
 
 #: The members of a response, as AWS names them.
 Response: TypeAlias = Mapping[str, Any]
-
-#: A member that each of KMS's responses has: botocore treats a body that is not JSON as a response without members.
-_MEMBERS: Mapping[str, str] = {
-    "CreateKey": "KeyMetadata",
-    "Decrypt": "Plaintext",
-    "DescribeKey": "KeyMetadata",
-    "GenerateDataKey": "CiphertextBlob",
-    "GetPublicKey": "PublicKey",
-    "ScheduleKeyDeletion": "KeyId",
-    "Sign": "Signature",
-}
 
 
 @dataclass(slots=True)
@@ -82,15 +72,7 @@ class KmsApi:
         clock: Clock,
     ) -> None:
         self.region = region
-        self._methods: Mapping[str, Callable[..., Response]] = {
-            "CreateKey": client.create_key,
-            "Decrypt": client.decrypt,
-            "DescribeKey": client.describe_key,
-            "GenerateDataKey": client.generate_data_key,
-            "GetPublicKey": client.get_public_key,
-            "ScheduleKeyDeletion": client.schedule_key_deletion,
-            "Sign": client.sign,
-        }
+        self._methods = methods_of(client, OPERATIONS)
         self._close = client.close
         self._admission = threading.BoundedSemaphore(max_calls)
         self._timeout = timeout
@@ -111,7 +93,7 @@ class KmsApi:
             if quota and (wait := quota.take()):
                 self._refused["quota"].inc()
                 raise TooManyRequests("Rate exceeded", retry_after=wait)
-            return self._call("Sign", request, deadline, quota)
+            return self.call("Sign", request, deadline, quota)
 
     def would_sign(self, request: Mapping[str, object], deadline: Deadline) -> None:
         """Checks by a dry run that Sign would succeed (KMS developer guide, "Testing your permissions").
@@ -123,43 +105,27 @@ class KmsApi:
             LastingError: KMS would refuse to sign until an operator acts.
         """
         with suppress(_DryRunPassed):
-            self._call("Sign", {**request, "DryRun": True}, deadline)
+            self.call("Sign", {**request, "DryRun": True}, deadline)
 
-    def call(self, operation: str, request: Mapping[str, object], deadline: Deadline | None = None) -> Response:
-        """Calls another operation.
-
-        Raises:
-            DeadlineExceeded: The deadline passed.
-            TooManyRequests: KMS throttles.
-            EngineUnavailable: KMS does not answer.
-            LastingError: KMS does not do it, until an operator acts.
-        """
-        return self._call(operation, request, deadline)
-
-    def decrypt(self, request: Mapping[str, object]) -> Response:
-        """Calls Decrypt.
-
-        Raises:
-            EncryptedWithOtherKey: The ciphertext is of another key.
-            CiphertextRejected: It is of none, or of another encryption context.
-            TooManyRequests: KMS throttles.
-            EngineUnavailable: KMS does not answer.
-            LastingError: KMS does not do it, until an operator acts.
-        """
-        return self._call("Decrypt", request)
-
-    def close(self) -> None:
-        """Closes the connections."""
-        self._close()
-
-    def _call(
+    def call(
         self,
         operation: str,
         request: Mapping[str, object],
         deadline: Deadline | None = None,
         quota: TokenBucket | None = None,
     ) -> Response:
-        limit = self._limit(deadline)
+        """Calls an operation; `quota` is used by each retry.
+
+        Raises:
+            EncryptedWithOtherKey: The ciphertext for Decrypt is of another key.
+            CiphertextRejected: The ciphertext for Decrypt is of no key, or of another encryption context.
+            DeadlineExceeded: The deadline passed.
+            TooManyRequests: KMS throttles.
+            EngineUnavailable: KMS does not answer.
+            LastingError: KMS does not do it, until an operator acts.
+        """
+        expires_at = self._clock.monotonic() + self._timeout
+        limit = Deadline(self._clock, expires_at if deadline is None else min(expires_at, deadline.expires_at))
         token = CURRENT_UPSTREAM_CALL.set(KmsCall(operation, limit, quota=quota))
         try:
             response = self._methods[operation](**request)
@@ -176,13 +142,13 @@ class KmsApi:
             raise (fault.to_error() if (fault := faults_of(operation).row(error)) else error) from None
         finally:
             CURRENT_UPSTREAM_CALL.reset(token)
-        if _MEMBERS[operation] not in response:
+        if OPERATIONS[operation] not in response:
             raise ROWS.not_service.to_error()
         return response
 
-    def _limit(self, deadline: Deadline | None) -> Deadline:
-        expires_at = self._clock.monotonic() + self._timeout
-        return Deadline(self._clock, expires_at if deadline is None else min(expires_at, deadline.expires_at))
+    def close(self) -> None:
+        """Closes the connections."""
+        self._close()
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:

@@ -98,20 +98,19 @@ ERROR_CODES: Mapping[str, Fault] = {
 #: By the class of botocore's exception; the requests are well-formed.
 EXCEPTIONS: Mapping[str, Fault | None] = ROWS.exceptions
 
-#: The operations that are called.
-OPERATIONS = frozenset(
-    {
-        "CreateKey",
-        "Decrypt",
-        "DescribeKey",
-        "GenerateDataKey",
-        "GetPublicKey",
-        "ScheduleKeyDeletion",
-        "Sign",
-    }
-)
+#: The operations that are called, with a member that each of KMS's responses has: botocore treats a body that is not
+#: JSON as a response without members.
+OPERATIONS: Mapping[str, str] = {
+    "CreateKey": "KeyMetadata",
+    "Decrypt": "Plaintext",
+    "DescribeKey": "KeyMetadata",
+    "GenerateDataKey": "CiphertextBlob",
+    "GetPublicKey": "PublicKey",
+    "ScheduleKeyDeletion": "KeyId",
+    "Sign": "Signature",
+}
 
-FAULTS = Faults(ROWS, ERROR_CODES, EXCEPTIONS, OPERATIONS)
+FAULTS = Faults(ROWS, ERROR_CODES, EXCEPTIONS, frozenset(OPERATIONS))
 
 
 _NO_WRAPPING_KEY = Fault(
@@ -146,7 +145,7 @@ WRAPPING_ERROR_CODES: Mapping[str, Fault] = {
     ),
 }
 
-_WRAPPING_FAULTS = Faults(ROWS, WRAPPING_ERROR_CODES, EXCEPTIONS, OPERATIONS)
+_WRAPPING_FAULTS = Faults(ROWS, WRAPPING_ERROR_CODES, EXCEPTIONS, frozenset(OPERATIONS))
 
 
 def faults_of(operation: str) -> Faults:

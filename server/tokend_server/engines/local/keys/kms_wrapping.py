@@ -79,7 +79,7 @@ class KmsWrapping:
             # The request names the key: otherwise KMS would decrypt with any key that the credentials may use.
             request = {"CiphertextBlob": material.data_key, "KeyId": key_id, "EncryptionContext": context}
             try:
-                data_key = _data_key(api.decrypt(request))
+                data_key = _data_key(api.call("Decrypt", request))
             except EncryptedWithOtherKey:
                 continue
             except CiphertextRejected:
