@@ -12,7 +12,7 @@ from tokend_server.cli.options import check_store_exists, config_option, echo_js
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, KeyTimes, load_config
 from tokend_server.engines.local.keys.build import METHODS_OUTSIDE_STORE, open_key_manager, open_wrappings
-from tokend_server.engines.local.keys.fetches import ServerNotes, all_notes
+from tokend_server.engines.local.keys.fetches import ServerNotes, notes_of
 from tokend_server.engines.local.keys.keyring import (
     KeyState,
     SigningAlgorithm,
@@ -77,7 +77,7 @@ class _OpenedStore(NamedTuple):
         """
         noted: Sequence[ServerNotes] = ()
         with suppress(EngineUnavailable):  # permission to add keys does not include the notes
-            noted = all_notes(self.store.fetch_records())
+            noted = [*map(notes_of, self.store.fetch_records())]
         latest = max((each.noted_at for each in noted if not each.stopped), default=0)
         behind = latest - SystemClock.now()
         if behind > self.config.keys.times.clock_skew:
@@ -150,7 +150,7 @@ def verifiers(config_path: Path | None, *, everyone: bool) -> None:
     with _open_store(config_path) as opened:
         now, times = SystemClock.now(), opened.config.keys.times
         waiting = waiting_keys(opened.store.signing_keys(), opened.algorithms, now)
-        notes = all_notes(opened.store.fetch_records())
+        notes = [*map(notes_of, opened.store.fetch_records())]
     found = verifier_keys(waiting, notes, times, now)
     echo_json(
         {

@@ -13,7 +13,6 @@ from tokend_server.errors import LimitExceeded, ResourceNotFound, TokendError, V
 from tokend_server.model import Operation, Secret
 
 _NO_TEXT = "Cognito gives no reason."
-_WRONG_REQUEST = "Cognito accepted the credentials and refused the request: the request is wrong, not the service."
 _CODE = re.compile(r"[A-Za-z][\w.]{2,99}", re.ASCII)
 
 #: The operations outside the contract with which a whole pool is read.
@@ -46,16 +45,6 @@ def to_contract_error(
     if isinstance(error, ClientError):
         return _to_response_error(error, fault, tuple(request_secrets), (identity_pool_id, identity_id or ""))
     return _with_advice(fault.error(fault.text or _NO_TEXT), fault)
-
-
-def operator_advice(error: TokendError | str) -> str:
-    """Returns advice for operators about an error from `to_contract_error`, or about an AWS error code.
-
-    For errors that the caller has caused, it returns the error's text, or for a code that the caller has caused it.
-    """
-    if isinstance(error, str):
-        return ERROR_CODES.get(error, ROWS.unknown).advice or _WRONG_REQUEST
-    return error.advice or error.text
 
 
 def _to_response_error(

@@ -8,7 +8,6 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.config import Config
 from tokend_server.engine import Engine
 from tokend_server.engines.cognito.build import build_cognito_engines, region_of
-from tokend_server.engines.cognito.faults import operator_advice
 from tokend_server.errors import ResourceNotFound, TokendError
 from tokend_server.metrics import Metrics
 from tokend_server.model import LookupRequest, Secret
@@ -46,5 +45,5 @@ def _problem(identity_pool_id: str, engine: Engine, deadline: Deadline) -> str:
         )
     except TokendError as error:
         said_by_aws = f" (AWS says {error.aws_error_code}.)" if error.aws_request_id else ""
-        return operator_advice(error) + said_by_aws
+        return (error.advice or error.text) + said_by_aws
     return ""

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeGuard
 
 from tokend_server.engines.cognito.fault_rows import ROWS
-from tokend_server.engines.cognito.unverified_token import UnreadableToken, read_unverified
+from tokend_server.engines.cognito.unverified_token import read_unverified
 from tokend_server.errors import EngineMisconfigured
 from tokend_server.model import DeveloperIdentity, IssuedToken, NumericDate, Secret, TokenRequest, refresh_time
+from tokend_server.oidc.tokens import MalformedToken
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -31,7 +32,7 @@ def issued_token(request: TokenRequest, response: Mapping[str, Any]) -> tuple[Is
     token = Secret(_text(response, "Token"))
     try:
         facts = read_unverified(token)
-    except UnreadableToken:
+    except MalformedToken:
         raise unexpected_response() from None
     issued_at = facts.issued_at
     if issued_at is None:

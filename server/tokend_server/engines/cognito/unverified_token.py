@@ -9,10 +9,6 @@ from tokend_server.oidc.tokens import ALGORITHMS, MalformedToken, read_token
 _LAST_DATE = 253_402_300_799
 
 
-class UnreadableToken(Exception):
-    """Raised when a text is not a token, or lacks a required claim."""
-
-
 class TokenFacts(NamedTuple):
     """The parts of a token that are used.
 
@@ -33,16 +29,13 @@ def read_unverified(token: Secret) -> TokenFacts:
     """Reads header and claims of a JWT in compact form (RFC 7519, section 3).
 
     Raises:
-        UnreadableToken: It is not a JWT, or has no valid `exp`.
+        MalformedToken: It is not a JWT, or has no valid `exp`.
     """
-    try:
-        signed = read_token(token)
-    except MalformedToken:
-        raise UnreadableToken from None
+    signed = read_token(token)
     header, claims = signed.jws.headers(), signed.claims
     expire_time = _date(claims.get("exp"))
     if expire_time is None:
-        raise UnreadableToken
+        raise MalformedToken
     algorithm, key_id = header.get("alg"), header.get("kid")
     return TokenFacts(
         issued_at=_date(claims.get("iat")),

@@ -1,7 +1,7 @@
 """A server's notes about verifiers that fetch key sets from it, and their format in the store."""
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -84,11 +84,6 @@ def notes_of(record: FetchRecord) -> ServerNotes:
     except (zlib.error, ValueError, TypeError, KeyError, IndexError):
         at = record.noted_at
         return ServerNotes(record.server, at, stopped=False, key_ids=None, fetches=(), uncounted_at=at)
-
-
-def all_notes(records: Iterable[FetchRecord]) -> Sequence[ServerNotes]:
-    """Returns the notes of all servers."""
-    return [notes_of(record) for record in records]
 
 
 def _read(record: FetchRecord, document: Mapping[str, Any]) -> ServerNotes:

@@ -8,7 +8,7 @@ from typing import Protocol
 from tokend_server.clock import Clock
 from tokend_server.config import KeyTimes
 from tokend_server.engines.local.keys.fetch_log import RETENTION_SECONDS, FetchLog
-from tokend_server.engines.local.keys.fetches import ServerNotes, all_notes, record_of
+from tokend_server.engines.local.keys.fetches import ServerNotes, notes_of, record_of
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.keys.plan import waiting_keys
 from tokend_server.engines.local.keys.refresh import log_problem
@@ -149,7 +149,7 @@ class VerifierWatch:
         return any(changes)
 
     def _activate_keys(self, waiting: Sequence[SigningKey], *, may_change: bool) -> Sequence[bool]:
-        notes = all_notes(self._store.fetch_records())
+        notes = [*map(notes_of, self._store.fetch_records())]
         now = self._clock.now()
         self.behind = sum(bool(each.behind) for each in verifier_keys(waiting, notes, self._times, now))
         return [self._activate_early(key, notes, now) for key in waiting if may_change]
