@@ -372,7 +372,7 @@ def test_an_answer_is_dated_and_tells_nothing_of_the_server(start: Start) -> Non
 def test_a_page_that_fails_is_logged_and_not_shown(path: str, start: Start, caplog: pytest.LogCaptureFixture) -> None:
     answer = get(start(), path)
     assert (answer.status_code, answer.text) == (500, "Internal Server Error\n")
-    assert [record.message for record in caplog.records] == ["an answer failed"]
+    assert [record.message for record in caplog.records] == ["request failed"]
 
 
 # The end.

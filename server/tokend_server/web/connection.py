@@ -191,7 +191,7 @@ class Connection(asyncio.Protocol):
         try:
             answer = self._application.respond(request)
         except Exception:  # noqa: BLE001 - any error is logged, and the client gets status 500
-            _log.exception("an answer failed", extra={"path": request.path})
+            _log.exception("request failed", extra={"path": request.path})
             answer = self._application.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, request)
         if isinstance(answer, Response):
             self._send(answer)
@@ -207,7 +207,7 @@ class Connection(asyncio.Protocol):
             self.drop()
             return
         if error := made.exception():
-            _log.error("an answer failed", extra={"path": request.path}, exc_info=error)
+            _log.error("request failed", extra={"path": request.path}, exc_info=error)
             self._send(self._application.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, request))
         else:
             self._send(made.result())

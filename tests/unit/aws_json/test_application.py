@@ -216,7 +216,7 @@ def test_an_answer_that_fails_is_a_fault_in_the_form_of_the_caller(
     body = found.read()
     code = error_in_xml(body)["Code"] if form == FORM else json.loads(body)["__type"]
     assert code == ("InternalFailure" if form == FORM else "InternalErrorException")
-    assert [record.message for record in caplog.records] == ["an answer failed"]
+    assert [record.message for record in caplog.records] == ["request failed"]
 
 
 def test_a_client_that_leaves_early_is_no_defect(engine: ScriptedEngine, caplog: pytest.LogCaptureFixture) -> None:
