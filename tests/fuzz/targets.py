@@ -21,7 +21,7 @@ from tests.unit.aws_json.requests import call as signed_call
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server.access.authentication.forwarded import ForwardedCertificateAuthenticator
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.aws_json.errors import AwsError
 from tokend_server.aws_json.presigned import Query
 from tokend_server.aws_json.sigv4 import SignatureVerifier
@@ -104,12 +104,12 @@ def _forwarded(_service: Service, given: Json) -> None:
     """Checks that the headers of a proxied request never change which caller the proxy names."""
     own = given["own"]
     assert _named(f"{edited(given['before'], given['edits'])},{own}") in {_REFUSED, _named(own)}
-    assert _by_header(Presented(dns_names=("stranger.example",), forwarded_client_certs=(own,))) is None
+    assert _by_header(PresentedCredentials(dns_names=("stranger.example",), forwarded_client_certs=(own,))) is None
 
 
 def _named(header: str) -> str | None:
     try:
-        return _by_header(Presented(unix_socket=True, forwarded_client_certs=(header,)))
+        return _by_header(PresentedCredentials(unix_socket=True, forwarded_client_certs=(header,)))
     except CallerUnauthenticated:
         return _REFUSED
 

@@ -20,7 +20,7 @@ from tokend_server.access.authentication.bearer_keys import BearerKeyAuthenticat
 from tokend_server.access.authentication.certificate import authenticate_by_certificate
 from tokend_server.access.authentication.forwarded import ForwardedCertificateAuthenticator
 from tokend_server.access.authentication.jwt import JwtAuthenticator, TokenIssuer, token_issuer
-from tokend_server.access.authentication.presented import Authenticator, Presented
+from tokend_server.access.authentication.presented import Authenticator, PresentedCredentials
 from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.access.ids import UniqueIds
 from tokend_server.access.rate_limits import CallerLimits, Rate, RateLimits
@@ -149,7 +149,7 @@ def _authenticators(
         Pattern(proxy) for proxy in listener.trusted_proxies if "x_forwarded_client_cert" in listener.identify_by
     ]
 
-    def by_own_certificate(presented: Presented) -> str | None:
+    def by_own_certificate(presented: PresentedCredentials) -> str | None:
         """Identifies the caller by certificate; a trusted proxy's certificate does not identify the caller."""
         caller = authenticate_by_certificate(presented)
         return None if caller and any(proxy.matches(caller) for proxy in proxies) else caller

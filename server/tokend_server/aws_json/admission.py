@@ -83,6 +83,6 @@ class Admission:
     def _begin(self, asked: AuditedRequest) -> Deadline:
         call = current_call()
         call.audited = asked, AuditedResult()
-        deadline = Deadline(self._clock, call.presented.waits_until)
+        deadline = Deadline(self._clock, call.presented.deadline_at)
         deadline.check()
         return deadline

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Protocol
 
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.aws_json.errors import AwsError, malformed
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.shaped import Output, ShapedOperation
@@ -143,7 +143,7 @@ class Calls:
             request_id=request_id,
             source=f"{family}:[{request.peer}]:0",
             user_agent=request.values.get("user-agent", ""),
-            presented=Presented(waits_until=begun + CALL_TIMEOUT),
+            presented=PresentedCredentials(deadline_at=begun + CALL_TIMEOUT),
         )
 
     def _answer(self, operation: ShapedOperation, request: AwsRequest, call: Call) -> AwsResponse:

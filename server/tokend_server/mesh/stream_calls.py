@@ -116,7 +116,7 @@ def issuing_tokens(
             stream,
             method=_ISSUE_METHOD.name,
             request_id=new_id(),
-            presented=stream.presented._replace(waits_until=clock.monotonic() + _TIMEOUT),
+            presented=stream.presented._replace(deadline_at=clock.monotonic() + _TIMEOUT),
             mapping=name,
         )
         CURRENT_CALL.set(call)

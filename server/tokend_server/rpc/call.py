@@ -4,7 +4,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from tokend_server.access.audit.record import AuditedRequest, AuditedResult
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.errors import TokendError
 
 
@@ -39,7 +39,7 @@ class Call:
     source: str = ""
     user_agent: str = ""
     metadata_bytes: int = 0
-    presented: Presented = field(default_factory=Presented, repr=False)
+    presented: PresentedCredentials = field(default_factory=PresentedCredentials, repr=False)
     caller: str = ""
     authenticator: str = ""
     policy: str | None = None

@@ -89,7 +89,7 @@ class DeveloperIdentityService:
         """
         call = current_call()
         call.request = message
-        deadline = Deadline(self._clock, call.presented.waits_until)
+        deadline = Deadline(self._clock, call.presented.deadline_at)
         deadline.check()
         row = allowing_row(self._policy, call, message.identity_pool_id)
         if check is not None:
@@ -101,7 +101,7 @@ class DeveloperIdentityService:
     def is_still_allowed(self, row: PolicyRow, call: Call, identity_pool_id: str) -> bool:
         """Returns whether a call is still waited for, and allowed by the row that admitted the same request before."""
         call.policy = row.name
-        waits = call.presented.waits_until > self._clock.monotonic()
+        waits = call.presented.deadline_at > self._clock.monotonic()
         return waits and self._policy.decide(call.caller, call.method, identity_pool_id) is row
 
     def serve(

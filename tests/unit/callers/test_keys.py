@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tokend_server.access.authentication.bearer_keys import BearerKeyAuthenticator
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.callers.keys import check_digest, digest, new_key
 from tokend_server.model import Secret
 
@@ -15,8 +15,8 @@ def key(number: int) -> Secret:
     return new_key(lambda count: bytes([number]) * count)
 
 
-def call_with(*tokens: str) -> Presented:
-    return Presented(authorization=tuple(Secret(f"Bearer {token}") for token in tokens))
+def call_with(*tokens: str) -> PresentedCredentials:
+    return PresentedCredentials(authorization=tuple(Secret(f"Bearer {token}") for token in tokens))
 
 
 def digests(*numbers: int) -> list[str]:
@@ -42,7 +42,7 @@ def test_a_known_key_names_its_caller() -> None:
 def test_an_unknown_key_names_no_caller() -> None:
     by_key = BearerKeyAuthenticator({"checkout": digests(1)})
     assert by_key(call_with(key(9).reveal())) is None
-    assert by_key(Presented()) is None
+    assert by_key(PresentedCredentials()) is None
     assert BearerKeyAuthenticator({})(call_with(key(1).reveal())) is None
 
 
@@ -57,7 +57,7 @@ def test_only_keys_of_the_form_are_accepted(token: str) -> None:
 
 def test_a_key_of_another_scheme_names_no_caller() -> None:
     by_key = BearerKeyAuthenticator({"checkout": digests(1)})
-    assert by_key(Presented(authorization=(Secret(f"Basic {key(1).reveal()}"),))) is None
+    assert by_key(PresentedCredentials(authorization=(Secret(f"Basic {key(1).reveal()}"),))) is None
 
 
 def test_the_digest_is_no_key() -> None:

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tokend_server.access.authentication.bearer_keys import BearerKeyAuthenticator
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.cli.callers import callers
 from tokend_server.model import Secret
 
@@ -24,7 +24,7 @@ def test_the_key_is_alone_on_standard_output_and_its_digest_is_ready_for_the_con
     assert key not in result.stderr
     digests = tomllib.loads(result.stderr)["callers"]["keys"]
     by_key = BearerKeyAuthenticator(digests)
-    assert by_key(Presented(authorization=(Secret(f"Bearer {key}"),))) == f"key:{name}"
+    assert by_key(PresentedCredentials(authorization=(Secret(f"Bearer {key}"),))) == f"key:{name}"
 
 
 def test_every_key_is_another() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_engine import ISSUED, ScriptedEngine
 
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.access.authorization import UNRESTRICTED, Policy
 from tokend_server.mesh.prepared_responses import PreparedResponse, response_key
 from tokend_server.mesh.reused_tokens import ReusedTokens, TokenSource
@@ -69,11 +69,11 @@ class Sidecar:
         self.tokens = MeshTokens(service, self.reused.get_or_issue, self.sources.append)
 
     def call(self, patience: float = 1.0) -> Call:
-        waits_until = self.clock.monotonic() + patience
+        deadline_at = self.clock.monotonic() + patience
         return Call(
             Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY,
             "1",
-            presented=Presented(waits_until=waits_until),
+            presented=PresentedCredentials(deadline_at=deadline_at),
             caller="dns:sidecar",
         )
 

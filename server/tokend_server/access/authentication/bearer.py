@@ -1,6 +1,6 @@
 import re
 
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.errors import CallerUnauthenticated
 from tokend_server.model import Secret
 
@@ -8,7 +8,7 @@ from tokend_server.model import Secret
 _CREDENTIALS = re.compile(r"(?i:bearer) ([A-Za-z0-9._~+/-]+=*)")
 
 
-def bearer_token(presented: Presented) -> Secret | None:
+def bearer_token(presented: PresentedCredentials) -> Secret | None:
     """Returns the bearer token of a call.
 
     Returns:

@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 
 from tokend_server.access.authentication.bearer import bearer_token
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.callers.keys import check_digest, digest, is_key
 
 
@@ -29,7 +29,7 @@ class BearerKeyAuthenticator:
                     raise ValueError(f"digest {position} of {name} is also one of {owners[held]}")
         self._callers = tuple((held, f"key:{name}") for held, name in owners.items())
 
-    def __call__(self, presented: Presented) -> str | None:
+    def __call__(self, presented: PresentedCredentials) -> str | None:
         """Returns the name of the caller for whom the key was created.
 
         Raises:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 
 #: The maximum length of a SPIFFE ID that implementations must support, in bytes (SPIFFE-ID, section 2.3).
 _MAX_SPIFFE_ID_LENGTH = 2048
@@ -48,7 +48,7 @@ def caller_of(uris: Sequence[str], dns_names: Sequence[str]) -> str | None:
     return f"dns:{first.lower()}" if _is_dns_name(first) else None
 
 
-def authenticate_by_certificate(presented: Presented) -> str | None:
+def authenticate_by_certificate(presented: PresentedCredentials) -> str | None:
     """Returns the name of the caller from the certificate of the TLS connection."""
     return _remembered_caller_of(presented.uris, presented.dns_names)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tokend_server.access.authentication.certificate import caller_of
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.callers.patterns import Pattern
 from tokend_server.errors import CallerUnauthenticated
 
@@ -46,7 +46,7 @@ class ForwardedCertificateAuthenticator:
     def __init__(self, trusted_proxies: Iterable[str]) -> None:
         self._trusted_proxies = tuple(Pattern(proxy) for proxy in trusted_proxies)
 
-    def __call__(self, presented: Presented) -> str | None:
+    def __call__(self, presented: PresentedCredentials) -> str | None:
         """Returns the name in the certificate that the proxy itself has verified.
 
         Raises:
@@ -60,7 +60,7 @@ class ForwardedCertificateAuthenticator:
         own_element = parse(headers[0])[-1]  # the proxy received the earlier elements with the request
         return caller_of(_values(own_element, "uri"), _values(own_element, "dns"))
 
-    def _trusts(self, presented: Presented) -> bool:
+    def _trusts(self, presented: PresentedCredentials) -> bool:
         if presented.unix_socket:
             return True
         peer = caller_of(presented.uris, presented.dns_names)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from tokend_server.access.authentication.bearer import bearer_token
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.access.authentication.refusals import REFUSALS_BY_PROBLEM, Refusal, Refusals, TokenRefused
 from tokend_server.callers.names import name_by_token
 from tokend_server.clock import Clock, Deadline
@@ -95,19 +95,19 @@ class TokenIssuer:
         if not self.audiences or "" in self.audiences:
             raise ValueError(f"issuer {self.name} needs an audience: its tokens for other services must be refused")
 
-    def verify(self, token: SignedToken, waits_until: float = inf) -> _Verified:
+    def verify(self, token: SignedToken, deadline_at: float = inf) -> _Verified:
         """Verifies a token of this issuer, for a caller who waits until a monotonic reading of the clock.
 
         Raises:
             TokenRefused: It does not identify the caller.
             DeadlineExceeded: The caller's deadline passed before the token was verified.
         """
-        claims = self._read_claims(self._verify_signature(token, waits_until))
+        claims = self._read_claims(self._verify_signature(token, deadline_at))
         return _Verified(name_by_token(self.name, claims.subject), claims.expire_time)
 
-    def _verify_signature(self, token: SignedToken, waits_until: float) -> VerifiedClaims:
+    def _verify_signature(self, token: SignedToken, deadline_at: float) -> VerifiedClaims:
         keys_timeout_at = self.clock.monotonic() + self.keys_timeout
-        deadline = Deadline(self.clock, min(keys_timeout_at, waits_until))
+        deadline = Deadline(self.clock, min(keys_timeout_at, deadline_at))
         try:
             return self.verifier.verify(token, self.keys, deadline)
         except HeaderRefused:
@@ -121,7 +121,7 @@ class TokenIssuer:
         except KeysUnavailable as failure:
             raise TokenRefused(Refusal.KEYS_UNAVAILABLE, self.name, retry_after=failure.retry_after) from None
         except DeadlineExceeded:
-            if waits_until < keys_timeout_at:
+            if deadline_at < keys_timeout_at:
                 raise
             raise TokenRefused(Refusal.KEYS_UNAVAILABLE, self.name, retry_after=1.0) from None
 
@@ -207,7 +207,7 @@ class JwtAuthenticator:
         self._max_token_bytes = max_token_bytes
         self._remembered = _VerifiedTokens(max_remembered, clock)
 
-    def __call__(self, presented: Presented) -> str | None:
+    def __call__(self, presented: PresentedCredentials) -> str | None:
         """Returns the name of the token's subject; None if there is no token, or it identifies no caller.
 
         Raises:
@@ -219,24 +219,24 @@ class JwtAuthenticator:
         if token is None or "." not in token.reveal():
             return None
         try:
-            return self._caller(token, presented.waits_until)
+            return self._caller(token, presented.deadline_at)
         except TokenRefused as refused:
             self._refusals.record(refused)
             if refused.retry_after is None:
                 return None
             raise EngineUnavailable(_OUTAGES[refused.refusal], retry_after=refused.retry_after) from None
 
-    def _caller(self, token: Secret, waits_until: float) -> str:
+    def _caller(self, token: Secret, deadline_at: float) -> str:
         if len(token.reveal()) > self._max_token_bytes:
             raise TokenRefused(Refusal.TOO_LONG)
         digest = hashlib.sha256(token.reveal().encode()).digest()
         verified = self._remembered.get(digest)
         if verified is None:
-            verified = self._verify(token, waits_until)
+            verified = self._verify(token, deadline_at)
             self._remembered.put(digest, verified)
         return verified.caller
 
-    def _verify(self, token: Secret, waits_until: float) -> _Verified:
+    def _verify(self, token: Secret, deadline_at: float) -> _Verified:
         try:
             signed = read_token(token)
         except MalformedToken:
@@ -245,7 +245,7 @@ class JwtAuthenticator:
         issuer = self._issuers.get(name) if isinstance(name, str) else None
         if issuer is None:
             raise TokenRefused(Refusal.ISSUER)
-        return issuer.verify(signed, waits_until)
+        return issuer.verify(signed, deadline_at)
 
 
 class _VerifiedTokens:

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 from tokend_server.model import Secret
 
 
-class Presented(NamedTuple):
+class PresentedCredentials(NamedTuple):
     """The credentials that a call presents.
 
     Attributes:
@@ -16,7 +16,7 @@ class Presented(NamedTuple):
         unix_socket: Whether the call arrived on a unix socket.
         authorization: All values of the metadata key `authorization`.
         forwarded_client_certs: All values of the metadata key `x-forwarded-client-cert`.
-        waits_until: The caller's deadline as a monotonic time; infinite without a deadline.
+        deadline_at: The caller's deadline as a monotonic time; infinite without a deadline.
     """
 
     uris: tuple[str, ...] = ()
@@ -24,9 +24,9 @@ class Presented(NamedTuple):
     unix_socket: bool = False
     authorization: tuple[Secret, ...] = ()
     forwarded_client_certs: tuple[str, ...] = ()
-    waits_until: float = inf
+    deadline_at: float = inf
 
 
 #: Returns the caller's name, or None if it does not identify the caller. Raises `CallerUnauthenticated` if the
 #: credentials are ambiguous or malformed.
-Authenticator: TypeAlias = Callable[[Presented], str | None]
+Authenticator: TypeAlias = Callable[[PresentedCredentials], str | None]

@@ -7,14 +7,14 @@ from typing import Any, TypeAlias
 import grpc
 
 from tokend_server.access.authentication.client_certificates import ClientCertificates
-from tokend_server.access.authentication.presented import Authenticator, Presented
+from tokend_server.access.authentication.presented import Authenticator, PresentedCredentials
 from tokend_server.errors import CallerNotAllowed, CallerUnauthenticated
 from tokend_server.model import ANONYMOUS
 from tokend_server.rpc.call import Call
 from tokend_server.rpc.interceptors.layers import Check, Method
 from tokend_server.rpc.policy import Rule
 
-_Read: TypeAlias = Callable[[Call, grpc.ServicerContext], Presented]
+_Read: TypeAlias = Callable[[Call, grpc.ServicerContext], PresentedCredentials]
 _Identify: TypeAlias = Callable[[Call, grpc.ServicerContext], tuple[str, str]]
 
 _NONE = (b"",)
@@ -68,7 +68,9 @@ def _identify(authenticators: Sequence[tuple[str, Authenticator]], read: _Read |
     return identify
 
 
-def _with_certificate(certificates: ClientCertificates, call: Call, context: grpc.ServicerContext) -> Presented:
+def _with_certificate(
+    certificates: ClientCertificates, call: Call, context: grpc.ServicerContext
+) -> PresentedCredentials:
     properties: Mapping[str, Any] = context.auth_context()
     (certificate,) = properties.get("x509_pem_cert", _NONE)
     (intermediates,) = properties.get("x509_pem_cert_chain", _NONE)

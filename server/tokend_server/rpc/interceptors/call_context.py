@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.clock import Clock
 from tokend_server.errors import MetadataTooLarge
 from tokend_server.model import Secret
@@ -72,7 +72,7 @@ def setting_call_context(  # noqa: PLR0913 - the sources of a call's context
                 source=context.peer(),
                 user_agent=read.get("user-agent", _UNNAMED)[0],
                 metadata_bytes=size,
-                presented=Presented(
+                presented=PresentedCredentials(
                     (),
                     (),
                     unix_socket,

@@ -3,13 +3,13 @@
 import pytest
 
 from tokend_server.access.authentication.bearer import bearer_token
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.errors import CallerUnauthenticated
 from tokend_server.model import Secret
 
 
-def presented(*values: str) -> Presented:
-    return Presented(authorization=tuple(Secret(value) for value in values))
+def presented(*values: str) -> PresentedCredentials:
+    return PresentedCredentials(authorization=tuple(Secret(value) for value in values))
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])

@@ -5,7 +5,7 @@ from string import ascii_letters, ascii_lowercase, digits
 import pytest
 
 from tokend_server.access.authentication.certificate import authenticate_by_certificate, caller_of
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 
 CHECKOUT = "spiffe://acme.internal/ns/shop/sa/checkout"
 LABEL = "a" * 63
@@ -139,7 +139,7 @@ def test_a_first_dns_name_that_is_no_host_names_no_caller(dns_name: str) -> None
 
 
 def test_the_way_takes_the_certificate_and_nothing_else() -> None:
-    assert authenticate_by_certificate(Presented(uris=(CHECKOUT,), dns_names=("a.internal",))) == CHECKOUT
-    assert authenticate_by_certificate(Presented(dns_names=("a.internal",))) == "dns:a.internal"
-    forwarded = Presented(unix_socket=True, forwarded_client_certs=(f"URI={CHECKOUT}",))
+    assert authenticate_by_certificate(PresentedCredentials(uris=(CHECKOUT,), dns_names=("a.internal",))) == CHECKOUT
+    assert authenticate_by_certificate(PresentedCredentials(dns_names=("a.internal",))) == "dns:a.internal"
+    forwarded = PresentedCredentials(unix_socket=True, forwarded_client_certs=(f"URI={CHECKOUT}",))
     assert authenticate_by_certificate(forwarded) is None

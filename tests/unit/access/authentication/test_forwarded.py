@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tokend_server.access.authentication.forwarded import ForwardedCertificateAuthenticator, parse
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.errors import CallerUnauthenticated
 
 CHECKOUT = "spiffe://acme.internal/ns/shop/sa/checkout"
@@ -34,12 +34,12 @@ WRITTEN = {
 by_header = ForwardedCertificateAuthenticator([PROXY, "dns:*.mesh.internal"])
 
 
-def from_proxy(*headers: str) -> Presented:
-    return Presented(uris=(PROXY,), forwarded_client_certs=headers)
+def from_proxy(*headers: str) -> PresentedCredentials:
+    return PresentedCredentials(uris=(PROXY,), forwarded_client_certs=headers)
 
 
-def from_socket(*headers: str) -> Presented:
-    return Presented(unix_socket=True, forwarded_client_certs=headers)
+def from_socket(*headers: str) -> PresentedCredentials:
+    return PresentedCredentials(unix_socket=True, forwarded_client_certs=headers)
 
 
 def refusal(header: str) -> str:
@@ -144,22 +144,22 @@ def test_more_than_one_header_is_refused(second: str) -> None:
 @pytest.mark.parametrize(
     ("peer", "believed"),
     [
-        (Presented(uris=(PROXY,)), True),
-        (Presented(dns_names=("edge.mesh.internal",)), True),
-        (Presented(dns_names=("EDGE.mesh.internal",)), True),
-        (Presented(unix_socket=True), True),
-        (Presented(uris=("spiffe://acme.internal/none",), unix_socket=True), True),
-        (Presented(), False),
-        (Presented(uris=(CHECKOUT,)), False),
-        (Presented(uris=(PROXY + "-2",)), False),
-        (Presented(uris=(CHECKOUT,), dns_names=("edge.mesh.internal",)), False),
-        (Presented(uris=(PROXY, CHECKOUT)), False),
-        (Presented(dns_names=("a.internal", "edge.mesh.internal")), False),
-        (Presented(dns_names=("*.mesh.internal",)), False),
-        (Presented(dns_names=("edge.mesh.internal.evil.test",)), False),
+        (PresentedCredentials(uris=(PROXY,)), True),
+        (PresentedCredentials(dns_names=("edge.mesh.internal",)), True),
+        (PresentedCredentials(dns_names=("EDGE.mesh.internal",)), True),
+        (PresentedCredentials(unix_socket=True), True),
+        (PresentedCredentials(uris=("spiffe://acme.internal/none",), unix_socket=True), True),
+        (PresentedCredentials(), False),
+        (PresentedCredentials(uris=(CHECKOUT,)), False),
+        (PresentedCredentials(uris=(PROXY + "-2",)), False),
+        (PresentedCredentials(uris=(CHECKOUT,), dns_names=("edge.mesh.internal",)), False),
+        (PresentedCredentials(uris=(PROXY, CHECKOUT)), False),
+        (PresentedCredentials(dns_names=("a.internal", "edge.mesh.internal")), False),
+        (PresentedCredentials(dns_names=("*.mesh.internal",)), False),
+        (PresentedCredentials(dns_names=("edge.mesh.internal.evil.test",)), False),
     ],
 )
-def test_only_sockets_and_trusted_proxies_are_believed(peer: Presented, *, believed: bool) -> None:
+def test_only_sockets_and_trusted_proxies_are_believed(peer: PresentedCredentials, *, believed: bool) -> None:
     presented = peer._replace(forwarded_client_certs=(f"URI={CHECKOUT}",))
     assert by_header(presented) == (CHECKOUT if believed else None)
 
@@ -189,7 +189,7 @@ HEADERS = (
 
 @given(headers=st.lists(HEADERS, max_size=3), uris=st.sampled_from([(), (CHECKOUT,), (PROXY, PROXY), ("x",)]))
 def test_a_spoofed_header_changes_nothing(headers: list[str], uris: tuple[str, ...]) -> None:
-    assert by_header(Presented(uris=uris, forwarded_client_certs=tuple(headers))) is None
+    assert by_header(PresentedCredentials(uris=uris, forwarded_client_certs=tuple(headers))) is None
 
 
 @given(header=HEADERS)

@@ -12,7 +12,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.oidc_provider import OidcProvider, jwk, rsa_key, sign
 
 from tokend_server.access.authentication.jwt import JwtAuthenticator, TokenIssuer
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.access.authentication.refusals import Refusal
 from tokend_server.model import Secret
 
@@ -58,8 +58,8 @@ def by_token(issuers: list[TokenIssuer], clock: FakeClock, max_remembered: int =
     )
 
 
-def bearing(*tokens: str) -> Presented:
-    return Presented(authorization=tuple(Secret(f"Bearer {token}") for token in tokens))
+def bearing(*tokens: str) -> PresentedCredentials:
+    return PresentedCredentials(authorization=tuple(Secret(f"Bearer {token}") for token in tokens))
 
 
 def refused(refusal: Refusal) -> Outcome:

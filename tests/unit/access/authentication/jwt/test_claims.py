@@ -19,7 +19,7 @@ from tests.unit.access.authentication.jwt.listener import (
     token_of,
 )
 
-from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.access.authentication.refusals import Refusal
 from tokend_server.errors import CallerUnauthenticated
 from tokend_server.model import Secret
@@ -183,13 +183,13 @@ def test_members_given_twice_spoil_a_good_token(provider: OidcProvider, listener
 @pytest.mark.parametrize(
     "presented",
     [
-        Presented(),
-        Presented(authorization=(Secret("Basic dXNlcjpwYXNzd29yZA=="),)),
+        PresentedCredentials(),
+        PresentedCredentials(authorization=(Secret("Basic dXNlcjpwYXNzd29yZA=="),)),
         bearing("tokend_c2VjcmV0"),
     ],
     ids=["nothing", "another scheme", "a bearer key"],
 )
-def test_what_is_no_token_of_this_kind_is_left_to_others(listener: Listener, presented: Presented) -> None:
+def test_what_is_no_token_of_this_kind_is_left_to_others(listener: Listener, presented: PresentedCredentials) -> None:
     assert listener.authenticator(presented) is None
     assert not listener.refusals
 
