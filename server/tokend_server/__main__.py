@@ -19,7 +19,7 @@ def main() -> None:
     end_process_on(signal.SIGINT)
     end_process_on(signal.SIGTERM)
     # Otherwise gRPC writes a line to standard error for each failed handshake, and an error for each call with invalid
-    # metadata: a stranger could fill the disk with them. tokend logs the relevant errors itself. gRPC reads the
+    # metadata: any client could fill the disk with them. tokend logs the relevant errors itself. gRPC reads the
     # variable when it is loaded.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:

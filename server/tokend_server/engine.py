@@ -31,7 +31,7 @@ NewIdentity: TypeAlias = Callable[[str], AbstractContextManager[object]]
 BeforeChange: TypeAlias = Callable[[], None]
 
 
-def announce_nothing() -> None:
+def do_nothing() -> None:
     """A `BeforeChange` that does nothing."""
 
 

@@ -218,7 +218,7 @@ def _tokens(on: Stage) -> float:
 
 def test_a_connection_whose_calls_come_to_nothing_pauses_after_each(tmp_path: Path) -> None:
     pause, connections = 0.2, 3
-    # A pause begins at the end of a call: those that all threads work on at once are not held back yet.
+    # A pause begins at the end of a call: it does not delay those that the threads already handle.
     most = connections * (2 * SECONDS / pause + Grpc().threads)
     for seconds in (pause, 0):
         directory = tmp_path / str(seconds)

@@ -84,10 +84,10 @@ def test_a_taker_ends_when_what_waits_has_been_taken(queue: FairQueue[str]) -> N
     assert take(queue, 2) == ["a1", None]
 
 
-def test_a_line_that_is_held_back_lets_the_others_pass(queue: FairQueue[str], clock: FakeClock) -> None:
+def test_other_lines_proceed_while_one_is_paused(queue: FairQueue[str], clock: FakeClock) -> None:
     offer(queue, "a1", "a2", "b1")
     assert take(queue, 1) == ["a1"]
-    queue.hold_back("a", 0.5)
+    queue.pause("a", 0.5)
     offer(queue, "a3", "b2")
     assert take(queue, 2) == ["b1", "b2"]
     clock.advance(0.5)
@@ -98,7 +98,7 @@ def test_a_line_that_is_held_back_lets_the_others_pass(queue: FairQueue[str], cl
 def test_a_taker_waits_for_the_end_of_a_pause(queue: FairQueue[str], clock: FakeClock) -> None:
     offer(queue, "a1", "a2")
     take(queue, 1)
-    queue.hold_back("a", 0.5)
+    queue.pause("a", 0.5)
     taken: list[str | None] = []
     taker = threading.Thread(target=lambda: taken.append(queue.take()))
     taker.start()
@@ -113,12 +113,12 @@ def test_a_taker_waits_for_the_end_of_a_pause(queue: FairQueue[str], clock: Fake
 def test_what_is_withdrawn_during_a_pause_costs_others_no_turn(queue: FairQueue[str]) -> None:
     offer(queue, "a1", "a2")
     take(queue, 1)
-    queue.hold_back("a", 0.5)
+    queue.pause("a", 0.5)
     taken: list[str | None] = []
     taker = threading.Thread(target=lambda: taken.append(queue.take()))
     taker.start()
     while queue._tickets.qsize():  # noqa: SLF001 - nothing else tells it
-        pass  # the consumer has found that all tasks are held back
+        pass  # the consumer has found that all lines are paused
     with queue._lock:  # noqa: SLF001 - as above
         pass
     queue.withdraw("a2", "a")
@@ -131,7 +131,7 @@ def test_pauses_add_up_to_a_second_at_most(queue: FairQueue[str], clock: FakeClo
     offer(queue, "a1", "a2", "b1")
     take(queue, 1)
     for _ in range(50):
-        queue.hold_back("a", 0.3)
+        queue.pause("a", 0.3)
     clock.advance(0.9)
     queue.wake()
     assert take(queue, 1) == ["b1"]
@@ -143,7 +143,7 @@ def test_pauses_add_up_to_a_second_at_most(queue: FairQueue[str], clock: FakeClo
 def test_a_pause_outlives_the_tasks_of_its_line(queue: FairQueue[str], clock: FakeClock) -> None:
     offer(queue, "a1")
     take(queue, 1)
-    queue.hold_back("a", 0.5)
+    queue.pause("a", 0.5)
     queue.end("a")
     offer(queue, "a2", "b1")
     assert take(queue, 1) == ["b1"]
@@ -155,13 +155,13 @@ def test_a_pause_outlives_the_tasks_of_its_line(queue: FairQueue[str], clock: Fa
 def test_no_pause_costs_no_turn(queue: FairQueue[str]) -> None:
     offer(queue, "a1", "a2")
     take(queue, 1)
-    queue.hold_back("a", 0.0)
+    queue.pause("a", 0.0)
     offer(queue, "b1")
     assert take(queue, 2) == ["a2", "b1"]
 
 
-def test_who_has_no_line_is_not_held_back(queue: FairQueue[str]) -> None:
-    queue.hold_back("a", 0.5)
+def test_a_line_without_tasks_is_not_paused(queue: FairQueue[str]) -> None:
+    queue.pause("a", 0.5)
     offer(queue, "a1")
     assert take(queue, 1) == ["a1"]
 
@@ -170,7 +170,7 @@ def test_a_closed_queue_holds_nothing_back(clock: FakeClock) -> None:
     queue: FairQueue[str] = FairQueue(6, clock)
     offer(queue, "a1", "a2")
     take(queue, 1)
-    queue.hold_back("a", 1.0)
+    queue.pause("a", 1.0)
     queue.close()
     assert take(queue, 1) == ["a2"]
 

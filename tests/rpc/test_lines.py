@@ -5,8 +5,8 @@ from tests.fakes.clock import FakeClock
 
 from tokend_server.rpc.fair_queue import FairQueue
 from tokend_server.rpc.peers import Lines, host_of, is_loopback, peer_name
-from tokend_server.rpc.strangers import Strangers
 from tokend_server.rpc.turns import Turns
+from tokend_server.rpc.unidentified_calls import UnidentifiedCalls
 
 
 @pytest.mark.parametrize(
@@ -79,15 +79,15 @@ def test_a_task_can_be_taken_back() -> None:
 def test_a_host_of_strangers_floods_where_those_of_known_callers_do_not() -> None:
     floods: list[str] = []
     clock = FakeClock()
-    strangers = Strangers(10.0, 5, floods.append, clock)
+    calls = UnidentifiedCalls(10.0, 5, floods.append, clock)
     for port in range(20):
-        strangers.count_call(f"ipv4:192.0.2.7:{port}")
-        strangers.discount(f"ipv4:192.0.2.7:{port}")
+        calls.count_call(f"ipv4:192.0.2.7:{port}")
+        calls.discount(f"ipv4:192.0.2.7:{port}")
     assert floods == []
     for port in range(6):
-        strangers.count_call(f"ipv4:192.0.2.7:{port}")
-    strangers.count_call("ipv4:192.0.2.8:1")
+        calls.count_call(f"ipv4:192.0.2.7:{port}")
+    calls.count_call("ipv4:192.0.2.8:1")
     assert floods == ["192.0.2.7"]
     clock.advance(0.1)
-    strangers.count_call("ipv4:192.0.2.7:1")
+    calls.count_call("ipv4:192.0.2.7:1")
     assert floods == ["192.0.2.7"]

@@ -153,8 +153,8 @@ class Config(BaseSettings):
 
     def _policy_problems(self) -> Iterator[str]:
         for name, row in self.policy.items():
-            if strangers := sorted(set(row.pools) - self.pools.keys() - {"*"}):
-                yield f"policy.{name}.pools: no such pool: {', '.join(strangers)}"
+            if unknown := sorted(set(row.pools) - self.pools.keys() - {"*"}):
+                yield f"policy.{name}.pools: no such pool: {', '.join(unknown)}"
         patterns = [pattern for row in self.policy.values() for pattern in row.callers]
         if self.policy and not any(matches(pattern, ANONYMOUS) for pattern in patterns):
             for listener in chain.from_iterable(self._listeners.values()):

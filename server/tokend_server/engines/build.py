@@ -17,7 +17,7 @@ from tokend_server.engine import (
     NewIdentity,
     PoolManagement,
     PublicEngine,
-    announce_nothing,
+    do_nothing,
 )
 from tokend_server.engines.configured_pools import ConfiguredPools
 from tokend_server.engines.identities import IdentitiesOfPools
@@ -82,7 +82,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - all their parts
     metrics: Metrics,
     clock: Clock,
     new_identity: NewIdentity,
-    before_change: BeforeChange = announce_nothing,
+    before_change: BeforeChange = do_nothing,
     issuers: Issuers | None = None,
 ) -> Engines:
     """Builds the engine of every pool.
@@ -105,7 +105,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - all their parts
     local_keys = None
     local_identities: Identities | None = None
     public_by_pool: Mapping[str, PublicEngine] = {}
-    start: Callable[[], None] = _do_nothing
+    start: Callable[[], None] = do_nothing
     identity_pools: IdentityPools = (configured_pools := ConfiguredPools(config.pools))
     management: PoolManagement | None = None
     find: FindEngine = _no_engine
@@ -178,7 +178,3 @@ def _is_published(
 
 def _no_engine(_identity_pool_id: str, _deadline: Deadline) -> None:
     """Finds no engine."""
-
-
-def _do_nothing() -> None:
-    pass

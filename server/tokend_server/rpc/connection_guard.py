@@ -11,7 +11,7 @@ from tokend_server.clock import Clock
 from tokend_server.config import Listener
 from tokend_server.rpc.peers import Lines, host_of, is_address, is_loopback
 from tokend_server.rpc.sockets import Connection, Sockets, idle_seconds, shut_down
-from tokend_server.rpc.strangers import Strangers
+from tokend_server.rpc.unidentified_calls import UnidentifiedCalls
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _MAX_BAR = 64.0
 _MAX_REMEMBERED = 10_000
 
 #: The rate in calls a second, and the burst, of a host on connections that have not identified their caller.
-_STRANGERS_CALLS, _STRANGERS_BURST = 100.0, 1000
+_UNIDENTIFIED_CALLS, _UNIDENTIFIED_BURST = 100.0, 1000
 
 #: The minimum average size of a metadata field, in bytes; smaller ones are an attack. A client that has not
 #: acknowledged the server's limits can repeat a field with one octet, and the server's cost is per field.
@@ -70,7 +70,7 @@ class ConnectionGuard:
         self._lines = Lines()
         self._on_end = on_end
         self._clock = clock
-        self._strangers = Strangers(_STRANGERS_CALLS, _STRANGERS_BURST, self._bar, clock)
+        self._unidentified = UnidentifiedCalls(_UNIDENTIFIED_CALLS, _UNIDENTIFIED_BURST, self._bar, clock)
         self._sockets = Sockets(clock.monotonic)
         self._max_connections_at: Counter[int] = Counter()
         self._ended: frozenset[int] = frozenset()
@@ -110,7 +110,7 @@ class ConnectionGuard:
         if fields > self._max_fields:
             self._close_and_bar(peer)
         elif not self._lines.knows(peer):
-            self._strangers.count_call(peer)
+            self._unidentified.count_call(peer)
         return self._lines.of(peer)
 
     def line_of_anonymous(self, peer: str, fields: int) -> str:
@@ -122,12 +122,12 @@ class ConnectionGuard:
     def record_abandoned(self, peer: str, line: str) -> bool:
         """Records that a call ended while it waited in a line, and returns whether it may have to keep its place.
 
-        A call in the line of its host has not identified its caller: it counts as a stranger's, and its place would
+        A call in the line of its host has not identified its caller: it counts as unidentified, and its place would
         delay other new connections.
         """
         if line != host_of(peer):
             return True
-        self._strangers.count_abandoned(peer)
+        self._unidentified.count_abandoned(peer)
         return False
 
     def learn(self, peer: str, caller: str) -> str:
@@ -135,7 +135,7 @@ class ConnectionGuard:
         if line := self._lines.of_caller(peer, caller):
             return line
         if not self._lines.knows(peer):
-            self._strangers.discount(peer)
+            self._unidentified.discount(peer)
         return self._lines.learn(peer, caller)
 
     def check(self) -> bool:
@@ -171,7 +171,7 @@ class ConnectionGuard:
         if barred != self._filtered:
             self._sockets.filter(self._max_connections_at, barred)
             self._filtered = barred
-        leaving = [each for each in connections if barred and self._is_stranger_of(barred, each)]
+        leaving = [each for each in connections if barred and self._is_unidentified_from(barred, each)]
         for port, max_connections in self._max_connections_at.items():
             here = [each for each in connections if each.port == port]
             leaving += self._surplus(here, max_connections)
@@ -219,13 +219,13 @@ class ConnectionGuard:
         if connections:
             peers = {each.peer for each in connections}
             self._lines.retain(peers)
-            self._strangers.retain(peers)
+            self._unidentified.retain(peers)
         self._ended &= {each.number for each in connections}
         return [
             each for each in connections if each.port in self._max_connections_at and each.number not in self._ended
         ]
 
-    def _is_stranger_of(self, hosts: Container[str], connection: Connection) -> bool:
+    def _is_unidentified_from(self, hosts: Container[str], connection: Connection) -> bool:
         return host_of(connection.peer) in hosts and not self._lines.knows(connection.peer)
 
     def _end(self, connections: Collection[Connection]) -> None:

@@ -16,7 +16,7 @@ _Task = TypeVar("_Task")
 #: The tickets that wake a taker: there is a task, or the taker should end.
 _TASK, _END = True, False
 
-#: The maximum number of seconds that a line is held back at once.
+#: The maximum number of seconds of a pause.
 _MAX_PAUSE = 1.0
 
 
@@ -27,20 +27,20 @@ class _Line(Generic[_Task]):
     Attributes:
         tasks: The tasks that wait.
         unfinished: The number of tasks that wait or run.
-        held_until: Monotonic time until which no task is taken.
-        held: Whether the line is held back.
+        paused_until: Monotonic time until which no task is taken.
+        paused: Whether the line is paused.
     """
 
     tasks: Turns[_Task] = field(default_factory=Turns)
     unfinished: int = 0
-    held_until: float = 0.0
-    held: bool = False
+    paused_until: float = 0.0
+    paused: bool = False
 
 
 class FairQueue(Generic[_Task]):
     """A round-robin queue: each line gets its turn, however many tasks the other lines have.
 
-    A full queue accepts no more tasks of lines that use their share of it. A line may be held back: gRPC then keeps the
+    A full queue accepts no more tasks of lines that use their share of it. A line may be paused: gRPC then keeps the
     calls of its connections, and refuses calls beyond a connection's maximum by itself, at a hundredth of the cost of a
     refusal here.
 
@@ -54,7 +54,7 @@ class FairQueue(Generic[_Task]):
         self._clock = clock
         self._lines: dict[str, _Line[_Task]] = {}
         self._turns: deque[_Line[_Task]] = deque()
-        self._held: list[tuple[float, int, str, _Line[_Task]]] = []
+        self._paused: list[tuple[float, int, str, _Line[_Task]]] = []
         self._numbers = count()
         self._unfinished = 0
         # One for each task, and one for each taker that should end. A SimpleQueue is faster than a condition variable.
@@ -62,7 +62,7 @@ class FairQueue(Generic[_Task]):
         self._tickets_put_by = 0
         self._tickets_left_over = 0
         self._lock = threading.Lock()
-        self._pause = threading.Condition(self._lock)
+        self._pauses_changed = threading.Condition(self._lock)
         self._ended = False
         self._waker = threading.Thread(target=self._wake_when_due, name="grpc-pauses", daemon=True)
         self._waker.start()
@@ -79,7 +79,7 @@ class FairQueue(Generic[_Task]):
             self._unfinished += 1
             line.unfinished += 1
             line.tasks.append(task, connection)
-            if line.tasks.count == 1 and not line.held:
+            if line.tasks.count == 1 and not line.paused:
                 self._turns.append(line)
             if self._tickets_left_over:
                 self._tickets_left_over -= 1
@@ -93,7 +93,7 @@ class FairQueue(Generic[_Task]):
         """Waits for a task of the next line; None if the taker should end."""
         while self._tickets.get():
             with self._lock:
-                if not self._turns:  # all remaining tasks are held back or were withdrawn
+                if not self._turns:  # the lines of all remaining tasks are paused, or they were withdrawn
                     if self._tickets_left_over:
                         self._tickets_left_over -= 1
                     else:
@@ -126,7 +126,7 @@ class FairQueue(Generic[_Task]):
                 return False
             line.tasks.remove(task)
             self._tickets_left_over += 1
-            if not line.tasks.count and not line.held:
+            if not line.tasks.count and not line.paused:
                 self._turns.remove(line)
             self._unfinished -= 1
             line.unfinished -= 1
@@ -141,20 +141,20 @@ class FairQueue(Generic[_Task]):
             self._remove_if_unused(name, line)
             self._lines.setdefault(to, _Line()).unfinished += 1
 
-    def hold_back(self, name: str, seconds: float) -> None:
-        """Holds a line back for some more seconds."""
+    def pause(self, name: str, seconds: float) -> None:
+        """Pauses a line, or extends its pause."""
         with self._lock:
             line = self._lines.get(name)
             if line is None or not seconds or self._ended:
                 return
             now = self._clock.monotonic()
-            line.held_until = min(max(line.held_until, now) + seconds, now + _MAX_PAUSE)
-            if line.held:
+            line.paused_until = min(max(line.paused_until, now) + seconds, now + _MAX_PAUSE)
+            if line.paused:
                 return
-            line.held = True
+            line.paused = True
             if line.tasks.count:
                 self._turns.remove(line)
-            self._hold(name, line)
+            self._schedule_end_of_pause(name, line)
 
     def wake(self) -> None:
         """Resumes the lines whose pauses have ended."""
@@ -165,21 +165,21 @@ class FairQueue(Generic[_Task]):
         """Resumes all lines, and stops the thread that ends pauses."""
         with self._lock:
             self._ended = True
-            self._pause.notify()
+            self._pauses_changed.notify()
         self._waker.join()
 
-    def _hold(self, name: str, line: _Line[_Task]) -> None:
-        heapq.heappush(self._held, (line.held_until, next(self._numbers), name, line))
-        self._pause.notify()
+    def _schedule_end_of_pause(self, name: str, line: _Line[_Task]) -> None:
+        heapq.heappush(self._paused, (line.paused_until, next(self._numbers), name, line))
+        self._pauses_changed.notify()
 
     def _wake(self) -> None:
         now = self._clock.monotonic()
-        while self._held and (self._ended or self._held[0][0] <= now):
-            _, _, name, line = heapq.heappop(self._held)
-            if line.held_until > now and not self._ended:
-                self._hold(name, line)
+        while self._paused and (self._ended or self._paused[0][0] <= now):
+            _, _, name, line = heapq.heappop(self._paused)
+            if line.paused_until > now and not self._ended:
+                self._schedule_end_of_pause(name, line)
                 continue
-            line.held = False
+            line.paused = False
             if line.tasks.count:
                 self._turns.append(line)
             self._remove_if_unused(name, line)
@@ -189,12 +189,12 @@ class FairQueue(Generic[_Task]):
             self._tickets_put_by = 0
 
     def _remove_if_unused(self, name: str, line: _Line[_Task]) -> None:
-        if not line.unfinished and not line.held:
+        if not line.unfinished and not line.paused:
             del self._lines[name]
 
     def _wake_when_due(self) -> None:
         with self._lock:
             while not self._ended:
                 self._wake()
-                self._pause.wait(self._held[0][0] - self._clock.monotonic() if self._held else None)
+                self._pauses_changed.wait(self._paused[0][0] - self._clock.monotonic() if self._paused else None)
             self._wake()

@@ -199,7 +199,7 @@ class GrpcServer:
     def _server(self, listener: Listener) -> grpc.Server:
         unknown = unknown_method(
             counting_unknown_methods(self._metrics),
-            self._threads.calls.hold_back,
+            self._threads.calls.pause_line,
             _pause_seconds(self._config, listener),
         )
         others = OtherMethods(unknown, {self._probe.path: self._probe.handler})

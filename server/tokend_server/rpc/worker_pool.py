@@ -144,10 +144,10 @@ class WorkerPool(CallPool):
         """Returns whether the current thread must refuse its call because there are too many."""
         return getattr(self._here, "refuses", False)
 
-    def hold_back(self, seconds: float) -> None:
-        """Holds back the line of the current thread's call for some seconds."""
+    def pause_line(self, seconds: float) -> None:
+        """Pauses the line of the current thread's call for some seconds."""
         if line := getattr(self._here, "line", None):
-            self._tasks.hold_back(line, seconds)
+            self._tasks.pause(line, seconds)
 
     def count_in(self, line: str) -> None:
         """Counts the current thread's call in a line other than the one in which it waited."""
@@ -193,7 +193,7 @@ class WorkerPool(CallPool):
             while task := self._tasks.take():
                 if work := task.take():
                     if task.ending:
-                        self._tasks.hold_back(task.line, _ABANDONED_PAUSE)
+                        self._tasks.pause(task.line, _ABANDONED_PAUSE)
                         self._release(task, task.ending)
                     else:
                         self._here.line, self._here.task = task.line, task

@@ -12,7 +12,7 @@ from tokend_server.aws.attempts import Attempts
 from tokend_server.aws.client import aws_client
 from tokend_server.clock import Clock
 from tokend_server.config import Cognito, Config, Pool
-from tokend_server.engine import BeforeChange, announce_nothing
+from tokend_server.engine import BeforeChange, do_nothing
 from tokend_server.engines.cognito.attempts import RegionAttempts
 from tokend_server.engines.cognito.backend import RegionBackend
 from tokend_server.engines.cognito.engine import CognitoEngine, Sharing
@@ -47,7 +47,7 @@ def build_cognito_engines(
     pools: Mapping[str, Pool],
     metrics: Metrics,
     clock: Clock,
-    before_change: BeforeChange = announce_nothing,
+    before_change: BeforeChange = do_nothing,
 ) -> CognitoEngines:
     """Builds a client for each Region and an engine for each pool, without a request.
 

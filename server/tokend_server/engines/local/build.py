@@ -10,7 +10,7 @@ from functools import partial
 from tokend_server.clock import Clock
 from tokend_server.config import Config, Pool
 from tokend_server.config.aws import ALGORITHM_OF_MANAGED_POOLS
-from tokend_server.engine import BeforeChange, Engine, NewIdentity, PublicEngine, announce_nothing
+from tokend_server.engine import BeforeChange, Engine, NewIdentity, PublicEngine, do_nothing
 from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.claims import REGIONS_WITHOUT_IDENTITY_POOL_ARN
 from tokend_server.engines.local.deleted_pools import INTERVAL, remove_deleted_pools
@@ -69,7 +69,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - all its parts
     metrics: Metrics,
     clock: Clock,
     new_identity: NewIdentity,
-    before_change: BeforeChange = announce_nothing,
+    before_change: BeforeChange = do_nothing,
     issuers: Issuers | None = None,
     observed: Callable[[str, Engine, PublicEngine], EnginesOfPool] = lambda _pool, *engines: engines,
 ) -> LocalEngines:

@@ -9,7 +9,7 @@ import grpc
 from tokend_server.access.audit.auditor import Auditor
 from tokend_server.callers.names import UNSIGNED
 from tokend_server.clock import Clock
-from tokend_server.engine import BeforeChange, announce_nothing
+from tokend_server.engine import BeforeChange, do_nothing
 from tokend_server.errors import AuditUnavailable, TokendError
 from tokend_server.model import ANONYMOUS
 from tokend_server.rpc.audit_entry import Failure, audit_entry
@@ -19,8 +19,10 @@ from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 from tokend_server.rpc.policy import Rule
 from tokend_server.rpc.status import INTERNAL_TEXT, STATUS
 
-#: Refusals that count as a stranger's if callers are not identified.
-_STRANGERS_REASONS = frozenset({"CALLER_NOT_ALLOWED", "METADATA_TOO_LARGE", "TOO_MANY_REQUESTS", "VALIDATION_FAILED"})
+#: Reasons that count as unauthenticated if callers are not identified.
+_UNAUTHENTICATED_REASONS = frozenset(
+    {"CALLER_NOT_ALLOWED", "METADATA_TOO_LARGE", "TOO_MANY_REQUESTS", "VALIDATION_FAILED"}
+)
 
 
 def recording_intent(auditor: Auditor, clock: Clock) -> BeforeChange:
@@ -33,7 +35,7 @@ def recording_intent(auditor: Auditor, clock: Clock) -> BeforeChange:
         clock: Dates it.
     """
     if not auditor.is_required:
-        return announce_nothing
+        return do_nothing
 
     def record_intent() -> None:
         call = current_call()
@@ -74,7 +76,7 @@ def auditing(auditor: Auditor, clock: Clock, rules: Mapping[str, Rule]) -> Layer
             return response
 
         def _record_failure(call: Call, failure: Failure) -> None:
-            if _is_from_stranger(call, failure) and auditor.omit_refusal():
+            if _is_unauthenticated(call, failure) and auditor.omit_refusal():
                 return
             try:
                 auditor.record(audit_entry(call, clock.now(), failure))
@@ -92,7 +94,7 @@ def _failure(error: Exception) -> Failure:
     return Failure(STATUS[type(error)].code.name, error.reason, error.text)
 
 
-def _is_from_stranger(call: Call, failure: Failure) -> bool:
+def _is_unauthenticated(call: Call, failure: Failure) -> bool:
     if not call.caller or call.caller.startswith(UNSIGNED):
         return True
-    return call.caller == ANONYMOUS and failure.reason in _STRANGERS_REASONS
+    return call.caller == ANONYMOUS and failure.reason in _UNAUTHENTICATED_REASONS

@@ -83,15 +83,15 @@ def refusing_at_once(on_refusal: Callable[[str], None]) -> Refuse:
 
 
 def pausing_after_misuse(threads: Threads, seconds: float) -> Layer:
-    """Returns a layer that holds a line back after each of its calls that counts as misuse.
+    """Returns a layer that pauses a line after each of its calls that counts as misuse.
 
     Args:
-        threads: Returns the threads of a method, which can hold back the line of the current call.
+        threads: Returns the threads of a method, which can pause the line of the current call.
         seconds: The duration of the pause.
     """
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
-        hold_back = threads(method).hold_back
+        pause_line = threads(method).pause_line
 
         @wraps(behavior)
         def paused(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
@@ -99,7 +99,7 @@ def pausing_after_misuse(threads: Threads, seconds: float) -> Layer:
                 return behavior(request, context, *rest)
             except TokendError as error:
                 if error.misuse:
-                    hold_back(seconds)
+                    pause_line(seconds)
                 raise
 
         return paused
@@ -107,18 +107,18 @@ def pausing_after_misuse(threads: Threads, seconds: float) -> Layer:
     return layer
 
 
-def unknown_method(count: Callable[[], None], hold_back: Callable[[float], None], seconds: float) -> Behavior:
+def unknown_method(count: Callable[[], None], pause_line: Callable[[float], None], seconds: float) -> Behavior:
     """Returns a behavior that ends calls to unknown methods as gRPC does, but in the order of the fair queue.
 
     Args:
         count: Called for each.
-        hold_back: Holds back the line of the current call for some seconds.
+        pause_line: Pauses the line of the current call for some seconds.
         seconds: The duration of the pause of a line after each such call.
     """
 
     def not_found(_messages: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
         count()
-        hold_back(seconds)
+        pause_line(seconds)
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 
     return not_found

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import ParamSpec, TypeVar
 
 from tokend_server.clock import Clock, Deadline
-from tokend_server.engine import BeforeChange, announce_nothing
+from tokend_server.engine import BeforeChange, do_nothing
 from tokend_server.engines.local.keys.keyring import SigningKey
 from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.store import Change, KeptPool, Reading, Store
@@ -26,9 +26,7 @@ class ObservedStore:
         before_change: Called before each change of identities and of pools.
     """
 
-    def __init__(
-        self, store: Store, metrics: Metrics, clock: Clock, before_change: BeforeChange = announce_nothing
-    ) -> None:
+    def __init__(self, store: Store, metrics: Metrics, clock: Clock, before_change: BeforeChange = do_nothing) -> None:
         self._store = store
         self._before_change = before_change
         self._clock = clock

@@ -91,7 +91,7 @@ def shake_hands(endpoint: str, context: ssl.SSLContext) -> None:
             pass
 
 
-def strangers(directory: Path) -> Iterator[ssl.SSLContext]:
+def refused_clients(directory: Path) -> Iterator[ssl.SSLContext]:
     """Clients that the server refuses: without a certificate, with one of another authority, without HTTP/2."""
     stranger = Authority("strangers.example.test").client(dns_names=["a"])
     (directory / "stranger.pem").write_bytes(stranger.certificate + stranger.private_key)
@@ -105,7 +105,7 @@ def strangers(directory: Path) -> Iterator[ssl.SSLContext]:
         yield context
 
 
-def lines_of_others(server: ServerProcess) -> list[str]:
+def lines_without_the_log(server: ServerProcess) -> list[str]:
     """Returns the lines on standard error that are not from the log."""
     return [line for line in server.output if not line.startswith("{")]
 
@@ -115,38 +115,38 @@ def handshakes(server: ServerProcess) -> float:
         return total(page.read().decode(), "tokend_tls_handshakes_total")
 
 
-def test_a_stranger_writes_no_lines(tmp_path: Path) -> None:
+def test_unauthenticated_clients_cause_no_lines(tmp_path: Path) -> None:
     with tls_server(tmp_path) as server:
         for number in range(TIMES // 2):
             send(server.endpoint, NO_TLS[number % len(NO_TLS)])
-        for context in strangers(tmp_path):
+        for context in refused_clients(tmp_path):
             for _ in range(TIMES // 6):
                 shake_hands(server.endpoint, context)
         assert handshakes(server) > TIMES * 0.9
         assert server.stop() == 0
-    assert lines_of_others(server) == []
+    assert lines_without_the_log(server) == []
 
 
-def test_whoever_breaks_http2_writes_no_lines(tmp_path: Path) -> None:
+def test_invalid_http2_causes_no_lines(tmp_path: Path) -> None:
     with ServerProcess(write_config(tmp_path), afresh=True) as server:
         for number in range(TIMES):
             send(server.endpoint, BROKEN_HTTP2[number % len(BROKEN_HTTP2)])
         assert server.stop() == 0
-    assert lines_of_others(server) == []
+    assert lines_without_the_log(server) == []
 
 
-def test_whoever_sends_malformed_metadata_writes_no_lines(tmp_path: Path) -> None:
+def test_malformed_metadata_causes_no_lines(tmp_path: Path) -> None:
     path = f"/{SERVICE_NAME}/LookupDeveloperIdentity"
     with ServerProcess(write_config(tmp_path), afresh=True) as server:
         for _ in range(3):
             for field in MALFORMED_METADATA:
                 assert raw_http2.call(server.endpoint, path, b"", [field]).fields[b"grpc-status"] == b"13"
         assert server.stop() == 0
-    assert lines_of_others(server) == []
+    assert lines_without_the_log(server) == []
 
 
-def test_whoever_runs_the_server_can_have_the_lines(tmp_path: Path) -> None:
+def test_grpc_verbosity_enables_the_lines(tmp_path: Path) -> None:
     with tls_server(tmp_path, "INFO") as server:
         send(server.endpoint, NO_TLS[0])
         assert server.stop() == 0
-    assert "Handshake failed" in "".join(lines_of_others(server))
+    assert "Handshake failed" in "".join(lines_without_the_log(server))

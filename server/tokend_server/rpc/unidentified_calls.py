@@ -13,14 +13,14 @@ from tokend_server.token_bucket import TokenBucket
 _MAX_REMEMBERED = 10_000
 
 
-class Strangers:
+class UnidentifiedCalls:
     """Counts the calls of each host whose caller is not identified yet.
 
     Once a connection has identified its caller, its calls no longer count: a thousand clients may reconnect at once.
     Calls that were cancelled before any work on them still count.
 
     Args:
-        per_second: The maximum rate of strangers' calls of a host, in calls a second.
+        per_second: The maximum rate of such calls of a host, in calls a second.
         burst: The maximum number of such calls at once after a pause.
         on_flood: Called with the host of each call above these limits.
         clock: The clock.
