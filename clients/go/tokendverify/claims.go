@@ -12,7 +12,13 @@ import (
 	"tokend.internal/go"
 )
 
-const tagsClaim = "https://aws.amazon.com/tags"
+const (
+	tagsClaim = "https://aws.amazon.com/tags"
+
+	// A NumericDate (RFC 7519, section 2) stands for a date of RFC 3339, which has no year beyond 9999.
+	firstSecond = -62_135_596_800 // of the year 1
+	endSecond   = 253_402_300_800 // of the year 9999, exclusive
+)
 
 var errFormat = errors.New("its claims do not have the format of tokend's")
 
@@ -38,6 +44,11 @@ func parseClaims(payload []byte) (read claims, err error) {
 	}
 	for _, name := range []string{"nbf", "amr", tagsClaim} { // the other claims are required
 		if value, there := given[name]; there && containsNull(value) {
+			return claims{}, errFormat
+		}
+	}
+	for _, at := range []*float64{read.IssueTime, read.ExpireTime, read.NotBefore} {
+		if at != nil && (*at < firstSecond || *at >= endSecond) {
 			return claims{}, errFormat
 		}
 	}

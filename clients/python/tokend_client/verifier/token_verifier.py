@@ -21,6 +21,8 @@ TYPES = ("JWS", "JWT")
 
 _MAX_TOKEN = 16_384
 _REQUIRED = ["sub", "aud", "iss", "exp", "iat"]
+#: The claims that are a NumericDate (RFC 7519, section 2): a date of RFC 3339, which has the same years as `datetime`.
+_TIMES = ("exp", "iat", "nbf")
 _TAGS_CLAIM = "https://aws.amazon.com/tags"
 
 #: The first match is the reason.
@@ -151,12 +153,13 @@ def _identity(claims: Mapping[str, Any]) -> VerifiedIdentity:
         raise TokenRejected("the token is for more than one audience")
     try:
         _check_shape(claims)
+        times = {name: datetime.fromtimestamp(claims[name], UTC) for name in _TIMES if name in claims}
         return VerifiedIdentity(
             identity_id=claims["sub"],
             identity_pool_id=audiences[0],
             principal_tags=_principal_tags(claims),
-            issue_time=datetime.fromtimestamp(claims["iat"], UTC),
-            expire_time=datetime.fromtimestamp(claims["exp"], UTC),
+            issue_time=times["iat"],
+            expire_time=times["exp"],
             claims=claims,
         )
     except (ValueError, TypeError, AttributeError, OverflowError, OSError) as error:
@@ -165,7 +168,7 @@ def _identity(claims: Mapping[str, Any]) -> VerifiedIdentity:
 
 def _check_shape(claims: Mapping[str, Any]) -> None:
     # PyJWT accepts strings and booleans as numbers.
-    numbers = [claims[name] for name in ("exp", "iat", "nbf") if name in claims]
+    numbers = [claims[name] for name in _TIMES if name in claims]
     good = bool(claims["sub"]) and all(type(number) in {int, float} for number in numbers)
     if not good or not _is_string_list(claims.get("amr", [])):
         raise ValueError("a claim has another format")

@@ -12,7 +12,10 @@ import com.nimbusds.jose.proc.JWSVerificationKeySelector;
 import com.nimbusds.jose.proc.SecurityContext;
 import com.nimbusds.jose.util.Base64URL;
 import com.nimbusds.jose.util.JSONObjectUtils;
+import com.nimbusds.jwt.JWT;
 import com.nimbusds.jwt.JWTClaimsSet;
+import com.nimbusds.jwt.JWTParser;
+import com.nimbusds.jwt.SignedJWT;
 import com.nimbusds.jwt.proc.BadJWTException;
 import com.nimbusds.jwt.proc.DefaultJWTClaimsVerifier;
 import com.nimbusds.jwt.proc.DefaultJWTProcessor;
@@ -44,6 +47,12 @@ public final class TokenVerifier {
   private static final Set<String> REQUIRED = Set.of("sub", "aud", "iss", "exp", "iat");
   private static final int MAX_CHARACTERS = 16_384;
   private static final String TAGS_CLAIM = "https://aws.amazon.com/tags";
+
+  // A NumericDate (RFC 7519, section 2) stands for a date of RFC 3339, which has no year beyond 9999.
+  private static final List<String> TIMES = List.of("exp", "iat", "nbf");
+  private static final long FIRST_SECOND = -62_135_596_800L; // of the year 1
+  private static final long END_SECOND = 253_402_300_800L; // of the year 9999, exclusive
+
   private static final List<String> OPTIONAL = List.of("nbf", "amr", TAGS_CLAIM);
 
   private final DefaultJWTProcessor<SecurityContext> processor = new DefaultJWTProcessor<>();
@@ -54,7 +63,7 @@ public final class TokenVerifier {
     processor.setJWTClaimsSetVerifier(new Claims(builder));
   }
 
-  /** /** Nimbus would try every key for a token without a key id. */
+  /** Nimbus would try every key for a token without a key id. */
   private static JWSKeySelector<SecurityContext> keySelector(JWSKeySelector<SecurityContext> named) {
     return (header, context) ->
         header.getKeyID() == null ? List.of() : named.selectJWSKeys(header, context);
@@ -89,7 +98,12 @@ public final class TokenVerifier {
       throw new TokenRejectedException("it is not base64url");
     }
     try {
-      return identity(processor.process(token, null));
+      JWT jwt = JWTParser.parse(token);
+      JWTClaimsSet claims = processor.process(jwt, null); // rejects all that are not signed
+      if (!hasValidTimes(((SignedJWT) jwt).getPayload().toJSONObject())) {
+        throw new TokenRejectedException("a time is not in the years 1 to 9999");
+      }
+      return identity(claims);
     } catch (KeySourceException e) {
       throw new KeysUnavailableException("the issuer's keys are not available", e);
     } catch (ParseException e) {
@@ -106,6 +120,15 @@ public final class TokenVerifier {
   /** Whether a text is the canonical encoding of its octets (RFC 7515, section 2). Nimbus ignores other characters. */
   private static boolean isBase64Url(String text) {
     return Base64URL.encode(new Base64URL(text).decode()).toString().equals(text);
+  }
+
+  /** Whether all times are valid. A date of Nimbus wraps around if the number is too large. */
+  private static boolean hasValidTimes(Map<String, Object> claims) {
+    return TIMES.stream()
+        .noneMatch(
+            name ->
+                claims.get(name) instanceof Number time
+                    && (time.doubleValue() < FIRST_SECOND || time.doubleValue() >= END_SECOND));
   }
 
   private static Identity identity(JWTClaimsSet claims) throws ParseException {
