@@ -31,9 +31,6 @@ class Choice:
     def read(self, value: object) -> str:
         return text(value)
 
-    def field(self, value: str) -> str:
-        return value
-
     def violations(self, value: str) -> Iterator[str]:
         if value not in self.words:
             yield f"Member must satisfy enum value set: [{', '.join(self.words)}]"
@@ -43,14 +40,11 @@ class Choice:
 
 
 class _Container:
-    """The base of containers: they are not fields of the contract, and their values are not shown."""
+    """The base of containers: their values are not shown."""
 
     __slots__ = ()
 
-    def field(self, value: Any) -> Any:  # noqa: ANN401 - a value of the shape
-        return value
-
-    def violations(self, value: Any) -> Iterator[str]:  # noqa: ANN401 - as above
+    def violations(self, value: Any) -> Iterator[str]:  # noqa: ANN401 - a value of the shape
         return (each.constraint for each in self.nested_violations(value))
 
     def nested_violations(self, value: Any) -> Iterator[Violation]:  # noqa: ANN401 - as above

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from google.protobuf.duration_pb2 import Duration
+
 from tokend_server.aws_json.shaped import IDENTITY_ID, NEXT_TOKEN, Output, ShapedOperation, field_of
 from tokend_server.aws_json.shapes import Integer, Seconds, Text, TextMap
 from tokend_server.model import MAX_LOGIN_LENGTH, DeveloperIdentity, IssuedToken, Operation
@@ -32,8 +34,11 @@ class AwsOperation(ShapedOperation):
         return SERVED[self.name]
 
     def message(self, given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a message of the operation's type
-        """Returns the contract's message with these members."""
-        fields = {field_of(name): self.members[name].field(value) for name, value in given.items()}
+        """Returns the contract's message with these members; a number of seconds is a Duration there."""
+        fields = {
+            field_of(name): Duration(seconds=value) if isinstance(self.members[name], Seconds) else value
+            for name, value in given.items()
+        }
         return self.served.message(**fields)
 
 

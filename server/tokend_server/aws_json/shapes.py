@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from google.protobuf.duration_pb2 import Duration
-
 from tokend_server.aws_json.document import boolean, integer, long, text, text_list, text_map
 
 #: The text for a member that is not given.
@@ -30,10 +28,6 @@ class Shape(Protocol):
         Raises:
             AwsError: SerializationException: it is of another type.
         """
-        ...
-
-    def field(self, value: Any) -> Any:  # noqa: ANN401 - as above
-        """Returns the value of the contract's field."""
         ...
 
     def violations(self, value: Any) -> Iterable[str]:  # noqa: ANN401 - as above
@@ -63,9 +57,6 @@ class Text:
 
     def read(self, value: object) -> str:
         return text(value)
-
-    def field(self, value: str) -> str:
-        return value
 
     def violations(self, value: str) -> Iterator[str]:
         if len(value) < self.min_length:
@@ -103,9 +94,6 @@ class TextMap:
     def read(self, value: object) -> dict[str, str]:
         return text_map(value)
 
-    def field(self, value: Mapping[str, str]) -> Mapping[str, str]:
-        return value
-
     def violations(self, value: Mapping[str, str]) -> Iterator[str]:
         if self.max_length is not None and len(value) > self.max_length:
             yield f"Member must have length less than or equal to {self.max_length}"
@@ -137,9 +125,6 @@ class TextList:
     def read(self, value: object) -> list[str]:
         return text_list(value)
 
-    def field(self, value: list[str]) -> list[str]:
-        return value
-
     def violations(self, value: list[str]) -> Iterator[str]:
         if len(value) < self.min_length:
             yield f"Member must have length greater than or equal to {self.min_length}"
@@ -159,10 +144,7 @@ class Flag:
     def read(self, value: object) -> bool:
         return boolean(value)
 
-    def field(self, value: bool) -> bool:  # noqa: FBT001 - the value of a field
-        return value
-
-    def violations(self, _value: bool) -> Iterable[str]:  # noqa: FBT001 - as above
+    def violations(self, _value: bool) -> Iterable[str]:  # noqa: FBT001 - the value of a member
         return ()
 
     def shown(self, value: bool) -> str:  # noqa: FBT001 - as above
@@ -179,9 +161,6 @@ class Integer:
     def read(self, value: object) -> int:
         return integer(value)
 
-    def field(self, value: int) -> int:
-        return value
-
     def violations(self, value: int) -> Iterator[str]:
         if value < self.minimum:
             yield f"Member must have value greater than or equal to {self.minimum}"
@@ -194,10 +173,7 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class Seconds(Integer):
-    """A number of seconds within a range, of 64 bits: a Duration in the contract."""
+    """A number of seconds within a range, of 64 bits."""
 
     def read(self, value: object) -> int:
         return long(value)
-
-    def field(self, value: int) -> Duration:  # type: ignore[override] # the contract's field is of that type
-        return Duration(seconds=value)
