@@ -16,15 +16,15 @@ from tokend_server.aws_json.assume_role import ASSUME_ROLE, RoleAssumption
 from tokend_server.aws_json.calls import OK, UNKNOWN_OPERATION, Calls
 from tokend_server.aws_json.credentials import GET_CREDENTIALS, CredentialOperations
 from tokend_server.aws_json.errors import ERRORS
-from tokend_server.aws_json.identities import IDENTITY_OPERATIONS, IdentityOperations
+from tokend_server.aws_json.identities import IdentityOperations
 from tokend_server.aws_json.operations import OPERATIONS
-from tokend_server.aws_json.pool_management import MANAGEMENT_OPERATIONS, ManagementOperations
-from tokend_server.aws_json.pools import POOL_OPERATIONS, PoolOperations
+from tokend_server.aws_json.pool_management import ManagementOperations
+from tokend_server.aws_json.pools import PoolOperations
 from tokend_server.aws_json.probe import ListenerProbe
-from tokend_server.aws_json.public import PUBLIC_OPERATIONS, PublicOperations
+from tokend_server.aws_json.public import PublicOperations
 from tokend_server.aws_json.refusals import refused_operations
-from tokend_server.aws_json.service import SERVICE_NAME, AwsJsonService, Perform
-from tokend_server.aws_json.shaped import ShapedOperation
+from tokend_server.aws_json.service import SERVICE_NAME, AwsJsonService
+from tokend_server.aws_json.shaped import PerformedOperation
 from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.aws_json.sts import SERVICE_NAME as STS
@@ -47,16 +47,6 @@ from tokend_server.rpc.readiness import ProbeTimeouts, Reachability
 from tokend_server.rpc.tracing import Tracing
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.tls import ReloadedContext, reloaded_context
-
-#: All operations that are served; some only if the configuration enables them.
-SERVED: Mapping[str, ShapedOperation] = {
-    **OPERATIONS,
-    **IDENTITY_OPERATIONS,
-    **POOL_OPERATIONS,
-    **MANAGEMENT_OPERATIONS,
-    **PUBLIC_OPERATIONS,
-    GET_CREDENTIALS.name: GET_CREDENTIALS,
-}
 
 #: All known operations.
 KNOWN = (*OPERATIONS, *CognitoOperation)
@@ -146,7 +136,7 @@ def build_aws_server(  # noqa: PLR0913, PLR0917 - all its parts
     ]
     admission = Admission(access.policy, clock)
     # With a source of real credentials there are never fake ones.
-    assumed = []
+    assumed: list[PerformedOperation] = []
     if key_set and settings.credentials.source == "static":
         assumption = RoleAssumption(key_set, issuer, engines.pools, admission, clock)
         assumed.append((ASSUME_ROLE, assumption.assume_role))
@@ -189,21 +179,20 @@ def other_operations(
     credential_source: CredentialSource | None,
     admission: Admission,
     on_change: Callable[[str], object],
-) -> Sequence[tuple[ShapedOperation, Perform]]:
-    """Returns the operations outside the contract, each with the function that performs or refuses it."""
+) -> Sequence[PerformedOperation]:
+    """Returns the operations outside the contract; those that are not served are refused."""
     public = PublicOperations(engines.identities, engines.public_engine, admission)
-    by_name = {
-        **IdentityOperations(engines.identities, admission, on_change).by_name,
-        **PoolOperations(engines.pools, admission).by_name,
-        **public.by_name,
-    }
+    served = [
+        *IdentityOperations(engines.identities, admission, on_change).operations,
+        *PoolOperations(engines.pools, admission).operations,
+        *public.operations,
+    ]
     if engines.pool_management:
-        by_name |= ManagementOperations(engines.pool_management, admission, on_change).by_name
+        served += ManagementOperations(engines.pool_management, admission, on_change).operations
     if credential_source:
         credentials = CredentialOperations(public, engines.pools, credential_source)
-        by_name[GET_CREDENTIALS.name] = credentials.get_credentials
-    served = ((SERVED[name], perform) for name, perform in by_name.items())
-    return [*served, *refused_operations(by_name).values()]
+        served.append((GET_CREDENTIALS, credentials.get_credentials))
+    return [*served, *refused_operations({operation.name for operation, _ in served})]
 
 
 def _account_of(config: Config, identity_pool_id: str) -> str:

@@ -114,15 +114,15 @@ def access_denied(error: CallerNotAllowed, caller: str, operation: str, resource
     return AwsError(ERRORS[CallerNotAllowed].code, f"{denial} because: {error.text}")
 
 
-def forbidden(identity_id: str) -> AwsError:
-    """Returns the AWS error for an unsigned call that the policy does not allow, in Cognito's words.
+def forbidden_text(identity_id: str) -> str:
+    """Returns the text for an unsigned call that is not allowed, in Cognito's words.
 
     Args:
         identity_id: The requested identity; empty for a new one.
     """
     if identity_id:
-        return AwsError("NotAuthorizedException", f"Access to Identity '{identity_id}' is forbidden.")
-    return AwsError("NotAuthorizedException", "Unauthenticated access is not supported for this identity pool.")
+        return f"Access to Identity '{identity_id}' is forbidden."
+    return "Unauthenticated access is not supported for this identity pool."
 
 
 def unauthenticated(refusal: AwsError) -> CallerUnauthenticated:

@@ -1,12 +1,11 @@
 """The operations on identities by their ids: ListIdentities, DescribeIdentity, DeleteIdentities."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tokend_server.access.audit.record import AuditedRequest, AuditedResult
 from tokend_server.aws_json.admission import Admission
-from tokend_server.aws_json.shaped import IDENTITY_ID, NEXT_TOKEN, Output, ShapedOperation
+from tokend_server.aws_json.shaped import IDENTITY_ID, NEXT_TOKEN, Output, PerformedOperation, ShapedOperation
 from tokend_server.aws_json.shapes import Flag, Integer, TextList
 from tokend_server.clock import Deadline
 from tokend_server.engine import Identities
@@ -27,11 +26,6 @@ _DELETE = ShapedOperation(
     frozenset({"IdentityIdsToDelete"}),
 )
 
-#: The shapes of these operations.
-IDENTITY_OPERATIONS: Mapping[str, ShapedOperation] = MappingProxyType(
-    {operation.name: operation for operation in (_LIST, _DESCRIBE, _DELETE)}
-)
-
 #: The reasons for which an identity was not deleted (the service model's ErrorCode).
 _ACCESS_DENIED, _SERVER_ERROR = "AccessDenied", "InternalServerError"
 
@@ -49,11 +43,11 @@ class IdentityOperations:
         self._identities = identities
         self._admission = admission
         self._on_change = on_change
-        self.by_name: Mapping[str, Callable[[Mapping[str, Any]], Output]] = {
-            _LIST.name: self._list,
-            _DESCRIBE.name: self._describe,
-            _DELETE.name: self._delete,
-        }
+        self.operations: Sequence[PerformedOperation] = (
+            (_LIST, self._list),
+            (_DESCRIBE, self._describe),
+            (_DELETE, self._delete),
+        )
 
     def _list(self, given: Mapping[str, Any]) -> Output:
         pool = given.get("IdentityPoolId", "")

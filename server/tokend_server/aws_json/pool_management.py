@@ -1,8 +1,7 @@
 """The operations that create, change and delete identity pools, if `aws.manage_pools` enables them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +20,7 @@ from tokend_server.aws_json.pool_shapes import (
     TAGS,
 )
 from tokend_server.aws_json.pools import described, pool_of_arn, principal_tags_of, require_pool_id
-from tokend_server.aws_json.shaped import IDENTITY_ID, Output, ShapedOperation
+from tokend_server.aws_json.shaped import IDENTITY_ID, Output, PerformedOperation, ShapedOperation
 from tokend_server.aws_json.shapes import Flag, TextList
 from tokend_server.engine import PoolManagement
 from tokend_server.errors import InvalidParameter
@@ -60,11 +59,6 @@ _SET_PRINCIPAL_TAGS = ShapedOperation(
     _POOL | {"IdentityProviderName"},
 )
 
-#: The shapes of these operations.
-MANAGEMENT_OPERATIONS: Mapping[str, ShapedOperation] = MappingProxyType(
-    {row.name: row for row in (_CREATE, _UPDATE, _DELETE, _SET_ROLES, _TAG, _UNTAG, _SET_PRINCIPAL_TAGS)}
-)
-
 #: A GUID in the form of the ids of pools and identities.
 _ANY_GUID = str(UUID(int=0))
 
@@ -84,15 +78,15 @@ class ManagementOperations:
         self._pools = pools
         self._admission = admission
         self._on_change = on_change
-        self.by_name: Mapping[str, Callable[[Mapping[str, Any]], Output]] = {
-            _CREATE.name: self._create,
-            _UPDATE.name: self._update,
-            _DELETE.name: self._delete,
-            _SET_ROLES.name: self._set_roles,
-            _TAG.name: self._tag,
-            _UNTAG.name: self._untag,
-            _SET_PRINCIPAL_TAGS.name: self._set_principal_tags,
-        }
+        self.operations: Sequence[PerformedOperation] = (
+            (_CREATE, self._create),
+            (_UPDATE, self._update),
+            (_DELETE, self._delete),
+            (_SET_ROLES, self._set_roles),
+            (_TAG, self._tag),
+            (_UNTAG, self._untag),
+            (_SET_PRINCIPAL_TAGS, self._set_principal_tags),
+        )
 
     def _create(self, given: Mapping[str, Any]) -> Output:
         deadline = self._admission.admit(_CREATE, given, AuditedRequest())

@@ -3,14 +3,13 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tokend_server.access.audit.record import AuditedRequest
 from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.pool_shapes import ARN, PROVIDER_NAME
-from tokend_server.aws_json.shaped import IDENTITY_ID, NEXT_TOKEN, Output, ShapedOperation
+from tokend_server.aws_json.shaped import IDENTITY_ID, NEXT_TOKEN, Output, PerformedOperation, ShapedOperation
 from tokend_server.aws_json.shapes import Integer
 from tokend_server.engine import IdentityPools
 from tokend_server.errors import InvalidParameter
@@ -33,11 +32,6 @@ _GET_PRINCIPAL_TAGS = ShapedOperation(
     _POOL | {"IdentityProviderName"},
 )
 
-#: The shapes of these operations.
-POOL_OPERATIONS: Mapping[str, ShapedOperation] = MappingProxyType(
-    {row.name: row for row in (_DESCRIBE, _LIST, _GET_ROLES, _LIST_TAGS, _GET_PRINCIPAL_TAGS)}
-)
-
 #: The ARN of a pool; the account is ignored, because clients without one omit it.
 _POOL_ARN = re.compile(r"arn:[\w-]+:cognito-identity:([\w-]+):\d*:identitypool/(\1:[0-9a-f-]+)", re.ASCII)
 
@@ -53,13 +47,13 @@ class PoolOperations:
     def __init__(self, pools: IdentityPools, admission: Admission) -> None:
         self._pools = pools
         self._admission = admission
-        self.by_name: Mapping[str, Callable[[Mapping[str, Any]], Output]] = {
-            _DESCRIBE.name: self._describe,
-            _LIST.name: self._list,
-            _GET_ROLES.name: self._get_roles,
-            _LIST_TAGS.name: self._list_tags,
-            _GET_PRINCIPAL_TAGS.name: self._get_principal_tags,
-        }
+        self.operations: Sequence[PerformedOperation] = (
+            (_DESCRIBE, self._describe),
+            (_LIST, self._list),
+            (_GET_ROLES, self._get_roles),
+            (_LIST_TAGS, self._list_tags),
+            (_GET_PRINCIPAL_TAGS, self._get_principal_tags),
+        )
 
     def _describe(self, given: Mapping[str, Any]) -> Output:
         return described(self._find_pool(_DESCRIBE, given, given.get("IdentityPoolId", "")))

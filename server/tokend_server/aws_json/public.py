@@ -1,12 +1,11 @@
 """The operations of users' own devices, which are not signed: GetId, GetOpenIdToken, UnlinkIdentity."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tokend_server.access.audit.record import AuditedRequest, AuditedResult
 from tokend_server.aws_json.admission import Admission
-from tokend_server.aws_json.shaped import IDENTITY_ID, Output, ShapedOperation
+from tokend_server.aws_json.shaped import IDENTITY_ID, Output, PerformedOperation, ShapedOperation
 from tokend_server.aws_json.shapes import Text, TextList, TextMap
 from tokend_server.clock import Deadline
 from tokend_server.engine import Identities, PublicEngine
@@ -28,11 +27,6 @@ _UNLINK = ShapedOperation(
     CognitoOperation.UNLINK_IDENTITY,
     {"IdentityId": IDENTITY_ID, "Logins": LOGINS, "LoginsToRemove": TextList(_PROVIDER_NAME)},
     frozenset({"IdentityId", "Logins", "LoginsToRemove"}),
-)
-
-#: The shapes of these operations.
-PUBLIC_OPERATIONS: Mapping[str, ShapedOperation] = MappingProxyType(
-    {operation.name: operation for operation in (_GET_ID, _GET_OPEN_ID_TOKEN, _UNLINK)}
 )
 
 
@@ -65,11 +59,11 @@ class PublicOperations:
         self._identities = identities
         self._engine_of = engine_of
         self._admission = admission
-        self.by_name: Mapping[str, Callable[[Mapping[str, Any]], Output]] = {
-            _GET_ID.name: self._get_id,
-            _GET_OPEN_ID_TOKEN.name: self._get_open_id_token,
-            _UNLINK.name: self._unlink,
-        }
+        self.operations: Sequence[PerformedOperation] = (
+            (_GET_ID, self._get_id),
+            (_GET_OPEN_ID_TOKEN, self._get_open_id_token),
+            (_UNLINK, self._unlink),
+        )
 
     def _get_id(self, given: Mapping[str, Any]) -> Output:
         pool = given.get("IdentityPoolId", "")

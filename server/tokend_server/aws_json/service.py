@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from tokend_server.arns import identity_pool_arn
 from tokend_server.aws_json.document import parse_document
 from tokend_server.aws_json.errors import (
     AwsError,
     access_denied,
-    forbidden,
+    forbidden_text,
     internal_error,
     to_aws_error,
     unparsable_body,
@@ -19,7 +19,7 @@ from tokend_server.aws_json.operations import OPERATIONS, AwsOperation
 from tokend_server.aws_json.pools import pool_of_arn
 from tokend_server.aws_json.query import media_type
 from tokend_server.aws_json.request import AwsRequest
-from tokend_server.aws_json.shaped import Output, ShapedOperation
+from tokend_server.aws_json.shaped import Output, PerformedOperation, ShapedOperation
 from tokend_server.aws_json.signers import UNSIGNED_OPERATIONS
 from tokend_server.aws_json.wire import CONTENT_TYPE, AwsResponse, error_response, success_response
 from tokend_server.errors import CallerNotAllowed, TokendError
@@ -29,9 +29,6 @@ from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, layer
 
 #: The prefix of the operation's name in `X-Amz-Target`, followed by a dot.
 SERVICE_NAME = "AWSCognitoIdentityService"
-
-#: Executes the current call with the members of its input, which are not checked yet.
-Perform: TypeAlias = Callable[[Mapping[str, Any]], Output]
 
 
 class AwsJsonService:
@@ -55,7 +52,7 @@ class AwsJsonService:
         operations: DeveloperIdentityService,
         layers: Sequence[Layer],
         *,
-        others: Sequence[tuple[ShapedOperation, Perform]] = (),
+        others: Sequence[PerformedOperation] = (),
         account_of: Callable[[str], str] = lambda _identity_pool_id: "",
     ) -> None:
         self._operations = operations
@@ -95,7 +92,8 @@ class AwsJsonService:
 
     def failure(self, call: Call, error: TokendError) -> AwsError:
         if isinstance(error, CallerNotAllowed) and call.method in UNSIGNED_OPERATIONS:
-            return forbidden(call.audited[0].identity_id if call.audited else "")
+            text = forbidden_text(call.audited[0].identity_id if call.audited else "")
+            return AwsError("NotAuthorizedException", text)
         if isinstance(error, CallerNotAllowed):
             return access_denied(error, call.caller, call.method, self._resource(call))
         return to_aws_error(error)
@@ -130,7 +128,7 @@ def _read_and_perform(
     return perform(request.region, given)
 
 
-def _perform_other(perform: Perform, region: str, given: Mapping[str, Any]) -> Output:
+def _perform_other(perform: Callable[[Mapping[str, Any]], Output], region: str, given: Mapping[str, Any]) -> Output:
     ids = [given.get("IdentityPoolId"), given.get("IdentityId"), *given.get("IdentityIdsToDelete", ())]
     ids.append(pool_of_arn(given.get("ResourceArn", "")))
     for each in filter(None, ids if region else ()):

@@ -1,6 +1,6 @@
 """The common parts of AWS's operations: a name, and the shapes of the input."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -56,6 +56,11 @@ class ShapedOperation:
                     yield FieldViolation(field_of(name) + path, constraint, shown)
             elif name in self.required:
                 yield FieldViolation(field_of(name), "Member must not be null", NULL)
+
+
+#: An operation, and the function that performs it for the current call with the members of its input, which are not
+#: checked yet.
+PerformedOperation: TypeAlias = tuple[ShapedOperation, Callable[[Mapping[str, Any]], Output]]
 
 
 def field_of(member: str) -> str:

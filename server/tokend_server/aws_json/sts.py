@@ -10,7 +10,7 @@ from tokend_server.aws_json.errors import AwsError, internal_error, to_aws_error
 from tokend_server.aws_json.query import FORM_TYPE, parse_query, to_document
 from tokend_server.aws_json.query_responses import fault_response, result_response
 from tokend_server.aws_json.request import AwsRequest
-from tokend_server.aws_json.shaped import Output, ShapedOperation
+from tokend_server.aws_json.shaped import Output, PerformedOperation, ShapedOperation
 from tokend_server.aws_json.wire import AwsResponse
 from tokend_server.errors import CallerNotAllowed, TokendError
 from tokend_server.rpc.call import Call
@@ -76,11 +76,7 @@ class StsService:
 
     service_name = SERVICE_NAME
 
-    def __init__(
-        self,
-        performed: Sequence[tuple[ShapedOperation, Callable[[Mapping[str, Any]], Output]]],
-        layers: Sequence[Layer],
-    ) -> None:
+    def __init__(self, performed: Sequence[PerformedOperation], layers: Sequence[Layer]) -> None:
         self._operations = {row.name.value: row for row, _ in performed}
         self.behaviors: Mapping[str, Behavior] = {
             row.name.value: layered(

@@ -13,7 +13,7 @@ from tests.support.local_engine import NOW, OTHER_POOL, POOL, LocalEngineUnderTe
 from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.calls import Calls
-from tokend_server.aws_json.identities import IDENTITY_OPERATIONS, IdentityOperations
+from tokend_server.aws_json.identities import IdentityOperations
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.clock import Deadline
@@ -61,8 +61,7 @@ class Face:
         self.audited: list[AuditEntry] = []
         self._caller = "all"
         operations = DeveloperIdentityService({}, POLICY, local.clock)
-        by_name = IdentityOperations(identities, Admission(POLICY, local.clock), self.changed.append).by_name
-        others = [(IDENTITY_OPERATIONS[name], perform) for name, perform in by_name.items()]
+        others = IdentityOperations(identities, Admission(POLICY, local.clock), self.changed.append).operations
         self._calls = Calls(AwsJsonService(operations, [self._naming], others=others), local.clock)
 
     def _naming(self, _method: Method, behavior: Behavior) -> Behavior:

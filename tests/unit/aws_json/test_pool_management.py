@@ -14,7 +14,6 @@ from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, as_sent, call, erro
 
 from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.aws_json.admission import Admission
-from tokend_server.aws_json.build import SERVED
 from tokend_server.aws_json.calls import Calls
 from tokend_server.aws_json.pool_management import ManagementOperations
 from tokend_server.aws_json.pools import PoolOperations
@@ -80,15 +79,15 @@ class Face:
         request = call(operation, document, region=region)
         self.clock.move_wall_clock(request.signed_at - self.clock.now())
         admission = Admission(self.policy, self.clock)
-        performed = {
-            **PoolOperations(self._pools, admission).by_name,
-            **ManagementOperations(self._pools, admission, self.changed.append).by_name,
-        }
+        others = [
+            *PoolOperations(self._pools, admission).operations,
+            *ManagementOperations(self._pools, admission, self.changed.append).operations,
+        ]
         verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, self.clock)
         service = AwsJsonService(
             DeveloperIdentityService({}, self.policy, self.clock),
             [identifying_signers(verifier, lambda _access_key_id: ANONYMOUS)],
-            others=[(SERVED[name], perform) for name, perform in performed.items()],
+            others=others,
         )
         return Calls(service, self.clock).answer(as_sent(request))
 

@@ -12,7 +12,7 @@ from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, as_sent, ca
 from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.calls import Calls
-from tokend_server.aws_json.pools import POOL_OPERATIONS, PoolOperations
+from tokend_server.aws_json.pools import PoolOperations
 from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier
@@ -37,6 +37,9 @@ def configured(**members: Any) -> Pool:  # noqa: ANN401 - what a pool takes
 
 POOLS = ConfiguredPools({each: configured(name=f"Pool {each[-8]}") for each in [*reversed(IDS), ELSEWHERE]})
 
+#: The names of the operations on pools.
+POOL_OPERATIONS = [each.name for each, _ in PoolOperations(POOLS, Admission(Policy((), ()), FakeClock())).operations]
+
 
 def row(**changes: Any) -> PolicyRow:  # noqa: ANN401 - what a row has
     everything = {"callers": ("**",), "pools": frozenset("*"), "operations": frozenset("*")}
@@ -50,12 +53,11 @@ def row(**changes: Any) -> PolicyRow:  # noqa: ANN401 - what a row has
 def answer(request: Signed, pools: ConfiguredPools = POOLS, policy: Policy | None = None) -> AwsResponse:
     clock = FakeClock(now=request.signed_at)
     policy = policy or Policy((), ())
-    by_name = PoolOperations(pools, Admission(policy, clock)).by_name
     verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock)
     service = AwsJsonService(
         DeveloperIdentityService({}, policy, clock),
         [identifying_signers(verifier, lambda _access_key_id: ANONYMOUS)],
-        others=[(POOL_OPERATIONS[name], perform) for name, perform in by_name.items()],
+        others=PoolOperations(pools, Admission(policy, clock)).operations,
         account_of=lambda pool: "111122223333" if pool == IDS[1] else "",
     )
     return Calls(service, clock).answer(as_sent(request))

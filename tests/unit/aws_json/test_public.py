@@ -12,7 +12,7 @@ from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.access.rate_limits import CallerLimits, Rate, RateLimits
 from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.calls import Calls
-from tokend_server.aws_json.public import PUBLIC_OPERATIONS, PublicOperations
+from tokend_server.aws_json.public import PublicOperations
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.signers import identifying_signers
@@ -66,11 +66,10 @@ class Face:
         )
         identities = IdentitiesOfPools(LocalIdentities(local.store, {POOL}), {COGNITO_POOL})
         engines = PublicEngines({POOL: engine}, {COGNITO_POOL})
-        by_name = PublicOperations(identities, engines.of, Admission(policy, clock)).by_name
         service = AwsJsonService(
             DeveloperIdentityService({}, policy, clock),
             [self._auditing, identifying_signers(SignatureVerifier({}, clock), str), limiting_rates(limits)],
-            others=[(PUBLIC_OPERATIONS[name], perform) for name, perform in by_name.items()],
+            others=PublicOperations(identities, engines.of, Admission(policy, clock)).operations,
         )
         self._calls = Calls(service, clock)
 

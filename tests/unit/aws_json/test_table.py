@@ -11,21 +11,40 @@ from tests.unit.aws_json.shapes_of_aws import in_awss_model
 from tests.unit.aws_json.test_operations import SERVICE
 
 from tokend_server.access.authorization import Policy
-from tokend_server.aws_json.build import KNOWN, SERVED
+from tokend_server.aws_json.build import KNOWN
 from tokend_server.aws_json.calls import Calls
-from tokend_server.aws_json.pool_management import MANAGEMENT_OPERATIONS
+from tokend_server.aws_json.credentials import GET_CREDENTIALS
+from tokend_server.aws_json.identities import IdentityOperations
+from tokend_server.aws_json.operations import OPERATIONS
+from tokend_server.aws_json.pool_management import ManagementOperations
+from tokend_server.aws_json.pools import PoolOperations
+from tokend_server.aws_json.public import PublicOperations
 from tokend_server.aws_json.refusals import refused_operations
 from tokend_server.aws_json.service import AwsJsonService
+from tokend_server.aws_json.shaped import ShapedOperation
 from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.aws_json.wire import AwsResponse
 from tokend_server.model import ANONYMOUS, CognitoOperation, Operation, Secret
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 
-#: The operations that no caller may call unless pools are managed. The operations that are served only if configured.
-OPTIONAL = {*MANAGEMENT_OPERATIONS, CognitoOperation.GET_CREDENTIALS_FOR_IDENTITY}
+#: The objects that perform the operations; here none is performed.
+ANY: Any = None
 
-REFUSED = refused_operations(SERVED.keys() - OPTIONAL)
+#: The operations that need `aws.manage_pools`, and all that are served, by name.
+MANAGED: Mapping[str, ShapedOperation] = {row.name: row for row, _ in ManagementOperations(ANY, ANY, ANY).operations}
+OTHERS = (IdentityOperations(ANY, ANY, ANY), PoolOperations(ANY, ANY), PublicOperations(ANY, ANY, ANY))
+SERVED: Mapping[str, ShapedOperation] = {
+    **OPERATIONS,
+    **{row.name: row for each in OTHERS for row, _ in each.operations},
+    **MANAGED,
+    GET_CREDENTIALS.name: GET_CREDENTIALS,
+}
+
+#: The operations that no caller may call unless pools are managed. The operations that are served only if configured.
+OPTIONAL = {*MANAGED, CognitoOperation.GET_CREDENTIALS_FOR_IDENTITY}
+
+REFUSED = {row.name: (row, refuse) for row, refuse in refused_operations(SERVED.keys() - OPTIONAL)}
 IDENTITY_ID = f"{POOL_ID[:-1]}f"
 
 
