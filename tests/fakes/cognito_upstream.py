@@ -64,7 +64,5 @@ class CognitoUpstream(ScriptedUpstream):
             self._engines if engines is None else engines, Policy((), ()), self._clock
         )
         signers = identifying_signers(self._verifier, lambda _access_key_id: ANONYMOUS)
-        sent = AwsRequest(
-            request.method, request.target, request.headers, canonical_headers(request.headers), request.body
-        )
+        sent = AwsRequest(request.method, request.target, canonical_headers(request.headers), request.body)
         return Calls(AwsJsonService(operations, [signers]), self._clock).answer(sent)

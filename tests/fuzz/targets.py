@@ -25,6 +25,7 @@ from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.aws_json.errors import AwsError
 from tokend_server.aws_json.presigned import Query
 from tokend_server.aws_json.sigv4 import SignatureVerifier
+from tokend_server.aws_json.wire import canonical_headers
 from tokend_server.errors import CallerUnauthenticated
 from tokend_server.model import Secret
 
@@ -171,7 +172,9 @@ def _aws_signatures(_service: Service, given: Json) -> None:
 
 def _refusal(verifier: SignatureVerifier, request: Signed) -> AwsError | None:
     try:
-        verifier.verify(request.method, request.target.partition("?")[2], request.headers, request.body)
+        verifier.verify(
+            request.method, request.target.partition("?")[2], canonical_headers(request.headers), request.body
+        )
     except AwsError as refusal:
         return refusal
     return None

@@ -1,7 +1,7 @@
 """Cognito's own API over HTTP."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor
 from http import HTTPStatus
 
@@ -94,12 +94,8 @@ def _answer(calls: Calls, request: AwsRequest, arrived: float) -> Response:
 
 
 def _to_aws_request(request: Request) -> AwsRequest:
-    headers = _decode_headers(request.headers)
-    return AwsRequest(request.method, request.target, headers, canonical_headers(headers), request.body, request.peer)
-
-
-def _decode_headers(headers: Mapping[bytes, bytes]) -> list[tuple[str, str]]:
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.items()]
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.items()]
+    return AwsRequest(request.method, request.target, canonical_headers(headers), request.body, request.peer)
 
 
 def _to_http_response(answer: AwsResponse) -> Response:

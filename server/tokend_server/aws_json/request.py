@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tokend_server.aws_json.wire import Headers
-
 
 class AwsRequest(NamedTuple):
     """A request.
@@ -12,7 +10,6 @@ class AwsRequest(NamedTuple):
     Attributes:
         method: The HTTP method.
         target: The path and the query, as they arrived.
-        headers: All headers, as they arrived, in order.
         values: The headers in the form of `canonical_headers`.
         body: The body.
         peer: The address of the client, without the port.
@@ -21,7 +18,6 @@ class AwsRequest(NamedTuple):
 
     method: str
     target: str
-    headers: Headers
     values: Mapping[str, str]
     body: bytes
     peer: str = ""

@@ -34,7 +34,7 @@ def identifying_signers(verifier: SignatureVerifier, caller_of: Callable[[str], 
         @wraps(behavior)
         def identified(request: AwsRequest, context: None) -> Any:  # noqa: ANN401 - the operation's result
             try:
-                credential = verifier.verify(request.method, request.query, request.headers, request.body)
+                credential = verifier.verify(request.method, request.query, request.values, request.body)
             except AwsError as refusal:
                 raise unauthenticated(refusal) from None
             call = current_call()

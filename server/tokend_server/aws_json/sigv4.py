@@ -12,7 +12,6 @@ from types import MappingProxyType
 from tokend_server.aws_json.authorization import ALGORITHM, TERMINATOR, Credential, parse_authorization
 from tokend_server.aws_json.errors import AwsError
 from tokend_server.aws_json.presigned import Presigned, Query
-from tokend_server.aws_json.wire import Headers, canonical_headers
 from tokend_server.clock import Clock
 from tokend_server.model import Secret
 
@@ -48,13 +47,13 @@ class SignatureVerifier:
         self._service = service
         self._session_tokens = session_tokens
 
-    def verify(self, method: str, query: str, headers: Headers, body: bytes) -> Credential:
+    def verify(self, method: str, query: str, values: Mapping[str, str], body: bytes) -> Credential:
         """Verifies the signature of a request to the path `/`, in its header or in its query.
 
         Args:
             method: The HTTP method.
             query: The part after the question mark, as it arrived.
-            headers: All headers as they arrived.
+            values: All headers in the form of `canonical_headers`.
             body: The body as it arrived.
 
         Returns:
@@ -64,7 +63,7 @@ class SignatureVerifier:
             AwsError: MissingAuthenticationTokenException, IncompleteSignatureException, UnrecognizedClientException
                 or InvalidSignatureException.
         """
-        values, asked = canonical_headers(headers), Query(query)
+        asked = Query(query)
         signature = _presigned(asked, values) if asked.is_presigned else _in_header(values)
         authorization, stamp = signature.authorization, signature.stamp
         signed_at = _date(stamp)

@@ -128,9 +128,7 @@ def service(
 
 
 def as_sent(request: Signed) -> AwsRequest:
-    return AwsRequest(
-        request.method, request.target, request.headers, canonical_headers(request.headers), request.body, "192.0.2.1"
-    )
+    return AwsRequest(request.method, request.target, canonical_headers(request.headers), request.body, "192.0.2.1")
 
 
 def answer(engines: Mapping[str, Engine], request: Signed) -> AwsResponse:

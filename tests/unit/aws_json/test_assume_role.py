@@ -100,7 +100,7 @@ class Sts:
 
 
 def form(body: str) -> AwsRequest:
-    return AwsRequest("POST", "/", (), {"content-type": f"{FORM_TYPE}; charset=utf-8"}, body.encode())
+    return AwsRequest("POST", "/", {"content-type": f"{FORM_TYPE}; charset=utf-8"}, body.encode())
 
 
 def parsed(response: AwsResponse) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def test_a_get_is_answered_as_a_post(sts: Sts) -> None:
             "WebIdentityToken": sts.local.issue("alice").token.reveal(),
         }
     )
-    request = AwsRequest("GET", f"/?{query}", (), {}, b"")
+    request = AwsRequest("GET", f"/?{query}", {}, b"")
     assert is_query(request)
     assert parsed(sts.calls.answer(request))["Credentials"]
 
@@ -338,7 +338,7 @@ def as_envoy_asks(token: str, accept: str = "application/json") -> AwsRequest:
         "RoleArn": USERS,
         "WebIdentityToken": token,
     }
-    return AwsRequest("GET", f"/?{urlencode(query)}", (), {"host": "sts.local", "accept": accept}, b"")
+    return AwsRequest("GET", f"/?{urlencode(query)}", {"host": "sts.local", "accept": accept}, b"")
 
 
 def test_json_is_answered_where_it_is_asked_for(sts: Sts) -> None:

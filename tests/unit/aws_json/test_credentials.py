@@ -114,7 +114,7 @@ class Face:
         """Returns the output, or the code and text of the error."""
         target = "AWSCognitoIdentityService.GetCredentialsForIdentity"
         values = {"content-type": "application/x-amz-json-1.1", "x-amz-target": target}
-        request = AwsRequest("POST", "/", (), values, json.dumps(members).encode())
+        request = AwsRequest("POST", "/", values, json.dumps(members).encode())
         answered: dict[str, Any] = json.loads(self._calls.answer(request).body)
         return answered
 

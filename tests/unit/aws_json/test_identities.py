@@ -81,7 +81,7 @@ class Face:
             "x-amz-target": f"AWSCognitoIdentityService.{operation}",
         }
         body = json.dumps(members).encode()
-        answered: dict[str, Any] = json.loads(self._calls.answer(AwsRequest("POST", "/", (), values, body)).body)
+        answered: dict[str, Any] = json.loads(self._calls.answer(AwsRequest("POST", "/", values, body)).body)
         return answered
 
 

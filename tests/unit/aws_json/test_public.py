@@ -88,7 +88,7 @@ class Face:
             "content-type": "application/x-amz-json-1.1",
             "x-amz-target": f"AWSCognitoIdentityService.{operation}",
         }
-        request = AwsRequest("POST", "/", (), values, json.dumps(members).encode(), peer)
+        request = AwsRequest("POST", "/", values, json.dumps(members).encode(), peer)
         body = self._calls.answer(request).body
         answered: dict[str, Any] = json.loads(body) if body else {}
         return answered

@@ -12,6 +12,7 @@ from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, signed
 from tokend_server.aws_json.authorization import Credential
 from tokend_server.aws_json.errors import AwsError
 from tokend_server.aws_json.sigv4 import SignatureVerifier
+from tokend_server.aws_json.wire import canonical_headers
 from tokend_server.model import Secret
 
 SESSION_TOKEN = "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeo=="
@@ -88,13 +89,17 @@ def verifier_at(now: float, session_token: str | None = None, service: str = "co
 
 def verify(request: Signed, session_token: str | None = None, *, late: float = 0.0) -> Credential:
     verifier = verifier_at(request.signed_at + late, session_token)
-    return verifier.verify(request.method, request.target.partition("?")[2], request.headers, request.body)
+    return verifier.verify(
+        request.method, request.target.partition("?")[2], canonical_headers(request.headers), request.body
+    )
 
 
 def refusal(request: Signed, session_token: str | None = None, *, now: float | None = None) -> tuple[str, str]:
     verifier = verifier_at(request.signed_at if now is None else now, session_token)
     with pytest.raises(AwsError) as raised:
-        verifier.verify(request.method, request.target.partition("?")[2], request.headers, request.body)
+        verifier.verify(
+            request.method, request.target.partition("?")[2], canonical_headers(request.headers), request.body
+        )
     assert raised.value.status == 400
     return raised.value.code, raised.value.message
 
@@ -113,11 +118,12 @@ def test_a_published_example_verifies(
         ("X-Amz-Date", "20150830T123600Z"),
         ("Authorization", authorization),
     )
+    values = canonical_headers(all_headers)
     verifier = verifier_at(1_440_938_160, service="service")
     expected = Credential("AKIDEXAMPLE", "20150830", "us-east-1", "service")
-    assert verifier.verify(method, "", all_headers, body) == expected
+    assert verifier.verify(method, "", values, body) == expected
     with pytest.raises(AwsError, match=MISMATCH):
-        verifier.verify(method, "", all_headers, body + b" ")
+        verifier.verify(method, "", values, body + b" ")
 
 
 #: Characters that an HTTP header can contain, and that signer and verifier interpret alike.
