@@ -2,6 +2,7 @@ package tokend
 
 import (
 	"cmp"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -34,7 +35,7 @@ type sourceSettings struct {
 // by default. It panics if skew is negative.
 func WithSkew(skew time.Duration) SourceOption {
 	if skew < 0 {
-		panic("tokend: the skew is negative")
+		panic(fmt.Sprintf("tokend: skew must not be negative: %v", skew))
 	}
 	return func(s *sourceSettings) { s.skew = skew }
 }
@@ -42,7 +43,7 @@ func WithSkew(skew time.Duration) SourceOption {
 // WithRefreshTimeout sets the timeout of a refresh, 3 seconds by default. It panics if timeout is not positive.
 func WithRefreshTimeout(timeout time.Duration) SourceOption {
 	if timeout <= 0 {
-		panic("tokend: the refresh timeout is not positive")
+		panic(fmt.Sprintf("tokend: refresh timeout must be positive: %v", timeout))
 	}
 	return func(s *sourceSettings) { s.refreshTimeout = timeout }
 }
@@ -51,7 +52,7 @@ func WithRefreshTimeout(timeout time.Duration) SourceOption {
 // [CachedTokenSource] ignores it.
 func WithMaxUsers(users int) SourceOption {
 	if users < 1 {
-		panic("tokend: the maximum number of users is less than 1")
+		panic(fmt.Sprintf("tokend: maximum number of users must be positive: %d", users))
 	}
 	return func(s *sourceSettings) { s.maxUsers = users }
 }

@@ -168,7 +168,7 @@ func WithTypes(types ...string) Option {
 // token is accepted before its issue time and after its expiry. It panics if leeway is negative.
 func WithLeeway(leeway time.Duration) Option {
 	if leeway < 0 {
-		panic("tokendverify: the leeway is negative")
+		panic(fmt.Sprintf("tokendverify: leeway must not be negative: %v", leeway))
 	}
 	return func(s *settings) { s.leeway = leeway }
 }

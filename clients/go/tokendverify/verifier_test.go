@@ -378,16 +378,16 @@ func TestAVerifierIsNotMadeOfNothing(t *testing.T) {
 			t.Errorf("made of %+v", c)
 		}
 	}
-	for name, option := range map[string]func(){
-		"negative leeway":   func() { tokendverify.WithLeeway(-1) },
-		"unknown algorithm": func() { tokendverify.WithAlgorithms("none") },
-		"no algorithm":      func() { tokendverify.WithAlgorithms() },
-		"no type":           func() { tokendverify.WithTypes() },
+	for want, option := range map[string]func(){
+		"tokendverify: leeway must not be negative: -1ns": func() { tokendverify.WithLeeway(-1) },
+		"tokendverify: tokend does not sign with none":    func() { tokendverify.WithAlgorithms("none") },
+		"tokendverify: no algorithm":                      func() { tokendverify.WithAlgorithms() },
+		"tokendverify: no type":                           func() { tokendverify.WithTypes() },
 	} {
 		func() {
 			defer func() {
-				if recover() == nil {
-					t.Errorf("no panic at: %s", name)
+				if got := recover(); got != want {
+					t.Errorf("panic %v, want %s", got, want)
 				}
 			}()
 			option()

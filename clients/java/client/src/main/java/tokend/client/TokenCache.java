@@ -42,7 +42,7 @@ public final class TokenCache implements AutoCloseable {
   TokenCache(
       Function<TokenRequest, CachedTokenSource> newSource, CachingPolicy policy, int maxUsers, Telemetry telemetry) {
     if (maxUsers < 1) {
-      throw new IllegalArgumentException("maxUsers must be 1 or more");
+      throw new IllegalArgumentException("maxUsers must be positive: " + maxUsers);
     }
     this.newSource = newSource;
     this.policy = policy;

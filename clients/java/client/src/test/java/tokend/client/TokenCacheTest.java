@@ -225,7 +225,7 @@ class TokenCacheTest {
 
   @Test
   void aCacheWithoutRoomIsAMistake() {
-    assertThatIllegalArgumentException().isThrownBy(() -> cache(0));
+    assertThatIllegalArgumentException().isThrownBy(() -> cache(0)).withMessage("maxUsers must be positive: 0");
   }
 
   private void refuse(TokenCache cache, String name) {
