@@ -164,32 +164,17 @@ class LocalEngine:
         issued_at = self._now()
         expire_time = issued_at + int(request.token_duration.total_seconds())
         methods = authentication_methods(self._pool, presented)
-        tags: Mapping[str, Any] | None = None
-        if request.principal_tags:
-            tags = tags_claim(request.principal_tags)
+        tags = tags_claim(request.principal_tags) if request.principal_tags else None
         claims = token_claims(self._pool, identity_id, methods, tags, (issued_at, expire_time))
-        signed = self._signer.sign(claims, self._pool.signing_algorithm, self._pool.token_type, deadline)
-        return IssuedToken(
-            identity_id=identity_id,
-            token=signed.token,
-            expire_time=expire_time,
-            refresh_time=refresh_time(issued_at, expire_time),
-            algorithm=self._pool.signing_algorithm,
-            key_id=signed.key_id,
-            outcome=outcome,
-        )
+        return issue_token(self._pool, self._signer, claims, outcome, deadline)
 
     def _merge(self, source_user: Login, destination_user: Login, deadline: Deadline) -> str:
         reading = self._store.read(self._pool.identity_pool_id, (source_user, destination_user), deadline=deadline)
         source, destination = _owner(reading, source_user), _owner(reading, destination_user)
         if source.identity_id == destination.identity_id:
             return destination.identity_id
-        check_linkable(
-            destination,
-            source.logins,
-            developer_provider_name=self._pool.developer_provider_name,
-            second_user=Situation.MERGE_OF_TWO_USERS_OF_PUBLIC_PROVIDER,
-        )
+        situation = Situation.MERGE_OF_TWO_USERS_OF_PUBLIC_PROVIDER
+        check_linkable(destination, source.logins, self._pool.developer_provider_name, situation)
         now = self._now()
         self._store.commit(
             Change(source, replace(source, logins=frozenset(), disabled=True, last_modified_date=now)),
@@ -248,6 +233,22 @@ def _checked_pair(identity: Identity, user: Login) -> DeveloperIdentity:
     if user not in identity.logins:
         raise ResourceConflict("The identity and the developer user do not belong together.")
     return DeveloperIdentity(identity.identity_id, (user.user_identifier,))
+
+
+def issue_token(
+    pool: LocalPool, signer: TokenSigner, claims: Mapping[str, Any], outcome: IdentityOutcome, deadline: Deadline
+) -> IssuedToken:
+    """Signs claims that `token_claims` has made; raises as `TokenSigner.sign`."""
+    signed = signer.sign(claims, pool.signing_algorithm, pool.token_type, deadline)
+    return IssuedToken(
+        identity_id=claims["sub"],
+        token=signed.token,
+        expire_time=claims["exp"],
+        refresh_time=refresh_time(claims["iat"], claims["exp"]),
+        algorithm=pool.signing_algorithm,
+        key_id=signed.key_id,
+        outcome=outcome,
+    )
 
 
 def until_committed(attempt: Callable[[], _Result], deadline: Deadline) -> _Result:

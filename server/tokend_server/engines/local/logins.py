@@ -5,11 +5,9 @@ from collections.abc import Mapping
 from tokend_server.engines.configured_pools import SUPPORTED_LOGIN_PROVIDERS
 from tokend_server.engines.local.outcomes import Situation, refusal
 from tokend_server.engines.local.pool import LocalPool
-from tokend_server.engines.local.providers import OPAQUE_PROVIDERS, is_user_pool
+from tokend_server.engines.local.providers import COGNITO_IDENTITY, OPAQUE_PROVIDERS, is_user_pool
 from tokend_server.errors import InvalidParameter, TokendError
 from tokend_server.model import Secret
-
-_COGNITO_IDENTITY = "cognito-identity.amazonaws.com"
 
 
 def split_logins(pool: LocalPool, logins: Mapping[str, Secret]) -> tuple[Secret, Mapping[str, Secret]]:
@@ -42,7 +40,7 @@ def _refused_situation(pool: LocalPool, provider_name: str) -> Situation | None:
         return None
     if provider_name in OPAQUE_PROVIDERS:
         return Situation.PUBLIC_PROVIDER_OPAQUE
-    if provider_name in (_COGNITO_IDENTITY, pool.issuer.removeprefix("https://")):
+    if provider_name in (COGNITO_IDENTITY, pool.issuer.removeprefix("https://")):
         return Situation.COGNITO_TOKEN_AS_LOGIN
     # These names have their own meaning in Cognito, so they are never developer providers.
     if provider_name in SUPPORTED_LOGIN_PROVIDERS or is_user_pool(provider_name):

@@ -5,21 +5,11 @@ from collections.abc import Callable
 from tokend_server.clock import Clock, Deadline
 from tokend_server.config.key_times import CLOCK_SKEW
 from tokend_server.engines.local.outcomes import Situation, refusal
-from tokend_server.engines.local.providers import invalid_login_token, malformed_login_token, refusal_of_claim
+from tokend_server.engines.local.providers import invalid_login_token, read_login_claims, read_login_token
 from tokend_server.model import KeySet, Secret
-from tokend_server.oidc.claims import ClaimRefused, ClaimRules, read_claims
+from tokend_server.oidc.claims import ClaimRules
 from tokend_server.oidc.published_keys import PublishedKeys
-from tokend_server.oidc.tokens import (
-    ALGORITHMS,
-    MalformedToken,
-    NotVerified,
-    TokenVerifier,
-    VerifiedClaims,
-    read_token,
-)
-
-#: The key of such a token in `Logins`.
-COGNITO_IDENTITY = "cognito-identity.amazonaws.com"
+from tokend_server.oidc.tokens import ALGORITHMS, NotVerified, TokenVerifier, VerifiedClaims
 
 _VERIFIER = TokenVerifier(ALGORITHMS)
 
@@ -46,10 +36,7 @@ class OwnTokens:
         Raises:
             NotAuthorized: It is not such a token; the text has the reason, in Cognito's words.
         """
-        try:
-            signed = read_token(token)
-        except MalformedToken:
-            raise malformed_login_token() from None
+        signed = read_login_token(token)
         if signed.claims.get("iss") != self._issuer:
             raise invalid_login_token("Issuer doesn't match providerName")
         try:
@@ -58,10 +45,7 @@ class OwnTokens:
             raise invalid_login_token("Couldn't verify signed token.") from None
         now = self._clock.now()
         rules = ClaimRules(audiences=(identity_pool_id,), skew=CLOCK_SKEW, required=_REQUIRED)
-        try:
-            read = read_claims(claims, rules, now)
-        except ClaimRefused as refused:
-            raise refusal_of_claim(refused, claims, now) from None
+        read = read_login_claims(claims, rules, now)
         if read.expire_time <= now:  # no skew: this service's own clock set it
             raise invalid_login_token(f"Token expired: {int(now)} >= {int(read.expire_time)}")
         if read.subject != identity_id:

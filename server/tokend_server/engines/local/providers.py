@@ -36,7 +36,9 @@ _VERIFIER = TokenVerifier(frozenset({"RS256", "RS384", "RS512", "ES256", "ES384"
 #: The required claims of ID tokens (OpenID Connect Core 1.0, section 2).
 _REQUIRED = frozenset({"iat"})
 
-COGNITO_IDENTITY_ISSUER = "https://cognito-identity.amazonaws.com"
+#: The key of this service's own tokens in `Logins`.
+COGNITO_IDENTITY = "cognito-identity.amazonaws.com"
+
 GOOGLE = "accounts.google.com"
 
 _USER_POOL = re.compile(r"cognito-idp\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+")
@@ -107,27 +109,20 @@ class OpenIdConnectProvider:
             raise ValueError("an OpenID Connect provider needs a client id")
 
     def verify(self, token: Secret, deadline: Deadline) -> ProviderUser:
-        signed = _read(token)
+        signed = read_login_token(token)
         self._check_issuer(signed.claims)
         claims = self._verify_signature(signed, deadline)
-        subject = self._read_claims(claims).subject
-        if is_user_pool(self.provider_name) and claims.get("token_use", "id") != "id":
-            raise malformed_login_token()
-        return ProviderUser(Secret(subject), claims)
-
-    def _read_claims(self, claims: VerifiedClaims) -> Claims:
         rules = ClaimRules(audiences=self.client_ids, skew=self.skew, required=_REQUIRED, by_authorized_party=True)
-        now = self.clock.now()
-        try:
-            return read_claims(claims, rules, now)
-        except ClaimRefused as refused:
-            raise refusal_of_claim(refused, claims, now) from None
+        subject = read_login_claims(claims, rules, self.clock.now()).subject
+        if is_user_pool(self.provider_name) and claims.get("token_use", "id") != "id":
+            raise _malformed()
+        return ProviderUser(Secret(subject), claims)
 
     def _check_issuer(self, claims: UnverifiedClaims) -> None:
         issuer = claims.get("iss")
         if issuer is None:
             raise _missing("iss")
-        if issuer in (COGNITO_IDENTITY_ISSUER, self.own_issuer):
+        if issuer in (f"https://{COGNITO_IDENTITY}", self.own_issuer):
             raise refusal(Situation.COGNITO_TOKEN_AS_LOGIN, self.provider_name)
         if issuer not in self.issuers:
             raise invalid_login_token("Issuer doesn't match providerName")
@@ -186,15 +181,31 @@ def open_id_connect_provider(  # noqa: PLR0913 - all its parts
     )
 
 
-def _read(token: Secret) -> SignedToken:
+def read_login_token(token: Secret) -> SignedToken:
+    """Parses a login token, as `read_token`.
+
+    Raises:
+        NotAuthorized: It is malformed.
+    """
     try:
         return read_token(token)
     except MalformedToken:
-        raise malformed_login_token() from None
+        raise _malformed() from None
 
 
-def refusal_of_claim(refused: ClaimRefused, claims: VerifiedClaims, now: float) -> NotAuthorized:
-    """Returns the error for a login token with an unacceptable claim."""
+def read_login_claims(claims: VerifiedClaims, rules: ClaimRules, now: float) -> Claims:
+    """Validates the claims of a login token, as `read_claims`.
+
+    Raises:
+        NotAuthorized: A claim is not acceptable.
+    """
+    try:
+        return read_claims(claims, rules, now)
+    except ClaimRefused as refused:
+        raise _refusal(refused, claims, now) from None
+
+
+def _refusal(refused: ClaimRefused, claims: VerifiedClaims, now: float) -> NotAuthorized:
     match refused.problem:
         case Problem.FOR_OTHERS:
             return NotAuthorized("Token is not from a supported provider of this identity pool.")
@@ -210,8 +221,7 @@ def _missing(claim: str) -> NotAuthorized:
     return invalid_login_token(f"Missing a required claim: {claim}")
 
 
-def malformed_login_token() -> NotAuthorized:
-    """Returns the error for a malformed login token."""
+def _malformed() -> NotAuthorized:
     return invalid_login_token("Not a valid OpenId Connect identity token.")
 
 

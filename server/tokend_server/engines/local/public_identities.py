@@ -7,14 +7,14 @@ from typing import Any
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import NewIdentity
 from tokend_server.engines.local.claims import TAGS, public_methods, tags_claim, token_claims
-from tokend_server.engines.local.engine import until_committed
+from tokend_server.engines.local.engine import issue_token, until_committed
 from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.logins import check_public_logins
 from tokend_server.engines.local.outcomes import Situation, refusal
-from tokend_server.engines.local.own_tokens import COGNITO_IDENTITY, OwnTokens
+from tokend_server.engines.local.own_tokens import OwnTokens
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.principal_tags import tags_of
-from tokend_server.engines.local.providers import ProviderUser
+from tokend_server.engines.local.providers import COGNITO_IDENTITY, ProviderUser
 from tokend_server.engines.local.public_resolution import (
     Access,
     access_by_logins,
@@ -32,7 +32,6 @@ from tokend_server.model import (
     RegisteredIdentity,
     Secret,
     WebIdentity,
-    refresh_time,
 )
 
 #: Seconds for which a token of GetOpenIdToken is valid.
@@ -219,17 +218,7 @@ class PublicIdentities:
         methods = shown.get("amr") or public_methods(self._pool, verified.logins)
         tags = shown.get(TAGS) or self._tags(verified)
         claims = token_claims(self._pool, registered.identity_id, methods, tags, (issued_at, expire_time))
-        signed = self._signer.sign(claims, self._pool.signing_algorithm, self._pool.token_type, deadline)
-        issued = IssuedToken(
-            identity_id=registered.identity_id,
-            token=signed.token,
-            expire_time=expire_time,
-            refresh_time=refresh_time(issued_at, expire_time),
-            algorithm=self._pool.signing_algorithm,
-            key_id=signed.key_id,
-            outcome=registered.outcome,
-        )
-        return issued, claims
+        return issue_token(self._pool, self._signer, claims, registered.outcome, deadline), claims
 
     def _tags(self, verified: _VerifiedLogins) -> Mapping[str, Any] | None:
         tags = tags_of(self._pool.tag_maps, ((name, user.claims) for name, user in verified.users.items()))

@@ -37,7 +37,7 @@ def identity_of(logins: Collection[Login], owners: Mapping[Login, Identity], pro
     """
     identity = _only_owner(owners)
     if identity is not None:
-        _check(identity, logins, provider_name)
+        check_linkable(identity, logins, provider_name)
     return identity
 
 
@@ -67,7 +67,7 @@ def access_by_logins(
         raise refusal(Situation.PUBLIC_LOGIN_OF_ANOTHER_IDENTITY, identity.identity_id)
     else:
         access = Access(identity)
-    _check(access.identity, logins, provider_name)
+    check_linkable(access.identity, logins, provider_name)
     return access
 
 
@@ -103,12 +103,3 @@ def _only_owner(owners: Mapping[Login, Identity]) -> Identity | None:
     if len(found) > 1:
         raise refusal(Situation.PUBLIC_LOGINS_APART, "")
     return next(iter(found.values()), None)
-
-
-def _check(identity: Identity, logins: Collection[Login], provider_name: str) -> None:
-    check_linkable(
-        identity,
-        logins,
-        developer_provider_name=provider_name,
-        second_user=Situation.SECOND_USER_OF_PUBLIC_PROVIDER,
-    )

@@ -50,17 +50,15 @@ def resolve(presented: PresentedLogins, owners: Mapping[Login, Identity], named:
     """
     identity = _common_owner(presented, owners) if named is None else _check_named(presented, owners, named)
     if identity is not None:
-        check_linkable(
-            identity,
-            presented.all,
-            developer_provider_name=presented.developer.provider_name,
-            second_user=Situation.SECOND_USER_OF_PUBLIC_PROVIDER,
-        )
+        check_linkable(identity, presented.all, presented.developer.provider_name)
     return identity
 
 
 def check_linkable(
-    identity: Identity, logins: Iterable[Login], *, developer_provider_name: str, second_user: Situation
+    identity: Identity,
+    logins: Iterable[Login],
+    developer_provider_name: str,
+    second_user: Situation = Situation.SECOND_USER_OF_PUBLIC_PROVIDER,
 ) -> None:
     """Checks that an identity may hold these logins in addition to its own.
 
