@@ -57,7 +57,7 @@ class Leaving:
         )
         with closing(engines):
             request = TokenRequest(POOL, {PROVIDER: Secret(user)})
-            issued = engines.by_pool[POOL].get_open_id_token_for_developer_identity(request, Deadline(clock))
+            issued = engines.by_pool[POOL][0].get_open_id_token_for_developer_identity(request, Deadline(clock))
             return str(issued.identity_id)
 
 

@@ -115,22 +115,21 @@ def build_engines(  # noqa: PLR0913, PLR0917 - all their parts
     def observed(kind: str, pool_id: str, engine: Engine) -> Engine:
         return ObservedEngine(engine, series(kind, metrics.pool_label(pool_id)), clock)
 
-    def observed_public_engine(pool_id: str, engine: PublicEngine) -> PublicEngine:
-        return ObservedPublicEngine(engine, series("local", metrics.pool_label(pool_id)), clock)
-
-    def both_observed(pool_id: str, engine: Engine, public: PublicEngine) -> tuple[Engine, PublicEngine]:
-        return observed("local", pool_id, engine), observed_public_engine(pool_id, public)
+    def observed_local(pool_id: str, engine: Engine, public: PublicEngine) -> tuple[Engine, PublicEngine]:
+        labels = series("local", metrics.pool_label(pool_id))
+        return observed("local", pool_id, engine), ObservedPublicEngine(public, labels, clock)
 
     with ExitStack() as undo:
         if pools := config.pools_of("local"):
             from tokend_server.engines.local.build import build_local_engines  # noqa: PLC0415 - loaded only if it is configured
 
             local = build_local_engines(
-                config, pools, issuer, metrics, clock, new_identity, before_change, issuers, both_observed
+                config, pools, issuer, metrics, clock, new_identity, before_change, issuers, observed_local
             )
             undo.callback(local.close)
-            start, local_identities, public_by_pool = local.start, local.identities, local.public_by_pool
-            by_pool |= local.by_pool
+            start, local_identities = local.start, local.identities
+            by_pool |= {pool_id: engine for pool_id, (engine, _) in local.by_pool.items()}
+            public_by_pool = {pool_id: public for pool_id, (_, public) in local.by_pool.items()}
             backends["local"] = local.backend
             algorithms = tuple(sorted(local.algorithms))
             local_keys = LocalKeys(local.signer.key_set, local.signer.publishes, algorithms, local.note_fetch)
@@ -144,15 +143,9 @@ def build_engines(  # noqa: PLR0913, PLR0917 - all their parts
 
             cognito = build_cognito_engines(config, pools, metrics, clock, before_change)
             undo.callback(cognito.close)
-            by_pool |= cognito.by_pool
+            by_pool |= {pool_id: observed("cognito", pool_id, engine) for pool_id, engine in cognito.by_pool.items()}
             backends |= {f"cognito {region}": backend for region, backend in cognito.by_region.items()}
-        by_pool = {
-            pool_id: observed(config.pools[pool_id].engine, pool_id, engine) for pool_id, engine in by_pool.items()
-        }
-        observed_public = {
-            pool_id: observed_public_engine(pool_id, engine) for pool_id, engine in public_by_pool.items()
-        }
-        public = PublicEngines(observed_public, config.pools_of("cognito"), find_public)
+        public = PublicEngines(public_by_pool, config.pools_of("cognito"), find_public)
         is_published = partial(_is_published, config.pools_of("cognito"), local_keys)
         identities = IdentitiesOfPools(local_identities, config.pools_of("cognito"))
         return Engines(

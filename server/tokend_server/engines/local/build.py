@@ -36,7 +36,7 @@ from tokend_server.engines.local.public_identities import PublicIdentities
 from tokend_server.engines.local.stores.observed import ObservedStore
 from tokend_server.engines.local.stores.opening import open_migrated_store
 from tokend_server.metrics import Metrics
-from tokend_server.model import IdentityPool, NoteFetch
+from tokend_server.model import NoteFetch
 from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.outbound import open_http
 from tokend_server.process.repeating import Repeating
@@ -50,11 +50,10 @@ class LocalEngines:
     releases the engines' resources.
     """
 
-    by_pool: Mapping[str, LocalEngine]
+    by_pool: Mapping[str, EnginesOfPool]
     managed_pools: ManagedPools | None
     algorithms: frozenset[str]
     identities: LocalIdentities
-    public_by_pool: Mapping[str, PublicIdentities]
     backend: LocalBackend
     signer: TokenSigner
     note_fetch: NoteFetch
@@ -84,7 +83,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - all its parts
         new_identity: Is entered while an identity is created, and counts it.
         before_change: Called before each change.
         issuers: Makes the keys of login providers; by default a new instance for these engines only.
-        observed: Wraps the engines of a pool that is not in the configuration, to measure them.
+        observed: Wraps the engines of a pool, to measure them.
 
     Raises:
         ConfigError: The store cannot be used.
@@ -128,26 +127,21 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - all its parts
     metrics.set_store_kind(config.store_kind)
     watch_keys(signer, algorithms, times, metrics, clock)
     metrics.watch_verifiers(fetches.__len__, lambda: watch.behind)
-    by_pool = {
-        pool.identity_pool_id: LocalEngine(pool, store, signer, clock, new_guid, new_identity) for pool in local_pools
-    }
     own_tokens = OwnTokens(signer.key_set, issuer, clock)
-    public_by_pool = {
-        pool.identity_pool_id: PublicIdentities(pool, store, signer, own_tokens, clock, new_guid, new_identity)
-        for pool in local_pools
-    }
+
+    def engines_of(pool: LocalPool) -> EnginesOfPool:
+        return observed(
+            pool.identity_pool_id,
+            LocalEngine(pool, store, signer, clock, new_guid, new_identity),
+            PublicIdentities(pool, store, signer, own_tokens, clock, new_guid, new_identity),
+        )
+
+    by_pool = {pool.identity_pool_id: engines_of(pool) for pool in local_pools}
     managed_pools = None
     if config.aws.manage_pools:
-
-        def engines_of(pool: IdentityPool) -> EnginesOfPool:
-            own = managed_pool(pool, config.aws, issuer, build_provider)
-            return observed(
-                own.identity_pool_id,
-                LocalEngine(own, store, signer, clock, new_guid, new_identity),
-                PublicIdentities(own, store, signer, own_tokens, clock, new_guid, new_identity),
-            )
-
-        managed_pools = ManagedPools(store, clock, new_guid, engines_of)
+        managed_pools = ManagedPools(
+            store, clock, new_guid, lambda pool: engines_of(managed_pool(pool, config.aws, issuer, build_provider))
+        )
     backend = LocalBackend(store.check, key_task, signer, algorithms)
 
     def start() -> None:
@@ -156,13 +150,11 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - all its parts
         if managed_pools:
             removal.start()
 
-    served = ServedPools(by_pool, managed_pools)
     return LocalEngines(
         by_pool,
         managed_pools,
         algorithms,
-        LocalIdentities(store, served),
-        public_by_pool,
+        LocalIdentities(store, ServedPools(by_pool, managed_pools)),
         backend,
         signer,
         fetches.note,

@@ -95,10 +95,10 @@ def test_providers_clocks_have_the_grace_that_is_set(  # noqa: PLR0913, PLR0917 
             token = Secret(token_of(provider, aud="app", exp=exp))
             request = TokenRequest(POOL, {"login.shop.example": Secret("alice"), "login.example": token})
             if passes:
-                assert engines.by_pool[POOL].get_open_id_token_for_developer_identity(request, Deadline(clock))
+                assert engines.by_pool[POOL][0].get_open_id_token_for_developer_identity(request, Deadline(clock))
                 continue
             with pytest.raises(NotAuthorized, match="Token expired"):
-                engines.by_pool[POOL].get_open_id_token_for_developer_identity(request, Deadline(clock))
+                engines.by_pool[POOL][0].get_open_id_token_for_developer_identity(request, Deadline(clock))
 
 
 def test_a_token_limit_above_that_of_metadata_is_warned_of(tmp_path: Path, provider: OidcProvider) -> None:

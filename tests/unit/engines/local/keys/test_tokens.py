@@ -82,7 +82,7 @@ def test_the_arn_of_the_pool_is_claimed_everywhere_but_in_us_east_1_unless_the_p
     config, metrics = Config(data_dir=tmp_path, pools=pools), Metrics(CollectorRegistry())
     with closing(build_local_engines(config, pools, ISSUER, metrics, clock, lambda _: nullcontext())) as engines:
         request = TokenRequest(pool_id, {DEVELOPER: Secret("u")})
-        issued = engines.by_pool[pool_id].get_open_id_token_for_developer_identity(request, Deadline(clock))
+        issued = engines.by_pool[pool_id][0].get_open_id_token_for_developer_identity(request, Deadline(clock))
     _, claims = parts_of(issued.token)
     assert (ARN in claims) is expected
 
