@@ -125,13 +125,13 @@ class TokenSource:
             if answer.starts_refresh:
                 self._flight = flight
         if answer.starts_refresh:
-            self._client.turns.enter(lambda: self._start(flight))
+            self._client.turns.acquire(lambda: self._start(flight))
         return answer, flight
 
     def _start(self, flight: _Flight) -> None:
         if flight is not self._flight:
             # Closed while the refresh was queued.
-            self._client.turns.leave()
+            self._client.turns.release()
             return
         try:
             flight.cancel = self._client.start_get_token(
@@ -151,7 +151,7 @@ class TokenSource:
         try:
             self._settle(flight, outcome)
         finally:
-            self._client.turns.leave()
+            self._client.turns.release()
 
     def _settle(self, flight: _Flight, outcome: Outcome) -> None:
         with self._lock:

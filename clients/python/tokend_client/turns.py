@@ -13,7 +13,7 @@ _Start = Callable[[], object]
 class Turns:
     """Starts a limited number of tasks at a time, in the order of their arrival.
 
-    The caller calls `leave` when its task has ended, from any thread. No lock is held while a task is started.
+    The caller calls `release` when its task has ended, from any thread. No lock is held while a task is started.
 
     Args:
         count: The number of tasks.
@@ -25,8 +25,8 @@ class Turns:
         self._lock = threading.Lock()
         self._thread = threading.local()
 
-    def enter(self, start: _Start) -> None:
-        """Starts a task now, or in its turn on the thread that calls `leave`."""
+    def acquire(self, start: _Start) -> None:
+        """Starts a task now, or in its turn on the thread that calls `release`."""
         with self._lock:
             if not self._free:
                 self._waiting.append(start)
@@ -34,7 +34,7 @@ class Turns:
             self._free -= 1
         start()
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Gives the turn to the task that has waited longest."""
         with self._lock:
             if not self._waiting:
@@ -44,7 +44,7 @@ class Turns:
         self._start_in_order(start)
 
     def _start_in_order(self, start: _Start) -> None:
-        # A task that ends at once calls `leave` inside its start: the next task is started after it, not inside it.
+        # A task that ends at once calls `release` inside its start: the next task is started after it, not inside it.
         followers: deque[_Start] | None = getattr(self._thread, "followers", None)
         if followers is not None:
             followers.append(start)
