@@ -104,7 +104,7 @@ def test_the_fake_signs_with_another_key_when_it_is_rotated(algorithm: FakeAlgor
         assert [verifier.verify(each.value).identity_id for each in (before, after)] == [before.identity_id] * 2
 
 
-def test_the_fake_makes_its_key_when_the_first_token_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fake_has_its_key_before_the_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
     def make(number: int) -> rsa.RSAPrivateKey:
@@ -113,11 +113,11 @@ def test_the_fake_makes_its_key_when_the_first_token_needs_it(monkeypatch: pytes
 
     monkeypatch.setattr(signer, "_rsa_key", make)
     with FakeTokendServer() as server:
-        server.fail_next(Failure(ErrorReason.NOT_AUTHORIZED))
-        refused(ErrorReason.NOT_AUTHORIZED, lambda: ask(server))
-        assert not made
+        assert made == [0]
         ask(server)
         assert made == [0]
+        server.rotate_key()
+        assert made == [0, 1]
 
 
 def test_the_fake_dates_its_tokens_by_its_clock() -> None:

@@ -16,9 +16,10 @@ _Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class FakeSigner:
-    """Signs with the last of its keys. The first key is generated on first use. Thread-safe.
+    """Signs with the last of its keys. Thread-safe.
 
-    All signers of a process share the RSA keys, since key generation is slow and tests start many servers.
+    The first key exists from the start, since key generation may take longer than a call. All signers of a process
+    share the RSA keys: tests start many servers.
 
     Attributes:
         algorithm: The signature algorithm.
@@ -26,33 +27,26 @@ class FakeSigner:
 
     def __init__(self, algorithm: FakeAlgorithm) -> None:
         self.algorithm = algorithm
-        self._keys: list[_Key] = []
-        self._lock = threading.Lock()
+        self._keys: tuple[_Key, ...] = ()
+        self._rotating = threading.Lock()
+        self.rotate()
 
     @property
     def jwks(self) -> str:
         """The JWK Set (RFC 7517, section 5) with all its public keys, as JSON."""
-        return json.dumps({"keys": [self._public(number, key) for number, key in enumerate(self._made())]})
+        return json.dumps({"keys": [self._public(number, key) for number, key in enumerate(self._keys)]})
 
     def rotate(self) -> None:
         """Makes the signer use a new key."""
-        self._made()
-        with self._lock:
-            self._keys.append(self._make(len(self._keys)))
+        with self._rotating:
+            number = len(self._keys)
+            key = ec.generate_private_key(ec.SECP256R1()) if self.algorithm == "ES256" else _rsa_key(number)
+            self._keys = (*self._keys, key)
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Returns the claims as a JWT in compact form."""
-        keys = self._made()
+        keys = self._keys
         return jwt.encode(dict(claims), keys[-1], self.algorithm, headers={"kid": _kid(len(keys) - 1), "typ": "JWS"})
-
-    def _made(self) -> list[_Key]:
-        with self._lock:
-            if not self._keys:
-                self._keys.append(self._make(0))
-            return list(self._keys)
-
-    def _make(self, number: int) -> _Key:
-        return ec.generate_private_key(ec.SECP256R1()) if self.algorithm == "ES256" else _rsa_key(number)
 
     def _public(self, number: int, key: _Key) -> Mapping[str, str]:
         public = json.loads(jwt.get_algorithm_by_name(self.algorithm).to_jwk(key.public_key()))
