@@ -27,7 +27,7 @@ REQUEST = pb.GetOpenIdTokenForDeveloperIdentityRequest(
 )
 
 
-def test_it_does_not_start_by_accident(tmp_path: Path) -> None:
+def test_an_insecure_listener_is_rejected_by_default(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "tokend_server", "serve", "--config", write_config(tmp_path)],
         env=os.environ | LISTEN,
@@ -41,7 +41,7 @@ def test_it_does_not_start_by_accident(tmp_path: Path) -> None:
         assert missing in ended.stderr
 
 
-def test_it_starts_by_its_operators_word_and_says_so(tmp_path: Path) -> None:
+def test_an_explicitly_insecure_listener_starts_with_a_warning(tmp_path: Path) -> None:
     with (
         ServerProcess(write_config(tmp_path, grpc="insecure = true"), LISTEN) as server,
         insecure_channel(server.endpoint.replace("0.0.0.0", "127.0.0.1")) as channel,

@@ -86,7 +86,7 @@ def test_there_are_at_most_25_packages() -> None:
     assert len([room for room in rooms() if file_of(room).name == "__init__.py"]) <= 25
 
 
-def test_what_a_room_may_import_is_what_the_contracts_say() -> None:
+def test_the_imports_of_a_package_match_the_import_contracts() -> None:
     numbers = {room: str(number) for number, of_layer in enumerate(LAYERS, start=1) for room in of_layer}
     assert {name: row[0] for name, row in ROOMS.items()} == {room: numbers.get(room, "") for room in ROOMS}
     assert {name: row[3] for name, row in ROOMS.items()} == {room: allowed(room) for room in ROOMS}
@@ -147,7 +147,7 @@ def test_a_path_of_the_guide_exists(path: str) -> None:
 
 
 @pytest.mark.parametrize(("path", "names"), sorted(set(_NAMED.findall(GUIDE))))
-def test_what_the_guide_names_in_a_file_is_there(path: str, names: str) -> None:
+def test_names_in_the_guide_exist_in_their_files(path: str, names: str) -> None:
     text = next(places(path)).read_text(encoding="utf-8")
     for name in re.findall(r"\w+", names):
         assert re.search(rf"^\s*(?:(?:def|class|rpc|enum) {name}\b|{name}\b\s*[:=])", text, re.MULTILINE), name

@@ -58,7 +58,7 @@ def distribution_of(module: str, name: str) -> set[str]:
     return {normalized(each) for each in distributions()[path[0]]}
 
 
-def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+def test_imports_match_the_declared_dependencies() -> None:
     used: set[str] = set()
     for path in MODULES:
         for module, name in imported(path):

@@ -54,7 +54,7 @@ def test_every_line_has_a_cell_for_each_column() -> None:
     assert {text.count("|") for text in (head, rule, *lines)} == {14}
 
 
-def test_what_is_missed_is_reported() -> None:
+def test_missed_targets_are_reported() -> None:
     assert misses([one_round(calls(1), calls(2))]) == []
     bad = [one_round(calls(1), calls(9, failures=2, memory=3000))]
     assert misses(bad) == ["p99 9.0 times the quiet one", "2 UNAVAILABLE calls failed", "3000 MiB"]

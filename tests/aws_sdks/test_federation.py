@@ -92,7 +92,7 @@ def test_the_table_has_every_rule() -> None:
     ]
 
 
-def test_what_is_registered_in_the_clouds_is_the_issuer_and_the_pool() -> None:
+def test_the_clouds_trust_the_issuer_and_the_pool() -> None:
     trust, credential = map(json.loads, blocks("json"))
     (statement,) = trust["Statement"]
     host = ISSUER.removeprefix("https://")

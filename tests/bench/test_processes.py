@@ -25,7 +25,7 @@ def test_a_server_has_its_core_and_leaves_the_others_as_they_were(tmp_path: Path
     assert os.sched_getaffinity(0) == before
 
 
-def test_what_ended_children_took_counts(tmp_path: Path) -> None:
+def test_the_cpu_time_of_ended_children_counts(tmp_path: Path) -> None:
     cores, log = Cores.available(), tmp_path / "log"
     with running([sys.executable, "-c", PARENT], cores, log) as process:
         wait_until(lambda: "done" in log.read_text(), process, log)

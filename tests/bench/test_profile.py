@@ -20,7 +20,7 @@ def test_the_parts_add_up_to_the_call() -> None:
     assert sum(parts.values()) == pytest.approx(200)
 
 
-def test_what_is_added_most_comes_first_and_all_of_it_last() -> None:
+def test_rows_are_sorted_by_difference_with_the_total_last() -> None:
     lines = table({"tokend": by_part(REPORT, 200.0), "floor": by_part(REPORT, 100.0)}).splitlines()
     assert lines[2] == "| Python's interpreter | 120 | 60 | 60 |"
     assert lines[-1] == "| together | 200 | 100 | 100 |"

@@ -87,7 +87,7 @@ def test_rotate_publishes_new_keys_beside_the_old_ones(harness: Harness) -> None
     assert published_kids(harness) > before
 
 
-def test_what_hangs_is_answered_after_reset(harness: Harness, ask: Ask) -> None:
+def test_hanging_calls_are_answered_after_reset(harness: Harness, ask: Ask) -> None:
     assert failed(lambda: ask("pool_hanging", timeout=0.2)).code is grpc.StatusCode.DEADLINE_EXCEEDED
     ask("pool_hanging_later", "bob")
     assert failed(lambda: ask("pool_hanging_later", "bob", timeout=0.2)).code is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -53,7 +53,7 @@ def test_build_tests_and_conformance(harness: Harness, repository: Path) -> None
     assert [name for name in harness.case_names if name not in told] == [], "conformance cases that did not run"
 
 
-def test_what_is_published_is_whole(repository: Path) -> None:
+def test_published_artifacts_are_complete(repository: Path) -> None:
     artifacts = managed(repository)
     assert {path.name for path in repository.iterdir()} == {*artifacts, "tokend-bom", "tokend-java"}
     for artifact in artifacts:

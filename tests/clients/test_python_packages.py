@@ -141,7 +141,7 @@ def test_readme_leads_an_empty_project_to_its_first_token(service: Path, tokend:
     assert POOL_ID.partition(":")[0] in python(service, "first.py").stdout
 
 
-def test_without_extras_nothing_of_theirs_is_installed(service: Path) -> None:
+def test_without_extras_only_the_dependencies_are_installed(service: Path) -> None:
     assert set(installed(service)) == DEPENDENCIES
 
 

@@ -26,13 +26,13 @@ def identity(guarded: Guarded) -> list[str]:
     return ["--client-certificate-file", guarded.certificate_file, "--client-key-file", guarded.private_key_file]
 
 
-def test_a_certificate_tells_who_calls(guarded: Guarded) -> None:
+def test_a_certificate_identifies_the_caller(guarded: Guarded) -> None:
     done = tokendctl(guarded, guarded.mutual_tls, "--ca-file", guarded.ca_file, *identity(guarded))
     assert (done.stderr, done.returncode) == ("", 0)
     assert json.loads(done.stdout)["IdentityId"]
 
 
-def test_a_bearer_token_tells_who_calls(guarded: Guarded) -> None:
+def test_a_bearer_token_identifies_the_caller(guarded: Guarded) -> None:
     tls = ["--ca-file", guarded.ca_file, "--bearer-token-file"]
     done = tokendctl(guarded, guarded.bearer, *tls, guarded.key_file)
     assert (done.stderr, done.returncode) == ("", 0)

@@ -187,7 +187,7 @@ def everything_logged() -> Iterator[Callable[[str], None]]:
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
-def test_nothing_shows_in_this_process(  # noqa: PLR0913, PLR0917 - fixtures
+def test_no_secret_appears_in_this_process(  # noqa: PLR0913, PLR0917 - fixtures
     services: Services,
     canary_upstream: CognitoUpstream,
     form: str,
@@ -213,7 +213,7 @@ def test_nothing_shows_in_this_process(  # noqa: PLR0913, PLR0917 - fixtures
     assert any("***" in text for text in told.refusals)
 
 
-def test_nothing_shows_in_a_process_of_its_own(
+def test_no_secret_appears_in_a_separate_process(
     canary_upstream: CognitoUpstream, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     extra = f"""

@@ -116,7 +116,7 @@ def test_a_profile_that_is_not_there_is_a_problem_of_the_configuration(
         services.start(upstream.url, profile="no-such-profile")
 
 
-def test_what_cannot_be_started_leaves_nothing_behind(services: Services, upstream: CognitoUpstream) -> None:
+def test_a_failed_start_releases_its_resources(services: Services, upstream: CognitoUpstream) -> None:
     for _ in range(2):
         with pytest.raises(ConfigError):
             services.start(upstream.url, beside_local=True, profile="no-such-profile")

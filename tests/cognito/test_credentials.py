@@ -177,7 +177,7 @@ def test_a_service_without_calls_is_ready_again_after_a_while(
     ],
     ids=lambda each: getattr(each, "code", each),
 )
-def test_whatever_shows_that_the_credentials_are_taken_ends_it(
+def test_any_response_to_valid_credentials_ends_the_rejected_state(
     services: Services, upstream: CognitoUpstream, clock: FakeClock, then: AwsFailure, *, ready: bool
 ) -> None:
     service = services.start(upstream.url, clock, max_attempts=1)
@@ -246,7 +246,7 @@ def test_calls_end_at_their_deadlines_while_sts_hangs(
     assert all(call.result().token for call in local)
 
 
-def test_time_that_sts_took_is_not_called_cognitos(
+def test_a_timeout_of_sts_is_not_blamed_on_cognito(
     services: Services, upstream: CognitoUpstream, sts: StsDouble
 ) -> None:
     sts.answer = None

@@ -63,7 +63,7 @@ def test_retries_are_requests_and_calls_are_answers(services: Services, upstream
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_what_is_no_answer_is_timed_too(shared: Pair, name: str) -> None:
+def test_requests_with_malformed_responses_are_timed(shared: Pair, name: str) -> None:
     counted = requests_counted(shared.service)
     shared.upstream.always(GARBAGE[name])
     shared.service.refused()

@@ -93,7 +93,7 @@ def test_an_answer_that_is_not_cognitos_is_a_fault_of_the_configuration(
 
 
 @pytest.mark.parametrize("passing", PASSING)
-def test_what_may_pass_is_no_fault_of_the_configuration(
+def test_transient_failures_are_not_configuration_errors(
     passing: str, services: Services, upstream: CognitoUpstream
 ) -> None:
     service = services.start(upstream.url, max_attempts=1)
@@ -104,7 +104,9 @@ def test_what_may_pass_is_no_fault_of_the_configuration(
     assert service.readyz() == (200, "ok\n")
 
 
-def test_it_ends_with_the_first_answer_of_cognitos(services: Services, upstream: CognitoUpstream) -> None:
+def test_the_lasting_error_ends_with_the_first_response_of_cognito(
+    services: Services, upstream: CognitoUpstream
+) -> None:
     service = services.start(upstream.url)
     upstream.always(STRANGERS["a captive portal"])
     assert_lasting(service.refused())
@@ -114,7 +116,7 @@ def test_it_ends_with_the_first_answer_of_cognitos(services: Services, upstream:
     assert service.readyz() == (200, "ok\n")
 
 
-def test_it_ends_with_time_since_a_service_that_is_not_ready_gets_no_calls(
+def test_the_lasting_error_expires_since_an_unready_service_gets_no_calls(
     services: Services, upstream: CognitoUpstream
 ) -> None:
     clock = FakeClock()
@@ -182,7 +184,7 @@ def of_a_stranger(directory: Path) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("speaks_tls", [True, False], ids=["another's certificate", "no TLS"])
-def test_what_cannot_prove_to_be_cognito_is_not_asked_again(
+def test_a_tls_failure_is_not_retried(
     services: Services, tmp_path: Path, *, speaks_tls: bool, aws_environment: pytest.MonkeyPatch
 ) -> None:
     aws_environment.delenv("AWS_CA_BUNDLE", raising=False)

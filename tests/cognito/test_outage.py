@@ -100,7 +100,7 @@ def test_every_error_of_aws_is_reported_in_the_contracts_words(shared: Pair, met
 
 
 @pytest.mark.parametrize("code", [code for code in AWS_FAILURES if TOLD[code][0] != grpc.StatusCode.UNAVAILABLE])
-def test_what_aws_says_of_a_callers_mistake_reaches_the_caller(shared: Pair, code: str) -> None:
+def test_texts_of_aws_about_the_request_reach_the_caller(shared: Pair, code: str) -> None:
     service, upstream = shared
     upstream.always(AwsFailure(code, "Said of the request."))
     text = service.refused().text
@@ -113,7 +113,7 @@ def test_what_aws_says_of_a_callers_mistake_reaches_the_caller(shared: Pair, cod
 
 
 @pytest.mark.parametrize("code", ["UnrecognizedClientException", "InternalErrorException", "NewException"])
-def test_what_aws_says_of_the_service_does_not(shared: Pair, code: str) -> None:
+def test_texts_of_aws_about_the_service_do_not_reach_the_caller(shared: Pair, code: str) -> None:
     service, upstream = shared
     upstream.always(AwsFailure(code, "arn:aws:iam::123456789012:user/tokend"))
     assert "123456789012" not in service.refused().text
@@ -132,7 +132,7 @@ def test_a_fault_of_the_server_is_unavailable(shared: Pair, method: str, fault: 
 
 
 @pytest.mark.parametrize("case", NO_ANSWER)
-def test_what_is_no_answer_of_cognitos_lasts_until_it_is_mended(shared: Pair, case: str) -> None:
+def test_a_malformed_response_is_a_lasting_error_until_the_next_success(shared: Pair, case: str) -> None:
     method, step = NO_ANSWER[case]
     service, upstream = shared
     upstream.always(step)
@@ -184,9 +184,7 @@ def test_an_upstream_that_refuses_is_unavailable_at_once_and_used_again_when_it_
         service.call(method)
 
 
-def test_while_cognito_hangs_others_are_served_and_too_many_are_refused(
-    services: Services, upstream: CognitoUpstream
-) -> None:
+def test_local_pools_are_served_while_cognito_hangs(services: Services, upstream: CognitoUpstream) -> None:
     service = services.start(upstream.url, threads=4, beside_local=True, timeout_seconds=60)
     upstream.always(Hang(then=Success()))
     waiting = [service.begin(GET, token_request(f"user-{number}")) for number in range(3)]
@@ -207,7 +205,7 @@ def test_while_cognito_hangs_others_are_served_and_too_many_are_refused(
 
 
 @pytest.mark.parametrize("identical", [True, False])
-def test_all_threads_may_wait_where_there_is_nothing_else(
+def test_all_threads_may_wait_for_cognito_without_other_pools(
     services: Services, upstream: CognitoUpstream, *, identical: bool
 ) -> None:
     service = services.start(upstream.url, threads=3, timeout_seconds=60, single_flight=not identical)

@@ -20,7 +20,7 @@ def clock() -> FakeClock:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_is_above_the_quota_is_refused_here(
+def test_calls_above_the_quota_are_rejected_without_a_request(
     services: Services, upstream: CognitoUpstream, clock: FakeClock, method: str
 ) -> None:
     service = services.start(upstream.url, clock, requests_per_second=0.5, burst=2)
@@ -37,7 +37,7 @@ def test_what_is_above_the_quota_is_refused_here(
     assert len(upstream.requests) == 3
 
 
-def test_who_comes_back_in_time_is_not_refused_for_being_early(
+def test_a_call_after_the_pushback_is_not_rejected_again(
     services: Services, upstream: CognitoUpstream, clock: FakeClock
 ) -> None:
     service = services.start(upstream.url, clock, requests_per_second=3, burst=1)

@@ -92,7 +92,7 @@ def reusing(services: Services, dated: CognitoUpstream, clock: FakeClock) -> Ser
     return lambda **cognito: services.start(dated.url, clock, max_attempts=1, reuse_tokens=True, **cognito)
 
 
-def test_the_same_again_costs_nothing(reusing: Serve, dated: CognitoUpstream) -> None:
+def test_a_repeated_request_makes_no_call(reusing: Serve, dated: CognitoUpstream) -> None:
     service = reusing()
     first = service.get_token()
     assert all(same(service.get_token(), first) for _ in range(5))
@@ -101,7 +101,7 @@ def test_the_same_again_costs_nothing(reusing: Serve, dated: CognitoUpstream) ->
     assert service.metric("tokend_cognito_answers_total", source="reused") == 5
 
 
-def test_it_is_off_unless_asked_for(services: Services, dated: CognitoUpstream, clock: FakeClock) -> None:
+def test_tokens_are_not_reused_by_default(services: Services, dated: CognitoUpstream, clock: FakeClock) -> None:
     service = services.start(dated.url, clock)
     assert service.get_token().token != service.get_token().token
     assert len(dated.requests) == 2
@@ -131,7 +131,7 @@ def test_an_answer_is_dated_by_its_own_moment_and_not_by_the_tokens(reusing: Ser
     assert second.issue_time.ToMilliseconds() - first.issue_time.ToMilliseconds() == 299_250
 
 
-def test_whatever_differs_is_asked_for(reusing: Serve, dated: CognitoUpstream) -> None:
+def test_different_requests_do_not_share_tokens(reusing: Serve, dated: CognitoUpstream) -> None:
     service = reusing()
     alice = service.get_token()
     answers = [service.call(GET, request) for request in DIFFERENT]
@@ -281,7 +281,7 @@ def test_no_held_token_outlives_a_change(reusing: Serve, dated: CognitoUpstream,
     assert service.refused().reason == "ENGINE_UNAVAILABLE"
 
 
-def test_what_comes_to_its_margin_while_cognito_is_asked_is_not_given_out(
+def test_a_stale_token_that_reaches_its_margin_during_the_call_is_not_returned(
     reusing: Serve, dated: CognitoUpstream, clock: FakeClock
 ) -> None:
     service = reusing(serve_stale=True, stale_margin_seconds=0)
@@ -298,7 +298,7 @@ def test_what_comes_to_its_margin_while_cognito_is_asked_is_not_given_out(
 
 @pytest.mark.parametrize("name", DELAYS)
 @pytest.mark.parametrize("deadline", [PATIENCE, None, 1.5])
-def test_who_has_a_token_at_hand_does_not_wait_long(services: Services, name: str, deadline: float | None) -> None:
+def test_a_stale_token_is_returned_when_cognito_is_slow(services: Services, name: str, deadline: float | None) -> None:
     clock = ShiftedClock()
     with CognitoUpstream(clock) as upstream:
         service = services.start(upstream.url, clock, reuse_tokens=True, serve_stale=True, timeout_seconds=60)

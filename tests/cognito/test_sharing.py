@@ -99,7 +99,7 @@ DIFFERENT = {
 }
 
 
-def test_whatever_differs_goes_its_own_way(
+def test_different_concurrent_requests_are_not_shared(
     service: RunningService, upstream: CognitoUpstream, wait_for_joining: WaitForJoining
 ) -> None:
     upstream.always(HELD)
@@ -114,7 +114,7 @@ def test_whatever_differs_goes_its_own_way(
     assert answers["identity"].identity_id == IDENTITY
 
 
-def test_what_was_said_by_default_is_no_difference(
+def test_an_explicit_default_duration_shares_the_request(
     service: RunningService, upstream: CognitoUpstream, wait_for_joining: WaitForJoining
 ) -> None:
     upstream.always(HELD)
@@ -126,7 +126,7 @@ def test_what_was_said_by_default_is_no_difference(
     assert len(upstream.requests) == 1
 
 
-def test_without_it_every_call_costs_a_request(services: Services, upstream: CognitoUpstream) -> None:
+def test_without_single_flight_every_call_makes_a_request(services: Services, upstream: CognitoUpstream) -> None:
     service = services.start(upstream.url, threads=THREADS, single_flight=False, timeout_seconds=60)
     upstream.always(HELD)
     calls = [service.begin() for _ in range(THREADS)]
@@ -150,7 +150,7 @@ def test_changes_are_never_shared(service: RunningService, upstream: CognitoUpst
 @pytest.mark.parametrize("method", [GET, LOOKUP])
 @pytest.mark.parametrize("change", [MERGE, UNLINK])
 @pytest.mark.parametrize("outcome", [Success(), AwsFailure("InternalErrorException", status=500)], ids=["done", "lost"])
-def test_what_is_asked_after_a_change_is_not_answered_from_before_it(
+def test_a_call_after_a_change_does_not_share_an_earlier_request(
     services: Services, upstream: CognitoUpstream, method: str, change: str, outcome: Step
 ) -> None:
     service = services.start(upstream.url, max_attempts=1, timeout_seconds=60)

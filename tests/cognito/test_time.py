@@ -130,7 +130,7 @@ def test_a_connection_that_is_not_taken_is_given_up_in_time(services: Services, 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("failures", [[THROTTLED], [FAILED], [FAILED, FAILED], [THROTTLED, FAILED]])
-def test_what_passes_is_tried_again(
+def test_transient_failures_are_retried(
     services: Services, upstream: CognitoUpstream, method: str, failures: list[Step], back_off: BackOff
 ) -> None:
     back_off(0)
@@ -151,7 +151,7 @@ def test_the_back_off_of_botocore_itself(services: Services, upstream: CognitoUp
 @pytest.mark.parametrize(
     ("failure", "reason"), [(THROTTLED, "TOO_MANY_REQUESTS"), (FAILED, "ENGINE_UNAVAILABLE")], ids=["throttle", "fault"]
 )
-def test_there_are_no_more_attempts_than_allowed(  # noqa: PLR0913, PLR0917 - fixtures
+def test_the_number_of_attempts_is_limited(  # noqa: PLR0913, PLR0917 - fixtures
     services: Services, upstream: CognitoUpstream, max_attempts: int, failure: Step, reason: str, back_off: BackOff
 ) -> None:
     back_off(0)
@@ -172,7 +172,7 @@ def test_there_are_no_more_attempts_than_allowed(  # noqa: PLR0913, PLR0917 - fi
     ],
     ids=lambda failure: failure.code,
 )
-def test_what_does_not_pass_is_not_tried_again(services: Services, upstream: CognitoUpstream, failure: Step) -> None:
+def test_lasting_failures_are_not_retried(services: Services, upstream: CognitoUpstream, failure: Step) -> None:
     service = services.start(upstream.url)
     upstream.always(failure)
     service.refused()

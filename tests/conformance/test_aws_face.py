@@ -44,7 +44,7 @@ def in_awss_terms(seen: Json | None) -> Json | None:
     return {"error": exception} if is_invalid else {"error": exception, "text": seen["text"]}
 
 
-def test_both_faces_answer_alike(transcripts: tuple[Transcript, Transcript]) -> None:
+def test_both_apis_return_the_same(transcripts: tuple[Transcript, Transcript]) -> None:
     over_grpc, over_aws = transcripts
     assert [step.step.name for step in over_aws] == [step.step.name for step in over_grpc]
     apart = {

@@ -91,7 +91,7 @@ def test_without_another_pool_its_steps_are_left_out(tmp_path: Path) -> None:
     assert [row.split(" | ")[0] for row in rows] == ["| the same user has another identity in another pool"]
 
 
-def test_what_differs_is_reported() -> None:
+def test_differences_are_reported() -> None:
     with CognitoUpstream() as stand_in:  # its tokens name no user
         ended = at_cognito(stand_in.url)
     assert ended.returncode == 1

@@ -40,7 +40,7 @@ def test_a_difference_names_its_place() -> None:
     assert found == [Difference("a.c", 2, 3), Difference("d", ABSENT, 4)]
 
 
-def test_of_an_error_only_what_is_expected_counts() -> None:
+def test_only_the_expected_members_of_an_error_are_compared() -> None:
     seen = {"error": "X", "code": "NOT_FOUND", "text": "gone"}
     assert differences({"error": "X"}, seen) == []
     assert differences({"error": "X", "text": "away"}, seen) == [Difference("text", "away", "gone")]
@@ -54,7 +54,7 @@ def test_an_error_is_no_response(*, swap: bool) -> None:
     assert [each.path for each in differences(expected, seen)] == [""]
 
 
-def test_what_has_a_name_is_shown_by_it() -> None:
+def test_remembered_values_are_shown_by_their_names() -> None:
     names = Names({"run": "grtvwyzz", "pool": "eu-west-1:9f"})
     names.remember("alice", ALICE)
     seen = {"IdentityId": ALICE, "eu-west-1:9f": [f"{BOB} of eu-west-1:9f", "grtvwyzz-user", "ü" * 1024, 7]}
@@ -62,7 +62,7 @@ def test_what_has_a_name_is_shown_by_it() -> None:
     assert names.shown(seen) == {"IdentityId": "${alice}", "eu-west-1:9f": shown}
 
 
-def test_what_is_shown_is_filled_in_again() -> None:
+def test_placeholders_are_replaced_by_their_values() -> None:
     names = Names({"run": "grtvwyzz"})
     names.remember("alice", ALICE)
     request = {"${run}": ["${alice}", "${ü*40}", 7]}

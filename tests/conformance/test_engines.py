@@ -145,7 +145,7 @@ def _refused_here(played: Played) -> bool:
     )
 
 
-def test_what_tokend_refuses_itself_never_comes_to_cognito(runs: Callable[[str], Run]) -> None:
+def test_calls_that_tokend_rejects_do_not_reach_cognito(runs: Callable[[str], Run]) -> None:
     pools = Counter(arrived.body["IdentityPoolId"] for arrived in runs("cognito").arrived)
     assert pools.keys() == {POOL, OTHER_POOL}
     assert pools[OTHER_POOL] == 1

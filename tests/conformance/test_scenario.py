@@ -55,7 +55,7 @@ def test_every_placeholder_is_remembered_before_it_is_used() -> None:
         assert names_in(step.expect) <= known, step.name
 
 
-def test_what_is_remembered_is_used() -> None:
+def test_remembered_names_are_used() -> None:
     used = set[str]().union(*(names_in(step.request) | names_in(step.expect) for step in STEPS))
     assert {name for step in STEPS for name in step.remember} <= used
 

@@ -234,7 +234,7 @@ class EngineContract:
         request = UnlinkRequest(subject.identity_pool_id, identity_id, "other.example.test", Secret("linked"))
         _refused(InvalidParameter, lambda: subject.engine.unlink_developer_identity(request, FOR_EVER))
 
-    def test_spent_time_does_no_work(self, subject: Subject) -> None:
+    def test_an_expired_deadline_changes_nothing(self, subject: Subject) -> None:
         request = TokenRequest(subject.identity_pool_id, {subject.developer_provider_name: Secret("late")})
         _refused(DeadlineExceeded, lambda: subject.engine.get_open_id_token_for_developer_identity(request, SPENT))
         _refused(

@@ -163,7 +163,7 @@ class KeyManagerContract:
                 manager.open(mistaken)
 
     @every_algorithm
-    def test_nothing_secret_shows(self, manager: KeyManager, record: SigningKey) -> None:
+    def test_representations_contain_no_secret(self, manager: KeyManager, record: SigningKey) -> None:
         shown = f"{record!r} {record} {manager!r} {manager.open(record)!r}"
         assert record.material.reveal() not in shown
         assert "PRIVATE" not in shown

@@ -41,7 +41,7 @@ class KeyStoreContract(StoreUnderTest):
         other.add_signing_key(key(1, RS256))
         assert [each for each in store.signing_keys() if each.algorithm is ES256] == [first]
 
-    def test_of_concurrent_processes_one_adds_a_generation(self, store: Store, other: Store) -> None:
+    def test_one_of_concurrent_processes_adds_a_generation(self, store: Store, other: Store) -> None:
         def add(number: int) -> str | None:
             try:
                 (store, other)[number % 2].add_signing_key(key(1, kid=f"{number}"))
@@ -95,7 +95,7 @@ class KeyStoreContract(StoreUnderTest):
             store.replace_material(removed, Secret("late"))
         assert store.signing_keys() == ()
 
-    def test_of_concurrent_processes_one_replaces_the_material_of_a_key(self, store: Store, other: Store) -> None:
+    def test_one_of_concurrent_processes_replaces_the_material_of_a_key(self, store: Store, other: Store) -> None:
         store.add_signing_key(read := key(1))
 
         def replace_by(number: int) -> Secret | None:
@@ -137,7 +137,7 @@ class KeyStoreContract(StoreUnderTest):
         store.remove_signing_key(read.kid, lambda keys: seen.append(keys[0].signs_from))
         assert seen == [7]
 
-    def test_what_servers_have_noted_of_fetches_is_read_by_all(self, store: Store, other: Store) -> None:
+    def test_fetch_records_are_visible_to_all_processes(self, store: Store, other: Store) -> None:
         assert store.fetch_records() == []
         noted = [FetchRecord(name, 1_800_000_000 + number, bytes(range(256))) for number, name in enumerate("ab")]
         for each in reversed(noted):

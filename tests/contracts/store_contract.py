@@ -75,13 +75,13 @@ class StoreContract(StoreUnderTest):
         _create(store, identity("a", "x"))
         assert store.owners(POOL, [login("x")]) == ["eu-west-1:a"]
 
-    def test_what_is_committed_is_there_when_the_store_is_opened_again(self, store: Store, other: Store) -> None:
+    def test_commits_are_visible_after_the_store_is_reopened(self, store: Store, other: Store) -> None:
         _create(store, kept := identity("a", "x"))
         assert other.read(POOL, (), kept.identity_id).named == kept
         store.close()
         assert other.owners(POOL, [login("x")]) == [kept.identity_id]
 
-    def test_what_is_committed_is_read_again_as_it_was(self, store: Store) -> None:
+    def test_committed_identities_are_read_unchanged(self, store: Store) -> None:
         _create(store, kept := identity("a", "x", "\u0000", "ü" * 1000))
         assert store.read(POOL, (), kept.identity_id).named == kept
         assert store.owners(POOL, [login("x"), login("y")]) == [kept.identity_id, None]
@@ -131,7 +131,7 @@ class StoreContract(StoreUnderTest):
             _create(store, identity("a", "y"))
         assert store.owners(POOL, [login("x"), login("y")]) == ["eu-west-1:a", None]
 
-    def test_of_concurrent_first_calls_one_creates_the_identity(self, store: Store, other: Store) -> None:
+    def test_one_of_concurrent_first_calls_creates_the_identity(self, store: Store, other: Store) -> None:
         def create(number: int) -> str | None:
             try:
                 _create((store, other)[number % 2], made := identity(f"{number:02}", "x"))
@@ -151,7 +151,7 @@ class StoreContract(StoreUnderTest):
             store.commit(Change(read, replace(read, logins=read.logins | {login("z")})), deadline=NO_DEADLINE)
         assert store.owners(POOL, [login("x"), login("y"), login("z")]) == ["eu-west-1:a", "eu-west-1:a", None]
 
-    def test_all_that_may_change_is_changed(self, store: Store) -> None:
+    def test_a_change_replaces_all_mutable_members(self, store: Store) -> None:
         _create(store, read := identity("a", "x", "y"))
         after = replace(read, logins=frozenset({login("y"), login("z")}), disabled=True, last_modified_date=2)
         store.commit(Change(read, after), deadline=NO_DEADLINE)
@@ -169,7 +169,7 @@ class StoreContract(StoreUnderTest):
         )
         assert store.owners(POOL, [login("x"), login("y")]) == ["eu-west-1:b"] * 2
 
-    def test_all_changes_or_none(self, store: Store) -> None:
+    def test_a_commit_is_atomic(self, store: Store) -> None:
         a, b = identity("a", "x"), identity("b", "y")
         store.commit(Change(None, a), Change(None, b), deadline=NO_DEADLINE)
         outdated = replace(b, revision=7)

@@ -100,7 +100,7 @@ GAPS: Mapping[str, Sequence[str]] = {
         "test_a_refused_call_changes_nothing",
         "test_lookup_of_nothing_is_invalid",
         "test_lookup_of_the_unknown_finds_nothing",
-        "test_spent_time_does_no_work",
+        "test_an_expired_deadline_changes_nothing",
     ),
     NO_MERGE: ("test_merge_needs_the_pools_provider",),
     NO_CHECKS: (
@@ -145,12 +145,12 @@ def moto() -> Iterator[str]:
 class TestBeforeMoto(EngineContract):
     gaps: ClassVar[Mapping[str, str]] = {name: reason for reason, names in GAPS.items() for name in names}
 
-    def test_what_moto_calls_a_token_is_not_passed_on(self, subject: Subject) -> None:
+    def test_a_malformed_token_of_moto_is_not_returned(self, subject: Subject) -> None:
         request = TokenRequest(subject.identity_pool_id, {DEVELOPER: Secret("alice")})
         with pytest.raises(EngineMisconfigured, match="Cognito's response could not be parsed"):
             subject.engine.get_open_id_token_for_developer_identity(request, Deadline(SystemClock()))
 
-    def test_what_moto_lacks_is_its_failure_and_not_the_callers(self, subject: Subject) -> None:
+    def test_an_operation_that_moto_lacks_is_not_the_callers_fault(self, subject: Subject) -> None:
         request = LookupRequest(subject.identity_pool_id, developer_user_identifier=Secret("alice"))
         with pytest.raises(EngineUnavailable):
             subject.engine.lookup_developer_identity(request, Deadline(SystemClock()))

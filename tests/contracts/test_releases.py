@@ -81,7 +81,7 @@ class TestPostgresql(OnTheSchemaOfALaterRelease):
 @pytest.mark.parametrize(
     ("release", "missing"), [("0002", ["0003", "0004", "0005"]), ("0003", ["0004", "0005"]), ("0004", ["0005"])]
 )
-def test_what_an_earlier_release_has_kept_is_kept(release: str, missing: list[str], tmp_path: Path) -> None:
+def test_data_of_an_earlier_release_is_kept(release: str, missing: list[str], tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "tokend.db")) as earlier:
         for script in ("0002", "0003", "0004"):
             if script <= release:

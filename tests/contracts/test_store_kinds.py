@@ -17,7 +17,7 @@ def test_a_kind_that_is_named_can_be_opened_and_is_held_to_the_contract(scheme: 
     assert STORE_KINDS[scheme].form.startswith(f"{scheme}:")
 
 
-def test_what_is_no_sqlite_database_has_no_file() -> None:
+def test_only_sqlite_stores_have_a_file() -> None:
     config = Config(store=Store(url="postgresql://me@db/tokend"))
     with pytest.raises(ConfigError, match=r"store\.url: names no SQLite database"):
         config.store_file.touch()

@@ -60,7 +60,7 @@ def test_an_identity_of_a_call_without_an_answer_is_the_one_that_is_found() -> N
 
 
 @pytest.mark.parametrize("lost", [(MERGE, ("identity", B)), (UNLINK, ("unlinked",))], ids=["merge", "unlink"])
-def test_what_was_acknowledged_must_not_be_lost(lost: tuple[Call, Answer]) -> None:
+def test_a_lost_acknowledged_call_is_detected(lost: tuple[Call, Answer]) -> None:
     assert not explained(*REGISTERED, lost, *APART)
 
 

@@ -66,7 +66,7 @@ def test_the_threshold_of_slow_calls_is_a_bucket() -> None:
     assert 0.5 in SECONDS_BUCKETS
 
 
-def test_what_cognito_refuses_callers_is_no_failure_of_its_own() -> None:
+def test_errors_of_callers_do_not_fire_the_cognito_alert() -> None:
     ours = (LastingError, RetryableError, UnsupportedByEngine)
     (failures,) = [each for each in selected(ALERTS["TokendCognitoFails"]["expr"]) if "code" in each.labels]
     faults = [*ERROR_CODES.items(), *EXCEPTIONS.items()]
@@ -106,7 +106,7 @@ def test_each_alert_is_seen_to_fire_and_not_to_fire_before_or_after(alert: str) 
     assert {True, False} in tried
 
 
-def test_what_is_tried_are_series_that_there_are() -> None:
+def test_the_input_series_of_rule_tests_exist() -> None:
     for test in TESTS:
         for series in test["input_series"]:
             (tried,) = selected(series["series"])

@@ -55,7 +55,7 @@ def test_the_configuration_of_the_mesh_is_as_its_message_says() -> None:
     assert problem(mesh_config()) is None
 
 
-def test_what_the_configuration_of_the_mesh_does_not_have_is_a_problem() -> None:
+def test_an_unknown_field_of_the_mesh_configuration_is_reported() -> None:
     misspelt = mesh_config()
     misspelt["extensionProviders"][0]["envoyExtAuthzGrpc"]["failOpn"] = False
     assert 'no field named "failOpn"' in (problem(misspelt) or "")

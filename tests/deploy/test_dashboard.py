@@ -98,7 +98,7 @@ def test_failed_calls_are_those_of_the_objective() -> None:
     ] == [(each.metric, dict(each.labels)) for each in selected(objective)]
 
 
-def test_of_what_has_a_series_for_each_code_only_those_that_came_are_drawn() -> None:
+def test_panels_by_code_omit_codes_without_calls() -> None:
     """Hundreds of them exist from the start, all at zero."""
     of_each_code = {"grpc_server_handled_total": "grpc_code", "tokend_aws_calls_total": "code"}
     drawn = [
@@ -111,7 +111,7 @@ def test_of_what_has_a_series_for_each_code_only_those_that_came_are_drawn() -> 
     assert [query.panel for query in drawn if not query.expression.endswith(" > 0")] == []
 
 
-def test_what_counts_events_by_the_second_says_so() -> None:
+def test_panels_of_rates_have_a_unit_per_second() -> None:
     for panel in PANELS:
         for target in panel["targets"]:
             rate = re.match(r"(sum( by \(.*?\))? ?\()?rate\((?!process_cpu)", target["expr"])

@@ -76,7 +76,7 @@ def test_the_plain_manifests_are_what_the_chart_renders() -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_what_is_rendered_is_valid_in_each_kubernetes(variant: str) -> None:
+def test_rendered_manifests_are_valid_in_each_kubernetes_release(variant: str) -> None:
     for each in objects(render(*VARIANTS[variant])):
         for release in RELEASES if each["kind"] not in OF_THE_OPERATOR else ():
             validate(each, release)
@@ -244,7 +244,7 @@ def test_a_chart_may_have_it_twice_by_names_and_conditions_of_its_own(tmp_path: 
     assert not [each for each in monitors if "jobLabel" in each]
 
 
-def test_what_selects_pods_fits_them(plain: list[dict[str, Any]]) -> None:
+def test_selectors_match_the_labels_of_the_pods(plain: list[dict[str, Any]]) -> None:
     labels = of_kind(plain, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
     services = [each for each in plain if each["kind"] == "Service"]
     selectors = [each["spec"]["selector"] for each in services]

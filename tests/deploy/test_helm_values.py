@@ -152,7 +152,7 @@ def test_a_number_may_be_a_large_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", ["autoscaling.enabled=false,replicas", "autoscaling.minReplicas"])
-def test_there_may_be_as_many_servers_as_tokend_shares_limits_among(
+def test_the_maximum_number_of_replicas_is_accepted_and_one_more_is_not(
     setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = objects(render(f"autoscaling.maxReplicas=1000,{setting}=1000"))
@@ -166,7 +166,7 @@ def test_there_may_be_as_many_servers_as_tokend_shares_limits_among(
     assert "eplicas': maximum: got 1,001, want 1,000" in refused.stdout
 
 
-def test_all_that_is_wrong_with_values_is_said_at_once() -> None:
+def test_all_problems_of_values_are_reported_at_once() -> None:
     settings = "sds.enabled=true,ports.sds=9090,ports.grpc=8080,autoscaling.minReplicas=11"
     command = [str(helm()), "template", "1st", str(CHART), "--values", str(VALUES), "--set", settings]
     refused = ended(command, CHART)

@@ -115,7 +115,7 @@ def listening(path: Path) -> Iterator["SimpleQueue[bytes]"]:
 
 
 @pytest.mark.parametrize("forbidden", FORBIDDEN)
-def test_what_the_unit_forbids_fails(forbidden: str, under: list[str], tmp_path: Path) -> None:
+def test_operations_that_the_unit_forbids_fail(forbidden: str, under: list[str], tmp_path: Path) -> None:
     (tmp_path / "own").touch()
     free = subprocess.run(
         [sys.executable, "-c", f"open('own', 'w'); {FORBIDDEN[forbidden]}"], cwd=tmp_path, check=False

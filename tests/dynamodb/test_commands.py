@@ -93,7 +93,7 @@ def test_a_table_is_not_copied_to_itself_however_it_is_named(moto_url: str) -> N
         assert (same.returncode, same.stderr) == (1, "configuration: store: FROM and TO are the same store\n")
 
 
-def test_what_cannot_be_copied_is_refused(moto_url: str, tmp_path: Path) -> None:
+def test_an_invalid_source_or_target_of_a_copy_is_rejected(moto_url: str, tmp_path: Path) -> None:
     table = table_url(moto_url, table_name())
     odd = run("store", "copy", "mysql://user:secret@host/tokend", f"sqlite:///{tmp_path}/tokend.db")
     assert odd.returncode == 1

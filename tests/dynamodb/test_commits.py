@@ -164,7 +164,9 @@ def test_nothing_is_sent_when_the_deadline_is_spent(store: Store, upstream: Dyna
     assert len(upstream.requests) == before
 
 
-def test_what_no_transaction_holds_is_refused_before_it_is_sent(store: Store, upstream: DynamoDbUpstream) -> None:
+def test_a_commit_above_the_transaction_limit_is_rejected_before_sending(
+    store: Store, upstream: DynamoDbUpstream
+) -> None:
     before = len(upstream.requests)
     changes = [Change(None, identity(f"{number}", f"{number}")) for number in range(34)]
     with pytest.raises(LimitExceeded, match="needs 102 items, but a transaction in DynamoDB may have at most 100"):
@@ -184,7 +186,7 @@ def test_an_import_leaves_out_what_no_item_holds(upstream: DynamoDbUpstream, ope
 
 
 @pytest.mark.timeout(BUILD_TIMEOUT)
-def test_what_no_item_holds_is_refused_before_it_is_sent(faithful: DynamoDbUpstream, opened: Opened) -> None:
+def test_an_item_above_the_size_limit_is_rejected_before_sending(faithful: DynamoDbUpstream, opened: Opened) -> None:
     store, users = opened(faithful), [f"{number}".ljust(50_000, "\U0001f600") for number in range(3)]
     held = identity("a", users[0])
     store.commit(Change(None, held), deadline=NO_DEADLINE)

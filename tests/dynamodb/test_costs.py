@@ -79,7 +79,7 @@ def store(either: DynamoDbUpstream, opened: Opened) -> Store:
 
 
 @pytest.mark.parametrize("words", DONE)
-def test_what_an_operation_costs(store: Store, either: DynamoDbUpstream, words: str) -> None:
+def test_the_page_states_the_cost_of_each_operation(store: Store, either: DynamoDbUpstream, words: str) -> None:
     before, sent = dict(either.units), len(either.requests)
     DONE[words](store)
     units = {operation: count - before.get(operation, 0) for operation, count in either.units.items()}

@@ -126,14 +126,14 @@ def test_every_code_has_its_class_and_advice(hasty: Pair, code: str) -> None:
 @pytest.mark.parametrize(
     "code", ["ThrottlingException", "InternalServerError", "ProvisionedThroughputExceededException"]
 )
-def test_what_may_pass_is_tried_again(opened: Opened, upstream: DynamoDbUpstream, code: str) -> None:
+def test_transient_failures_are_retried(opened: Opened, upstream: DynamoDbUpstream, code: str) -> None:
     store = opened(upstream)
     upstream.script([failure(code, 500 if code == "InternalServerError" else 400)])
     assert find(store) == [None]
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "ExpiredTokenException"])
-def test_what_cannot_pass_is_not_tried_again(opened: Opened, upstream: DynamoDbUpstream, code: str) -> None:
+def test_lasting_failures_are_not_retried(opened: Opened, upstream: DynamoDbUpstream, code: str) -> None:
     store, before = opened(upstream), len(upstream.requests)
     upstream.always(failure(code))
     with pytest.raises(errors.LastingError):
@@ -142,7 +142,7 @@ def test_what_cannot_pass_is_not_tried_again(opened: Opened, upstream: DynamoDbU
 
 
 @pytest.mark.parametrize("step", NOT_DYNAMODB.values(), ids=NOT_DYNAMODB)
-def test_what_is_not_dynamodb_is_a_fault_of_the_configuration(hasty: Pair, step: Step) -> None:
+def test_an_endpoint_that_is_not_dynamodb_is_a_configuration_error(hasty: Pair, step: Step) -> None:
     hasty.upstream.always(step)
     with pytest.raises(errors.EngineMisconfigured) as raised:
         find(hasty.store)

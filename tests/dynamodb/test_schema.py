@@ -75,7 +75,9 @@ def test_a_key_is_aws_own_unless_one_is_named(upstream: DynamoDbUpstream) -> Non
 
 
 @pytest.mark.timeout(BUILD_TIMEOUT)
-def test_what_has_no_backups_is_used_without(faithful: DynamoDbUpstream, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_double_without_backups_is_used_with_a_warning(
+    faithful: DynamoDbUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
     with closing(open_configured(configured(faithful))) as store, caplog.at_level(logging.WARNING, "tokend_server"):
         assert store.migrate() == ["0001"]
         store.check()
@@ -129,7 +131,7 @@ def test_a_schema_of_a_newer_release_is_refused(
         store.migrate()
 
 
-def test_what_a_later_release_has_added_is_no_matter(
+def test_compatible_additions_of_a_later_release_are_accepted(
     upstream: DynamoDbUpstream, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as later:

@@ -172,7 +172,7 @@ def test_the_aws_cli_is_answered_as_the_page_says(server: ServerProcess, directo
     assert json.loads(done.stdout).keys() == {"IdentityId", "Token"}
 
 
-def test_who_has_another_secret_is_refused_and_audited(
+def test_a_wrong_secret_access_key_is_rejected_and_audited(
     server: ServerProcess, credentials: Credentials, directory: Path
 ) -> None:
     forged = client_of(server, {**credentials, "AWS_SECRET_ACCESS_KEY": 40 * "A"})
@@ -398,7 +398,7 @@ def test_readiness_looks_at_this_listener(configuration: str, directory: Path, t
     assert asked(FakeClock())[0] == 200
 
 
-def test_nothing_of_it_is_loaded_where_it_is_not_served(tmp_path: Path) -> None:
+def test_the_aws_api_is_not_loaded_unless_it_is_served(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from tokend_server.app import start; "
         "from tokend_server.config import load_config; "

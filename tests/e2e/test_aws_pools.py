@@ -145,7 +145,7 @@ def token_claims(server: ServerProcess, pool: str, provider: str, user: str) -> 
     return claims
 
 
-def test_what_terraform_calls_for_a_pool_its_roles_and_its_principal_tags(clients: tuple[Any, Any]) -> None:
+def test_the_calls_of_terraform_for_pools_roles_and_principal_tags(clients: tuple[Any, Any]) -> None:
     """aws_cognito_identity_pool, _roles_attachment and _provider_principal_tag: create, plan, change, destroy.
 
     The order of the calls and their members are those of the provider's resources (hashicorp/terraform-provider-aws,

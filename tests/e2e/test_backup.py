@@ -168,7 +168,7 @@ def test_a_backup_that_a_signal_ends_leaves_nothing(number: signal.Signals, othe
 
 
 @pytest.mark.parametrize("content", [None, b""], ids=["no file", "empty file"])
-def test_where_there_is_no_database_there_is_no_backup(tmp_path: Path, content: bytes | None) -> None:
+def test_a_missing_database_is_not_backed_up(tmp_path: Path, content: bytes | None) -> None:
     config, database = write_config(tmp_path), tmp_path / "tokend.db"
     if content is not None:
         database.write_bytes(content)
@@ -349,7 +349,7 @@ def of_a_newer_release(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [damaged, truncated, of_another_program, no_database, of_a_newer_release])
-def test_what_is_no_good_backup_leaves_the_database_as_it_was(
+def test_an_unusable_backup_does_not_change_the_database(
     copy: Path, other_config: Path, others: Path, change: Callable[[Path], None]
 ) -> None:
     before = others.read_bytes()

@@ -41,7 +41,7 @@ def test_a_user_keeps_its_identity_across_a_restart_and_between_servers(tmp_path
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_what_was_acknowledged_survives_a_crash(tmp_path: Path, seed: int) -> None:
+def test_acknowledged_identities_survive_a_crash(tmp_path: Path, seed: int) -> None:
     moments = random.Random(seed)
     config = write_config(tmp_path)
     acknowledged: dict[str, str] = {}

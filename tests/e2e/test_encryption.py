@@ -185,7 +185,7 @@ def test_a_rewrap_that_is_killed_loses_no_key_and_is_finished_by_another(
     assert materials(tmp_path) == kept
 
 
-def test_what_may_be_read_by_others_is_warned_of(tmp_path: Path) -> None:
+def test_keys_that_others_can_read_cause_a_warning(tmp_path: Path) -> None:
     (directory := tmp_path / "its keys").mkdir()
     path = key_file(directory)
     config = configured(tmp_path, by_file(path))

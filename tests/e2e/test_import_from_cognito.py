@@ -109,7 +109,7 @@ def test_an_import_that_was_broken_off_goes_on(leaving: Leaving) -> None:
     assert leaving.cognito.count("LookupDeveloperIdentity") - before == 30
 
 
-def test_what_contradicts_the_store_is_left_out(leaving: Leaving) -> None:
+def test_conflicting_identities_are_not_imported(leaving: Leaving) -> None:
     leaving.cognito.identities = {identity(1): Listed(["one"])}
     leaving.import_()
     leaving.cognito.identities = {

@@ -117,7 +117,7 @@ def test_a_new_user_gets_a_token_and_sees_who_is_refused(installed: tuple[NewUse
     assert json.loads(lines[-1])["userIdentity"]["principalId"] == "spiffe://example.internal/ns/shop/sa/checkout"
 
 
-def test_what_is_to_be_seen_before_callers_depend_on_it(installed: tuple[NewUser, ServerProcess]) -> None:
+def test_the_checks_before_production_have_the_expected_results(installed: tuple[NewUser, ServerProcess]) -> None:
     user, _server = installed
     (settings,) = blocks("Guarded", "sh")
     rewrap, backup = (_command(name) for name in ("keys rewrap", "backup"))

@@ -122,14 +122,14 @@ def test_without_a_policy_every_call_is_allowed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("operation", "pool", "option"), [("Delete", POOL_ID, "--operation"), (GET, "eu-west-1:ff", "--pool")]
 )
-def test_what_cannot_be_asked_is_named(operation: str, pool: str, option: str, config: Path) -> None:
+def test_invalid_options_of_explain_are_named(operation: str, pool: str, option: str, config: Path) -> None:
     words = ("--caller", CHECKOUT, "--operation", operation, "--pool", pool)
     ended = run("policy", "explain", "--config", str(config), *words)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert f"Invalid value for {option}" in ended.stderr.replace("'", "")
 
 
-def test_what_explain_says_is_what_happens(tmp_path: Path) -> None:
+def test_explain_matches_the_servers_decision(tmp_path: Path) -> None:
     config = write_config(tmp_path, f'[policy.all]\ncallers = ["anonymous"]\npools = ["*"]\noperations = ["{GET}"]')
     assert [explain(config, "anonymous", each)[0] for each in (GET, LOOKUP)] == [0, 1]
 

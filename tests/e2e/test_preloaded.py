@@ -49,7 +49,7 @@ def test_the_operating_system_sees_no_difference(servers: Sequence[ServerProcess
     assert forked == started
 
 
-def test_it_does_the_same_and_ends_with_the_same_code(servers: Sequence[ServerProcess]) -> None:
+def test_a_forked_server_has_the_same_log_and_exit_code(servers: Sequence[ServerProcess]) -> None:
     forked, started = map(start_of_the_log, servers)
     assert forked == started
     assert "DEBUG" in {level for level, _ in forked}
@@ -57,12 +57,12 @@ def test_it_does_the_same_and_ends_with_the_same_code(servers: Sequence[ServerPr
     assert [server.stop() for server in servers] == [0, 0]
 
 
-def test_its_end_by_a_signal_is_seen(tmp_path: Path) -> None:
+def test_a_signal_is_its_exit_code(tmp_path: Path) -> None:
     server = ServerProcess(write_config(tmp_path))
     server.kill()
     assert server.exit_code == -signal.SIGKILL
 
 
-def test_it_says_why_it_does_not_start(tmp_path: Path) -> None:
+def test_a_failed_start_raises_its_error_output(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"\['configuration: grpc.threads: Input should be greater than [^']*\\n'\]"):
         ServerProcess(write_config(tmp_path, grpc="threads = 0"))

@@ -16,12 +16,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield server
 
 
-def test_it_leaves_no_core_dump(server: ServerProcess) -> None:
+def test_core_dumps_are_disabled(server: ServerProcess) -> None:
     limits = Path(f"/proc/{server.pid}/limits").read_text(encoding="ascii")
     assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
 
 
-def test_it_has_as_many_threads_as_the_page_says(server: ServerProcess) -> None:
+def test_the_number_of_threads_matches_the_page(server: ServerProcess) -> None:
     page = " ".join((Path(__file__).parents[2] / "server/metrics.md").read_text(encoding="utf-8").split())
     assert "and about sixty more" in page
     others = len(list(Path(f"/proc/{server.pid}/task").iterdir())) - 3 * Grpc().threads

@@ -65,7 +65,7 @@ def issuer(shown: str) -> str:
     return str(found)
 
 
-def test_its_last_three_lines_call_it_by_tokendctl_and_get_its_keys(shown: str) -> None:
+def test_the_printed_commands_issue_a_token_and_fetch_the_keys(shown: str) -> None:
     (uv, run, tokendctl, *arguments), _, (curl, url) = commands(shown)
     assert (uv, run, tokendctl, curl) == ("uv", "run", "tokendctl", "curl")
     done = subprocess.run([COMMANDS / tokendctl, *arguments], capture_output=True, text=True, check=False)
@@ -76,7 +76,7 @@ def test_its_last_three_lines_call_it_by_tokendctl_and_get_its_keys(shown: str) 
     assert url.startswith(f"{issuer(shown)}/")
 
 
-def test_its_line_for_grpcurl_is_a_call(shown: str) -> None:
+def test_the_printed_grpcurl_command_is_a_valid_call(shown: str) -> None:
     _, (grpcurl, plaintext, data, message, endpoint, method), _ = commands(shown)
     assert (grpcurl, plaintext, data) == ("grpcurl", "-plaintext", "-d")
     request = json_format.Parse(message, GetOpenIdTokenForDeveloperIdentityRequest())
@@ -94,7 +94,7 @@ def test_a_token_that_is_piped_is_whole(shown: str) -> None:
     assert len(token.split(".")) == 3
 
 
-def test_its_ports_are_the_same_the_next_time_and_what_it_keeps_is_removed_as_it_says(tmp_path: Path) -> None:
+def test_the_ports_are_stable_and_the_printed_removal_removes_all_files(tmp_path: Path) -> None:
     with quickstart(tmp_path) as first:
         assert (tmp_path / "tokend.db").exists()
     with quickstart(tmp_path) as second:

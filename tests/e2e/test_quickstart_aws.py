@@ -162,7 +162,7 @@ print(got and signal.Signals(got.si_signo).name, flush=True)
 """
 
 
-def test_where_it_is_killed_the_command_ends_and_the_next_one_cleans_up(temporary: Path) -> None:
+def test_a_kill_ends_the_command_and_the_next_start_cleans_up(temporary: Path) -> None:
     words = [sys.executable, "-m", "tokend_server", "quickstart", "--aws", "--", sys.executable, "-c", WAITING]
     with subprocess.Popen(words, stdout=subprocess.PIPE, encoding="utf-8") as killed:
         assert killed.stdout
@@ -210,7 +210,7 @@ def printed_lines() -> Iterator[str]:
     assert process.returncode == 0
 
 
-def test_what_it_prints_sets_what_a_command_has_and_unsets_what_is_in_the_way() -> None:
+def test_the_printed_script_sets_the_same_variables_as_for_a_command() -> None:
     with printed_lines() as lines:
         pass
     script = f"{lines}\nenv"

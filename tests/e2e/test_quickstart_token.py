@@ -106,7 +106,7 @@ def test_quickstart_has_the_same_identity_the_next_time(shown: Sequence[Quicksta
     assert again.verified["header"] == shown[0].verified["header"]
 
 
-def test_what_quickstart_keeps_is_for_its_owner_alone(shown: Sequence[Quickstart], data_dir: Path) -> None:
+def test_the_files_of_quickstart_are_private_to_their_owner(shown: Sequence[Quickstart], data_dir: Path) -> None:
     assert shown[0].serving["store"] == str(data_dir / "tokend.db")
     assert mode(data_dir) == 0o700
     assert {mode(file) for file in data_dir.iterdir()} == {0o600}

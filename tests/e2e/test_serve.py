@@ -82,7 +82,7 @@ def test_a_signal_ends_serve_in_good_order(number: int, delay: str, announced: f
     assert all(line.startswith("{") for line in server.output)
 
 
-def test_what_serve_keeps_is_for_its_owner_alone(served_config: Path, channel: grpc.Channel) -> None:
+def test_the_files_of_serve_are_private_to_their_owner(served_config: Path, channel: grpc.Channel) -> None:
     get_token(channel, POOL_ID, {DEVELOPER_PROVIDER: "cli-alice"})
     files = list(served_config.parent.glob("tokend.db*"))
     assert len(files) == 3  # the database, its log, and the log's index

@@ -176,7 +176,7 @@ def outcome_of_a_call(channel: grpc.Channel, metadata: Metadata = NOTHING) -> st
         (None, FORGED, "CALLER_UNAUTHENTICATED"),
     ],
 )
-def test_the_certificate_that_envoy_has_seen_tells_who_calls(
+def test_the_certificate_forwarded_by_envoy_identifies_the_caller(
     uri: str | None, metadata: Metadata, expected: str, site: Site, envoy: Envoy
 ) -> None:
     assert outcome(site, envoy, uri, metadata) == expected
@@ -197,7 +197,9 @@ def test_an_envoy_that_hands_on_what_clients_say_is_believed_too(site: Site, tmp
 
 
 @pytest.mark.parametrize(("uri", "expected"), [(CALLER, "OK"), (STRANGER, "CALLER_NOT_ALLOWED")])
-def test_the_certificate_of_a_sidecar_tells_who_calls(uri: str, expected: str, site: Site, tmp_path: Path) -> None:
+def test_the_certificate_of_a_sidecar_identifies_the_caller(
+    uri: str, expected: str, site: Site, tmp_path: Path
+) -> None:
     ports = {"port_value: 50050": "port_value: 0"}
     ports |= {f"port_value: {port}": f"port_value: {site.port}" for port in (50051, 50052)}
     configuration = with_upstream(example("sidecar.yaml", ports), None, site.upstream_tls(uri))

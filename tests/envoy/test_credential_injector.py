@@ -198,7 +198,7 @@ def test_requests_carry_the_services_own_token(envoy: Envoy) -> None:
     assert claims(token(envoy))["amr"][-1] == f"login.example:{POOL_ID}:{CALLER}"
 
 
-def test_what_the_service_sends_itself_goes_no_further(envoy: Envoy) -> None:
+def test_the_services_own_header_is_replaced(envoy: Envoy) -> None:
     (value,) = authorization(envoy, {"authorization": "Bearer of-another"})
     assert value == f"Bearer {token(envoy)}"
 
@@ -233,7 +233,7 @@ def test_a_restart_of_tokend_is_survived(place: Place, envoy: Envoy) -> None:
     assert claims(after)["sub"] == claims(before)["sub"]
 
 
-def test_who_may_have_no_token_any_more_goes_on_with_the_last_one(place: Place, envoy: Envoy) -> None:
+def test_a_caller_that_loses_its_permission_keeps_its_last_token(place: Place, envoy: Envoy) -> None:
     before = token(envoy)
     place.stop()
     place.callers = ("spiffe://acme.internal/ns/shop/sa/another",)

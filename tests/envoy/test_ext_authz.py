@@ -144,7 +144,7 @@ def issued(place: Site, source: str) -> float:
 
 
 @pytest.mark.parametrize("others", [[], [("authorization", "Basic Zm9yZ2Vk")]])
-def test_while_no_tokend_answers_requests_end_or_go_on_without_a_token(
+def test_without_tokend_requests_are_rejected_or_forwarded_without_a_token(
     place: Site, called: str, tmp_path: Path, others: list[tuple[str, str]]
 ) -> None:
     token = place.user_token("ivan")
@@ -158,7 +158,7 @@ def test_while_no_tokend_answers_requests_end_or_go_on_without_a_token(
 
 
 @pytest.mark.parametrize("forged", [[], [("authorization", "Basic Zm9yZ2Vk")]])
-def test_while_tokend_fails_requests_end_or_go_on_without_a_token(
+def test_while_tokend_fails_requests_are_rejected_or_forwarded_without_a_token(
     place: Site, called: str, tmp_path: Path, forged: list[tuple[str, str]]
 ) -> None:
     path = f"/?access_token={place.user_token('ivy')}"

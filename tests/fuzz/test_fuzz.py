@@ -27,5 +27,5 @@ def test_no_input_makes_a_target_fail(target: str) -> None:
 
 
 @pytest.mark.parametrize(("target", "path"), [pytest.param(*each, id=f"{each[0]}-{each[1].stem}") for each in kept()])
-def test_what_failed_once_does_not_fail_again(service: Service, target: str, path: Path) -> None:
+def test_stored_inputs_do_not_fail(service: Service, target: str, path: Path) -> None:
     replay(service, target, path)

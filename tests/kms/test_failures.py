@@ -134,7 +134,7 @@ def test_every_code_has_its_class_and_advice(upstream: KmsUpstream, hasty: KmsKe
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "KMSInternalException", "DependencyTimeoutException"])
-def test_what_may_pass_is_tried_again(upstream: KmsUpstream, record: SigningKey, code: str) -> None:
+def test_transient_failures_are_retried(upstream: KmsUpstream, record: SigningKey, code: str) -> None:
     status = {"KMSInternalException": 500, "DependencyTimeoutException": 503}  # as in the API reference of Sign
     upstream.script([failure(code, status.get(code, 400))])
     with opened(upstream, record) as key:
@@ -150,7 +150,7 @@ def test_a_signature_takes_no_more_requests_than_it_may(upstream: KmsUpstream, r
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "DisabledException", "NotFoundException"])
-def test_what_cannot_pass_is_not_tried_again(upstream: KmsUpstream, record: SigningKey, code: str) -> None:
+def test_lasting_failures_are_not_retried(upstream: KmsUpstream, record: SigningKey, code: str) -> None:
     before = len(upstream.requests)
     upstream.always(failure(code))
     with opened(upstream, record) as key, pytest.raises(errors.LastingError):
@@ -159,7 +159,7 @@ def test_what_cannot_pass_is_not_tried_again(upstream: KmsUpstream, record: Sign
 
 
 @pytest.mark.parametrize("step", NOT_KMS.values(), ids=NOT_KMS)
-def test_what_is_not_kms_is_a_fault_of_the_configuration(upstream: KmsUpstream, hasty: KmsKey, step: Step) -> None:
+def test_an_endpoint_that_is_not_kms_is_a_configuration_error(upstream: KmsUpstream, hasty: KmsKey, step: Step) -> None:
     upstream.always(step)
     with pytest.raises(errors.EngineMisconfigured) as raised:
         sign(hasty)
@@ -276,7 +276,7 @@ class TestQuota:
 class TestCheck:
     """The readiness check."""
 
-    def test_it_asks_without_a_signature_and_remembers(self, upstream: KmsUpstream, record: SigningKey) -> None:
+    def test_the_check_signs_nothing_and_is_cached(self, upstream: KmsUpstream, record: SigningKey) -> None:
         clock, before = FakeClock(), len(upstream.requests)
         with opened(upstream, record, clock) as key:
             for _ in range(3):
@@ -297,7 +297,9 @@ class TestCheck:
         assert [request.body.get("DryRun") for request in upstream.requests[before:]] == [None]
 
     @pytest.mark.parametrize("code", ["DisabledException", "KMSInvalidStateException", "AccessDeniedException"])
-    def test_what_lasts_is_told_until_it_is_mended(self, upstream: KmsUpstream, record: SigningKey, code: str) -> None:
+    def test_a_lasting_failure_is_reported_until_it_ends(
+        self, upstream: KmsUpstream, record: SigningKey, code: str
+    ) -> None:
         clock = FakeClock()
         with opened(upstream, record, clock) as key:
             key.check()

@@ -226,7 +226,7 @@ class TestGivenKey:
         arn: str = operator.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
         return arn
 
-    def test_it_is_taken_by_its_arn_its_id_or_an_alias(
+    def test_a_given_key_is_found_by_arn_id_or_alias(
         self,
         upstream: KmsUpstream,
         operator: Any,  # noqa: ANN401
@@ -250,7 +250,7 @@ class TestGivenKey:
             keys.open(taken).sign(b"data", Deadline(SystemClock()))
         assert upstream.requests[-1].body["KeyId"] == given
 
-    def test_it_is_never_touched(self, upstream: KmsUpstream, store: Store, given: str) -> None:
+    def test_a_given_key_is_never_deleted(self, upstream: KmsUpstream, store: Store, given: str) -> None:
         with kms_keys(upstream, deletion_window_days=7) as keys:
             KeyRotation(store, keys, SystemClock(), TIMES).add(ES256, signs_in=0)
             added = KeyRotation(store, GivenKmsKey(keys, given), SystemClock(), TIMES).add(ES256, signs_in=30 * 86_400)
@@ -259,7 +259,7 @@ class TestGivenKey:
                 KeyRotation(LateStore(store), GivenKmsKey(keys, given), SystemClock(), TIMES).add(ES256, signs_in=0)
         assert upstream.keys()[given].key_state == "Enabled"
 
-    def test_it_is_taken_once(self, upstream: KmsUpstream, store: Store, given: str) -> None:
+    def test_a_given_key_is_added_once(self, upstream: KmsUpstream, store: Store, given: str) -> None:
         with kms_keys(upstream) as keys:
             rotation = KeyRotation(store, GivenKmsKey(keys, given), SystemClock(), TIMES)
             rotation.add(ES256, signs_in=0)
@@ -267,7 +267,7 @@ class TestGivenKey:
                 rotation.add(ES256, signs_in=0)
         assert len(store.signing_keys()) == 1
 
-    def test_all_that_is_wrong_with_it_is_named(self, upstream: KmsUpstream, operator: Any) -> None:  # noqa: ANN401
+    def test_all_problems_of_a_given_key_are_reported(self, upstream: KmsUpstream, operator: Any) -> None:  # noqa: ANN401
         made = operator.create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]
         operator.disable_key(KeyId=made["KeyId"])
         with kms_keys(upstream) as keys, pytest.raises(errors.ConfigError) as raised:
@@ -281,7 +281,7 @@ class TestGivenKey:
     @pytest.mark.parametrize(
         "name", ["", "alias/", "alias/a b", "arn:aws:kms:eu-west-1:1:key/a", "arn:aws:iam::123456789012:role/a"]
     )
-    def test_what_cannot_name_a_key_is_not_asked_for(self, upstream: KmsUpstream, name: str) -> None:
+    def test_an_invalid_key_name_makes_no_request(self, upstream: KmsUpstream, name: str) -> None:
         before = len(upstream.requests)
         with kms_keys(upstream) as keys, pytest.raises(errors.ConfigError, match="is neither alias/NAME"):
             new_signing_key(GivenKmsKey(keys, name), ES256, generation=1, created=1)

@@ -88,7 +88,7 @@ def test_servers_rotate_keys_in_kms_and_go_there_and_back(upstream: KmsUpstream,
     assert [each["PendingWindowInDays"] for each in asked].count(30) >= 3
 
 
-def test_while_a_store_takes_no_keys_each_server_makes_one_in_kms(upstream: KmsUpstream, store: Store) -> None:
+def test_while_the_store_fails_each_server_creates_one_key_in_kms(upstream: KmsUpstream, store: Store) -> None:
     before = upstream.keys().keys()
     with ExitStack() as undo:
         clocks = [FakeClock(NOW), FakeClock(NOW)]

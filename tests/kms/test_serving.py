@@ -127,7 +127,7 @@ def test_servers_that_start_together_leave_one_key(upstream: KmsUpstream, tmp_pa
         assert sorted(states) == ["Enabled"] + ["PendingDeletion"] * (len(states) - 1)
 
 
-def test_what_keeps_kms_from_signing_reaches_callers_and_operators(upstream: KmsUpstream, tmp_path: Path) -> None:
+def test_failures_of_kms_reach_callers_and_operators(upstream: KmsUpstream, tmp_path: Path) -> None:
     with ServerProcess(write_config(tmp_path), settings(upstream)) as server:
         issue(server)
         for code, expected in (

@@ -60,7 +60,7 @@ def test_a_key_comes_back_and_nothing_of_it_is_in_its_material(wrapping: KmsWrap
     assert json.loads(key.material.reveal())["wrapping_key"] == arn
 
 
-def test_its_form_is_the_one_that_the_page_states(wrapping: KmsWrapping, upstream: KmsUpstream) -> None:
+def test_the_stored_format_matches_the_page(wrapping: KmsWrapping, upstream: KmsUpstream) -> None:
     kept = json.loads(record(wrapping).material.reveal())
     data_key, nonce, ciphertext = (base64.b64decode(kept[name]) for name in ("data_key", "nonce", "ciphertext"))
     opened = boto3_client(upstream).decrypt(CiphertextBlob=data_key, EncryptionContext=CONTEXT)["Plaintext"]

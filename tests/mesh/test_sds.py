@@ -221,7 +221,7 @@ def test_a_request_for_something_else_ends_the_stream(channel: grpc.Channel, mes
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_what_is_no_message_ends_the_stream(channel: grpc.Channel) -> None:
+def test_a_malformed_message_ends_the_stream(channel: grpc.Channel) -> None:
     method: Any = channel.stream_stream("/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets")
     with pytest.raises(grpc.RpcError) as caught:
         next(method(iter([b"\xff"]), metadata=authorization()))
@@ -229,7 +229,7 @@ def test_what_is_no_message_ends_the_stream(channel: grpc.Channel) -> None:
 
 
 class TestFetch:
-    def test_it_gets_what_there_is(self, channel: grpc.Channel) -> None:
+    def test_a_fetch_returns_the_existing_secrets(self, channel: grpc.Channel) -> None:
         assert secrets_of(fetch(channel, world(OWN, JWKS), authorization())).keys() == {OWN, JWKS}
 
     @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_checks_are_counted_by_their_codes(tmp_path: Path) -> None:
             assert sum(counted) < 2, counted
 
 
-def test_what_is_no_health_request_is_refused(channel: grpc.Channel) -> None:
+def test_a_malformed_health_request_is_rejected(channel: grpc.Channel) -> None:
     check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
     seen = failure(lambda: check(b"\xff", timeout=TIMEOUT))
     assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
@@ -93,9 +93,7 @@ def test_watches_are_bounded_for_each_caller(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("health", "code"), [("identified", grpc.StatusCode.UNAUTHENTICATED), ("anyone", grpc.StatusCode.OK)]
 )
-def test_who_may_ask_is_said_by_the_same_setting_as_on_other_listeners(
-    health: str, code: grpc.StatusCode, tmp_path: Path
-) -> None:
+def test_the_health_setting_applies_to_sds_listeners(health: str, code: grpc.StatusCode, tmp_path: Path) -> None:
     given = sections(tmp_path, identify_by=["bearer_key"])
     given["grpc"]["health"] = health
     given["callers"] = {"keys": {"a": ["sha256:" + "0" * 64]}}

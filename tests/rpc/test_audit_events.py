@@ -104,7 +104,7 @@ def test_the_other_operations_are_reported_too(
     assert "alice" not in audited.text
 
 
-def test_what_is_not_known_of_a_token_is_left_out(audited: Audited) -> None:
+def test_unknown_facts_of_a_token_are_omitted(audited: Audited) -> None:
     audited.service.engine.answers["get"] = ISSUED._replace(key_id=None, outcome=None)
     audited.call(GET)
     assert audited.event()["additionalEventData"].keys() == {"expireTime", "policy"}

@@ -41,7 +41,7 @@ def told(audited: Audited) -> tuple[str, str, str]:
 
 
 @pytest.mark.parametrize("method", [GET, MERGE, UNLINK])
-def test_what_the_policy_refuses_is_reported(method: str, audited: Audited) -> None:
+def test_calls_that_the_policy_denies_are_audited(method: str, audited: Audited) -> None:
     assert failure(lambda: audited.call(method, key=READER)).code is grpc.StatusCode.PERMISSION_DENIED
     assert told(audited) == ("CALLER_NOT_ALLOWED", "PERMISSION_DENIED", "key:reader")
     event = audited.event()
@@ -50,7 +50,7 @@ def test_what_the_policy_refuses_is_reported(method: str, audited: Audited) -> N
     assert audited.service.engine.asked == []
 
 
-def test_what_a_row_does_not_allow_is_reported_with_the_row(audited: Audited) -> None:
+def test_calls_that_a_policy_row_restricts_are_audited_with_the_row(audited: Audited) -> None:
     request = pb.GetOpenIdTokenForDeveloperIdentityRequest(
         identity_pool_id=POOL_ID, logins={"a": CANARY}, principal_tags={"clearance": CANARY}
     )
@@ -149,7 +149,7 @@ ENGINE_FAILURES = {
 
 @pytest.mark.parametrize("reason", ENGINE_FAILURES)
 @pytest.mark.parametrize("method", METHODS)
-def test_what_an_engine_refuses_or_fails_is_reported(method: str, reason: str, audited: Audited) -> None:
+def test_engine_failures_are_audited(method: str, reason: str, audited: Audited) -> None:
     audited.service.engine.failure = ENGINE_FAILURES[reason]
     seen = failure(lambda: audited.call(method), *KINDS)
     assert told(audited) == (reason, seen.code.name, "key:checkout")

@@ -31,7 +31,7 @@ def audit_failures(service: GrpcService) -> float:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_must_be_recorded_and_cannot_be_is_not_answered(method: str) -> None:
+def test_a_call_fails_if_its_required_audit_entry_cannot_be_written(method: str) -> None:
     with failing_audit(required=True) as service:
         seen = failure(lambda: service.call(method), *KINDS)
         assert (seen.code, seen.reason) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
@@ -43,7 +43,7 @@ def test_what_must_be_recorded_and_cannot_be_is_not_answered(method: str) -> Non
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_need_not_be_recorded_is_answered_and_counted(method: str) -> None:
+def test_a_failed_optional_audit_entry_is_counted(method: str) -> None:
     with failing_audit(required=False) as service:
         service.call(method)
         assert audit_failures(service) == 1
@@ -60,7 +60,7 @@ def test_a_call_that_fails_anyway_fails_for_its_own_reason(*, required: bool) ->
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_nothing_is_answered_before_its_line_is_written(*, fails: bool) -> None:
+def test_a_call_returns_after_its_required_line_is_written(*, fails: bool) -> None:
     log = HeldLog()
 
     def behave(_request: object, _context: object) -> str:

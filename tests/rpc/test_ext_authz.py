@@ -286,7 +286,7 @@ def test_an_audit_line_of_a_token_that_is_given_out_again_tells_all_that_the_fir
     assert again == first
 
 
-def test_without_a_place_for_tokens_each_is_issued(tmp_path: Path) -> None:
+def test_without_a_cache_each_request_issues_a_token(tmp_path: Path) -> None:
     with sidecar(tmp_path, reuse=0) as envoy:
         for _ in range(2):
             envoy.ask(check_request(claims=ALICE))
@@ -361,7 +361,7 @@ def test_without_mappings_envoy_is_not_served() -> None:
 
 
 @pytest.mark.parametrize("request_of_envoy", [b"\xff", b"\x0a\x05abc", b"\x0a\x03\x22\x01\xff"])
-def test_what_is_no_check_request_is_invalid(envoy: Sidecar, request_of_envoy: bytes) -> None:
+def test_a_malformed_check_request_is_rejected(envoy: Sidecar, request_of_envoy: bytes) -> None:
     refused = failure(lambda: envoy.send(request_of_envoy))
     assert (refused.code, refused.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
 
@@ -387,7 +387,7 @@ _JSON = st.recursive(
     headers=st.dictionaries(st.sampled_from(["x-user", "authorization"]), _TEXTS),
     raw_headers=st.lists(st.tuples(st.sampled_from(["x-user", "X-User"]), st.binary(max_size=8)), max_size=3),
 )
-def test_whatever_envoy_says_there_is_an_answer(
+def test_any_check_request_gets_a_response(
     any_envoy: Sidecar,
     mapping: str | None,
     claims: dict[str, Any] | None,
@@ -400,9 +400,7 @@ def test_whatever_envoy_says_there_is_an_answer(
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=64))
-def test_whatever_bytes_come_there_is_an_answer_or_they_are_invalid(
-    any_envoy: Sidecar, request_of_envoy: bytes
-) -> None:
+def test_any_bytes_get_a_response_or_invalid_argument(any_envoy: Sidecar, request_of_envoy: bytes) -> None:
     try:
         answer = read_answer(any_envoy.send(request_of_envoy))
     except grpc.RpcError as error:

@@ -60,7 +60,7 @@ def test_a_newcomer_has_a_share_however_many_others_there_are(queue: FairQueue[s
     assert offer(queue, "i1", "i2", "a2") == [True, False, False]
 
 
-def test_what_is_worked_on_counts_until_it_ends(queue: FairQueue[str]) -> None:
+def test_running_tasks_count_until_they_end(queue: FairQueue[str]) -> None:
     offer(queue, "a1", "a2", "a3", "a4", "a5", "a6")
     take(queue, 2)
     assert offer(queue, "a7") == [False]
@@ -68,7 +68,7 @@ def test_what_is_worked_on_counts_until_it_ends(queue: FairQueue[str]) -> None:
     assert offer(queue, "a7", "a8") == [True, False]
 
 
-def test_what_is_worked_on_can_be_counted_in_another_line(queue: FairQueue[str]) -> None:
+def test_running_tasks_can_be_moved_to_another_line(queue: FairQueue[str]) -> None:
     offer(queue, "a1", "a2", "a3", "a4", "a5", "a6")
     take(queue, 6)
     for _ in range(5):
@@ -110,7 +110,7 @@ def test_a_taker_waits_for_the_end_of_a_pause(queue: FairQueue[str], clock: Fake
     assert taken == ["a2"]
 
 
-def test_what_is_withdrawn_during_a_pause_costs_others_no_turn(queue: FairQueue[str]) -> None:
+def test_a_task_withdrawn_during_a_pause_does_not_delay_others(queue: FairQueue[str]) -> None:
     offer(queue, "a1", "a2")
     take(queue, 1)
     queue.pause("a", 0.5)
@@ -152,7 +152,7 @@ def test_a_pause_outlives_the_tasks_of_its_line(queue: FairQueue[str], clock: Fa
     assert take(queue, 1) == ["a2"]
 
 
-def test_no_pause_costs_no_turn(queue: FairQueue[str]) -> None:
+def test_a_pause_of_zero_does_not_delay_the_line(queue: FairQueue[str]) -> None:
     offer(queue, "a1", "a2")
     take(queue, 1)
     queue.pause("a", 0.0)

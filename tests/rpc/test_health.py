@@ -130,7 +130,7 @@ def test_a_watch_is_answered_while_every_thread_is_busy() -> None:
         call.result()
 
 
-def test_what_is_no_health_request_is_refused(service: GrpcService) -> None:
+def test_a_malformed_health_request_is_rejected(service: GrpcService) -> None:
     seen = failure(lambda: service.send_to("/grpc.health.v1.Health/Check", b"\xff"))
     assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
 

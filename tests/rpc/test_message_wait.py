@@ -187,7 +187,7 @@ def test_a_call_that_is_cancelled_is_none_without_a_message(waiting: Waiting) ->
         waiting.receive(Ending(context), context)
 
 
-def test_of_more_calls_than_there_are_spare_threads_the_oldest_of_the_busiest_connections_end(waiting: Waiting) -> None:
+def test_without_spare_threads_the_oldest_calls_of_the_busiest_connections_end(waiting: Waiting) -> None:
     waiting.spare = 3
     with waiting.calls(1, "few") as few, waiting.calls(1, "many") as oldest:
         waiting.look_after(1)
@@ -229,7 +229,7 @@ class Looked(threading.Event):
         self.set()
 
 
-def test_it_looks_by_itself() -> None:
+def test_expired_waits_are_ended_periodically() -> None:
     looked = Looked()
     wait = MessageWait(PATIENCE, SystemClock(), interval=0.01)
     messages = Silent()
@@ -343,7 +343,7 @@ def test_a_call_that_sends_no_message_at_all_gets_an_error_that_says_so(method: 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_of_several_messages_the_first_is_answered(method: str, service: GrpcService) -> None:
+def test_the_first_of_several_messages_is_answered(method: str, service: GrpcService) -> None:
     send: Callable[..., bytes] = service.channel.stream_unary(f"/{SERVICE_NAME}/{method}", None, None)
     serialized = VALID[method].SerializeToString()
     assert isinstance(send(iter([serialized, b"\xff\xff", serialized]), timeout=PATIENCE), bytes)

@@ -101,14 +101,14 @@ def test_tls_is_probed_without_a_certificate(
         passes_again(prober, clock)
 
 
-def test_where_even_health_needs_a_caller_the_probe_passes() -> None:
+def test_the_probe_passes_if_health_requires_a_caller() -> None:
     clock = FakeClock()
     settings = {"identify_by": ["bearer_key"], "health": "identified"}
     with grpc_service(None, KEYS, **settings) as service, probing(service, clock) as prober:
         passes_again(prober, clock)
 
 
-def test_without_a_place_for_sockets_the_address_alone_is_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_socket_directory_only_the_address_is_probed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "_DIRECTORIES", ("/proc/none",))
     clock = FakeClock()
     with grpc_service() as service, probing(service, clock) as prober:
@@ -141,7 +141,7 @@ def test_sockets_of_a_process_that_was_killed_are_removed(tmp_path: Path, monkey
     assert [*tmp_path.iterdir()] == []
 
 
-def test_without_a_place_for_sockets_a_socket_of_any_name_is_probed(
+def test_without_a_socket_directory_a_socket_of_any_name_is_probed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "_DIRECTORIES", ("/proc/none",))
@@ -174,7 +174,7 @@ def test_a_probe_is_no_call_of_anybodys(tmp_path: Path) -> None:
         assert (tmp_path / "audit").read_bytes() == b""
 
 
-def test_its_path_is_not_to_be_guessed() -> None:
+def test_the_path_of_the_probe_is_random() -> None:
     with grpc_service() as service:
         with pytest.raises(grpc.RpcError) as refused:
             service.send_to("/tokend.Probe/" + "0" * 32)
@@ -229,7 +229,7 @@ def test_a_listener_that_has_ended_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("has_tls", [False, True])
-def test_whoever_fills_the_table_of_connections_takes_no_server_away(
+def test_the_probe_passes_when_the_connection_limit_is_reached(
     tls: Callable[..., dict[str, object]], *, has_tls: bool
 ) -> None:
     clock = FakeClock()
@@ -258,7 +258,7 @@ def _is_turned_away(address: str) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing bars hosts from connecting")
-def test_whoever_has_the_loopback_address_barred_takes_no_server_away() -> None:
+def test_the_probe_passes_when_the_loopback_address_is_barred() -> None:
     clock = FakeClock()
     with grpc_service() as service, probing(service, clock) as prober:
         service.server._guard._bar(LOOPBACK, 3600)  # noqa: SLF001 - as a flood of a local user's calls does
@@ -287,7 +287,7 @@ def test_a_port_that_says_nothing_is_alive_and_not_ready(
         prober.stop()
 
 
-def test_all_that_tell_of_it_say_the_same() -> None:
+def test_http_readiness_and_grpc_health_agree() -> None:
     """HTTP probes and gRPC health have one source."""
     reaches = [Reachability("here", 0.0, 0.0)]
     with grpc_service() as service:
@@ -314,12 +314,12 @@ def test_no_thread_is_left() -> None:
     until(lambda: threading.active_count() <= before)
 
 
-def test_what_does_not_answer_a_handshake_is_no_tls() -> None:
+def test_a_plaintext_listener_fails_a_tls_probe() -> None:
     with grpc_service() as service:
         assert not accepts_connections(service.address, PATIENCE, has_tls=True)
 
 
-def test_of_tls_the_answer_to_the_beginning_of_a_handshake_counts() -> None:
+def test_a_tls_listener_passes_if_it_answers_the_start_of_a_handshake() -> None:
     """The listener sends nothing by itself, and ends no connection: gRPC's ends connections without a handshake."""
     with socket.create_server((LOOPBACK, 0)) as listener, ThreadPoolExecutor(1) as thread:
 
@@ -337,7 +337,7 @@ def test_of_tls_the_answer_to_the_beginning_of_a_handshake_counts() -> None:
         assert first.result() == b"\x16"
 
 
-def test_where_nothing_listens_no_connections_are_taken(tmp_path: Path) -> None:
+def test_a_closed_port_fails_the_probe(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     for address in (f"127.0.0.1:{port}", f"[::1]:{port}", f"unix:{tmp_path}/none"):

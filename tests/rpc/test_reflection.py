@@ -48,7 +48,7 @@ def test_a_call_can_be_made_from_it(service: GrpcService) -> None:
     assert type(response) is not pb.GetOpenIdTokenForDeveloperIdentityResponse
 
 
-def test_it_can_be_turned_off() -> None:
+def test_reflection_can_be_disabled() -> None:
     with grpc_service(reflection=False) as service:
         database = ProtoReflectionDescriptorDatabase(service.channel)
         assert failure(database.get_services).code is grpc.StatusCode.UNIMPLEMENTED

@@ -299,7 +299,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("generate", KINDS.values(), ids=KINDS)
-def test_what_is_reported_as_loaded_is_served(
+def test_files_that_are_reported_as_loaded_are_served(
     generate: Callable[[], rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey],
     channels: Channels,
     rotated: Rotated,
@@ -314,7 +314,7 @@ def test_what_is_reported_as_loaded_is_served(
 
 
 @pytest.mark.parametrize("kind", [kind for kind, _ in UNUSABLE.values()], ids=UNUSABLE)
-def test_what_grpc_does_not_serve_with_is_reported(
+def test_certificates_that_grpc_cannot_serve_are_reported(
     kind: tuple[str, ...], channels: Channels, rotated: Rotated, tmp_path: Path
 ) -> None:
     write_odd_certificate(tmp_path / "odd.crt", tmp_path / "odd.key", kind)
@@ -338,7 +338,7 @@ def test_odd_certificates_are_served(
     assert stale(channels.service.registry) == {f"{LOOPBACK}:0": 0}
 
 
-def test_news_ask_nothing_of_grpc(rotated: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fetcher_does_not_call_grpc(rotated: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of gRPC's threads may be waiting for the fetcher, so it must not call gRPC."""
     fetchers: list[Callable[[], grpc.ServerCertificateConfiguration | None]] = []
     monkeypatch.setattr(grpc, "dynamic_ssl_server_credentials", lambda _initial, fetcher, **_: fetchers.append(fetcher))
@@ -412,7 +412,7 @@ class TestLook:
         assert first() is None
         assert second() is not None
 
-    def test_news_are_reported_when_the_handshakes_before_have_begun(
+    def test_a_rotation_is_reported_after_earlier_handshakes_have_begun(
         self, rotated: Rotated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fetchers: list[Callable[[], grpc.ServerCertificateConfiguration | None]] = []

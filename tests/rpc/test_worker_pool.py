@@ -41,7 +41,7 @@ def pool() -> Iterator[WorkerPool]:
     pool.shutdown()
 
 
-def test_work_is_done_with_its_arguments(pool: WorkerPool) -> None:
+def test_tasks_get_their_arguments(pool: WorkerPool) -> None:
     done: list[tuple[int, int]] = []
     finished = threading.Event()
     pool.submit(lambda a, *, b: done.append((a, b)), 1, b=2).add_done_callback(lambda _: finished.set())
@@ -66,7 +66,7 @@ def test_the_end_of_work_is_reported_once(pool: WorkerPool, *, late: bool) -> No
     assert told == [task]
 
 
-def test_work_that_fails_takes_no_worker(pool: WorkerPool, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_task_does_not_end_its_worker(pool: WorkerPool, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR)
     for _ in range(5):
         pool.submit(lambda: 1 / 0)
@@ -175,7 +175,7 @@ def test_workers_that_only_wait_are_replaced(pool: WorkerPool) -> None:
     second.set()
 
 
-def test_there_are_as_many_replacements_as_spare_threads(pool: WorkerPool) -> None:
+def test_replacements_are_limited_to_the_spare_threads(pool: WorkerPool) -> None:
     pool.replace(100)
     release = busy(pool, 10)
     late = threading.Event()
@@ -187,7 +187,7 @@ def test_there_are_as_many_replacements_as_spare_threads(pool: WorkerPool) -> No
     assert does_work(pool)
 
 
-def test_work_that_was_there_first_is_done_before_a_replacement_ends(pool: WorkerPool) -> None:
+def test_waiting_tasks_run_before_a_replacement_ends(pool: WorkerPool) -> None:
     release = busy(pool, 2)
     pool.replace(1)
     third = busy(pool, 1)

@@ -18,12 +18,12 @@ def run_of(*samples: Sample) -> list[Sample]:
         ("memory_kib", Sample(10, 100, 120_000)),
     ],
 )
-def test_what_grows_is_a_fault(name: str, last: Sample) -> None:
+def test_growth_is_detected(name: str, last: Sample) -> None:
     settled = Sample(10, 100, 100_000)
     assert [each.name for each in growth(run_of(settled, settled, settled, last)) if each.is_fault] == [name]
 
 
-def test_what_is_given_back_does_not_grow() -> None:
+def test_released_resources_are_not_growth() -> None:
     low, high = Sample(10, 100, 100_000), Sample(50, 900, 400_000)
     assert not any(each.is_fault for each in growth([low, high] * 20))
 

@@ -19,7 +19,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PostgresqlS
         yield primary, replica
 
 
-def test_what_is_acknowledged_outlives_the_primary(
+def test_acknowledged_commits_survive_a_failover(
     pair: tuple[PostgresqlServer, PostgresqlServer], opened: Opened
 ) -> None:
     primary, replica = pair

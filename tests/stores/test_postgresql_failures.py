@@ -170,7 +170,7 @@ def test_a_known_user_takes_one_round_trip(distant: Store, proxy: FaultProxy) ->
     assert proxy.requests - before == 5
 
 
-def test_what_looks_at_all_rows_may_take_longer_than_a_call(postgresql: PostgresqlServer, opened: Opened) -> None:
+def test_queries_over_all_rows_may_exceed_the_timeout_of_calls(postgresql: PostgresqlServer, opened: Opened) -> None:
     url = postgresql.new_schema()
     store = opened(url, timeout_seconds=1)
     create(store, identity("a", "x"))

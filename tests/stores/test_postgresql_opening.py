@@ -68,7 +68,7 @@ def test_a_server_without_a_certificate_is_refused_where_one_is_demanded(
     assert "does not support SSL" in refused.value.advice
 
 
-def test_of_several_hosts_the_one_that_answers_is_used(postgresql: PostgresqlServer, opened: Opened) -> None:
+def test_the_reachable_one_of_several_hosts_is_used(postgresql: PostgresqlServer, opened: Opened) -> None:
     several = postgresql.new_schema().replace("@127.0.0.1:", f"@127.0.0.1:{free_port()},127.0.0.1:")
     store = opened(several)
     create(store, identity("a", "x"))
@@ -222,7 +222,7 @@ def test_a_place_where_nothing_listens_is_named_without_the_password() -> None:
     assert "secret" not in ended.stdout + ended.stderr + checked.stdout + checked.stderr
 
 
-def test_what_libpq_does_not_take_is_a_mistake() -> None:
+def test_a_url_that_libpq_rejects_is_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match="libpq rejects it"):
         open_store(store_of("postgresql://127.0.0.1/db?no_such=secret"))
 

@@ -33,7 +33,7 @@ def stores(url: str, opened: Opened) -> tuple[Store, Store]:
     return opened(url), opened(url)
 
 
-def test_of_many_first_calls_for_one_user_one_creates_the_identity(stores: tuple[Store, Store]) -> None:
+def test_one_of_many_first_calls_for_a_user_creates_the_identity(stores: tuple[Store, Store]) -> None:
     def first(number: int) -> str | None:
         try:
             create(stores[number % 2], made := identity(f"{number:03}", "x", "y", "z"))
@@ -58,7 +58,7 @@ def test_that_another_server_was_first_is_nothing_to_warn_of(
     assert caplog.records == []
 
 
-def test_of_many_changes_of_one_reading_one_is_made(stores: tuple[Store, Store]) -> None:
+def test_one_of_many_changes_to_the_same_revision_is_committed(stores: tuple[Store, Store]) -> None:
     create(stores[0], read := identity("a", "x"))
 
     def link(number: int) -> str | None:

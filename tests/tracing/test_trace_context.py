@@ -60,12 +60,12 @@ def test_versions_to_come_are_read_by_what_they_begin_with(version: str, more: s
         pytest.param(f"{VALID},{VALID}", id="a list"),
     ],
 )
-def test_what_is_not_valid_is_not_read(value: str) -> None:
+def test_an_invalid_traceparent_is_ignored(value: str) -> None:
     assert parse_traceparent(value) is None
 
 
 @given(st.from_regex(re.compile(r"\A[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[a-z]*)?\Z", re.ASCII)))
-def test_what_is_read_is_what_was_written(value: str) -> None:
+def test_valid_traceparents_are_parsed(value: str) -> None:
     version, trace_id, parent_id, flags, *more = value.split("-")
     valid = version != "ff" and (version != "00" or not more) and {trace_id, parent_id}.isdisjoint({"0" * 32, "0" * 16})
     assert parse_traceparent(value) == (TraceParent(trace_id, parent_id, int(flags, 16) % 2 == 1) if valid else None)

@@ -15,7 +15,7 @@ from tokend_server.model import Secret
         (EngineCredentialsRejected("refused"), logging.WARNING),
     ],
 )
-def test_what_is_on_this_side_is_a_warning(error: TokendError, level: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_errors_of_the_service_are_warnings(error: TokendError, level: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     log_failure("Method", error)
     assert [record.levelno for record in caplog.records] == [level]
@@ -42,7 +42,7 @@ def test_a_failure_without_aws_has_the_code_of_the_same_meaning_and_no_id_of_aws
     assert "aws_request_id" not in told
 
 
-def test_of_a_defect_the_place_is_shown_and_not_the_message(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_defect_is_logged_with_its_place_without_its_message(caplog: pytest.LogCaptureFixture) -> None:
     login = Secret("canary")
 
     def fail() -> None:

@@ -100,7 +100,7 @@ def load(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", [GRPC, BOTOCORE, OTEL, JOSERFC, URLLIB3, PSYCOPG, PROMETHEUS])
-def test_what_is_installed_has_all_parts(module: str) -> None:
+def test_the_installed_library_has_all_used_parts(module: str) -> None:
     load(module)
 
 

@@ -173,14 +173,14 @@ def test_a_record_without_a_call_tells_none(written: Callable[[], str]) -> None:
     assert members(records(written)[1]) == {}
 
 
-def test_what_a_call_does_not_have_is_left_out(written: Callable[[], str]) -> None:
+def test_missing_members_of_a_call_are_omitted(written: Callable[[], str]) -> None:
     logs.configure(level="info", as_json=True)
     log_during(Call(method="LookupDeveloperIdentity", request_id="r-2"), "refused")
     (record,) = records(written)
     assert members(record) == {"method": "LookupDeveloperIdentity", "request_id": "r-2"}
 
 
-def test_what_a_record_says_of_itself_stays(written: Callable[[], str]) -> None:
+def test_the_members_of_a_record_are_not_replaced(written: Callable[[], str]) -> None:
     logs.configure(level="info", as_json=True)
     log_during(CALL, "retried", request_id="aws-9", method="GetId", caller="", trace_id=None)
     (record,) = records(written)
@@ -196,7 +196,7 @@ def test_warnings_that_repeat_headers_are_not_written(written: Callable[[], str]
     assert CANARY not in written()
 
 
-def test_of_what_psycopg_ignores_nothing_is_written(written: Callable[[], str]) -> None:
+def test_warnings_of_psycopg_are_not_logged(written: Callable[[], str]) -> None:
     logs.configure(level="debug", as_json=True)
     logging.getLogger("psycopg").warning("error ignored terminating")
     assert written() == ""

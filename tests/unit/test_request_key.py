@@ -109,6 +109,6 @@ def test_a_name_is_not_a_value() -> None:
     assert len(keys) == len(logins)
 
 
-def test_what_has_no_rule_is_refused() -> None:
+def test_other_types_are_rejected() -> None:
     with pytest.raises(TypeError):
         encode((1, date.min))

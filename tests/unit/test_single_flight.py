@@ -171,7 +171,7 @@ def test_calls_given_up_one_after_another_are_made_one_after_another(line: Line)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.02])
-def test_who_has_no_time_left_goes_alone(line: Line, seconds: float) -> None:
+def test_a_call_with_little_time_does_not_wait_for_the_shared_one(line: Line, seconds: float) -> None:
     call = Call("answer")
     leader, follower = line.lead(call), line.follow(1, never)[0]
     clock = SystemClock()
@@ -183,13 +183,13 @@ def test_who_has_no_time_left_goes_alone(line: Line, seconds: float) -> None:
     assert (leader.result(PATIENCE), follower.result(PATIENCE)) == (("answer", False), ("answer", True))
 
 
-def test_who_has_no_time_left_makes_no_call(line: Line) -> None:
+def test_an_expired_deadline_makes_no_call(line: Line) -> None:
     assert isinstance(line.do(never(), deadline=Deadline(FakeClock(), 0.0)).exception(PATIENCE), CallTimedOut)
     assert line.made == []
     assert line.is_empty()
 
 
-def test_who_does_not_insist_leaves_it_at_that(line: Line) -> None:
+def test_a_follower_that_does_not_insist_gets_the_leaders_timeout(line: Line) -> None:
     call = Call(CallTimedOut())
     leader = line.lead(call)
     follower = line.follow_without_insisting()

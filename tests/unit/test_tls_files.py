@@ -47,7 +47,7 @@ def problems(files: TlsFiles) -> list[str]:
     return str(refused.value).split("; ")
 
 
-def test_what_is_read_is_what_the_files_hold(files: TlsFiles, authority: Authority) -> None:
+def test_the_contents_of_the_files_are_read(files: TlsFiles, authority: Authority) -> None:
     material = files.read()
     assert material.certificate_chain == files.certificate.read_bytes()
     assert bytes(material.private_key) == files.private_key.read_bytes()
@@ -60,7 +60,7 @@ def test_without_authorities_of_clients_there_are_none(files: TlsFiles) -> None:
     assert replace(files, client_ca=None).read().client_authorities is None
 
 
-def test_of_authorities_that_were_renewed_with_their_key_the_one_comes_first_that_serves_longest(
+def test_valid_certificates_come_first_among_those_with_the_same_key(
     files: TlsFiles,
 ) -> None:
     now = dt.datetime.now(dt.UTC)

@@ -58,7 +58,7 @@ def test_a_refusal_tells_the_time_until_the_next_request(rate: float, waited: fl
 
 
 @given(rate=RATES, burst=BURSTS, waited=st.floats(0, 1))
-def test_who_waits_the_given_time_is_admitted_and_not_much_earlier(rate: float, burst: int, waited: float) -> None:
+def test_a_call_is_admitted_after_the_reported_wait_and_not_earlier(rate: float, burst: int, waited: float) -> None:
     clock = FakeClock()
     bucket = TokenBucket(rate, burst, clock)
     taken(bucket)

@@ -45,7 +45,7 @@ def cache(clocks: Clocks) -> TokenCache:
     return TokenCache(3, timedelta(seconds=MARGIN), clocks)
 
 
-def test_what_was_never_put_is_not_there(cache: TokenCache) -> None:
+def test_an_unknown_key_has_no_token(cache: TokenCache) -> None:
     assert (cache.fresh(b"k"), cache.usable(b"k")) == (None, None)
 
 

@@ -126,7 +126,7 @@ def test_a_body_is_read_whose_client_offers_another_protocol(framed: str, size: 
     assert b"\r\nconnection: close\r\n" in answer
 
 
-def test_what_follows_such_a_body_is_no_part_of_it(start: Start, echo: Echo) -> None:
+def test_bytes_after_a_body_are_not_part_of_it(start: Start, echo: Echo) -> None:
     with connected(start()) as client:
         client.sendall(head(f"content-length: 5\r\n{OFFER}") + b"first" + sized(b"second"))
         assert body_of(read_to_end(client)) == b"first"
@@ -176,7 +176,7 @@ def test_a_body_has_a_size_limit(sent: bytes, start: Start, echo: Echo) -> None:
 
 
 @pytest.mark.parametrize("filler", [b"1;" + b"x" * 1000 + b"\r\nx\r\n", b"1\r\nx\r\n"], ids=["extensions", "chunks"])
-def test_what_comes_around_a_body_counts(filler: bytes, start: Start, echo: Echo) -> None:
+def test_chunk_framing_counts_toward_the_size_limit(filler: bytes, start: Start, echo: Echo) -> None:
     with connected(start()) as client:
         client.sendall(head("transfer-encoding: chunked") + filler * (2 * MOST // len(filler)))
         assert read_to_end(client).startswith(b"HTTP/1.1 413 ")

@@ -201,7 +201,7 @@ def test_a_flood_of_connections_keeps_no_client_out_and_is_bounded(start: Start)
         assert sum(not is_gone(client, 0) for client in clients) <= most
 
 
-def test_who_was_served_last_is_dropped_last(start: Start) -> None:
+def test_the_most_recently_served_connection_is_dropped_last(start: Start) -> None:
     address = start(max_connections=2)
     with connected(address) as honest, connected(address) as idle:
         for client in (honest, idle, honest):

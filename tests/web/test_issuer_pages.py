@@ -64,7 +64,7 @@ def test_a_path_that_is_percent_encoded_is_found_as_requests_are_decoded() -> No
     assert b'"jwks_uri": "https://tokens.example/t%20%C3%A9/' in ask(pages[f"/t \u00e9{DISCOVERY_PATH}"]).body
 
 
-def test_who_is_given_the_keys_or_has_them_is_noted() -> None:
+def test_fetches_of_the_keys_are_recorded() -> None:
     keys, noted = Keys(), list[tuple[KeySet, str, bytes]]()
     pages = issuer_pages(ISSUER, ["ES256"], keys, lambda *fetch: noted.append(fetch))
     for name in (JWKS_PATH, COGNITO_JWKS_PATH):

@@ -149,7 +149,7 @@ def test_new_files_serve_new_connections_and_bad_ones_do_not(
         client.get("/")
 
 
-def test_who_does_not_shake_hands_makes_room(start: Start, certificate: Certificate) -> None:
+def test_connections_without_a_handshake_are_closed_for_new_ones(start: Start, certificate: Certificate) -> None:
     address = start(max_connections=2)
     with ExitStack() as held:
         silent = [held.enter_context(connected(address)) for _ in range(3)]
@@ -158,7 +158,7 @@ def test_who_does_not_shake_hands_makes_room(start: Start, certificate: Certific
             assert client.get("/").text == BODY
 
 
-def test_who_does_not_speak_tls_is_gone_and_the_log_is_quiet(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_plaintext_client_is_disconnected_without_a_log_line(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     with connected(start()) as client:
         client.sendall(GET_PAGE)
         read_to_end(client)

@@ -134,7 +134,7 @@ def test_an_asyncio_channel_bears_it_as_well(
 
 
 @pytest.mark.parametrize("kind", grpc.LocalConnectionType)
-def test_it_may_go_to_this_machine(
+def test_the_token_is_sent_within_this_machine(
     kind: grpc.LocalConnectionType, tmp_path: Path, facade: Facade, alice: TokenRequest
 ) -> None:
     address = f"unix:{tmp_path}/s" if kind is grpc.LocalConnectionType.UDS else "127.0.0.1:0"
@@ -148,7 +148,7 @@ def test_it_may_go_to_this_machine(
         assert orders.seen == [f"Bearer {facade.ask(alice).value}"]
 
 
-def test_it_is_never_sent_in_plaintext(facade: Facade, alice: TokenRequest) -> None:
+def test_the_token_is_never_sent_in_plaintext(facade: Facade, alice: TokenRequest) -> None:
     bearer = token_call_credentials(facade.source(alice))
     with bearer_server() as orders, grpc.insecure_channel(orders.address) as channel:
         send: Any = channel.unary_unary(METHOD)

@@ -33,7 +33,7 @@ def channel(target: str, bearer_token: BearerToken) -> grpc.Channel:
 
 
 @pytest.mark.parametrize("target", ["127.0.0.1:{}", "localhost:{}", "dns:///localhost:{}", "ipv4:127.0.0.1:{}"])
-def test_it_is_sent_within_this_machine(target: str, file: Path) -> None:
+def test_the_bearer_token_is_sent_within_this_machine(target: str, file: Path) -> None:
     with bearer_server() as orders:
         port = orders.address.rpartition(":")[2]
         with channel(target.format(port), file) as connected:
@@ -41,7 +41,7 @@ def test_it_is_sent_within_this_machine(target: str, file: Path) -> None:
         assert orders.seen == [f"Bearer {TOKEN}"]
 
 
-def test_it_is_sent_to_a_unix_socket(file: Path, tmp_path: Path) -> None:
+def test_the_bearer_token_is_sent_to_a_unix_socket(file: Path, tmp_path: Path) -> None:
     with bearer_server(f"unix:{tmp_path}/s") as orders, channel(orders.address, file) as connected:
         call(connected)
         assert orders.seen == [f"Bearer {TOKEN}"]
@@ -60,7 +60,7 @@ def test_each_call_sends_what_there_is(file: Path) -> None:
         assert orders.seen == [f"Bearer {token}" for token in (TOKEN, "next", "number-0", "number-1")]
 
 
-def test_it_does_not_go_to_another_machine_in_plaintext(facade_type: type[Facade], file: Path) -> None:
+def test_the_bearer_token_is_not_sent_to_another_machine_in_plaintext(facade_type: type[Facade], file: Path) -> None:
     with pytest.raises(ValueError, match="plaintext"):
         facade_type("tokend.example.test:50051", bearer_token=file)
 

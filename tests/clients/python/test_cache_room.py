@@ -76,7 +76,7 @@ def test_the_least_recently_used_makes_room(
         assert isinstance(failure(held.token_future()), Closed)
 
 
-def test_who_makes_room_during_a_refresh_is_back_when_it_brings_a_token(
+def test_a_source_evicted_during_a_refresh_returns_with_its_token(
     facade_type: type[Facade], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
     first, refreshing, idle = (replace(alice, logins={server.developer_provider_name: name}) for name in "abc")
@@ -94,7 +94,7 @@ def test_who_makes_room_during_a_refresh_is_back_when_it_brings_a_token(
         assert (len(facade.cache), len(server.requests)) == (2, asked)
 
 
-def test_who_made_room_stays_away_where_the_place_is_taken_or_the_cache_is_closed(
+def test_an_evicted_source_stays_out_if_it_was_replaced_or_the_cache_is_closed(
     facade_type: type[Facade], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
     other = replace(alice, logins={server.developer_provider_name: "other"})

@@ -52,14 +52,14 @@ def test_a_bearer_token_does_not_travel_in_plaintext_to_other_machines(target: s
     facade_type(target, plaintext=False, bearer_token=lambda: "t").__exit__()
 
 
-def test_all_that_speaks_against_plaintext_is_told_at_once(facade_type: type[Facade]) -> None:
+def test_all_conflicts_with_plaintext_are_reported_at_once(facade_type: type[Facade]) -> None:
     with pytest.raises(ValueError, match=r"exclude each other; a bearer token is not sent"):
         facade_type("tokend:1", plaintext=True, credentials=tls_credentials(), bearer_token=lambda: "t")
 
 
 @pytest.mark.parametrize("part", ["root_certificates", "private_key", "certificate_chain"])
 @pytest.mark.parametrize("content", [b"", b"no PEM"])
-def test_what_is_no_pem_is_refused_before_grpc_ends_the_process(
+def test_invalid_pem_is_rejected_before_grpc_aborts_the_process(
     certificate: Certificate, part: str, content: bytes
 ) -> None:
     given = {

@@ -202,7 +202,7 @@ def test_a_second_attempt_is_answered(facade_type: type[Facade], server: FakeTok
         assert len(facade.calls.methods) == 3
 
 
-def test_of_many_calls_none_meets_a_hung_replica_only(
+def test_no_call_fails_while_one_of_two_replicas_hangs(
     facade_type: type[Facade], server: FakeTokendServer, alice: TokenRequest
 ) -> None:
     users = [replace(alice, logins={server.developer_provider_name: f"u{number}"}) for number in range(40)]
@@ -228,7 +228,7 @@ def test_a_timeout_is_positive(facade_type: type[Facade], timeout: float) -> Non
 
 
 @pytest.mark.parametrize("timeout", [math.inf, 1e18])
-def test_who_may_wait_without_end_gets_an_answer(
+def test_infinite_timeouts_are_accepted(
     facade: Facade, server: FakeTokendServer, alice: TokenRequest, timeout: float
 ) -> None:
     assert facade.call("get_token", request=alice, timeout=timeout)
@@ -311,7 +311,7 @@ def test_codes_without_a_reason(code: grpc.StatusCode) -> None:
     assert downstream_code(error) is grpc.StatusCode.UNAVAILABLE
 
 
-def test_nothing_shows_a_login_or_a_token(server: FakeTokendServer) -> None:
+def test_representations_contain_no_login_or_token(server: FakeTokendServer) -> None:
     request = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: LOGIN})
     with (
         Client(server.endpoint, plaintext=True) as client,

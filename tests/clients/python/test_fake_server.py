@@ -218,7 +218,7 @@ def test_users_are_unlinked(tokend: Tokend) -> None:
     assert tokend.identity("leaves") != identity_id
 
 
-def test_what_belongs_elsewhere_is_refused(tokend: Tokend) -> None:
+def test_users_and_identities_that_do_not_match_are_rejected(tokend: Tokend) -> None:
     settled, other = tokend.identity("settled"), tokend.identity("other")
     already = ErrorReason.DEVELOPER_USER_ALREADY_REGISTERED
     refused(already, lambda: tokend.identity("settled", other))
@@ -266,7 +266,7 @@ def test_the_unknown_is_not_found(tokend: Tokend) -> None:
     assert (error.resource.type, error.resource.name) == ("IdentityPool", unknown)
 
 
-def test_what_a_pool_cannot_accept_is_refused(tokend: Tokend) -> None:
+def test_invalid_parameters_of_a_pool_are_rejected(tokend: Tokend) -> None:
     invalid = ErrorReason.INVALID_PARAMETER
     refused(invalid, lambda: tokend.token("user", logins={"other.example.test": "user"}))
     refused(invalid, lambda: tokend.merge("a", "b", "other.example.test"))

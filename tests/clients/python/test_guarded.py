@@ -40,7 +40,7 @@ def reason_of_the_refusal(facade: Facade, guarded: Guarded, identity_pool_id: st
     return caught.value.reason
 
 
-def test_a_client_certificate_tells_who_calls(facade_type: type[Facade], guarded: Guarded) -> None:
+def test_a_client_certificate_identifies_the_caller(facade_type: type[Facade], guarded: Guarded) -> None:
     with facade_type(guarded.mutual_tls, credentials=trusted(guarded, identified=True)) as facade:
         assert ask(facade, guarded).identity_id
         assert reason_of_the_refusal(facade, guarded, guarded.other_identity_pool_id) == ErrorReason.CALLER_NOT_ALLOWED
@@ -52,7 +52,7 @@ def test_without_a_certificate_there_is_no_connection(facade_type: type[Facade],
     assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, None)
 
 
-def test_a_bearer_token_tells_who_calls(facade_type: type[Facade], guarded: Guarded) -> None:
+def test_a_bearer_token_identifies_the_caller(facade_type: type[Facade], guarded: Guarded) -> None:
     with bearing(facade_type, guarded, Path(guarded.key_file)) as facade:
         assert ask(facade, guarded).identity_id
         assert reason_of_the_refusal(facade, guarded, guarded.other_identity_pool_id) == ErrorReason.CALLER_NOT_ALLOWED
@@ -80,7 +80,7 @@ def test_a_bearer_token_file_is_followed(facade_type: type[Facade], guarded: Gua
         assert ask(facade, guarded).identity_id
 
 
-def test_who_waits_the_given_time_is_served_again(facade_type: type[Facade], guarded: Guarded) -> None:
+def test_a_call_after_the_retry_delay_succeeds(facade_type: type[Facade], guarded: Guarded) -> None:
     with bearing(facade_type, guarded, Path(guarded.key_of_a_limited_caller_file)) as facade:
         refusal = refused(facade, guarded)
         assert refusal.reason == ErrorReason.TOO_MANY_REQUESTS

@@ -71,7 +71,7 @@ def test_the_default_randomness_differs_from_time_to_time() -> None:
 
 
 @pytest.mark.parametrize("wrong_by", [-86_400, -3600, 0, 840, 86_400])
-def test_lives_count_from_the_moment_of_the_answer_whatever_the_clock_says(wrong_by: float) -> None:
+def test_lifetimes_count_from_the_response_regardless_of_the_clock(wrong_by: float) -> None:
     held = hold(token(300 - wrong_by, 900 - wrong_by, -wrong_by), policy())
     assert (held.fresh_for, held.usable_for) == (300, 840)
 

@@ -144,7 +144,7 @@ def test_connect_speaks_tls(names: SimpleNamespace, tmp_path: Path) -> None:
             plain.get_token(request)
 
 
-def test_a_certificate_and_a_token_tell_who_calls(names: SimpleNamespace, guarded: Guarded) -> None:
+def test_a_certificate_and_a_token_identify_the_caller(names: SimpleNamespace, guarded: Guarded) -> None:
     logins = {guarded.developer_provider_name: "alice"}
     request = TokenRequest(identity_pool_id=guarded.identity_pool_id, logins=logins)
     ca, key, certificate, token = (

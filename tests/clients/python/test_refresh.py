@@ -71,7 +71,7 @@ def test_a_clock_that_is_set_back_makes_no_token_younger(
     assert len(server.requests) == 3
 
 
-def test_what_a_refresh_brings_is_handed_out_even_if_it_is_expired_by_this_clock(
+def test_a_new_token_is_returned_even_if_expired_by_the_local_clock(
     facade_type: type[Facade], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
     ahead = FakeClock(now=clock.now() + 10 * LIFE)

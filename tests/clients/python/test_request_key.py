@@ -55,7 +55,7 @@ def _value(tag: bytes, content: bytes) -> Field:
 
 
 @given(values=st.lists(TEXTS | MAPS | DURATIONS, max_size=4))
-def test_what_is_encoded_can_be_read_back(values: list[Field]) -> None:
+def test_encoded_values_can_be_decoded(values: list[Field]) -> None:
     assert decoded(b"".join(map(encode, values))) == values
 
 

@@ -63,7 +63,7 @@ def cache(server: FakeTokendServer, clock: FakeClock, meters: Meters) -> Iterato
         yield cache
 
 
-def test_all_that_happens_to_tokens_is_counted(
+def test_the_events_of_tokens_are_counted(
     cache: TokenCache, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest, meters: Meters
 ) -> None:
     bob, carol = (replace(alice, logins={server.developer_provider_name: name}) for name in ("bob", "carol"))

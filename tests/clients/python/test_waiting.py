@@ -32,7 +32,7 @@ def test_without_a_token_that_can_be_used_all_wait_for_one_refresh(
     assert len(server.requests) == calls + 1
 
 
-def test_who_stops_waiting_takes_nothing_from_the_others(
+def test_a_caller_that_stops_waiting_does_not_affect_the_others(
     facade: Facade, server: FakeTokendServer, alice: TokenRequest
 ) -> None:
     server.pause()
@@ -76,7 +76,7 @@ def test_a_cancelled_task_takes_nothing_from_the_others(
     assert len(server.requests) == 1
 
 
-def test_all_who_wait_get_the_failure(facade: Facade, server: FakeTokendServer, alice: TokenRequest) -> None:
+def test_all_waiting_callers_get_the_failure(facade: Facade, server: FakeTokendServer, alice: TokenRequest) -> None:
     server.fail(Failure(ErrorReason.INVALID_PARAMETER))
     server.pause()
     futures = [facade.begin(alice) for _ in range(8)]
@@ -88,7 +88,7 @@ def test_all_who_wait_get_the_failure(facade: Facade, server: FakeTokendServer, 
     assert len(server.requests) == 1
 
 
-def test_so_many_refreshes_are_under_way_and_the_others_come_in_their_order(
+def test_at_most_32_refreshes_run_and_the_others_wait_in_order(
     facade: Facade, server: FakeTokendServer, alice: TokenRequest
 ) -> None:
     server.pause()

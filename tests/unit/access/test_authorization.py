@@ -55,7 +55,7 @@ def test_without_rows_everybody_may_do_everything(caller: str, operation: str, p
     ("caller", "operation", "pool"),
     [("key:other", GET, A), (SHOP, LOOKUP, A), (SHOP, GET, B), (SHOP, GET, UNKNOWN), (f"{SHOP}/x", GET, A)],
 )
-def test_what_no_row_grants_is_denied(caller: str, operation: str, pool: str) -> None:
+def test_calls_without_a_matching_policy_row_are_denied(caller: str, operation: str, pool: str) -> None:
     policy = Policy([row("shop", ["spiffe://acme.internal/ns/shop/sa/*"], [A], [GET])], POOLS)
     assert decided(policy, SHOP, GET, A) == "shop"
     assert decided(policy, caller, operation, pool) is None
@@ -115,7 +115,7 @@ def test_pool_ids_of_the_callers_choice_take_no_memory() -> None:
     assert seen == ["", A]  # all unknown pools share one decision
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_of_decisions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy_module, "_MAX_CACHED", 3)
     policy = Policy([row("x", ["jwt:issuer:*"])], POOLS)
     for number in range(10):

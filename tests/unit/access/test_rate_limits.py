@@ -196,7 +196,7 @@ def test_a_refusal_counts_as_misuse() -> None:
     assert refused.value.misuse
 
 
-def test_who_has_not_called_for_longest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_recent_caller_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits_module, "_MAX_REMEMBERED", 2)
     limited = Limited(caller_limits(Rate(1, 1)))
     for caller in ("a", "b", "c"):
@@ -284,7 +284,7 @@ def test_the_local_engine_creates_no_identity_beyond_the_limit(local: LocalEngin
     assert identities_of(local) == 5
 
 
-def test_whoever_may_create_no_more_may_still_retrieve_and_link(local: LocalEngineUnderTest) -> None:
+def test_the_limit_of_new_identities_does_not_apply_to_existing_ones(local: LocalEngineUnderTest) -> None:
     guest = local.guest()
     limited = Limited(caller_limits(new_identities=Rate(1, 1)))
     engine = limited_engine(local, limited)
@@ -373,7 +373,7 @@ def test_a_replica_admits_its_part_of_a_rate() -> None:
         too_many(seen, "Too many calls of this caller.", 2000)
 
 
-def test_what_guards_the_threads_of_a_replica_is_not_divided() -> None:
+def test_the_limit_of_concurrent_calls_is_not_divided_among_replicas() -> None:
     part = CallerLimits(Rate(8, 40), Rate(0, 3), concurrent_calls=5).share(4)
     assert part == CallerLimits(Rate(2, 10), Rate(0, 1), concurrent_calls=5)
 

@@ -107,12 +107,12 @@ def told(credentials: Credentials) -> TokendError | None:
     return to_contract_error(caught.value, (), "us-east-1:0")
 
 
-def test_nothing_is_looked_for_before_it_is_needed(chain: Chain, clock: FakeClock) -> None:
+def test_credentials_are_not_searched_before_their_first_use(chain: Chain, clock: FakeClock) -> None:
     BackgroundCredentials(chain, clock)
     assert chain.searches == 0
 
 
-def test_what_is_found_is_kept(sought: BackgroundCredentials, chain: Chain, clock: FakeClock) -> None:
+def test_found_credentials_are_cached(sought: BackgroundCredentials, chain: Chain, clock: FakeClock) -> None:
     chain.found = Credentials("id", "secret", "session")
     for _ in range(3):
         found = sought.get_frozen_credentials()
@@ -121,7 +121,9 @@ def test_what_is_found_is_kept(sought: BackgroundCredentials, chain: Chain, cloc
     assert chain.searches == 1
 
 
-def test_what_is_found_later_is_found(sought: BackgroundCredentials, chain: Chain, clock: FakeClock) -> None:
+def test_missing_credentials_are_searched_again_after_a_pause(
+    sought: BackgroundCredentials, chain: Chain, clock: FakeClock
+) -> None:
     with pytest.raises(NoCredentialsError):
         sought.get_frozen_credentials()
     chain.found = Credentials("id", "secret")
@@ -256,7 +258,7 @@ def test_a_role_that_is_about_to_end_is_not_used(sts: StsDouble, clock: FakeCloc
     ],
     ids=lambda each: getattr(each, "code", None) or type(each).__name__,
 )
-def test_what_keeps_a_role_away_is_reported(
+def test_failures_to_assume_a_role_are_reported(
     sts: StsDouble, clock: FakeClock, answer: Refused | Assumed, error: type[TokendError]
 ) -> None:
     sts.answer = answer
@@ -269,7 +271,7 @@ NO_RESULT = Answered(200, '<other xmlns="https://sts.amazonaws.com/doc/2011-06-1
 
 
 @pytest.mark.parametrize("answer", [NOT_STS, NO_RESULT], ids=["html", "no result"])
-def test_what_answers_in_the_place_of_sts_is_not_called_cognitos(
+def test_a_response_that_is_not_from_sts_is_not_blamed_on_cognito(
     sts: StsDouble, clock: FakeClock, answer: Answered
 ) -> None:
     sts.answer = answer

@@ -87,7 +87,7 @@ def client(listener: Listener, attempts: int) -> Any:  # noqa: ANN401 - boto3's 
 
 
 @pytest.mark.usefixtures("environment")
-def test_half_an_answer_is_none(listener: Listener) -> None:
+def test_a_truncated_response_is_an_error(listener: Listener) -> None:
     with closing(client(listener, 1)) as hasty:
         for _part in ("headers", "body"):
             with pytest.raises(ConnectionClosedError):
@@ -95,7 +95,7 @@ def test_half_an_answer_is_none(listener: Listener) -> None:
 
 
 @pytest.mark.usefixtures("environment")
-def test_half_an_answer_is_asked_for_again(listener: Listener) -> None:
+def test_a_truncated_response_is_retried(listener: Listener) -> None:
     with closing(client(listener, 3)) as patient:
         assert patient.list_identities(IdentityPoolId="eu-west-1:0", MaxResults=1)["Identities"] == []
 
@@ -138,6 +138,6 @@ def test_a_provisional_answer_is_none(provisional: Listener) -> None:
 
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("provisional", [b"HTTP/1.1 101 Switching Protocols\r\n\r\n"], indirect=True, ids=["101"])
-def test_another_protocol_is_no_answer(provisional: Listener) -> None:
+def test_switching_protocols_is_an_error(provisional: Listener) -> None:
     with closing(client(provisional, 1)) as patient, pytest.raises(HTTPClientError):
         patient.list_identities(IdentityPoolId="eu-west-1:0", MaxResults=1)

@@ -104,7 +104,7 @@ def test_a_pool_of_no_region_of_awss_needs_one_for_sts(sts: StsDouble, region: s
     assert source(sts, "eu-west-1").credentials(SHOWN, ROLE, region, NO_DEADLINE)
 
 
-def test_what_may_pass_is_tried_again(sts: StsDouble) -> None:
+def test_transient_failures_are_retried(sts: StsDouble) -> None:
     sts.answer = Refused("IDPCommunicationError")
     with pytest.raises(errors.LoginProviderUnavailable):
         source(sts, max_attempts=2).credentials(SHOWN, ROLE, "eu-west-1", NO_DEADLINE)

@@ -97,7 +97,7 @@ def test_a_target_with_a_host_is_the_path_behind_it(scheme: str, request_: Signe
 
 
 @pytest.mark.parametrize("path", ["/x", "/.well-known/jwks.json", "/x?a=b", "/x/", "/%2f"])
-def test_another_path_is_refused_in_awss_form(path: str, http: httpx.Client, engine: ScriptedEngine) -> None:
+def test_another_path_is_rejected_in_the_aws_format(path: str, http: httpx.Client, engine: ScriptedEngine) -> None:
     response = send(http, REQUEST, path)
     assert (response.status_code, response.json()["__type"]) == (404, "UnknownOperationException")
     assert response.headers["x-amzn-errortype"] == "UnknownOperationException:"
@@ -105,7 +105,7 @@ def test_another_path_is_refused_in_awss_form(path: str, http: httpx.Client, eng
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "PURGE"])
-def test_another_method_is_refused_in_awss_form(method: str, http: httpx.Client) -> None:
+def test_another_method_is_rejected_in_the_aws_format(method: str, http: httpx.Client) -> None:
     response = http.request(method, "/", headers=list(REQUEST.headers))
     assert (response.status_code, response.json()["__type"]) == (404, "UnknownOperationException")
 
@@ -156,7 +156,7 @@ def test_no_more_than_the_largest_body_is_waited_for(address: str) -> None:
         ),
     ],
 )
-def test_what_breaks_http_is_refused_in_awss_form(head: str, status: int, text: str, address: str) -> None:
+def test_invalid_http_is_rejected_in_the_aws_format(head: str, status: int, text: str, address: str) -> None:
     found = said(address, f"{head}\r\n\r\n")
     assert found.status == status
     assert found.headers["x-amzn-errortype"] == "MalformedHttpRequestException:"
@@ -261,7 +261,9 @@ def test_calls_above_the_most_are_throttled_as_aws_does_it(engine: ScriptedEngin
 
 
 @pytest.mark.parametrize(("seconds", "code"), [(59.0, "OK"), (61.0, "InternalErrorException")])
-def test_what_a_call_waits_for_a_thread_is_its_own_time(seconds: float, code: str, engine: ScriptedEngine) -> None:
+def test_waiting_for_a_thread_counts_toward_the_timeout_of_a_call(
+    seconds: float, code: str, engine: ScriptedEngine
+) -> None:
     """A client's timeout is sixty seconds in total; after that, no work is done for it."""
     clock = FakeClock(now=REQUEST.signed_at)
     counted: list[tuple[str, str, float]] = []

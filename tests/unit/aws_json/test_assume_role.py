@@ -292,13 +292,13 @@ CONSTRAINT = "failed to satisfy constraint: Member must"
         ({"role_arn": "arn:aws:iam::1:role/users"}, "ValidationError", "Request ARN is invalid"),
     ],
 )
-def test_what_is_not_as_it_has_to_be_is_named(sts: Sts, parameters: dict[str, str], code: str, text: str) -> None:
+def test_invalid_parameters_are_named(sts: Sts, parameters: dict[str, str], code: str, text: str) -> None:
     refused = sts.refused("abcd", **parameters)
     assert refused[:2] == (400, code)
     assert refused[2].removeprefix("1 validation error detected: ") == text
 
 
-def test_all_that_is_wrong_is_named_and_no_token(sts: Sts) -> None:
+def test_all_invalid_parameters_are_named_without_the_token(sts: Sts) -> None:
     _, _, text = sts.refused("t", DurationSeconds="1", RoleSessionName="\x01<&>")
     assert text.startswith("3 validation errors detected: Value '\ufffd<&>' at 'roleSessionName'")
     assert "Value at 'webIdentityToken' failed to satisfy constraint" in text
@@ -325,7 +325,7 @@ def test_session_policies_are_read_and_change_nothing(sts: Sts) -> None:
         ("&".join(f"a{number}=" for number in range(300)), 404, "MalformedQueryString"),
     ],
 )
-def test_what_is_no_operation_is_said(sts: Sts, body: str, status: int, code: str) -> None:
+def test_a_request_without_an_operation_is_rejected(sts: Sts, body: str, status: int, code: str) -> None:
     assert error_of(parsed(sts.calls.answer(form(body))))[:2] == (status, code)
     assert sts.counted == [("unknown", code)]
 

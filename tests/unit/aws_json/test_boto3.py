@@ -114,7 +114,7 @@ def test_users_are_merged_and_unlinked(client: Any, face: Face) -> None:  # noqa
     assert face.local.users_of(destination) == {"destination"}
 
 
-def test_what_the_engine_refuses_is_awss_exception(client: Any) -> None:  # noqa: ANN401
+def test_errors_of_the_engine_are_exceptions_of_aws(client: Any) -> None:  # noqa: ANN401
     first, second = issue(client, "one")["IdentityId"], issue(client, "two")["IdentityId"]
     refused = client.exceptions
     with pytest.raises(refused.DeveloperUserAlreadyRegisteredException):

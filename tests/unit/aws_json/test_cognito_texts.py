@@ -139,7 +139,7 @@ PROVOKED: tuple[Callable[[], tuple[str, str]], ...] = (
 
 
 @pytest.mark.parametrize(("fact", "provoke"), [*zip(OF_ALL_SERVICES, PROVOKED, strict=True)])
-def test_what_all_services_say_is_said_word_for_word(fact: Fact, provoke: Callable[[], tuple[str, str]]) -> None:
+def test_texts_common_to_all_aws_services_are_verbatim(fact: Fact, provoke: Callable[[], tuple[str, str]]) -> None:
     code, text = provoke()
     assert code == fact.exception
     assert fits(fact.text, text), text

@@ -101,7 +101,7 @@ def test_every_operation_succeeds(client: Any) -> None:  # noqa: ANN401
     assert set(unlinked) == {"ResponseMetadata"}
 
 
-def test_what_arrives_is_kept(call: Call, client: Any, upstream: CognitoUpstream) -> None:  # noqa: ANN401
+def test_received_requests_are_recorded(call: Call, client: Any, upstream: CognitoUpstream) -> None:  # noqa: ANN401
     call(TokenDuration=60)
     client.lookup_developer_identity(IdentityPoolId=POOL, DeveloperUserIdentifier="alice")
     first, second = upstream.requests
@@ -248,7 +248,7 @@ def test_a_client_waits_for_an_answer_no_longer_than_it_wants(
         (Drip(PATIENCE), "ConnectionClosedError"),
     ],
 )
-def test_who_hangs_goes_on_when_it_is_let_go(
+def test_a_hanging_step_continues_when_released(
     step: Hang | HangBeforeReading | Drip, outcome: str, call: Call, upstream: CognitoUpstream
 ) -> None:
     upstream.script([step])

@@ -175,7 +175,7 @@ def test_a_pool_without_roles_says_what_cognito_says(local: LocalEngineUnderTest
         (EngineUnavailable("x"), "InternalErrorException"),
     ],
 )
-def test_what_sts_refuses_is_told(face: Face, failure: Exception, code: str) -> None:
+def test_rejections_of_sts_are_reported(face: Face, failure: Exception, code: str) -> None:
     face.source.failure = failure
     user, logins = face.own("alice")
     assert face.call(IdentityId=user, Logins=logins)["__type"] == code

@@ -115,7 +115,7 @@ def test_a_text_that_no_header_can_hold_is_in_the_body_alone(text: str) -> None:
 
 
 @pytest.mark.parametrize("contract_error", [unauthenticated, unparsable_body])
-def test_what_was_refused_in_awss_words_is_so_on_the_wire_too(
+def test_errors_in_the_words_of_aws_keep_their_code_and_text(
     contract_error: Callable[[AwsError], TokendError],
 ) -> None:
     error = contract_error(AwsError("SomeException", TEXT))
@@ -125,7 +125,7 @@ def test_what_was_refused_in_awss_words_is_so_on_the_wire_too(
     assert (told.code, told.message, told.status) == ("SomeException", TEXT, 400)
 
 
-def test_what_the_policy_does_not_allow_is_told_as_iam_tells_it() -> None:
+def test_a_denied_call_has_the_text_of_iam() -> None:
     error = errors.CallerNotAllowed("Not in the policy.")
     resource = identity_pool_arn("eu-west-1:0a", "123456789012")
     told = access_denied(error, "aws:checkout", "MergeDeveloperIdentities", resource)

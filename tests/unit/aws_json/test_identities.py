@@ -166,7 +166,7 @@ def test_a_pool_that_is_not_there_and_one_of_cognito_are_not_listed(face: Face) 
     )
 
 
-def test_all_that_is_wrong_with_a_listing_is_named(face: Face) -> None:
+def test_all_problems_of_a_listing_are_named(face: Face) -> None:
     answered = face.call("ListIdentities", IdentityPoolId="eu-west-1:ZZ", MaxResults=61)
     assert answered == error(
         "ValidationException",
@@ -206,7 +206,7 @@ def test_a_deletion_is_repeated_with_the_same_answer(face: Face) -> None:
         assert answered == {"UnprocessedIdentityIds": []}
 
 
-def test_what_the_store_does_not_delete_is_said_and_the_rest_is_deleted(face: Face, identities: Unreliable) -> None:
+def test_identities_that_cannot_be_deleted_are_returned_as_unprocessed(face: Face, identities: Unreliable) -> None:
     first, stuck, last = (face.local.identity_of(user) for user in ("u1", "u2", "u3"))
     identities.stuck = stuck
     answered = face.call("DeleteIdentities", IdentityIdsToDelete=[first, stuck, last])
@@ -278,7 +278,7 @@ def test_an_identity_of_another_callers_pool_looks_like_none_and_is_not_deleted(
     lambda face, caller, user: face.call("DescribeIdentity", caller, IdentityId=user),
     lambda face, caller, user: face.call("DeleteIdentities", caller, IdentityIdsToDelete=[user]),
 ])  # fmt: skip
-def test_whom_no_row_grants_the_operation_is_denied_it(
+def test_a_caller_without_a_matching_policy_row_is_denied(
     face: Face, caller: str, ask: Callable[[Face, str, str], Mapping[str, Any]]
 ) -> None:
     user = face.local.identity_of("u1")

@@ -349,7 +349,7 @@ TEXTS: list[tuple[str, str, object, tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("operation", "name", "value", "texts"), TEXTS)
-def test_what_is_wrong_is_told_in_cognitos_words(
+def test_validation_errors_have_the_texts_of_cognito(
     operation: str, name: str, value: object, texts: tuple[str, ...], engine: ScriptedEngine
 ) -> None:
     document = members(COMPLETE[operation], **{name: value})

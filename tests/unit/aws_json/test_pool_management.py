@@ -389,7 +389,9 @@ TEXTS: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("operation", "members", "text"), TEXTS)
-def test_what_is_wrong_is_told_in_awss_words(operation: str, members: dict[str, Any], text: str, face: Face) -> None:
+def test_validation_errors_have_the_texts_of_aws(
+    operation: str, members: dict[str, Any], text: str, face: Face
+) -> None:
     expected = ("ValidationException", f"1 validation error detected: {text}")
     assert face.refuses(operation, **members) == expected
 

@@ -30,7 +30,7 @@ def altered(old: str, new: str) -> Callable[[Signed], Signed]:
 
 
 @given(body=st.binary(max_size=300), expires=st.integers(1, 604_800))
-def test_what_botocore_presigns_verifies(body: bytes, expires: int) -> None:
+def test_presigned_requests_of_botocore_verify(body: bytes, expires: int) -> None:
     request = presigned(body, HEADERS, expires=expires)
     assert verify(request).region == "us-east-1"
     verify(request, late=expires)
@@ -115,7 +115,7 @@ CHANGES: Mapping[str, tuple[Callable[[Signed], Signed], str, str]] = {
 
 
 @pytest.mark.parametrize(("change", "code", "text"), CHANGES.values(), ids=CHANGES)
-def test_what_is_not_in_order_is_refused(change: Callable[[Signed], Signed], code: str, text: str) -> None:
+def test_invalid_presigned_requests_are_rejected(change: Callable[[Signed], Signed], code: str, text: str) -> None:
     request = presigned(headers=HEADERS)
     verify(request)
     refused = refusal(change(request), now=request.signed_at)
@@ -123,7 +123,7 @@ def test_what_is_not_in_order_is_refused(change: Callable[[Signed], Signed], cod
     assert refused[1].startswith(text) if text == MISMATCH else refused[1] == text
 
 
-def test_both_ends_of_its_time_are_said() -> None:
+def test_expired_and_future_signatures_have_separate_texts() -> None:
     request = presigned(expires=90)
     text = refusal(request, now=request.signed_at + 91)[1]
     assert text.startswith(f"Signature expired: {request.stamp} is now earlier than ")

@@ -180,7 +180,7 @@ def test_each_address_may_make_so_many_guests(face: Face) -> None:
         ("::1", "unsigned:::/64"),
     ],
 )
-def test_who_has_one_address_of_ipv6_has_its_network(address: str, name: str) -> None:
+def test_ipv6_callers_are_named_by_their_64_bit_prefix(address: str, name: str) -> None:
     assert name_by_address(address) == name
 
 

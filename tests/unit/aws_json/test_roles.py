@@ -27,7 +27,7 @@ def test_guests_and_users_have_a_role_each() -> None:
 
 
 @pytest.mark.parametrize(("roles", "claims"), [(PoolRoles(USERS), GUEST), (PoolRoles(None, GUESTS), USER)])
-def test_who_has_no_role_is_told_to_look_at_the_pool(roles: PoolRoles, claims: dict[str, Any]) -> None:
+def test_a_missing_role_is_an_invalid_pool_configuration(roles: PoolRoles, claims: dict[str, Any]) -> None:
     with pytest.raises(InvalidIdentityPoolConfiguration, match="Check assigned IAM roles for this pool"):
         choose_role(roles, claims, None)
 
@@ -73,7 +73,7 @@ def test_a_rule_compares_claims(claim: str, match: Match, value: str, matches: b
     assert rule(match, value, claim).matches({**USER, "exp": 1}) is matches
 
 
-def test_whom_no_rule_fits_is_denied_if_that_is_said() -> None:
+def test_a_token_without_a_matching_rule_is_denied_if_the_pool_denies() -> None:
     roles = PoolRoles(USERS, GUESTS, [rule(Match.EQUALS, "blue")], denies=True)
     text = "The ambiguous role mapping rules for: login.example.test denied this request."
     with pytest.raises(NotAuthorized, match=text):
@@ -82,7 +82,7 @@ def test_whom_no_rule_fits_is_denied_if_that_is_said() -> None:
     assert choose_role(roles, GUEST, None) == GUESTS
 
 
-def test_one_of_several_roles_may_be_asked_for_and_no_other() -> None:
+def test_only_a_role_of_a_matching_rule_can_be_requested() -> None:
     rules = [rule(Match.CONTAINS, "e"), rule(Match.STARTS_WITH, "b", role_arn=RED)]
     roles = PoolRoles(USERS, GUESTS, rules)
     assert choose_role(roles, of_team("blue"), RED) == RED
@@ -112,7 +112,7 @@ def test_a_token_of_a_user_pool_may_name_the_role(claims: dict[str, Any], asked:
 
 
 @pytest.mark.parametrize("named", ["\ud800", f"{BLUE}\udfff", f"{BLUE}\u00fc"])
-def test_what_a_token_names_is_no_role_if_none_can_be_called_so(named: str) -> None:
+def test_a_role_name_that_cannot_exist_is_not_used(named: str) -> None:
     """JSON can contain half of a surrogate pair, but requests to STS and audit logs cannot."""
     roles = PoolRoles(USERS, GUESTS, by_token=True)
     with pytest.raises(InvalidIdentityPoolConfiguration, match="Check assigned IAM roles for this pool"):

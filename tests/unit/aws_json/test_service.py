@@ -78,7 +78,9 @@ def test_no_target_at_all(engine: ScriptedEngine) -> None:
         lambda request: request.with_header("Content-Type", "application/x-amz-json-1.1, text/plain"),
     ],
 )
-def test_what_is_no_aws_json_is_not_routed(change: Callable[[Signed], Signed], engine: ScriptedEngine) -> None:
+def test_requests_outside_the_protocol_are_not_routed(
+    change: Callable[[Signed], Signed], engine: ScriptedEngine
+) -> None:
     response = answer({POOL_ID: engine}, change(call(OPERATION, DOCUMENT)))
     assert error_of(response) == (404, "UnknownOperationException", ELSEWHERE)
     assert engine.asked == []

@@ -52,7 +52,7 @@ def test_a_body_in_chunks_is_the_body_that_was_signed(size: int) -> None:
     assert outcome(sent(request, lines_of(request, CHUNKED), changed)) == (400, INVALID)
 
 
-def test_what_follows_a_body_in_chunks_changes_nothing() -> None:
+def test_trailers_of_a_chunked_body_are_ignored() -> None:
     request = call(OPERATION, DOCUMENT)
     trailers = ["X-Amz-Target: AWSCognitoIdentityService.Other", "Authorization: none", "X-Amz-Extra: 1"]
     body = in_chunks(request.body, MOST, trailers=trailers)

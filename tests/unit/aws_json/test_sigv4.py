@@ -139,7 +139,7 @@ SESSION_TOKENS = st.none() | st.from_regex(r"[A-Za-z0-9+/=]{1,300}", fullmatch=T
 
 
 @given(body=st.binary(max_size=300), headers=HEADERS, region=REGIONS, session_token=SESSION_TOKENS)
-def test_what_botocore_signs_verifies(
+def test_signed_requests_of_botocore_verify(
     body: bytes, headers: dict[str, str], region: str, session_token: str | None
 ) -> None:
     request = signed(body, headers, region=region, credentials=(KEY_ID, SECRET_KEY, session_token))

@@ -68,7 +68,7 @@ def test_operations_without_a_signature_are_those_of_awss_model(operation: Cogni
 
 
 @pytest.mark.parametrize("operation", [*Operation, *CognitoOperation])
-def test_what_changes_nothing_is_named_so(operation: Operation | CognitoOperation) -> None:
+def test_read_only_operations_have_read_only_names(operation: Operation | CognitoOperation) -> None:
     is_lookup = operation.startswith(("Describe", "List", "Lookup"))
     assert operation.is_read_only == (
         is_lookup or operation.endswith(("GetIdentityPoolRoles", "GetPrincipalTagAttributeMap"))
@@ -88,7 +88,7 @@ def answer(request: Signed) -> AwsResponse:
 
 
 @pytest.mark.parametrize("operation", [name for name in REFUSED if CognitoOperation(name).is_signed])
-def test_what_is_not_served_is_denied_by_name(operation: str) -> None:
+def test_operations_that_are_not_served_are_denied(operation: str) -> None:
     user = f"User: {ANONYMOUS} is not authorized to perform: cognito-identity:{operation} on resource:"
     why = "because: This service does not have the operation."
     arn = f"arn:aws:cognito-identity:us-east-1:111122223333:identitypool/{POOL_ID}"

@@ -51,7 +51,7 @@ def test_a_secret_is_its_ids_and_its_keys_alone() -> None:
     assert secret_access_key(KEY, KEY_ID).reveal() == "n0WDKt1n25MROfP3p77ozhjqp91zvp6rhEhRdekC"
 
 
-def test_what_the_command_prints_is_ready_for_both_sides(key_file: Path) -> None:
+def test_the_command_prints_variables_and_configuration(key_file: Path) -> None:
     result = new_aws_key("checkout", "--key-file", str(key_file))
     assert result.exit_code == 0
     variables = dict(line.split("=", 1) for line in result.stdout.splitlines())

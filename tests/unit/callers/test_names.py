@@ -40,7 +40,7 @@ def test_printable_ascii_stands_for_itself(subject: str) -> None:
         ("jwt:idp:%0A", "%80 to %FF"),
     ],
 )
-def test_what_names_no_caller_is_refused_with_its_spelling(text: str, hint: str) -> None:
+def test_an_invalid_caller_name_is_rejected_with_its_valid_spelling(text: str, hint: str) -> None:
     with pytest.raises(ValueError, match="caller") as caught:
         check_spelling(text)
     assert hint in str(caught.value)

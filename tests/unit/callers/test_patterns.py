@@ -111,7 +111,7 @@ def test_a_hostile_pattern_and_name_come_to_an_end(stars: str) -> None:
         "jwt:idp:é",
     ],
 )
-def test_what_is_no_pattern_is_refused(text: str) -> None:
+def test_an_invalid_pattern_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"pattern|stars|white space"):
         check_pattern(text)
     with pytest.raises(ValueError, match=r"pattern|stars|white space"):

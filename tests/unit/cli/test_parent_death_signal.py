@@ -44,7 +44,7 @@ def test_the_command_ignores_what_its_parent_ignores_and_not_what_python_does(
     assert {number for number in of_interest if mask >> (number - 1) & 1} == ignored
 
 
-def test_where_the_parent_has_ended_already_there_is_no_command() -> None:
+def test_no_command_runs_if_the_parent_has_ended() -> None:
     ended = run(["echo", "here"], parent=-1)
     assert (ended.returncode, ended.stdout) == (-signal.SIGTERM, "")
 

@@ -49,7 +49,7 @@ def test_a_source_that_grows_goes_beyond_its_total(clock: FakeClock, capsys: pyt
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
-def test_nothing_to_do_is_no_trouble(clock: FakeClock, monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool) -> None:
+def test_a_total_of_zero_is_no_error(clock: FakeClock, monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal() if is_terminal else io.StringIO())
     with progress_of("copying", clock, 0) as progress:
         progress(0)

@@ -24,7 +24,7 @@ def test_a_name_has_its_ports_each_time_and_each_listener_one(name: str) -> None
     assert all(15_000 <= port < 32_000 for port in ports)
 
 
-def test_another_name_has_others() -> None:
+def test_different_names_have_different_ports() -> None:
     ports = [set(stable_addresses(name, LISTENERS, lambda _port: True)) for name in ("/a/tokend.db", "/b/tokend.db")]
     assert ports[0].isdisjoint(ports[1])
 
@@ -37,7 +37,7 @@ def test_a_listener_whose_port_is_taken_has_another_one_and_the_others_keep_thei
     assert stable_addresses("name", LISTENERS, lambda port: port != port_of(issuer)) == others
 
 
-def test_where_none_is_free_the_system_chooses() -> None:
+def test_without_free_ports_the_system_chooses() -> None:
     assert stable_addresses("name", LISTENERS, lambda _port: False) == ["127.0.0.1:0"] * len(LISTENERS)
 
 

@@ -62,7 +62,7 @@ def test_the_grammar_is_that_of_the_aws_cli(text: str, expected: list[tuple[str,
         *("a b=x", "é=x", "a=x]", "a=x y}", r"a='x\'"),
     ],
 )
-def test_what_is_no_map_of_strings_is_refused(text: str) -> None:
+def test_an_invalid_shorthand_map_is_rejected(text: str) -> None:
     with pytest.raises(InvalidInput):
         shorthand.parse(text)
 

@@ -68,7 +68,7 @@ def test_a_url_goes_before_an_endpoint_of_the_environment_that_is_none(
 
 
 @pytest.mark.parametrize("content", ["no PEM", None])
-def test_so_may_the_files_of_the_connection(content: str | None, tmp_path: Path) -> None:
+def test_unusable_connection_files_are_reported(content: str | None, tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_text(content)

@@ -50,7 +50,7 @@ def test_an_output_that_cannot_be_written_is_reported() -> None:
         (f"{LOOKUP} --generate-cli-skeleton", ">&-", "standard output is closed"),
     ],
 )
-def test_so_is_any_other_output_that_is_lost(words: str, shell: str, expected: str) -> None:
+def test_help_that_cannot_be_written_is_reported(words: str, shell: str, expected: str) -> None:
     command = Path(sysconfig.get_path("scripts")) / "tokendctl"
     done = subprocess.run(
         ["/bin/sh", "-c", f'"$0" "$@" {shell}', command, *words.split()], stderr=subprocess.PIPE, text=True, check=False

@@ -12,7 +12,7 @@ def test_identified_callers_need_a_policy_even_where_insecure(load: Load, proble
 
 
 @pytest.mark.parametrize("patterns", ['["anonymous"]', '["key:a", "**"]', '["*"]'])
-def test_where_callers_are_not_identified_a_row_for_them_will_do(patterns: str, load: Load) -> None:
+def test_a_policy_for_anonymous_callers_is_accepted_without_authenticators(patterns: str, load: Load) -> None:
     assert load(f"{POOL}[policy.a]\ncallers = {patterns}\n{EVERYTHING}").policy
 
 

@@ -90,7 +90,7 @@ WRONG = {
 
 @pytest.mark.parametrize("section", LISTENERS)
 @pytest.mark.parametrize("address", WRONG)
-def test_what_is_no_address_is_refused_alike_on_every_listener(section: str, address: str, check: Check) -> None:
+def test_an_invalid_address_is_rejected_on_every_listener(section: str, address: str, check: Check) -> None:
     (problem,) = check(listening(section, address))
     assert problem.startswith(f"{section}.listen")
     assert WRONG[address] in problem
@@ -104,7 +104,9 @@ def test_what_is_no_address_is_refused_alike_on_every_listener(section: str, add
         ("127.0.0.1:1,127.0.0.1:2", "and only one"),
     ],
 )
-def test_what_grpc_alone_can_do_is_reported(section: str, address: str, expected: str, check: Check) -> None:
+def test_addresses_that_only_grpc_supports_are_rejected_on_other_listeners(
+    section: str, address: str, expected: str, check: Check
+) -> None:
     (problem,) = check(listening(section, address))
     assert expected in problem
 
@@ -206,7 +208,7 @@ def test_the_length_is_that_of_the_path_with_the_home_directory(check: Check, mo
         ("unix:~tokend-no-such-user/s", "home directory is not known"),
     ],
 )
-def test_what_is_no_unix_socket_is_refused(address: str, expected: str, check: Check) -> None:
+def test_an_invalid_unix_socket_address_is_rejected(address: str, expected: str, check: Check) -> None:
     (problem,) = check(of_grpc(address))
     assert problem.startswith("grpc.listen.0: ")
     assert expected in problem
@@ -233,7 +235,7 @@ def test_an_address_is_split(address: str, expected: tuple[str, int]) -> None:
     "address",
     ["", ":80", "host", "host:", "host:x", "host:65536", "::1:80", "host:80/x", "a@host:80", "http://host:80"],
 )
-def test_what_is_no_address_is_refused(address: str) -> None:
+def test_an_invalid_host_and_port_is_rejected(address: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the texts are the standard library's and our own
         host_and_port(address)
 

@@ -106,7 +106,7 @@ def test_an_address_is_taken_once() -> None:
 
 
 @pytest.mark.parametrize("secret", ["hunter2", "AKIAIOSFODNN7EXAMPLE", KEY_ID.lower(), KEY_ID + "A", KEY_ID[:-1]])
-def test_what_is_no_access_key_id_is_refused_and_not_repeated(secret: str) -> None:
+def test_an_invalid_access_key_id_is_rejected_and_not_repeated(secret: str) -> None:
     text = problems(callers=with_keys(aws_keys={"checkout": [secret]}))
     assert "must be an access key id: TKND and 16 characters" in text
 

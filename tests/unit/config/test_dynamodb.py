@@ -11,7 +11,7 @@ def test_a_table_and_its_region_are_enough() -> None:
     assert (table.table, table.region, table.endpoint_url, table.max_attempts) == ("tokend", "eu-west-1", None, 4)
 
 
-def test_all_that_may_be_said() -> None:
+def test_all_parameters_of_a_url_are_parsed() -> None:
     role = "arn:aws:iam::123456789012:role/tokend"
     table = table_of(
         f"{URL}&endpoint_url=http://127.0.0.1:8000&profile=blue&role_arn={role}&kms_key_id=alias/tokend"
@@ -48,7 +48,7 @@ def test_the_configuration_names_the_store_by_it() -> None:
         (f"{URL}&max_attempts=many", "max_attempts: Input should be a valid integer"),
     ],
 )
-def test_what_is_wrong_is_named(url: str, problem: str) -> None:
+def test_an_invalid_url_is_rejected_with_its_problem(url: str, problem: str) -> None:
     with pytest.raises(ValueError, match=r".") as raised:
         table_of(url)
     assert str(raised.value).startswith(problem)

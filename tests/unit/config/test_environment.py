@@ -64,7 +64,7 @@ def test_the_variables_of_a_service_are_passed_over(name: str, address: str, mon
     assert service_variables(told) == sorted(told)
 
 
-def test_they_are_passed_over_beside_settings_from_file_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_services_do_not_hide_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in (of_a_service("tokend") | of_a_service("tokend-grpc")).items():
         monkeypatch.setenv(variable, value)
     monkeypatch.setenv("TOKEND_GRPC_THREADS", "3")
@@ -152,7 +152,7 @@ def test_a_table_that_is_no_json_is_reported_with_all_other_problems(
     assert len(raised.value.problems) == 2
 
 
-def test_all_of_them_are_reported_in_one_line() -> None:
+def test_variables_of_services_are_reported_in_one_line() -> None:
     (warning,) = config_warnings(Config(), of_a_service("tokend") | {"PATH": "/bin"})
     assert all(variable in warning for variable in of_a_service("tokend"))
     assert "PATH" not in warning

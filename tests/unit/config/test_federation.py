@@ -136,7 +136,7 @@ def configured(**settings: Any) -> Config:  # noqa: ANN401 - as a file would hav
     return Config.model_validate({**defaults, **settings})
 
 
-def test_all_that_is_wrong_is_named_at_once_with_setting_cloud_and_source() -> None:
+def test_all_problems_are_reported_with_setting_cloud_and_source() -> None:
     pools = {POOL_ID: Pool(developer_provider_name="a"), "local:0a": Pool(developer_provider_name="a")}
     config = configured(issuer=Issuer(), pools=pools)
     problems = federation_problems(config, [Cloud.AWS_STS, Cloud.ENTRA])

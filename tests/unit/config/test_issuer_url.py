@@ -55,7 +55,7 @@ def test_an_issuer_that_claims_to_be_cognito_s_is_refused(service: str, domain: 
 @pytest.mark.parametrize(
     "host", ["cognito-identity-us-gov.amazonaws.com", "vpce-1.cognito-identity.us-east-1.vpce.amazonaws.com"]
 )
-def test_so_are_its_other_names(host: str) -> None:
+def test_other_hosts_of_cognito_are_rejected_as_the_issuer(host: str) -> None:
     assert "must not be one of Amazon Cognito's" in refused(f"https://{host}")
 
 
@@ -73,7 +73,7 @@ def test_so_are_its_other_names(host: str) -> None:
         "http://127.0.0.1:8080",
     ],
 )
-def test_another_issuer_is_not(url: str) -> None:
+def test_other_hosts_are_accepted_as_the_issuer(url: str) -> None:
     assert CHECK(url) == url
 
 
@@ -93,7 +93,7 @@ def test_another_issuer_is_not(url: str) -> None:
         ("tokens.example", "must be a URL"),
     ],
 )
-def test_what_is_no_issuer_is_refused(url: str, expected: str) -> None:
+def test_an_invalid_issuer_url_is_rejected(url: str, expected: str) -> None:
     assert expected in refused(url)
 
 

@@ -92,7 +92,7 @@ def test_verifiers_keep_key_sets_for_less_where_keys_are_published_shortly(publi
 
 @pytest.mark.parametrize("duration", ["", "30", "d", "-1d", "0s", "1.5h", "30 d", "30D", "1w", "3651d", "OFF"])
 @pytest.mark.parametrize("name", ["rotate_every", "publish_before"])
-def test_what_is_no_duration_is_refused(name: str, duration: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_duration_is_rejected(name: str, duration: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"TOKEND_KEYS_{name}".upper(), duration)
     with pytest.raises(ConfigError) as caught:
         load_config(None)

@@ -24,7 +24,7 @@ def mapping(**members: object) -> ExtAuthzMapping:
     return ExtAuthzMapping.model_validate({"identity_pool_id": POOL, "user": USER, **members})
 
 
-def test_without_more_it_is_a_bearer_token_and_closed() -> None:
+def test_by_default_a_mapping_has_a_bearer_token_and_fails_closed() -> None:
     made = mapping()
     assert (made.header, made.scheme, made.failure_mode, made.default_for) == ("authorization", "Bearer", "closed", [])
     assert made.user.metadata == ["payload", "sub"]
@@ -73,7 +73,7 @@ def test_names_of_headers_have_no_case() -> None:
         ({"scheme": "Bearer "}, "scheme: String should match pattern '^[A-Za-z]*$'"),
     ],
 )
-def test_what_is_wrong_is_said(members: dict[str, object], problem: str) -> None:
+def test_an_invalid_mapping_is_rejected_with_its_problem(members: dict[str, object], problem: str) -> None:
     assert problems(**members) == [problem]
 
 

@@ -40,7 +40,7 @@ def warnings(row: Mapping[str, Any] | None, *, mapping: Mapping[str, Any] | None
         ({}, {"principal_tags": {"tenant": {**TENANT, "optional": True}}}),
     ],
 )
-def test_nothing_is_said_of_what_a_row_allows(row: Mapping[str, Any] | None, mapping: Mapping[str, Any]) -> None:
+def test_an_allowed_mapping_causes_no_warning(row: Mapping[str, Any] | None, mapping: Mapping[str, Any]) -> None:
     assert warnings(row, mapping=mapping) == []
 
 
@@ -60,12 +60,12 @@ def test_nothing_is_said_of_what_a_row_allows(row: Mapping[str, Any] | None, map
         ),
     ],
 )
-def test_what_no_row_allows_is_denied_to_each_request(
+def test_a_mapping_that_no_policy_row_allows_causes_a_warning(
     row: Mapping[str, Any], mapping: Mapping[str, Any], expected: str
 ) -> None:
     assert warnings(row, mapping=mapping) == [f"ext_authz.mappings.web: each request would be denied: {expected}"]
 
 
-def test_the_same_is_said_of_a_services_own_token() -> None:
+def test_a_token_of_sds_that_no_row_allows_causes_a_warning() -> None:
     (said,) = warnings({}, token_duration_seconds=3600)
     assert said.startswith("sds.tokens.own: no caller would get it: ")

@@ -140,7 +140,7 @@ def test_an_empty_variable_is_no_path(variable: str, empty: str, monkeypatch: py
         ("sqlite:////var/lib/", "must be sqlite:///PATH"),
     ],
 )
-def test_what_others_would_read_otherwise_in_a_url_is_refused(url: str, expected: str, load: Load) -> None:
+def test_ambiguous_sqlite_urls_are_rejected(url: str, expected: str, load: Load) -> None:
     (problem,) = problems(load, f"{POOL}[store]\nurl = '{url}'\n")
     assert problem.startswith("store.url: ")
     assert expected in problem

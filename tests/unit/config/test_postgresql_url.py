@@ -22,7 +22,7 @@ from tokend_server.config.warnings import config_warnings
         ("postgresql://db/t?options=-csearch_path%3Dx", "postgresql://db/t"),
     ],
 )
-def test_what_is_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
+def test_urls_are_shown_without_their_secrets(url: str, shown: str) -> None:
     config = Config(store=Store(url=url))
     assert (config.store_url, config.store_name) == (url, shown)
 
@@ -43,7 +43,7 @@ def test_what_is_a_url_is_shown_without_its_secrets(url: str, shown: str) -> Non
         "postgresql://db/tokend\n",
     ],
 )
-def test_what_is_none_is_refused_and_not_repeated(url: str) -> None:
+def test_an_invalid_postgresql_url_is_rejected_and_not_repeated(url: str) -> None:
     with pytest.raises(ValueError, match="encoded, such as %40 for @") as refused:
         read_postgresql(url)
     assert "ss" not in str(refused.value).replace("PASSWORD", "").replace("password", "")

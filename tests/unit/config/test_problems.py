@@ -56,7 +56,7 @@ BESIDE = {
 
 
 @pytest.mark.parametrize(("wrong", "others"), BESIDE.items())
-def test_what_does_not_fit_is_reported_beside_what_is_wrong_elsewhere(
+def test_problems_of_several_sections_are_reported_together(
     wrong: str, others: list[str], problems: Problems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKEND_OPS_LISTEN", "127.0.0.1:8080")
@@ -91,7 +91,9 @@ TOGETHER = {
 
 
 @pytest.mark.parametrize("wrong", TOGETHER)
-def test_what_needs_a_section_that_is_wrong_is_not_reported(wrong: str, load: Load, problems: Problems) -> None:
+def test_problems_that_follow_from_an_invalid_section_are_not_reported(
+    wrong: str, load: Load, problems: Problems
+) -> None:
     text = {name: f"[{name}]\n{content}\n" for name, content in TOGETHER.items()}
     assert list(load("".join(text.values())).pools) == ["us-east-1:0a"]
     (problem,) = problems(f"{wrong} = 1\n" + "".join(part for name, part in text.items() if name != wrong))
@@ -226,7 +228,7 @@ def test_a_problem_is_named(problems: Problems, text: str, expected: str) -> Non
     assert expected in problem
 
 
-def test_what_concerns_several_settings_is_reported_all_at_once(problems: Problems) -> None:
+def test_problems_of_related_settings_are_reported_together(problems: Problems) -> None:
     found = problems(
         f'{POOL}[grpc]\nlisten = ["10.0.0.1:1"]\nidentify_by = ["jwt", "bearer_key"]\n'
         f'[policy.a]\ncallers = ["**"]\noperations = ["*"]\npools = ["us-east-1:ff"]'

@@ -66,7 +66,7 @@ async def waiting(admission: CallAdmission, peer: str) -> "asyncio.Task[Call]":
     return task
 
 
-def test_what_needs_no_name_waits_for_none_that_are_being_named(admission: CallAdmission) -> None:
+def test_callers_without_identification_do_not_wait_for_others(admission: CallAdmission) -> None:
     async def scenario() -> Call:
         held = [await waiting(admission, "ipv4:10.0.0.1:1") for _ in range(2)]
         call = await admission.identify_caller(NEEDS_NOTHING, context("ipv4:10.0.0.1:1"))

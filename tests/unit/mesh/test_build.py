@@ -28,7 +28,7 @@ def mesh(config: Config) -> Mesh:
     return Mesh(config, lambda _pool, _key_id: True, Metrics(CollectorRegistry()), FakeClock())
 
 
-def test_what_is_asked_for_is_served() -> None:
+def test_configured_services_are_served() -> None:
     operations = DeveloperIdentityService({}, Policy((), ()), FakeClock())
     assert [each.descriptor.full_name for each in mesh(ASKED_FOR).services(operations)] == [
         "envoy.service.auth.v3.Authorization"

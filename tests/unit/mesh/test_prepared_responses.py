@@ -46,7 +46,7 @@ def test_keys_are_equal_only_if_all_that_they_are_of_is(
         ("a", "web", MappedValues('alice",["acme",null]]', ())),
     ],
 )
-def test_what_differs_in_one_of_them_has_a_key_of_its_own(other: tuple[str, str, MappedValues]) -> None:
+def test_a_difference_in_any_part_changes_the_key(other: tuple[str, str, MappedValues]) -> None:
     assert response_key(*other) != response_key("a", "web", MappedValues("alice", ("acme", None)))
 
 

@@ -127,7 +127,7 @@ def test_a_token_of_a_key_that_is_not_published_any_more_is_not_given_out(
     assert get_or_issue(REQUEST) == ("token 2", TokenSource.REUSED)
 
 
-def test_what_is_forgotten_is_of_one_pool(get_or_issue: GiveOne, tokens: ReusedTokens) -> None:
+def test_only_tokens_of_the_given_pool_are_forgotten(get_or_issue: GiveOne, tokens: ReusedTokens) -> None:
     other = REQUEST._replace(identity_pool_id="us-east-1:1")
     get_or_issue(REQUEST), get_or_issue(other)
     for number in range(2):
@@ -146,12 +146,12 @@ def test_no_more_are_kept_than_there_may_be(issuer: Issuer, clock: FakeClock) ->
     assert sources == [TokenSource.REUSED, TokenSource.REUSED, TokenSource.ISSUED]
 
 
-def test_without_a_place_for_tokens_each_is_issued(issuer: Issuer, clock: FakeClock) -> None:
+def test_without_a_cache_each_request_issues_a_token(issuer: Issuer, clock: FakeClock) -> None:
     sources = [always_issue(REQUEST, Deadline(clock), issuer)[1] for _ in range(2)]
     assert sources == [TokenSource.ISSUED] * 2
 
 
-def test_of_many_threads_that_ask_at_once_one_has_it_issued(tokens: ReusedTokens, issuer: Issuer) -> None:
+def test_concurrent_requests_issue_one_token(tokens: ReusedTokens, issuer: Issuer) -> None:
     entered, release = threading.Event(), threading.Event()
 
     def slowly(request: TokenRequest, deadline: Deadline) -> IssuedToken:
@@ -173,7 +173,7 @@ def test_of_many_threads_that_ask_at_once_one_has_it_issued(tokens: ReusedTokens
     assert [source for _, source in answers].count(TokenSource.ISSUED) == 1
 
 
-def test_who_waits_for_another_waits_until_its_own_deadline(tokens: ReusedTokens, issuer: Issuer) -> None:
+def test_waiting_for_another_request_ends_at_the_own_deadline(tokens: ReusedTokens, issuer: Issuer) -> None:
     entered, release = threading.Event(), threading.Event()
 
     def slowly(request: TokenRequest, deadline: Deadline) -> IssuedToken:
@@ -191,7 +191,7 @@ def test_who_waits_for_another_waits_until_its_own_deadline(tokens: ReusedTokens
         assert first.result(PATIENCE)[1] is TokenSource.ISSUED
 
 
-def test_who_has_time_left_makes_what_another_gave_up(tokens: ReusedTokens, issuer: Issuer) -> None:
+def test_a_waiting_request_issues_the_token_if_the_first_times_out(tokens: ReusedTokens, issuer: Issuer) -> None:
     entered, release = threading.Event(), threading.Event()
 
     def gives_up(_request: TokenRequest, _deadline: Deadline) -> IssuedToken:

@@ -43,7 +43,7 @@ def test_a_request_for_deltas_is_read() -> None:
         (WORLD(resource_names=["a" * 1025]), "resource_names.member"),
     ],
 )
-def test_what_no_envoy_asks_for_is_refused(message: Message, field: str) -> None:
+def test_requests_outside_the_limits_are_rejected(message: Message, field: str) -> None:
     with pytest.raises(ValidationFailed) as caught:
         MESSAGES.parse_sotw_request(message.SerializeToString())
     assert [each.field for each in caught.value.violations] == [field]

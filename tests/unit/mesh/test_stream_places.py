@@ -38,7 +38,7 @@ def test_a_newcomer_gets_its_share_though_all_are_taken() -> None:
         held.acquire("b")
 
 
-def test_what_is_given_back_can_be_taken() -> None:
+def test_a_released_place_can_be_taken() -> None:
     held, _ = places(most=1)
     held.acquire("a")
     held.release("a")

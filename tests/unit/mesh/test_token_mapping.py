@@ -21,7 +21,7 @@ TAGS = {
 }
 
 
-def test_what_envoy_has_becomes_the_token_that_is_wanted() -> None:
+def test_attributes_of_envoy_become_the_requested_token() -> None:
     request = check_request(claims={"sub": "alice", "tenant": "acme"}, headers={"x-team": "blue"})
     mapped = mapping(principal_tags=TAGS, token_duration_seconds=300)
     assert mapped.wanted(mapped.values(request.attributes)) == WantedToken(

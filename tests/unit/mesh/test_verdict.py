@@ -7,7 +7,7 @@ def test_every_error_has_a_verdict() -> None:
     assert VERDICTS.keys() == STATUS.keys()
 
 
-def test_what_is_on_this_side_is_a_failure_and_nothing_else_lets_a_request_through() -> None:
+def test_only_errors_of_the_service_count_as_failures() -> None:
     ours = {error for error in STATUS if issubclass(error, (LastingError, RetryableError))}
     failed = {error.__name__ for error, verdict in VERDICTS.items() if verdict is Verdict.FAILED}
     assert failed == {error.__name__ for error in ours} | {"DeadlineExceeded"}

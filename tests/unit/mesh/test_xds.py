@@ -59,7 +59,7 @@ class TestStateOfTheWorld:
         assert response.resources == (A, B)
         assert response.nonce
 
-    def test_what_is_acknowledged_is_not_sent_again(self) -> None:
+    def test_acknowledged_resources_are_not_sent_again(self) -> None:
         state, response = world("a")
         assert state.receive(acknowledging(response, "a")) is Receipt.ACKNOWLEDGED
         assert state.respond(ALL) is None
@@ -86,7 +86,7 @@ class TestStateOfTheWorld:
         state, _ = world("a")
         assert state.respond(there(NEW_A)) is not None
 
-    def test_what_is_rejected_is_not_sent_again_until_it_changes(self) -> None:
+    def test_rejected_resources_are_sent_again_only_after_a_change(self) -> None:
         state, response = world("a")
         assert state.receive(acknowledging(response, "a", rejects=True)) is Receipt.REJECTED
         assert state.respond(ALL) is None
@@ -133,7 +133,7 @@ class TestStateOfTheWorld:
         _, response = world("a", "x")
         assert response.resources == (A,)
 
-    def test_what_is_pending_follows(self) -> None:
+    def test_pending_resources_are_sent_later(self) -> None:
         state = StateOfTheWorld(frozenset())
         state.receive(SotwRequest(("a", "b")))
         first = state.respond(there(A, pending=("b",)))
@@ -142,7 +142,7 @@ class TestStateOfTheWorld:
         assert second is not None
         assert (first.resources, second.resources) == ((A,), (A, B))
 
-    def test_what_goes_is_not_told(self) -> None:
+    def test_removed_resources_cause_no_response(self) -> None:
         state, response = world("a", "b")
         state.receive(acknowledging(response, "a", "b"))
         assert state.respond(there(B)) is None
@@ -165,12 +165,12 @@ class TestStateOfTheWorld:
 
 
 class TestDelta:
-    def test_what_is_subscribed_to_is_sent(self) -> None:
+    def test_subscribed_resources_are_sent(self) -> None:
         _, response = delta(DeltaRequest(subscribe=("b", "a")))
         assert response.resources == (A, B)
         assert response.removed_resources == ()
 
-    def test_what_is_acknowledged_is_not_sent_again(self) -> None:
+    def test_acknowledged_resources_are_not_sent_again(self) -> None:
         state, response = delta(DeltaRequest(subscribe=("a",)))
         assert state.receive(DeltaRequest(response_nonce=response.nonce)) is Receipt.ACKNOWLEDGED
         assert state.respond(ALL) is None
@@ -190,7 +190,7 @@ class TestDelta:
         assert second is not None
         assert second.resources == (NEW_A,)
 
-    def test_what_is_rejected_is_not_sent_again_until_it_changes(self) -> None:
+    def test_rejected_resources_are_sent_again_only_after_a_change(self) -> None:
         state, response = delta(DeltaRequest(subscribe=("a",)))
         assert state.receive(DeltaRequest(response_nonce=response.nonce, rejects=True)) is Receipt.REJECTED
         assert state.respond(ALL) is None
@@ -239,12 +239,12 @@ class TestDelta:
         assert state.respond(there(pending=("a",))) is None
         assert state.respond(ALL) is not None
 
-    def test_what_is_unsubscribed_from_is_sent_no_more(self) -> None:
+    def test_unsubscribed_resources_are_not_sent(self) -> None:
         state, _ = delta(DeltaRequest(subscribe=("a", "b")))
         state.receive(DeltaRequest(unsubscribe=("a",)))
         assert state.respond(there(NEW_A, B)) is None
 
-    def test_what_is_subscribed_to_once_more_is_sent_once_more(self) -> None:
+    def test_resubscribed_resources_are_sent_again(self) -> None:
         state, _ = delta(DeltaRequest(subscribe=("a", "b")))
         state.receive(DeltaRequest(subscribe=("a",)))
         second = state.respond(ALL)
@@ -273,7 +273,7 @@ class TestDelta:
         state.receive(DeltaRequest(unsubscribe=("*",)))
         assert state.names == {"a"}
 
-    def test_what_a_wildcard_still_asks_for_is_sent_when_its_name_is_dropped(self) -> None:
+    def test_a_name_dropped_under_a_wildcard_is_sent_again(self) -> None:
         state, _ = delta(DeltaRequest(subscribe=("*", "a")))
         state.receive(DeltaRequest(unsubscribe=("a",)))
         second = state.respond(ALL)

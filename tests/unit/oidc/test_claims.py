@@ -117,13 +117,13 @@ NOT_HERE_AND_NOW: list[tuple[dict[str, Any], Problem, str]] = [
 
 @pytest.mark.parametrize(("changes", "problem", "name"), NOT_HERE_AND_NOW, ids=range(len(NOT_HERE_AND_NOW)))
 @pytest.mark.parametrize("rules", [OF_CALLERS, OF_LOGINS], ids=["caller", "login"])
-def test_what_is_not_for_here_and_now_is_refused_in_every_kind_of_token(
+def test_other_audiences_and_times_are_rejected_in_every_kind_of_token(
     rules: ClaimRules, changes: dict[str, Any], problem: Problem, name: str
 ) -> None:
     assert problem_of(claims_of(**changes), rules) == (problem, name)
 
 
-def test_of_several_claims_that_are_missing_the_first_by_name_is_named() -> None:
+def test_the_first_missing_claim_by_name_is_reported() -> None:
     required = frozenset(f"claim {number:02}" for number in range(100))
     rules = ClaimRules(audiences=("tokend",), skew=SKEW, required=required)
     assert problem_of(claims_of(), rules) == (Problem.MISSING, "claim 00")

@@ -94,7 +94,7 @@ def test_the_bearer_token_follows_no_redirect(
 @pytest.mark.parametrize(
     "content", [b"", b"\n", b"two words", b"two\nlines", b"a\r\nhost: other", "t\u00f6ken".encode(), b"\xff"]
 )
-def test_what_is_no_bearer_token_is_not_sent(
+def test_an_invalid_bearer_token_is_not_sent(
     guarded: GuardedProvider,
     private_http: IssuerHttp,
     token_file: Path,

@@ -138,7 +138,7 @@ def test_a_document_may_have_a_mebibyte_and_no_octet_more(head: bytes) -> None:
     [b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n" * 2],
     ids=["102", "103"],
 )
-def test_what_comes_before_the_answer_proper_is_none(provisional: bytes) -> None:
+def test_informational_responses_are_skipped(provisional: bytes) -> None:
     with serving(provisional + b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n", b"{}") as url:
         document = open_http().get(url, {}, Deadline(FakeClock()))
     assert (document.body, document.media_type) == (b"{}", "application/json")

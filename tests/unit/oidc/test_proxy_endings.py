@@ -52,7 +52,7 @@ def test_a_proxy_is_shown_what_its_url_has(provider: GuardedProvider) -> None:
     assert shown == ["Basic dXNlcjp3b3Jk"] * 2
 
 
-def test_what_is_excluded_goes_beside_the_proxy(provider: GuardedProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_excluded_hosts_bypass_the_proxy(provider: GuardedProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     def found(*_arguments: object, **_options: object) -> list[object]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", provider.port))]
 

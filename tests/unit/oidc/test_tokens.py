@@ -38,7 +38,7 @@ def test_claims_are_read_without_being_believed() -> None:
         (b"[" * 5000, b"{}"),
     ],
 )
-def test_what_can_be_read_in_two_ways_is_not_read(header: bytes, claims: bytes) -> None:
+def test_duplicate_members_are_rejected(header: bytes, claims: bytes) -> None:
     with pytest.raises(MalformedToken):
         read_token(compact(header, claims))
 

@@ -33,7 +33,7 @@ def test_it_is_its_users_alone_and_gone_at_the_end(temporary: Path) -> None:
     assert [*temporary.iterdir()] == []
 
 
-def test_what_killed_processes_have_left_is_removed(temporary: Path) -> None:
+def test_directories_of_killed_processes_are_removed(temporary: Path) -> None:
     left(f"{PREFIX}a")
     left(f"{PREFIX}b")
     with private_directory(PREFIX) as directory:
@@ -48,7 +48,7 @@ def test_those_of_others_that_run_are_left_alone(temporary: Path) -> None:
         assert (first / "lock").exists()
 
 
-def test_what_is_not_known_to_be_left_behind_is_left_alone(temporary: Path) -> None:
+def test_unknown_directories_are_not_removed(temporary: Path) -> None:
     elsewhere, linked = left("elsewhere"), left("linked")
     (temporary / f"{PREFIX}link").symlink_to(linked)
     begun = left(f"{PREFIX}begun", lock="lock.new")

@@ -78,7 +78,7 @@ def test_the_manager_says_whether_it_waits_for_this_process(variables: dict[str,
     assert watchdog_seconds(variables, 4711) == seconds
 
 
-def test_of_a_process_that_does_not_do_its_work_the_manager_hears_nothing(
+def test_the_watchdog_is_not_notified_while_a_check_fails(
     manager: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:
     notify_watchdog([], environment(manager))

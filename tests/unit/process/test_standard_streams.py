@@ -26,7 +26,7 @@ def test_a_full_stream_fails_rather_than_waits(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "terminal"])
-def test_whoever_shares_the_stream_goes_on_waiting(kind: str) -> None:
+def test_a_shared_stream_stays_blocking_for_others(kind: str) -> None:
     reader, writer = os.pipe() if kind == "pipe" else os.openpty()
     shared = os.dup(writer)
     standard_streams.set_non_blocking(writer)

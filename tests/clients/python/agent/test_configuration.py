@@ -49,7 +49,7 @@ def test_all_problems_are_named_at_once(toml: Toml, server: FakeTokendServer, di
     assert len(found) == len(begins), found
 
 
-def test_what_is_missing_is_explained(toml: Toml, server: FakeTokendServer) -> None:
+def test_missing_settings_are_reported_with_their_meaning(toml: Toml, server: FakeTokendServer) -> None:
     found = problems(toml({"tokens": [{"name": "orders", "logins": {server.developer_provider_name: USER}}]}))
     assert found == (
         "tokend.endpoint: is required (the address of tokend: HOST:PORT, unix:PATH or any other gRPC target)",
@@ -164,7 +164,7 @@ def test_the_token_of_one_may_be_the_login_of_another(toml: Toml, server: FakeTo
         (b"tokens = 5\ntokend = 5", "tokend: must be a table"),
     ],
 )
-def test_what_is_no_configuration_is_refused(tmp_path: Path, content: bytes, problem: str) -> None:
+def test_an_invalid_configuration_file_is_rejected(tmp_path: Path, content: bytes, problem: str) -> None:
     path = tmp_path / "agent.toml"
     path.write_bytes(content)
     assert problem in "\n".join(problems(path))
@@ -226,7 +226,7 @@ def service(**settings: object) -> Service:
     return Service.model_validate({"endpoint": "tokend.example.internal:443"} | settings)
 
 
-def test_all_files_of_the_connection_are_looked_at(tmp_path: Path) -> None:
+def test_all_files_of_the_connection_are_checked(tmp_path: Path) -> None:
     missing = str(tmp_path / "none")
     names = ["ca_file", "client_certificate_file", "client_key_file", "bearer_token_file"]
     with pytest.raises(ConnectionProblem) as caught:

@@ -80,7 +80,7 @@ def test_files_in_the_middle_of_a_change_leave_those_before_in_use(
     connection.close()
 
 
-def test_so_do_files_that_are_whole_again_when_they_are_looked_at(
+def test_a_change_during_the_read_is_logged_and_calls_continue(
     certificates: tuple[Certificate, Certificate],
     server: FakeTokendServer,
     request_of_orders: TokenRequest,

@@ -190,7 +190,7 @@ def test_a_new_agent_goes_on_where_the_one_before_has_ended(
 
 
 @pytest.mark.parametrize("found", ["", "no token", '{"token": 5}', "a.b.c", "{", "a.eyJleHAiOjFlOTk5fQ.c"])
-def test_what_is_no_token_is_replaced(
+def test_an_invalid_token_in_the_file_is_replaced(
     make_keeper: MakeKeeper, directory: Path, server: FakeTokendServer, clock: FakeClock, found: str
 ) -> None:
     (directory / "token").write_text(found, encoding="ascii")
@@ -205,7 +205,7 @@ def test_what_is_no_token_is_replaced(
 
 
 @pytest.mark.parametrize("deed", ["unlink", "overwrite", "chmod", "replace"])
-def test_what_others_do_to_the_file_is_mended_without_a_call(
+def test_changes_to_the_file_by_others_are_repaired_without_a_call(
     make_keeper: MakeKeeper, directory: Path, server: FakeTokendServer, deed: str
 ) -> None:
     keeper = make_keeper()
@@ -320,7 +320,7 @@ def test_refreshes_and_writes_are_counted(
     assert 'tokend_agent_token_valid{token="orders"} 1.0' in page
 
 
-def test_what_a_killed_agent_has_left_is_removed(make_keeper: MakeKeeper, directory: Path) -> None:
+def test_temporary_files_of_a_killed_agent_are_removed(make_keeper: MakeKeeper, directory: Path) -> None:
     (directory / ".token.unfinished").write_text("half a tok", encoding="ascii")
     make_keeper().step()
     assert sorted(path.name for path in directory.iterdir()) == [".token.lock", "token"]

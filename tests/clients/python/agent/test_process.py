@@ -65,7 +65,7 @@ def test_an_agent_serves_until_it_is_told_to_end(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_while_the_service_hangs(
+def test_the_agent_ends_while_the_service_hangs(
     toml: Toml, server: FakeTokendServer, directory: Path, number: signal.Signals
 ) -> None:
     server.pause()
@@ -289,7 +289,9 @@ def test_an_output_that_cannot_be_written_is_told(toml: Toml, server: FakeTokend
     assert (done.returncode, done.stderr) == (255, b"tokend-agent: cannot write the output: No space left on device\n")
 
 
-def test_so_is_one_that_is_closed(toml: Toml, server: FakeTokendServer, directory: Path, tmp_path: Path) -> None:
+def test_check_config_fails_on_a_closed_output(
+    toml: Toml, server: FakeTokendServer, directory: Path, tmp_path: Path
+) -> None:
     def run(config: Path, shell: str) -> tuple[int, str]:
         line = ["/bin/sh", "-c", f'"$0" check-config --config "$1" {shell}', str(COMMAND), str(config)]
         done = subprocess.run(line, stderr=subprocess.PIPE, text=True, check=False)
@@ -302,7 +304,7 @@ def test_so_is_one_that_is_closed(toml: Toml, server: FakeTokendServer, director
 
 
 @pytest.mark.parametrize("answer", ["[1]", "5", "null", '{"tokens": null}', '{"tokens": [{}]}', '{"tokens": [1]}'])
-def test_what_answers_in_the_place_of_an_agent_is_none(
+def test_another_server_at_the_health_address_is_not_an_agent(
     answer: str, command: Command, toml: Toml, server: FakeTokendServer, directory: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -350,7 +352,7 @@ def test_a_configuration_is_checked(command: Command, toml: Toml, server: FakeTo
     assert command("check").returncode == 252
 
 
-def test_so_are_the_files_of_its_connection(
+def test_check_config_checks_the_files_of_the_connection(
     command: Command, toml: Toml, server: FakeTokendServer, directory: Path
 ) -> None:
     tables = document(server, directory)

@@ -92,7 +92,7 @@ def test_two_tokens_may_change_places(agent: Agent, toml: Toml, server: FakeToke
     assert not [each.problem for each in agent.statuses() if each.problem]
 
 
-def test_another_service_is_called_from_now_on(agent: Agent, toml: Toml, directory: Path) -> None:
+def test_a_reload_can_change_the_service(agent: Agent, toml: Toml, directory: Path) -> None:
     with FakeTokendServer(algorithm="ES256") as other:
         tables = document(other, directory)
         tables["tokens"] += [token(other, directory / "more", name="more")]
@@ -146,7 +146,7 @@ def test_health_comes_back_where_the_same_port_cannot_be_had(
         assert httpx.get(f"http://{health}/livez", trust_env=False).text == "ok\n"
 
 
-def test_what_cannot_be_had_changes_nothing(
+def test_a_configuration_that_cannot_be_used_changes_nothing(
     agent: Agent, toml: Toml, server: FakeTokendServer, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     health = agent.health_address

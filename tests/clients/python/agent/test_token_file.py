@@ -319,7 +319,7 @@ def test_no_token_takes_the_place_of_a_device_or_a_standard_stream(directory: Pa
 
 
 @as_root
-def test_who_may_not_give_files_away_is_told_and_writes_none() -> None:
+def test_a_user_who_may_not_chown_gets_an_error_and_no_file() -> None:
     """As another user, in that user's directory: the file is not written with the wrong owner."""
     with TemporaryDirectory() as name:
         directory = Path(name)

@@ -164,9 +164,7 @@ def test_answers_that_are_no_keys_are_not_taken(
 
 
 @pytest.mark.parametrize("status", [b"102 Processing", b"103 Early Hints"])
-def test_what_comes_before_an_answer_proper_is_passed_over(
-    issuer: OidcProvider, keys: IssuerKeys, status: bytes
-) -> None:
+def test_informational_responses_are_skipped(issuer: OidcProvider, keys: IssuerKeys, status: bytes) -> None:
     issuer.provisional = b"HTTP/1.1 " + status + b"\r\nlink: </style.css>\r\n\r\n"
     assert keys.find("1").key_id == "1"
 
@@ -204,7 +202,7 @@ def test_keys_that_are_not_understood_are_ignored(
 
 
 @pytest.mark.parametrize("listed", [None, {}, "keys", 1, [], [{"kid": ["x"]}]], ids=str)
-def test_what_is_no_list_of_keys_is_no_keys(
+def test_a_malformed_key_list_is_rejected(
     issuer: OidcProvider,
     keys: IssuerKeys,
     listed: Any,  # noqa: ANN401 - any JSON
@@ -215,7 +213,7 @@ def test_what_is_no_list_of_keys_is_no_keys(
 
 
 @pytest.mark.parametrize("member", [{1: "x", "1": "y"}, {"x": float("nan")}], ids=["a duplicate", "no number"])
-def test_what_is_no_json_is_no_keys(issuer: OidcProvider, keys: IssuerKeys, member: dict[Any, Any]) -> None:
+def test_malformed_json_of_keys_is_rejected(issuer: OidcProvider, keys: IssuerKeys, member: dict[Any, Any]) -> None:
     issuer.jwks = [jwk(rsa_key("1"), kid="1", alg="RS256", use="sig"), member]
     with pytest.raises(KeysUnavailable):
         keys.find("1")

@@ -54,7 +54,7 @@ def test_a_token_is_read(issuer: OidcProvider, verifier: TokenVerifier) -> None:
     assert "alice" not in repr(identity)
 
 
-def test_one_of_several_pools_will_do(issuer: OidcProvider) -> None:
+def test_a_token_for_one_of_several_pools_is_accepted(issuer: OidcProvider) -> None:
     verifier = TokenVerifier(issuer.issuer, {POOL, OTHER_POOL})
     assert verifier.verify(token(issuer, aud=OTHER_POOL)).identity_pool_id == OTHER_POOL
 
@@ -86,7 +86,7 @@ def test_a_token_without_tags_has_none(issuer: OidcProvider, verifier: TokenVeri
 
 
 @pytest.mark.parametrize("type_", [*TYPES, "jwt"])
-def test_both_types_of_tokend_are_taken(issuer: OidcProvider, verifier: TokenVerifier, type_: str) -> None:
+def test_both_token_types_of_tokend_are_accepted(issuer: OidcProvider, verifier: TokenVerifier, type_: str) -> None:
     assert verifier.verify(token_with(issuer, {"typ": type_})).identity_id == IDENTITY_ID
 
 

@@ -81,7 +81,7 @@ def test_a_new_file_is_not_for_everyone(log: FileAuditLog, path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) & ~0o640 == 0
 
 
-def test_what_was_there_stays_before_what_is_written(path: Path, clock: FakeClock) -> None:
+def test_lines_are_appended_to_existing_content(path: Path, clock: FakeClock) -> None:
     path.write_bytes(b"before\n")
     log = FileAuditLog(path, clock)
     log.write(b"one")
@@ -214,9 +214,7 @@ def test_no_descriptor_is_left_behind(log: FileAuditLog, path: Path, clock: Fake
     assert descriptors() == before
 
 
-def test_while_a_new_file_cannot_be_made_lines_fail_and_then_go_on(
-    log: FileAuditLog, path: Path, clock: FakeClock
-) -> None:
+def test_lines_fail_while_the_file_cannot_be_created(log: FileAuditLog, path: Path, clock: FakeClock) -> None:
     path.unlink()
     path.mkdir()
     clock.advance(1)

@@ -69,7 +69,7 @@ def test_a_required_line_is_written_when_write_returns(gated: Gated, losses: lis
         assert gated.written[-1] == line
 
 
-def test_other_lines_wait_for_each_other(gated: Gated, losses: list[AuditWriteFailed]) -> None:
+def test_optional_lines_are_written_together(gated: Gated, losses: list[AuditWriteFailed]) -> None:
     log = QueuedAuditLog(gated, required=False, on_loss=losses.append, delay=NEVER)
     for line in (b"one", b"two"):
         log.write(line)
@@ -78,7 +78,7 @@ def test_other_lines_wait_for_each_other(gated: Gated, losses: list[AuditWriteFa
     assert gated.written == [b"one", b"two"]
 
 
-def test_other_lines_are_written_after_a_moment(gated: Gated, losses: list[AuditWriteFailed]) -> None:
+def test_optional_lines_are_written_after_a_delay(gated: Gated, losses: list[AuditWriteFailed]) -> None:
     log = QueuedAuditLog(gated, required=False, on_loss=losses.append)
     log.write(b"one")
     assert gated.entered.wait(PATIENCE)
@@ -105,7 +105,7 @@ def test_a_required_line_that_fails_is_reported(gated: Gated, losses: list[Audit
     assert losses == []
 
 
-def test_another_line_that_fails_is_a_loss(gated: Gated, losses: list[AuditWriteFailed]) -> None:
+def test_a_failed_optional_line_is_a_loss(gated: Gated, losses: list[AuditWriteFailed]) -> None:
     log = QueuedAuditLog(gated, required=False, on_loss=losses.append)
     gated.failure = OSError(28, "No space left on device")
     log.write(b"one")
@@ -139,9 +139,7 @@ def test_a_required_line_that_was_not_begun_is_withdrawn(gated: Gated, losses: l
     assert gated.written == [b"late"]
 
 
-def test_other_lines_join_the_queue_while_the_disk_hangs_and_there_is_room(
-    gated: Gated, losses: list[AuditWriteFailed]
-) -> None:
+def test_optional_lines_are_queued_while_the_disk_hangs(gated: Gated, losses: list[AuditWriteFailed]) -> None:
     log = QueuedAuditLog(gated, required=False, on_loss=losses.append, delay=0, max_waiting=2)
     hang(gated, log)
     assert gated.entered.wait(PATIENCE)
@@ -158,7 +156,7 @@ def test_other_lines_join_the_queue_while_the_disk_hangs_and_there_is_room(
 
 
 @pytest.mark.parametrize("required", [True, False])
-def test_it_ends_although_the_disk_hangs(gated: Gated, losses: list[AuditWriteFailed], *, required: bool) -> None:
+def test_the_log_closes_while_the_disk_hangs(gated: Gated, losses: list[AuditWriteFailed], *, required: bool) -> None:
     log = QueuedAuditLog(gated, required=required, on_loss=losses.append, timeout=0.01)
     hang(gated, log)
     log.close()

@@ -133,19 +133,19 @@ def test_an_intent_says_so() -> None:
         ("not known", False),
     ],
 )
-def test_what_changes_nothing_is_read_only(method: str, read_only: bool) -> None:  # noqa: FBT001 - a table's column
+def test_lookups_are_read_only_events(method: str, read_only: bool) -> None:  # noqa: FBT001 - a table's column
     assert event(ISSUED._replace(method=method))["readOnly"] is read_only
 
 
 @given(entry=ENTRIES)
-def test_whatever_a_caller_sends_is_one_line_of_json_in_ascii(entry: AuditEntry) -> None:
+def test_any_entry_is_one_line_of_ascii_json(entry: AuditEntry) -> None:
     line = to_json(entry, "event-1")
     assert not set(line) - set(range(0x20, 0x80))
     assert orjson.loads(line) == json.loads(line)
 
 
 @given(entry=ENTRIES, method=st.text(), user_agent=st.text(max_size=MAX_TEXT))
-def test_what_is_not_too_long_is_written_as_it_was_sent(entry: AuditEntry, method: str, user_agent: str) -> None:
+def test_texts_within_the_limit_are_not_cut(entry: AuditEntry, method: str, user_agent: str) -> None:
     told = event(entry._replace(method=method[:MAX_TEXT], user_agent=user_agent))
     assert (told["eventName"], told["userAgent"]) == (method[:MAX_TEXT], user_agent)
 
@@ -162,7 +162,7 @@ def test_a_text_that_just_fits_is_reported_whole_in_a_long_line() -> None:
     assert told["sourceIPAddress"] == "y" * MAX_TEXT
 
 
-def test_who_calls_and_what_failed_is_reported_however_much_else_is() -> None:
+def test_a_long_caller_name_and_error_text_are_not_cut() -> None:
     caller, text = "spiffe://acme.internal/".ljust(2048, "x"), "y" * 2048
     told = event(ISSUED._replace(caller=caller, error_code="INTERNAL", error_text=text, user_agent="x" * 9000))
     assert (told["userIdentity"]["principalId"], told["errorMessage"]) == (caller, text)
@@ -260,13 +260,13 @@ def test_times_are_in_utc_to_the_millisecond(time: int) -> None:
 
 
 @pytest.mark.parametrize("operation", ["CreateIdentityPool", "DescribeIdentityPool", "DeleteIdentities"])
-def test_what_is_signed_and_no_business_of_the_contract_is_a_management_event(operation: str) -> None:
+def test_operations_on_pools_are_management_events(operation: str) -> None:
     told = event(AuditEntry(0.0, operation))
     assert (told["managementEvent"], told["eventCategory"]) == (True, "Management")
     assert told["readOnly"] == operation.startswith("Describe")
 
 
-def test_what_devices_ask_for_is_a_data_event() -> None:
+def test_operations_of_devices_are_data_events() -> None:
     told = event(AuditEntry(0.0, "GetId"))
     assert (told["managementEvent"], told["eventCategory"]) == (False, "Data")
 

@@ -100,7 +100,7 @@ def test_a_line_waits_no_longer_in_all_than_for_its_first_part(pipe: Pipe) -> No
         log.write(LONG)
 
 
-def test_while_it_is_not_read_lines_fail_without_waiting_and_then_go_on(pipe: Pipe) -> None:
+def test_lines_fail_immediately_while_a_timed_out_stream_is_unread(pipe: Pipe) -> None:
     clock = HurryingClock(FOR_EVER)
     log = StreamAuditLog(pipe.writer, clock, timeout=FOR_EVER)
     with pytest.raises(AuditWriteFailed):

@@ -44,7 +44,7 @@ def test_a_bearer_token_is_taken(scheme: str, token: str) -> None:
         "AWS4-HMAC-SHA256 Credential=a, Bearer a",
     ],
 )
-def test_what_is_no_bearer_token_is_none(value: str) -> None:
+def test_other_authorization_values_are_not_bearer_tokens(value: str) -> None:
     assert bearer_token(presented(value)) is None
 
 
@@ -59,5 +59,5 @@ def test_more_than_one_authorization_is_refused_and_not_repeated(second: str) ->
             bearer_token(presented(*values))
 
 
-def test_what_is_presented_shows_no_secret() -> None:
+def test_the_representation_of_credentials_has_no_secret() -> None:
     assert "hidden" not in f"{presented('Bearer hidden')} {presented('Bearer hidden')!r}"

@@ -48,7 +48,7 @@ def refusal(certificates: ClientCertificates, client: Identification, intermedia
     return refused.value.text
 
 
-def test_all_its_names_are_read_in_its_order(clock: FakeClock) -> None:
+def test_the_names_of_a_certificate_are_read_in_order(clock: FakeClock) -> None:
     root = authority(clock)
     client = root.client(uris=["spiffe://a.test/x", "https://b.test"], dns_names=["b.test", "a.test"])
     shown = trusting(clock, root).read(client.certificate)
@@ -91,13 +91,13 @@ def test_a_certificate_whose_names_could_be_read_in_two_ways_names_no_caller(
     assert caller_of(shown.uris, shown.dns_names) is None
 
 
-def test_the_same_octets_without_them_name_a_caller(clock: FakeClock) -> None:
+def test_the_same_name_without_such_octets_is_accepted(clock: FakeClock) -> None:
     root = authority(clock)
     shown = trusting(clock, root).read(root.client_of_octets((DNS_NAME, b"admin.example")).certificate)
     assert caller_of(shown.uris, shown.dns_names) == "dns:admin.example"
 
 
-def test_it_counts_from_its_first_second_to_its_last(clock: FakeClock) -> None:
+def test_a_certificate_is_valid_from_its_first_second_to_its_last(clock: FakeClock) -> None:
     root = authority(clock)
     client = root.client(dns_names=[NAME])
     certificates = trusting(clock, root)
@@ -165,7 +165,7 @@ def test_an_authority_that_is_not_trusted_any_more_ends_what_it_has_issued(clock
     assert "trusted now" in refusal(certificates, client)
 
 
-def test_what_gRPC_trusts_is_trusted(clock: FakeClock) -> None:  # noqa: N802 - its name
+def test_chains_that_grpc_trusts_are_trusted(clock: FakeClock) -> None:
     root = authority(clock)
     between = authority(clock, root, "between")
     below = authority(clock, between, "below")
@@ -284,7 +284,7 @@ def test_a_client_is_no_authority(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize("pem", [b"", b"garbage", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
-def test_what_cannot_be_read_is_refused(pem: bytes, clock: FakeClock) -> None:
+def test_an_unreadable_certificate_is_rejected(pem: bytes, clock: FakeClock) -> None:
     root = authority(clock)
     client = root.client(dns_names=[NAME])
     assert "cannot be read" in refusal(trusting(clock, root), Identification(pem, b""))

@@ -49,7 +49,7 @@ def refusal(header: str) -> str:
 
 
 @pytest.mark.parametrize(("header", "name"), WRITTEN.values(), ids=WRITTEN)
-def test_what_envoy_writes_names_the_caller(header: str, name: str | None) -> None:
+def test_headers_of_envoy_name_the_caller(header: str, name: str | None) -> None:
     assert by_header(from_proxy(header)) == name
     assert by_header(from_socket(header)) == name
 
@@ -123,7 +123,7 @@ def test_the_grammar_is_read(header: str, pairs: list[list[tuple[str, str]]]) ->
         "URI=;DNS=a,b",
     ],
 )
-def test_what_is_not_of_the_grammar_is_refused(header: str) -> None:
+def test_a_malformed_header_is_rejected(header: str) -> None:
     assert refusal(header) == "The x-forwarded-client-cert header cannot be read."
 
 
@@ -217,7 +217,7 @@ def serialised(elements: list[list[tuple[str, str]]]) -> str:
 
 
 @given(elements=st.lists(ELEMENTS, min_size=1, max_size=4))
-def test_what_is_serialised_is_read_again(elements: list[list[tuple[str, str]]]) -> None:
+def test_serialized_elements_are_parsed_again(elements: list[list[tuple[str, str]]]) -> None:
     assert parse(serialised(elements)) == [[(key.lower(), value) for key, value in element] for element in elements]
 
 
@@ -231,7 +231,7 @@ def test_what_is_serialised_is_read_again(elements: list[list[tuple[str, str]]])
 @example(f'URI={ADMIN};Subject="', WRITTEN["no subject"])
 @example("By=x\\", WRITTEN["a SPIFFE ID"])
 @example('By="x\\', WRITTEN["a SPIFFE ID"])
-def test_what_a_client_puts_before_it_cannot_change_the_proxys_element(prefix: str, written: tuple[str, str]) -> None:
+def test_a_clients_prefix_cannot_change_the_proxys_element(prefix: str, written: tuple[str, str]) -> None:
     header, name = written
     with suppress(CallerUnauthenticated):
         assert by_header(from_proxy(f"{prefix},{header}")) == name

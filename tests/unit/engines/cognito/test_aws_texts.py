@@ -171,6 +171,6 @@ def test_the_fields_are_those_of_the_service_model_and_of_the_contract() -> None
         ("Nothing found.", "DeveloperUser", ""),
     ],
 )
-def test_what_was_not_found_is_read_from_the_text(text: str, kind: str, name: str) -> None:
+def test_the_missing_resource_is_parsed_from_the_text(text: str, kind: str, name: str) -> None:
     error = resource_not_found(text)
     assert (error.text, error.resource_type, error.resource_name) == (text, kind, name)

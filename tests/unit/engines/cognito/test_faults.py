@@ -258,7 +258,7 @@ def test_a_login_value_in_a_refusal_is_masked(cognito: Answering) -> None:
 
 
 @pytest.mark.parametrize("place", ["code", "request id"])
-def test_what_is_no_name_does_not_travel_as_one(place: str) -> None:
+def test_codes_and_request_ids_with_login_values_are_not_passed_on(place: str) -> None:
     code, request_id = ("Bob4711Exception", REQUEST_ID) if place == "code" else ("SomethingNew", "id-of-Bob4711")
     response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400, "RequestId": request_id}}
     error = domain(exceptions.ClientError(response, Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY), "Bob4711")
@@ -330,7 +330,7 @@ def test_an_exception_without_an_answer_has_its_class(kind: type[Exception], exp
 
 
 @pytest.mark.parametrize("kind", [exceptions.WaiterError, KeyError, errors.DeadlineExceeded])
-def test_what_is_no_fault_of_awss_stays_what_it_is(kind: type[Exception]) -> None:
+def test_other_exceptions_are_not_converted(kind: type[Exception]) -> None:
     assert to_contract_error(raised_as(kind), [], POOL) is None
 
 
@@ -419,7 +419,7 @@ def test_every_trouble_that_is_not_the_callers_has_advice() -> None:
     assert [fault for fault in faults if issubclass(fault.error, operators) and not fault.advice] == []
 
 
-def test_what_is_the_callers_business_is_reported_as_it_is(cognito: Answering) -> None:
+def test_errors_of_callers_have_the_text_of_aws_and_no_advice(cognito: Answering) -> None:
     error = domain(cognito.failure(400, refusal("NotAuthorizedException")))
     assert (error.advice, error.text) == ("", "Some reason.")
 

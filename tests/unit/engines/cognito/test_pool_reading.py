@@ -67,7 +67,7 @@ def test_dates_are_cognitos(reader: Reader) -> None:
     assert (first.creation_date, first.last_modified_date) == (1_700_000_000, 1_700_000_100)
 
 
-def test_what_is_throttled_is_asked_for_again(cognito: CognitoPool, reader: Reader) -> None:
+def test_throttled_requests_are_retried(cognito: CognitoPool, reader: Reader) -> None:
     cognito.script([THROTTLED] * 5)
     assert len(reader.read()) == 130
     assert [pause for pause in reader.slept if pause >= 1.0] == [1.0, 2.0, 4.0, 8.0, 16.0]
@@ -96,7 +96,7 @@ def test_lists_that_are_not_cognitos_end_the_reading(cognito: CognitoPool, reade
         reader.read()
 
 
-def test_one_that_is_created_meanwhile_is_not_taken_for_disabled(cognito: CognitoPool, reader: Reader) -> None:
+def test_an_identity_created_during_the_reading_is_not_disabled(cognito: CognitoPool, reader: Reader) -> None:
     def create_at_the_end(count: int) -> None:
         if count == 130:
             cognito.identities["eu-west-1:ff"] = Listed(["new"])

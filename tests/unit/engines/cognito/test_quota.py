@@ -13,7 +13,7 @@ def test_each_operation_has_a_quota_of_its_own() -> None:
     assert [quota.take(operation) for operation in Operation] == [0.5] * 4
 
 
-def test_time_gives_more() -> None:
+def test_the_quota_refills_over_time() -> None:
     clock = FakeClock()
     quota = Quota(2.0, 1, clock)
     assert [quota.take(LOOKUP), quota.take(LOOKUP)] == [0.0, 0.5]

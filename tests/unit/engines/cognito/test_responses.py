@@ -88,7 +88,7 @@ def test_an_identity_id_is_needed() -> None:
         identity_id({})
 
 
-def test_what_has_no_members_is_cognitos_by_its_request_id() -> None:
+def test_an_empty_response_needs_a_request_id() -> None:
     check_acknowledged({"ResponseMetadata": {"RequestId": "r-1"}})
     others: list[dict[str, Any]] = [{}, {"ResponseMetadata": {}}, {"ResponseMetadata": {"RequestId": ""}}]
     for other in others:

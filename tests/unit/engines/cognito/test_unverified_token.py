@@ -42,7 +42,7 @@ def test_any_text_is_a_token_or_none(text: str) -> None:
 
 @settings(max_examples=300)
 @given(header=JSON | st.binary(max_size=10), claims=JSON | st.binary(max_size=10))
-def test_whatever_a_token_holds_its_facts_are_of_their_types(header: object, claims: object) -> None:
+def test_the_facts_of_any_token_have_valid_types(header: object, claims: object) -> None:
     facts = facts_or_none(token(claims, header).reveal())
     if facts is not None:
         assert 0 <= facts.expire_time <= LAST_DATE
@@ -63,7 +63,7 @@ def test_an_expiry_that_is_no_date_makes_no_token(exp: Any) -> None:  # noqa: AN
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e400"])
-def test_what_json_does_not_know_is_no_date(number: bytes) -> None:
+def test_numbers_outside_json_are_not_dates(number: bytes) -> None:
     with pytest.raises(MalformedToken):
         read_unverified(token(b'{"exp":' + number + b"}"))
 

@@ -48,7 +48,7 @@ def checkpoints(log: ScriptedLog, clock: FakeClock) -> Checkpoints:
     return Checkpoints(log, clock)
 
 
-def test_what_was_written_is_copied_once(log: ScriptedLog, checkpoints: Checkpoints) -> None:
+def test_writes_are_checkpointed_once(log: ScriptedLog, checkpoints: Checkpoints) -> None:
     checkpoints.checkpoint_if_due()
     assert log.copied == 0
     log.writes = True
@@ -57,7 +57,9 @@ def test_what_was_written_is_copied_once(log: ScriptedLog, checkpoints: Checkpoi
     assert log.copied == 1
 
 
-def test_what_others_wrote_is_copied_later(log: ScriptedLog, clock: FakeClock, checkpoints: Checkpoints) -> None:
+def test_writes_of_other_processes_are_checkpointed_later(
+    log: ScriptedLog, clock: FakeClock, checkpoints: Checkpoints
+) -> None:
     log.writes_of_others = True
     checkpoints.checkpoint_if_due()
     assert log.copied == 0

@@ -57,7 +57,7 @@ def test_a_connection_is_used_again(place: Place) -> None:
     assert pool.acquire(soon()) is first
 
 
-def test_there_are_no_more_than_configured_and_the_next_one_waits(place: Place) -> None:
+def test_the_number_of_connections_is_limited_and_the_next_call_waits(place: Place) -> None:
     pool = ConnectionPool(place.open, 2)
     taken = [pool.acquire(soon()), pool.acquire(soon())]
     with ThreadPoolExecutor(1) as threads:
@@ -79,7 +79,7 @@ def test_the_place_of_one_that_is_discarded_is_free(place: Place) -> None:
     assert first.is_closed
 
 
-def test_what_keeps_one_from_being_opened_is_told_at_once(place: Place) -> None:
+def test_a_failure_to_connect_is_reported_immediately(place: Place) -> None:
     place.failure = OSError("no way there")
     pool = ConnectionPool(place.open, 1)
     for _ in range(2):
@@ -90,7 +90,7 @@ def test_what_keeps_one_from_being_opened_is_told_at_once(place: Place) -> None:
     assert pool.acquire(soon())  # a failure does not affect later calls
 
 
-def test_where_no_thread_can_be_had_it_is_told_and_keeps_none_from_being_opened_later(
+def test_a_failure_to_start_a_thread_does_not_prevent_later_connections(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(_thread: threading.Thread) -> None:
@@ -117,7 +117,7 @@ def test_a_failure_is_none_for_those_who_can_wait_for_another_one(place: Place) 
         assert second.result() is first
 
 
-def test_what_is_opened_too_late_is_there_for_the_next_one(place: Place) -> None:
+def test_a_connection_opened_too_late_is_used_by_the_next_call(place: Place) -> None:
     pool = ConnectionPool(place.open, 1)
     place.is_there.clear()
     with pytest.raises(NoConnection):
@@ -126,7 +126,7 @@ def test_what_is_opened_too_late_is_there_for_the_next_one(place: Place) -> None
     assert pool.acquire(soon()) is place.opened[0]
 
 
-def test_one_that_is_too_old_is_not_used(place: Place) -> None:
+def test_an_expired_connection_is_not_used(place: Place) -> None:
     pool = ConnectionPool(place.open, 1)
     old = pool.acquire(soon())
     old.expires_at = 0.0
@@ -135,7 +135,7 @@ def test_one_that_is_too_old_is_not_used(place: Place) -> None:
     assert old.is_closed
 
 
-def test_all_are_closed_in_the_end_also_those_in_use(place: Place) -> None:
+def test_all_connections_are_closed_including_those_in_use(place: Place) -> None:
     pool = ConnectionPool(place.open, 2)
     used, idle = pool.acquire(soon()), pool.acquire(soon())
     pool.release(idle)

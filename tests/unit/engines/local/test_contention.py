@@ -56,7 +56,7 @@ def issue(
     return engine.get_open_id_token_for_developer_identity(request, local.deadline)
 
 
-def test_of_a_user_without_an_identity_there_is_no_more_to_read(local: LocalEngineUnderTest) -> None:
+def test_a_user_without_an_identity_needs_no_second_read(local: LocalEngineUnderTest) -> None:
     engine, store = interrupted(local)
     assert issue(engine, local, user="u").outcome is IdentityOutcome.CREATED
     assert (store.reads, store.commits) == (0, 1)

@@ -73,7 +73,7 @@ def assert_equal(source: Store, target: Store) -> None:
     assert copy(source, target) == WriteCounts()
 
 
-def test_what_is_copied_to_itself_loses_nothing(tmp_path: Path, make: Callable[[str], Store]) -> None:
+def test_a_store_is_not_copied_to_itself(tmp_path: Path, make: Callable[[str], Store]) -> None:
     source, target = make("source"), open_store(tmp_path / "source.db")
     create(source, identity("a", "x"))
     with closing(target):
@@ -90,7 +90,7 @@ def test_the_stores_have_no_mark_afterwards(source: Store, target: Store) -> Non
     assert (source.fetch_records(), target.fetch_records()) == ([], [])
 
 
-def test_all_is_copied_and_nothing_is_changed(source: Store, target: Store) -> None:
+def test_all_contents_are_copied_unchanged(source: Store, target: Store) -> None:
     create(source, identity("a", "x", "\u0000", "\u00fc"), identity("b"), identity("c", "x", pool=OTHER_POOL))
     create(source, replace(identity("d"), disabled=True, creation_date=5, last_modified_date=7, revision=3))
     for number in (1, 2):
@@ -153,7 +153,7 @@ class Narrow:
         self.commits += 1
 
 
-def test_what_is_too_much_for_one_commit_is_divided(source: Store, target: Store) -> None:
+def test_a_batch_that_is_too_large_is_divided(source: Store, target: Store) -> None:
     create(source, *(identity(f"{number:02}", f"{number}") for number in range(32)))
     create(target, identity("13", "13"))
     narrow = Narrow(target, most=5)
@@ -162,7 +162,7 @@ def test_what_is_too_much_for_one_commit_is_divided(source: Store, target: Store
     assert_equal(source, target)
 
 
-def test_of_those_that_one_keeps_from_a_commit_each_half_is_tried(
+def test_a_batch_that_fails_is_committed_in_halves(
     source: Store, target: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copying, "_BATCH", 16)
@@ -187,7 +187,7 @@ def test_another_developer_provider_is_a_difference(source: Store, target: Store
     assert contents(target, {POOL}, nothing) == ours
 
 
-def test_what_moved_meanwhile_is_moved(source: Store, target: Store) -> None:
+def test_logins_that_moved_since_the_last_copy_are_moved(source: Store, target: Store) -> None:
     create(source, identity("a", "x"), identity("b", "y"), identity("c", "z"))
     copy(source, target)
     a, b, c = (read(source, name) for name in "abc")

@@ -87,7 +87,7 @@ def test_nothing_is_written_into_a_log_that_others_do_not_find(
 
 
 @pytest.mark.parametrize("moment", range(3))
-def test_what_is_lost_in_the_middle_of_a_commit_is_not_acknowledged(
+def test_a_commit_to_a_moved_file_is_not_acknowledged(
     local: LocalEngineUnderTest, database: Path, moment: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check = local.store._file.check_with_log  # noqa: SLF001 - a moment that only the store knows

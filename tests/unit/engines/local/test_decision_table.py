@@ -198,7 +198,7 @@ class TestLimits:
         assert logins_of(local, destination) == expected
         assert (logins_of(local, source), local.stored(source).disabled) == (set(), True)
 
-    def test_of_several_second_users_that_of_the_first_provider_by_name_is_refused(self) -> None:
+    def test_the_first_provider_by_name_is_named_among_several_conflicts(self) -> None:
         names = [f"idp-{number:02}.example.test" for number in range(100)]
         identity = Identity("eu-west-1:1", POOL, NOW, NOW, frozenset(Login(name, Secret("g")) for name in names))
         with pytest.raises(ResourceConflict, match=r"another user of idp-00\.example\.test\."):

@@ -60,7 +60,7 @@ def check(published: Published, *keys: SigningKey) -> IssuerFindings:
     return IssuerCheck(ISSUER, {"ES256"}, published, CLOCK).run(keys or [held(KEY)])
 
 
-def test_what_tokend_publishes_is_good() -> None:
+def test_valid_documents_have_no_problems() -> None:
     assert check(Published()) == IssuerFindings([], [], 1)
 
 
@@ -83,13 +83,13 @@ def test_metadata_have_what_verifiers_need(changes: Mapping[str, object], proble
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"[" * 100_000, b"\xff"])
-def test_what_is_no_json_object_is_told(body: bytes) -> None:
+def test_documents_other_than_json_objects_are_reported(body: bytes) -> None:
     published = Published()
     published.documents |= {DISCOVERY: body, JWKS: body}
     assert check(published).problems == ["discovery: must be a JSON object", "keys: must be a JSON object"]
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     published = Published(issuer="https://other.example")
     published.media_type = "text/html"
     published.documents[JWKS] = {"keys": [jwk(OTHER), {"kty": "oct", "kid": "x"}]}

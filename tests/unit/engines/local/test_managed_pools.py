@@ -152,7 +152,7 @@ def test_an_engine_is_made_anew_only_for_a_pool_that_has_changed(one: Replica, c
     assert one.built == [pool, changed]
 
 
-def test_what_was_read_lately_is_not_read_again(one: Replica, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recently_read_pool_is_not_read_again(one: Replica, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = one.pools.create(REGION, SETTINGS, {})
     one.served(pool)
 
@@ -205,7 +205,7 @@ def test_a_decision_that_fails_changes_nothing(one: Replica) -> None:
     assert one.pools.find(*_of(pool, one)) == pool
 
 
-def test_there_are_so_many_pools_at_most(one: Replica, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_pools_is_limited(one: Replica, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = one.pools.create(REGION, SETTINGS, {})
     [kept] = store.kept_pools()
     assert kept.identity_pool_id == pool.identity_pool_id

@@ -31,7 +31,7 @@ def test_tags_are_of_the_providers_that_have_a_map() -> None:
     assert tags_of(maps, []) == {}
 
 
-def test_of_two_providers_with_a_tag_the_first_counts() -> None:
+def test_the_first_of_two_providers_sets_a_tag() -> None:
     maps = {IDP: {"team": "dept"}, OTHER: {"team": "sub", "other": "sub"}}
     assert tags_of(maps, [(IDP, CLAIMS), (OTHER, CLAIMS)]) == {"team": "sales", "other": "u-1"}
     assert tags_of(maps, [(IDP, {}), (OTHER, CLAIMS)])["team"] == "u-1"

@@ -193,7 +193,7 @@ NO_TOKENS: dict[str, str] = {
 
 
 @pytest.mark.parametrize("token", NO_TOKENS.values(), ids=NO_TOKENS)
-def test_what_is_no_token_is_refused(provider: OidcProvider, verify: Verify, token: str) -> None:
+def test_a_malformed_token_is_rejected_without_a_fetch(provider: OidcProvider, verify: Verify, token: str) -> None:
     assert refusal(verify, token) == MALFORMED
     assert not provider.fetches
 
@@ -339,7 +339,7 @@ def test_an_unreachable_provider_is_named(provider: OidcProvider, verify: Verify
     assert token not in caught.value.text
 
 
-def test_what_a_token_says_of_its_user_is_known_and_not_shown(
+def test_the_claims_of_a_token_are_returned_and_not_shown(
     provider: OidcProvider, build: Callable[[str], OpenIdConnectProvider], clock: FakeClock
 ) -> None:
     user = build(NAME).verify(Secret(token_of(provider, department="sales")), Deadline(clock))

@@ -117,7 +117,7 @@ def test_each_call_without_logins_makes_a_guest(device: Device) -> None:
     assert device.created_by == [CALLER] * 2
 
 
-def test_there_are_no_guests_unless_the_pool_allows_them(local: LocalEngineUnderTest) -> None:
+def test_guests_require_the_pools_permission(local: LocalEngineUnderTest) -> None:
     closed = Device(local, guests=False)
     assert refusal(closed.get_id) == (NotAuthorized, GUESTS_OFF)
     guest = local.guest()
@@ -216,7 +216,7 @@ def test_a_public_logins_token_says_who_vouched(device: Device) -> None:
     ]
 
 
-def test_there_are_no_tokens_unless_the_pool_allows_the_classic_flow(local: LocalEngineUnderTest) -> None:
+def test_tokens_of_devices_require_the_classic_flow(local: LocalEngineUnderTest) -> None:
     closed = Device(local, classic_flow=False)
     guest = closed.get_id()
     text = "Basic (classic) flow is not enabled, please use enhanced flow."
@@ -372,7 +372,7 @@ def test_a_backends_token_unlinks_a_public_login_and_never_the_developer_user(de
     assert refusal(lambda: device.unlink(user, device.own("alice"), DEVELOPER)) == public
 
 
-def test_who_shows_no_login_of_the_identity_unlinks_none(device: Device) -> None:
+def test_unlinking_requires_a_login_of_the_identity(device: Device) -> None:
     user = device.get_id(google="g1")
     before = device.stored(user)
     for logins in ({}, tokens({"google": "g2"}), tokens({"idp": "i1"})):
@@ -393,7 +393,7 @@ def test_claims_of_a_login_become_tags_by_the_providers_map(local: LocalEngineUn
     assert device.token(local.identity_of("alice"), shown)[1][TAGS] == {"principal_tags": {"team": ["own"]}}
 
 
-def test_what_a_login_says_is_known_where_credentials_are_had_but_for_what_tokens_here_say(
+def test_claims_of_logins_do_not_replace_those_of_the_service(
     local: LocalEngineUnderTest,
 ) -> None:
     device = Device(local)

@@ -48,7 +48,7 @@ def test_a_connection_that_fails_is_renewed() -> None:
     connections.close()
 
 
-def test_where_none_can_be_had_it_stays_and_the_read_has_its_own_error() -> None:
+def test_without_a_new_connection_the_failed_one_stays() -> None:
     connections = (database := Database()).connections()
     before = read(connections)
     database.is_full = True

@@ -229,9 +229,7 @@ def test_a_pool_of_public_logins_alone_keeps_its_developer_provider(
     built(tmp_path, developer_provider_name="login.new.example")
 
 
-def test_what_an_earlier_release_has_registered_keeps_its_developer_provider(
-    local: LocalEngineUnderTest, tmp_path: Path
-) -> None:
+def test_a_pool_of_an_earlier_release_keeps_its_developer_provider(local: LocalEngineUnderTest, tmp_path: Path) -> None:
     local.issue("u")
     built(tmp_path, developer_provider_name=DEVELOPER)
     with pytest.raises(ConfigError, match=f"registered under {DEVELOPER} and"):

@@ -55,7 +55,7 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-def test_what_is_exported_is_imported_with_its_ids(place: Place, tmp_path: Path) -> None:
+def test_exported_identities_are_imported_with_their_ids(place: Place, tmp_path: Path) -> None:
     guest = {**LINE, "IdentityId": "eu-west-1:0b", "Logins": []}
     disabled = {**guest, "IdentityId": "eu-west-1:0c", "Disabled": True}
     done = place.import_(LINE, guest, disabled)
@@ -90,7 +90,7 @@ def test_an_import_is_repeated_and_changes_nothing(place: Place) -> None:
     assert place.exported() == lines
 
 
-def test_what_contradicts_the_store_is_left_out_and_named(place: Place) -> None:
+def test_conflicting_lines_are_skipped_and_named(place: Place) -> None:
     place.import_(LINE)
     other_contents = {**LINE, "Logins": [login("other")]}
     other_identity = {**LINE, "IdentityId": "eu-west-1:0f"}

@@ -107,7 +107,7 @@ def test_a_checkpoint_gives_way_to_writes_that_are_stuck(
     assert log.checkpoint()
 
 
-def test_what_another_process_wrote_is_noticed(log: WriteAheadLog, tmp_path: Path) -> None:
+def test_writes_of_another_process_are_noticed(log: WriteAheadLog, tmp_path: Path) -> None:
     log.has_writes_of_others()
     assert not log.has_writes_of_others()
     with closing(LocalEngineUnderTest(tmp_path)) as other:

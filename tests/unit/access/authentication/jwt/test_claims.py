@@ -189,7 +189,7 @@ def test_members_given_twice_spoil_a_good_token(provider: OidcProvider, listener
     ],
     ids=["nothing", "another scheme", "a bearer key"],
 )
-def test_what_is_no_token_of_this_kind_is_left_to_others(listener: Listener, presented: PresentedCredentials) -> None:
+def test_other_credentials_are_ignored(listener: Listener, presented: PresentedCredentials) -> None:
     assert listener.authenticator(presented) is None
     assert not listener.refusals
 

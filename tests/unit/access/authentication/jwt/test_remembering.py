@@ -53,7 +53,7 @@ def test_a_verified_token_is_remembered_for_a_minute(
         listener.caller(token)
 
 
-def test_being_shown_again_does_not_prolong_the_minute(
+def test_repeated_use_does_not_extend_the_cache_time(
     provider: OidcProvider, listener: Listener, clock: FakeClock
 ) -> None:
     token = token_of(provider)

@@ -97,7 +97,7 @@ def test_steps_that_fail_are_told_before_a_rotation_has_stopped(watched: Watched
     assert not watched.fires(STOPPED)
 
 
-def test_where_nothing_rotates_no_alert_fires(tmp_path: Path) -> None:
+def test_without_rotation_no_alert_fires(tmp_path: Path) -> None:
     store = open_store(tmp_path / "tokend.db")
     store.migrate()
     replica = KeyReplica(store, FakeClock(), KeyTimes(rotate_every=None))

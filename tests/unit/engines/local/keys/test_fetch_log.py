@@ -58,7 +58,7 @@ def test_the_last_fetch_of_each_verifier_is_known(noted: Log) -> None:
     assert len(noted.log) == 3
 
 
-def test_others_are_told_soon_of_new_verifiers_and_of_other_keys_alone(noted: Log) -> None:
+def test_only_new_verifiers_and_key_sets_count_as_changes(noted: Log) -> None:
     changes = []
     for given in (OLD, OLD, NEW, NEW, OLD):
         noted.log.note(given, "192.0.2.1", b"envoy")

@@ -79,7 +79,7 @@ def test_a_key_comes_back_and_nothing_of_it_is_in_its_material(wrapping: FileWra
     assert KEY.hex() not in key.material.reveal()
 
 
-def test_its_form_is_the_one_that_the_page_states(wrapping: FileWrapping) -> None:
+def test_the_stored_format_matches_the_page(wrapping: FileWrapping) -> None:
     kept = members(record(wrapping))
     assert kept.keys() == {"method", "version", "wrapping_key", "nonce", "ciphertext"}
     about = b'["tokend signing key",1,"file","kid","ES256"]'
@@ -228,7 +228,7 @@ def test_a_random_key_may_end_as_a_line_does() -> None:
         (b"-----BEGIN PRIVATE KEY-----\n" * 3, "has 84 bytes"),
     ],
 )
-def test_what_is_no_wrapping_key_is_refused_and_not_repeated(content: bytes, problem: str) -> None:
+def test_an_invalid_wrapping_key_is_rejected_and_not_repeated(content: bytes, problem: str) -> None:
     with pytest.raises(ValueError, match=problem) as raised:
         parse_key(content)
     assert "openssl rand -hex 32" in str(raised.value)
@@ -244,7 +244,7 @@ def test_a_passphrase_is_the_line_of_its_file(content: bytes) -> None:
     ("content", "problem"),
     [(b"\n", "has 0 bytes"), (b"too short\n", "has 9 bytes"), (PASSPHRASE + b"\nand another\n", "more than one line")],
 )
-def test_what_is_no_passphrase_is_refused_and_not_repeated(content: bytes, problem: str) -> None:
+def test_an_invalid_passphrase_is_rejected_and_not_repeated(content: bytes, problem: str) -> None:
     with pytest.raises(ValueError, match=problem) as raised:
         parse_passphrase(content)
     assert "short\n" not in str(raised.value)

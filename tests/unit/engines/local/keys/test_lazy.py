@@ -9,7 +9,7 @@ from tokend_server.engines.local.keys.manager import new_signing_key
 from tokend_server.engines.local.keys.stored_keys import StoredKeys
 
 
-def test_it_begins_once_and_not_before_a_key_is_there() -> None:
+def test_the_manager_starts_once_on_the_first_key() -> None:
     begun: list[StoredKeys] = []
 
     def begin() -> StoredKeys:

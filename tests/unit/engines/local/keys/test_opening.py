@@ -72,7 +72,7 @@ def test_a_key_of_a_method_that_is_not_configured_is_named_with_the_method() -> 
     assert "It is stored by the method aws-kms" in raised.value.advice
 
 
-def test_so_is_a_key_in_clear_where_that_is_not_accepted() -> None:
+def test_a_key_in_clear_is_rejected_if_not_accepted() -> None:
     made, one = made_by(StoredKeys()), KeysInJson("one")
     with pytest.raises(EngineMisconfigured) as raised:
         KeysByMethod(one, {"one": one}).open(made)

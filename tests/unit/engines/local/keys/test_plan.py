@@ -48,7 +48,7 @@ def test_a_rotation_that_is_late_publishes_as_long_as_any(late: int) -> None:
     assert step == add(NOW + EVERY - HOUR, 2, NOW + EVERY + late)
 
 
-def test_what_waits_signs_and_then_the_one_before_goes() -> None:
+def test_a_waiting_key_signs_and_its_predecessor_is_removed_later() -> None:
     first, second = key(1, NOW - EVERY), key(2, NOW + 10)
     assert plan([first, second], ES256, TIMES, NOW) == [
         sign(second),
@@ -86,7 +86,7 @@ def test_a_key_of_a_clock_that_was_far_ahead_does_not_stop_rotation() -> None:
     )
 
 
-def test_where_all_clocks_were_far_ahead_a_key_is_added_now() -> None:
+def test_after_clocks_were_far_ahead_a_key_is_added_immediately() -> None:
     assert plan([key(1, NOW + 365 * DAY)], ES256, TIMES, NOW)[0] == add(NOW, 2, NOW + HOUR)
 
 
@@ -97,7 +97,7 @@ def test_a_clock_that_was_set_back_makes_no_key_too_many(back: int) -> None:
 
 
 @pytest.mark.parametrize("ahead", [0, SKEW])
-def test_what_one_server_has_done_is_not_due_at_another(ahead: int) -> None:
+def test_a_step_done_by_one_server_is_not_due_at_another(ahead: int) -> None:
     """With clocks that differ within the limit."""
     now = NOW + EVERY - HOUR
     second = key(2, now + HOUR)
@@ -171,5 +171,5 @@ def test_a_key_that_may_begin_early_is_in_key_sets_from_its_soonest(*, when_seen
     assert key_set_age(times, 0, [lacking], NOW) == age
 
 
-def test_where_keys_sign_at_once_no_key_set_is_kept() -> None:
+def test_without_publication_time_key_sets_are_not_cached() -> None:
     assert key_set_age(KeyTimes(publish_before=0, cache_age=0), 0, [], NOW) == 0

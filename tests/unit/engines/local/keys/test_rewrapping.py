@@ -163,7 +163,7 @@ def meddled(store: SqliteStore, wrappings: Wrappings, meddle: Callable[[SigningK
     return [each.outcome for each in Rewrapping(Meddling(store, meddle), wrappings).run()]  # type: ignore[arg-type]
 
 
-def test_of_two_at_once_each_key_is_rewrapped_by_one(store: SqliteStore, key_file: KeyFile) -> None:
+def test_concurrent_rewraps_change_each_key_once(store: SqliteStore, key_file: KeyFile) -> None:
     wrappings, private = under(key_file), [key.material for key in store.signing_keys()]
     others: list[RewrapOutcome] = []
     done = meddled(store, wrappings, lambda _key: others.extend(run(store, wrappings)))

@@ -61,7 +61,7 @@ def test_a_key_that_signs_at_once_overtakes_one_that_waits(
         local.clock.advance(HOUR)
 
 
-def test_of_two_keys_that_come_at_once_the_older_one_is_retired(
+def test_the_older_of_two_keys_due_at_the_same_time_is_retired(
     local: LocalEngineUnderTest, rotation: KeyRotation, states: Callable[[], list[tuple[str, KeyState]]]
 ) -> None:
     first = only(local).kid
@@ -157,9 +157,7 @@ def test_a_key_that_is_not_there_is_not_removed(rotation: KeyRotation) -> None:
         rotation.remove("no-such-key", compromised=True)
 
 
-def test_what_is_added_and_removed_is_what_the_engine_signs_with(
-    local: LocalEngineUnderTest, rotation: KeyRotation
-) -> None:
+def test_added_keys_sign_and_removed_ones_do_not(local: LocalEngineUnderTest, rotation: KeyRotation) -> None:
     first = only(local).kid
     second = rotation.add(ES256, signs_in=0).kid
     rotation.remove(first, compromised=True)

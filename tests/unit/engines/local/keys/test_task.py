@@ -106,7 +106,7 @@ def test_the_thread_is_there_from_the_start_to_the_end(engines: Engines) -> None
     assert len(threads()) == before
 
 
-def test_whatever_goes_wrong_the_thread_goes_on(make_replica: MakeReplica) -> None:
+def test_the_thread_continues_after_any_error(make_replica: MakeReplica) -> None:
     replica = make_replica(times=KeyTimes(refresh=0.001))
     replica.store.failure = ValueError("no key")
     while replica.store.readings.acquire(blocking=False):
@@ -138,7 +138,7 @@ def test_a_key_is_followed_after_thirty_days_without_anyone_asking(replica: KeyR
     assert replica.published == [second]
 
 
-def test_of_several_servers_one_makes_the_next_key(make_replica: MakeReplica) -> None:
+def test_one_of_several_servers_creates_the_next_key(make_replica: MakeReplica) -> None:
     replicas = [make_replica(ahead) for ahead in (0, 120, -120)]
     for each in replicas:
         each.clock.advance(30 * DAY)
@@ -219,7 +219,7 @@ def test_a_step_that_fails_is_told_and_tried_again_less_and_less_often(
     assert len(replica.published) == 2
 
 
-def test_what_another_server_does_ends_a_failure_here(make_replica: MakeReplica) -> None:
+def test_a_step_done_by_another_server_ends_the_failure(make_replica: MakeReplica) -> None:
     one, other = make_replica(), make_replica()
     one.store.refusal = DOWN
     one.pass_time(30 * DAY)
@@ -284,7 +284,7 @@ def test_a_clock_that_is_yet_to_be_set_adds_no_key(make_replica: MakeReplica, ti
     assert late.task.check() == []
 
 
-def test_where_all_clocks_were_far_ahead_keys_rotate_after_an_hour(replica: KeyReplica) -> None:
+def test_after_clocks_were_far_ahead_keys_rotate_in_an_hour(replica: KeyReplica) -> None:
     (first,) = replica.published
     replica.clock.move_wall_clock(-365 * DAY)
     replica.task.run_due_steps()

@@ -39,12 +39,12 @@ def test_a_key_that_all_have_begins_when_each_server_can_have_read_that() -> Non
     assert early(server(A_HAS, B_HAS)) == NOW + TIMES.about_to_sign
 
 
-def test_one_that_is_behind_keeps_a_key_from_beginning() -> None:
+def test_a_verifier_without_the_key_prevents_its_early_use() -> None:
     assert early(server(A_HAS, B_LACKS)) is None
     assert early(server(A_HAS), server(B_LACKS, name="other")) is None
 
 
-def test_where_no_verifier_is_known_nothing_is_proved() -> None:
+def test_without_known_verifiers_no_key_signs_early() -> None:
     assert early() is None
     assert early(server()) is None
 
@@ -55,14 +55,14 @@ def test_a_day_after_its_last_fetch_a_verifier_keeps_no_key_back() -> None:
     assert early(server(A_HAS, gone._replace(fetched_at=gone.fetched_at - 1))) is not None
 
 
-def test_of_two_servers_the_later_fetch_counts_where_clocks_leave_no_doubt() -> None:
+def test_the_later_fetch_of_two_servers_counts_only_beyond_the_clock_skew() -> None:
     older = Fetch(A, A_HAS.fetched_at - TIMES.clock_skew, WITHOUT)
     assert behind(server(A_HAS), server(older, name="other")) == [A]
     older = older._replace(fetched_at=older.fetched_at - 1)
     assert behind(server(A_HAS), server(older, name="other")) == []
 
 
-def test_those_that_are_behind_come_first_and_the_longest_ago_of_them() -> None:
+def test_verifiers_without_the_key_come_first_by_their_last_fetch() -> None:
     others = [Fetch(Verifier("192.0.2.1", name), NOW - 100 + number, WITHOUT) for number, name in enumerate("yx")]
     found = verifier_keys([NEXT], [server(A_HAS, B_LACKS, *others)], TIMES, NOW)
     assert [(each.verifier.user_agent, each.behind) for each in found] == [

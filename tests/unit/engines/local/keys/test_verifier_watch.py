@@ -131,7 +131,7 @@ def test_a_server_that_has_stopped_keeps_no_key_back_and_its_verifiers_do(make_r
     assert waiting(one).signs_from < waiting(one).creation_date + 2 * HOUR
 
 
-def test_what_does_not_change_is_noted_every_five_minutes(make_replica: MakeReplica) -> None:
+def test_an_unchanged_record_is_written_every_five_minutes(make_replica: MakeReplica) -> None:
     replica = make_replica()
     noted: list[object] = []
     keep = replica.store.keep_fetch_record
