@@ -30,7 +30,6 @@ def serve(config_path: Path | None) -> None:
     """
     config = load_config(config_path)
     stop = StopSignal(hangup=True)
-    standard_streams.open_missing()
     for stream in (standard_streams.OUTPUT, standard_streams.ERROR):
         standard_streams.set_non_blocking(stream)
     with app.thread_limit_as_config_error():

@@ -5,21 +5,6 @@ import stat
 
 OUTPUT, ERROR = 1, 2
 
-_ALL = (0, OUTPUT, ERROR)
-
-
-def open_missing() -> None:
-    """Opens /dev/null in place of closed standard streams.
-
-    Otherwise the next opened file, such as the database, would get its number, and the log would be written to it.
-    """
-    for descriptor in _ALL:
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            # open(2) uses the lowest free number, which is this one.
-            os.open(os.devnull, os.O_RDWR)
-
 
 def set_non_blocking(descriptor: int) -> None:
     """Makes writes fail that a full pipe, socket or terminal would block; gRPC's core writes there too.

@@ -45,8 +45,9 @@ def test_a_file_stays_as_it_is(tmp_path: Path) -> None:
 
 def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
     program = (
-        "import os; from tokend_server.process import standard_streams; [os.close(each) for each in (0, 2)]; "
-        f"standard_streams.open_missing(); print(os.open({str(tmp_path / 'database')!r}, os.O_CREAT | os.O_RDWR))"
+        "import os; from tokend_server.cli.failure import open_missing_standard_streams; "
+        "[os.close(each) for each in (0, 2)]; open_missing_standard_streams(); "
+        f"print(os.open({str(tmp_path / 'database')!r}, os.O_CREAT | os.O_RDWR))"
     )
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True)
     assert int(done.stdout) > standard_streams.ERROR
