@@ -1,14 +1,12 @@
 """Probes of the listener of Cognito's API, which show whether it answers callers."""
 
-import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from math import inf
 
 from tokend_server.clock import Clock
 from tokend_server.process.repeating import Repeating
-from tokend_server.rpc.connection_check import accepts_connections
+from tokend_server.rpc.connection_check import accepts_connections, first_octet
 from tokend_server.rpc.readiness import ProbeTimeouts, Reachability
 
 #: A request that is answered without a signature and without a thread of calls (Fetch Standard, section 3.3.2).
@@ -22,15 +20,7 @@ def answers_requests(address: str, seconds: float) -> bool:
         address: HOST:PORT.
         seconds: The timeout of each step in seconds.
     """
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), seconds) as connection:
-            with suppress(ConnectionError):
-                connection.sendall(_PREFLIGHT)
-                return connection.recv(1) in {b"H", b""}
-            return True
-    except OSError:
-        return False
+    return first_octet(address, seconds, _PREFLIGHT) in {b"H", b""}
 
 
 class ListenerProbe:

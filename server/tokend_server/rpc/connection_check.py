@@ -27,22 +27,28 @@ def accepts_connections(address: str, seconds: float, *, has_tls: bool) -> bool:
         has_tls: Whether it uses TLS. The handshake is not completed: it may require a client certificate.
     """
     hello, answer = (_client_hello(), _TLS_HANDSHAKE) if has_tls else (b"", _HTTP2_SETTINGS)
-    first = _first_octet(address, seconds, hello)
+    first = first_octet(address, seconds, hello)
     if has_tls and first == b"":
         # The listener may be unable to answer the handshake.
-        first = _first_octet(address, seconds, b"")
+        first = first_octet(address, seconds, b"")
     return first in {answer, b""}
 
 
-def _first_octet(address: str, seconds: float, hello: bytes) -> bytes | None:
-    """Returns the first octet of a response; empty if the connection is closed, None at the timeout."""
+def first_octet(address: str, seconds: float, sent: bytes) -> bytes | None:
+    """Returns the first octet of the response to some octets; empty if the connection is closed, None if there is none.
+
+    Args:
+        address: HOST:PORT or unix:PATH.
+        seconds: The timeout of each step in seconds.
+        sent: The octets to send.
+    """
     try:
         connection = _connect(address, seconds)
     except OSError:
         return None
     with connection:
         try:
-            connection.sendall(hello)
+            connection.sendall(sent)
             return connection.recv(1)
         except ConnectionError:
             return b""
