@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from tokend_server.aws_json.errors import AwsError
+from tokend_server.aws_json.errors import AwsError, incomplete_signature, invalid_signature
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 TERMINATOR = "aws4_request"
@@ -51,14 +51,14 @@ def parse_authorization(header: str | None) -> Authorization:
         raise AwsError("MissingAuthenticationTokenException", "Missing Authentication Token")
     algorithm, _, rest = header.partition(" ")
     if algorithm != ALGORITHM:
-        raise _incomplete(f"Authorization header requires the algorithm '{ALGORITHM}'.")
+        raise incomplete_signature(f"Authorization header requires the algorithm '{ALGORITHM}'.")
     given = [part.strip(" ").partition("=")[::2] for part in rest.split(",")]
     parameters = dict(given)
     missing = [name for name in _PARAMETERS if not parameters.get(name)]
     if missing:
-        raise _incomplete(" ".join(f"Authorization header requires '{name}' parameter." for name in missing))
+        raise incomplete_signature(" ".join(f"Authorization header requires '{name}' parameter." for name in missing))
     if len(given) != len(_PARAMETERS):
-        raise _incomplete("Authorization header has too many parameters.")
+        raise incomplete_signature("Authorization header has too many parameters.")
     return read_authorization(*(parameters[name] for name in _PARAMETERS))
 
 
@@ -74,22 +74,16 @@ def read_authorization(credential: str, signed_headers: str, signature: str) -> 
 def _credential(text: str) -> Credential:
     parts = text.split("/")
     if len(parts) != 5 or not all(parts):  # noqa: PLR2004 - as in the text below
-        raise _incomplete(
+        raise incomplete_signature(
             "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term."
         )
     access_key_id, date, region, service, terminator = parts
     if terminator != TERMINATOR:
-        raise AwsError(
-            "InvalidSignatureException", f"Credential should be scoped with a valid terminator: '{TERMINATOR}'."
-        )
+        raise invalid_signature(f"Credential should be scoped with a valid terminator: '{TERMINATOR}'.")
     return Credential(access_key_id, date, region, service)
 
 
 def _signature(text: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise _incomplete("Signature must be 64 hexadecimal digits.")
+        raise incomplete_signature("Signature must be 64 hexadecimal digits.")
     return text
-
-
-def _incomplete(text: str) -> AwsError:
-    return AwsError("IncompleteSignatureException", text)

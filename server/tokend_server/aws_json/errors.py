@@ -125,6 +125,16 @@ def forbidden_text(identity_id: str) -> str:
     return "Unauthenticated access is not supported for this identity pool."
 
 
+def incomplete_signature(text: str) -> AwsError:
+    """Returns the AWS error for a signature that cannot be parsed."""
+    return AwsError("IncompleteSignatureException", text)
+
+
+def invalid_signature(text: str) -> AwsError:
+    """Returns the AWS error for a signature that is wrong, or for another scope or time."""
+    return AwsError("InvalidSignatureException", text)
+
+
 def unauthenticated(refusal: AwsError) -> CallerUnauthenticated:
     """Returns the contract's error for a refused signature, for logs and the audit log."""
     error = CallerUnauthenticated(refusal.message)
@@ -134,8 +144,7 @@ def unauthenticated(refusal: AwsError) -> CallerUnauthenticated:
 
 def wrong_region(region: str) -> CallerUnauthenticated:
     """Returns the contract's error for a signature for a Region other than that of the pool."""
-    text = f"Credential should be scoped to a valid region, not '{region}'."
-    return unauthenticated(AwsError("InvalidSignatureException", text))
+    return unauthenticated(invalid_signature(f"Credential should be scoped to a valid region, not '{region}'."))
 
 
 def unparsable_body(refusal: AwsError) -> ValidationFailed:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from tokend_server.aws_json.authorization import ALGORITHM, Authorization, read_authorization
-from tokend_server.aws_json.errors import AwsError
+from tokend_server.aws_json.errors import AwsError, incomplete_signature
 from tokend_server.model import Secret
 
 #: The parameter with the signature, the only one that is not signed.
@@ -74,9 +74,7 @@ class Query:
         if missing or len(own) != len({*own}):
             raise _incomplete(missing)
         if values["X-Amz-Algorithm"] != ALGORITHM:
-            raise AwsError(
-                "IncompleteSignatureException", f"Unsupported AWS 'algorithm': '{values['X-Amz-Algorithm']}'."
-            )
+            raise incomplete_signature(f"Unsupported AWS 'algorithm': '{values['X-Amz-Algorithm']}'.")
         signed = values["X-Amz-SignedHeaders"]
         return Presigned(
             read_authorization(values["X-Amz-Credential"], signed, values[_SIGNATURE]),
@@ -88,18 +86,18 @@ class Query:
 
 def _incomplete(missing: Iterable[str]) -> AwsError:
     texts = [f"AWS query-string parameters must include '{name}'." for name in missing]
-    return AwsError("IncompleteSignatureException", " ".join([*texts, "Re-examine the query-string parameters."]))
+    return incomplete_signature(" ".join([*texts, "Re-examine the query-string parameters."]))
 
 
 def _lifetime(text: str | None) -> timedelta | None:
     if text is None:
         return None
     if not re.fullmatch(r"-?[0-9]{1,10}", text):
-        raise AwsError("IncompleteSignatureException", "X-Amz-Expires should be a number")
+        raise incomplete_signature("X-Amz-Expires should be a number")
     seconds = int(text)
     if seconds < 1:
-        raise AwsError("IncompleteSignatureException", "X-Amz-Expires must be at least 1 second")
+        raise incomplete_signature("X-Amz-Expires must be at least 1 second")
     if seconds > _MAX_LIFETIME:
         why = "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than"
-        raise AwsError("IncompleteSignatureException", f"{why} {_MAX_LIFETIME} seconds")
+        raise incomplete_signature(f"{why} {_MAX_LIFETIME} seconds")
     return timedelta(seconds=seconds)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from tokend_server.aws_json.authorization import ALGORITHM, TERMINATOR, Credential, parse_authorization
-from tokend_server.aws_json.errors import AwsError
+from tokend_server.aws_json.errors import AwsError, incomplete_signature, invalid_signature
 from tokend_server.aws_json.presigned import Presigned, Query
 from tokend_server.clock import Clock
 from tokend_server.model import Secret
@@ -74,35 +74,30 @@ class SignatureVerifier:
         request = _canonical_request(method, asked.canonical, values, authorization.signed_headers, body)
         expected = _signature(secret_key, authorization.credential, stamp, request)
         if not hmac.compare_digest(expected, authorization.signature):
-            raise AwsError("InvalidSignatureException", _MISMATCH)
+            raise invalid_signature(_MISMATCH)
         return authorization.credential
 
     def _check_scope(self, credential: Credential, stamp: str) -> None:
         if credential.date != stamp[:8]:
-            raise AwsError(
-                "InvalidSignatureException",
+            raise invalid_signature(
                 "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
-                f"'{credential.date}' != '{stamp[:8]}', from '{stamp}'.",
+                f"'{credential.date}' != '{stamp[:8]}', from '{stamp}'."
             )
         if credential.service != self._service:
-            raise AwsError(
-                "InvalidSignatureException", f"Credential should be scoped to correct service: '{self._service}'."
-            )
+            raise invalid_signature(f"Credential should be scoped to correct service: '{self._service}'.")
 
     def _check_time(self, signed_at: datetime, lifetime: timedelta | None) -> None:
         now = datetime.fromtimestamp(int(self._clock.now()), UTC)
         earliest, latest = now - (lifetime or _MAX_SKEW), now + _MAX_SKEW
         if signed_at < earliest:
-            raise AwsError(
-                "InvalidSignatureException",
+            raise invalid_signature(
                 f"Signature expired: {signed_at:{_DATE_FORMAT}} is now earlier than "
-                f"{earliest:{_DATE_FORMAT}} ({now:{_DATE_FORMAT}} - {_format_span(now - earliest)})",
+                f"{earliest:{_DATE_FORMAT}} ({now:{_DATE_FORMAT}} - {_format_span(now - earliest)})"
             )
         if signed_at > latest:
-            raise AwsError(
-                "InvalidSignatureException",
+            raise invalid_signature(
                 f"Signature not yet current: {signed_at:{_DATE_FORMAT}} is still later than "
-                f"{latest:{_DATE_FORMAT}} ({now:{_DATE_FORMAT}} + 5 min.)",
+                f"{latest:{_DATE_FORMAT}} ({now:{_DATE_FORMAT}} + 5 min.)"
             )
 
     def _secret_key(self, access_key_id: str, session_token: Secret | None) -> Secret:
@@ -126,9 +121,8 @@ def _in_header(values: Mapping[str, str]) -> Presigned:
 
 def _presigned(query: Query, values: Mapping[str, str]) -> Presigned:
     if "authorization" in values:
-        raise AwsError(
-            "InvalidSignatureException",
-            "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.",
+        raise invalid_signature(
+            "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header."
         )
     presigned = query.presigned()
     if presigned.session_token is None:  # it may be added to a request after signing
@@ -152,9 +146,8 @@ def _date(stamp: str) -> datetime:
     except ValueError:
         date = None
     if date is None or f"{date:{_DATE_FORMAT}}" != stamp:  # the parser accepts several forms
-        raise AwsError(
-            "IncompleteSignatureException",
-            "Authorization header requires existence of a 'X-Amz-Date' header in ISO-8601 'basic format'.",
+        raise incomplete_signature(
+            "Authorization header requires existence of a 'X-Amz-Date' header in ISO-8601 'basic format'."
         )
     return date
 
@@ -162,9 +155,9 @@ def _date(stamp: str) -> datetime:
 def _check_signed_headers(signed: tuple[str, ...], values: Mapping[str, str]) -> None:
     required = {name for name in values if name.startswith("x-amz-")} | _ALWAYS_SIGNED
     for name in sorted(required.difference(signed)):
-        raise AwsError("InvalidSignatureException", f"'{name}' must be a 'SignedHeader' in the AWS Authorization.")
+        raise invalid_signature(f"'{name}' must be a 'SignedHeader' in the AWS Authorization.")
     if not values.keys() >= set(signed):
-        raise AwsError("InvalidSignatureException", _MISMATCH)
+        raise invalid_signature(_MISMATCH)
 
 
 def _canonical_request(method: str, query: str, values: Mapping[str, str], signed: Iterable[str], body: bytes) -> bytes:
