@@ -9,12 +9,11 @@ from typing import Any, TypeAlias, cast
 import grpc
 
 from tokend_server.clock import Clock
-from tokend_server.errors import FieldViolation, TokendError, ValidationFailed
-from tokend_server.failures import log_defect, log_failure
+from tokend_server.errors import FieldViolation, ValidationFailed
 from tokend_server.rpc.grpc_internals import ended_by
+from tokend_server.rpc.interceptors.errors import logged_status
 from tokend_server.rpc.interceptors.layers import Method
 from tokend_server.rpc.interceptors.metrics import Recorder
-from tokend_server.rpc.status import internal_status, to_status
 
 #: Answers a call: takes the request, or an iterator of requests, and the context, as grpcio calls it.
 AsyncBehavior: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
@@ -63,7 +62,7 @@ def wrapping_calls(recorder: Callable[[Method], Recorder], clock: Clock, new_id:
                 response = await serve(request, context)
                 code = None if context.cancelled() else context.code() or grpc.StatusCode.OK
             except Exception as error:  # noqa: BLE001 - the caller gets only the status of any error
-                status = _status(method, error, new_id)
+                status = logged_status(method, error, new_id)
                 code = status.code
             finally:
                 records.finish(code or _ended_by(context), clock.monotonic() - began)
@@ -80,12 +79,3 @@ def wrapping_calls(recorder: Callable[[Method], Recorder], clock: Clock, new_id:
 def _ended_by(context: Any) -> grpc.StatusCode:  # noqa: ANN401 - grpcio's own class is private
     left = context.time_remaining()
     return ended_by(math.inf if left is None else left)
-
-
-def _status(method: Method, error: Exception, new_id: Callable[[], str]) -> Any:  # noqa: ANN401 - grpc.Status has no fields in the stubs
-    if isinstance(error, TokendError):
-        log_failure(method.name, error)
-        return to_status(error)
-    request_id = new_id()
-    log_defect(method.name, error, request_id)
-    return internal_status(request_id)

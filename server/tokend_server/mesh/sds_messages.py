@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
 from tokend_server.errors import FieldViolation, ValidationFailed
 from tokend_server.mesh.protos import EnvoyProtos
 from tokend_server.mesh.xds import MAX_NAMES, DeltaRequest, DeltaResponse, Resource, SotwRequest, SotwResponse
 from tokend_server.model import IssuedToken
+from tokend_server.rpc.interceptors.layers import deserialized
 
 SERVICE = "envoy.service.secret.v3.SecretDiscoveryService"
 
@@ -48,14 +47,14 @@ class SdsMessages:
         Raises:
             ValidationFailed: It is malformed, or requests too many secrets or other resources.
         """
-        message = _parse(self._sotw_request, serialized)
+        message = deserialized(serialized, self._sotw_request.FromString)
         names = tuple(message.resource_names)
         _check(message, {"resource_names": names})
         return SotwRequest(names, message.response_nonce, message.HasField("error_detail"))
 
     def parse_delta_request(self, serialized: bytes) -> DeltaRequest:
         """Parses a DeltaDiscoveryRequest; raises as `parse_sotw_request`."""
-        message = _parse(self._delta_request, serialized)
+        message = deserialized(serialized, self._delta_request.FromString)
         names = {
             "resource_names_subscribe": tuple(message.resource_names_subscribe),
             "resource_names_unsubscribe": tuple(message.resource_names_unsubscribe),
@@ -101,14 +100,6 @@ def _to_any(resource: Resource) -> dict[str, Any]:
 def _serialize(message: Any) -> bytes:  # noqa: ANN401 - any message
     written: bytes = message.SerializeToString(deterministic=True)
     return written
-
-
-def _parse(kind: Any, serialized: bytes) -> Any:  # noqa: ANN401 - a class of messages, and one of them
-    try:
-        return kind.FromString(serialized)
-    except DecodeError:
-        violation = FieldViolation("", "Request must be a serialized message of its type")
-        raise ValidationFailed([violation]) from None
 
 
 def _check(message: Any, named: dict[str, tuple[str, ...]]) -> None:  # noqa: ANN401 - either request

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from tokend_server.access.authentication.client_certificates import ClientCertificates
@@ -98,9 +99,7 @@ def identifying_streams(  # noqa: PLR0913, PLR0917 - all their parts
     ]
     first = layered(method, lambda _request, _context: current_call(), [*named, limiting_rates(access.limits)])
     again = layered(method, lambda _request, _context: current_call(), named)
-    return (lambda context: _in_own_context(first, None, context)), (
-        lambda context: _in_own_context(again, None, context)
-    )
+    return partial(_in_own_context, first), partial(_in_own_context, again)
 
 
 def issuing_tokens(
@@ -135,10 +134,10 @@ def issuing_tokens(
     return issue
 
 
-def _in_own_context(behavior: Behavior, request: object, context: StreamContext) -> Call:
+def _in_own_context(behavior: Behavior, context: StreamContext) -> Call:
     """Runs a behavior in a separate context, so that the thread keeps nothing of the call."""
     try:
-        call: Call = behavior(request, context)
+        call: Call = behavior(None, context)
     finally:
         CURRENT_CALL.set(None)
     return call

@@ -1,6 +1,6 @@
 """The layer that turns errors into the statuses of the contract."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import Any, NoReturn
 
@@ -12,7 +12,7 @@ from tokend_server.rpc.call import current_call
 from tokend_server.rpc.ended import CallEnded, clear_tracebacks
 from tokend_server.rpc.grpc_internals import ended_by
 from tokend_server.rpc.interceptors.layers import Behavior, Method
-from tokend_server.rpc.status import internal_status, to_status
+from tokend_server.rpc.status import Status, internal_status, to_status
 
 
 def translating_errors(method: Method, behavior: Behavior) -> Behavior:
@@ -46,12 +46,22 @@ def _abort(method: Method, error: Exception, context: grpc.ServicerContext) -> N
     if isinstance(error, CallEnded):
         clear_tracebacks(error)
         context.abort(ended_by(context.time_remaining()), "")
-    if isinstance(error, TokendError):
-        log_failure(method.name, error)
-        status = to_status(error)
-    else:
-        request_id = current_call().request_id
-        log_defect(method.name, error, request_id)
-        status = internal_status(request_id)
+    status = logged_status(method, error, lambda: current_call().request_id)
     clear_tracebacks(error)
     context.abort_with_status(status)
+
+
+def logged_status(method: Method, error: Exception, request_id: Callable[[], str]) -> Status:
+    """Logs an error, and returns its status.
+
+    Args:
+        method: The method of the call.
+        error: The error.
+        request_id: Returns the id of a defect for the log and the caller.
+    """
+    if isinstance(error, TokendError):
+        log_failure(method.name, error)
+        return to_status(error)
+    defect_id = request_id()
+    log_defect(method.name, error, defect_id)
+    return internal_status(defect_id)
