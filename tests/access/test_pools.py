@@ -18,7 +18,7 @@ def channel(guarded: GuardedService) -> Iterator[grpc.Channel]:
         yield channel
 
 
-def test_no_identity_of_the_other_pool_is_reached(guarded: GuardedService, channel: grpc.Channel) -> None:
+def test_identities_of_another_pool_are_not_accessible(guarded: GuardedService, channel: grpc.Channel) -> None:
     theirs = guarded.add_user("carol", POOL_B)
     mine = guarded.add_user("carol", POOL_A)
     assert mine != theirs

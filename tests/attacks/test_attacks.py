@@ -59,7 +59,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 @pytest.mark.parametrize("name", [name for name in ATTACKS if name != OUT_OF_REACH])
-def test_an_innocent_callers_calls_all_succeed_while_another_attacks(attacked: Stage, name: str) -> None:
+def test_calls_succeed_during_attacks_by_another_caller(attacked: Stage, name: str) -> None:
     with attacked.channel(retries=True) as channel:
         innocent = InnocentCaller(attacked, channel)
         assert innocent.call() is None
@@ -100,7 +100,7 @@ def test_service_comes_back_after_what_grpc_cannot_hold_off(tmp_path: Path, *, b
 
 
 @pytest.mark.parametrize("name", ["connections with calls, and gone", "odd paths"])
-def test_an_innocent_callers_calls_all_succeed_while_a_stranger_attacks(keyed: Stage, name: str) -> None:
+def test_calls_succeed_during_attacks_by_unauthenticated_clients(keyed: Stage, name: str) -> None:
     with keyed.channel(retries=True) as channel:
         innocent = InnocentCaller(keyed, channel)
         assert innocent.call() is None
@@ -115,7 +115,7 @@ def test_an_innocent_callers_calls_all_succeed_while_a_stranger_attacks(keyed: S
     assert observed.most_descriptors <= before.descriptors + MOST_MORE_DESCRIPTORS
 
 
-def test_a_stranger_who_connects_calls_and_goes_gets_no_more_connections(keyed: Stage) -> None:
+def test_a_host_that_reconnects_for_each_call_is_barred(keyed: Stage) -> None:
     # A host may make a thousand such calls at once, 32 on each connection.
     with keyed.attacked("connections with calls, and gone", 4 * SECONDS) as attack:
         tally = attack.tally
@@ -123,7 +123,7 @@ def test_a_stranger_who_connects_calls_and_goes_gets_no_more_connections(keyed: 
     assert keyed.ended_connections()
 
 
-def test_idle_connections_keep_no_newcomer_out(tmp_path: Path) -> None:
+def test_idle_connections_do_not_block_new_ones(tmp_path: Path) -> None:
     most = 4 * MOST_CONNECTIONS
     with (
         stage(tmp_path, f"max_connections = {most}\n", open_to_strangers=True) as running,
@@ -143,7 +143,7 @@ def test_idle_connections_keep_no_newcomer_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["rapid reset", "metadata", "pings", "calls without a message"])
-def test_a_stranger_without_a_certificate_is_not_spoken_to(attacked: Stage, name: str) -> None:
+def test_a_client_without_a_certificate_gets_no_http2_response(attacked: Stage, name: str) -> None:
     with attacked.channel() as channel:
         innocent = InnocentCaller(attacked, channel)
         assert innocent.call() is None
@@ -216,7 +216,7 @@ def _tokens(on: Stage) -> float:
     return on.answered("OK") - before
 
 
-def test_a_connection_whose_calls_come_to_nothing_pauses_after_each(tmp_path: Path) -> None:
+def test_a_connection_pauses_after_each_failed_call(tmp_path: Path) -> None:
     pause, connections = 0.2, 3
     # A pause begins at the end of a call: it does not delay those that the threads already handle.
     most = connections * (2 * SECONDS / pause + Grpc().threads)

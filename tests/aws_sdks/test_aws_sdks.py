@@ -176,7 +176,7 @@ def test_a_credential_process(agent: RunningAgent, bare: Mapping[str, str], conf
     assert access_key([sys.executable, "-c", BOTO3], environment)
 
 
-def test_a_credential_process_that_sts_refuses_tells_why_and_not_the_token(
+def test_a_rejected_credential_process_reports_the_reason_without_the_token(
     agent: RunningAgent, bare: Mapping[str, str], config: Path, directory: Path
 ) -> None:
     assert agent

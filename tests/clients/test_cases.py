@@ -70,7 +70,7 @@ def test_malformed_cases_are_rejected(document: dict[str, object], tmp_path: Pat
         load_cases(tmp_path)
 
 
-def test_a_case_meets_the_one_server_with_a_large_cache_and_much_time_unless_it_says_otherwise(tmp_path: Path) -> None:
+def test_cases_have_defaults_for_server_cache_and_timeout(tmp_path: Path) -> None:
     others: dict[str, dict[str, object]] = {
         "plain": {},
         "special": {"server": "replicas", "max_users": 3, "refresh_timeout_seconds": 0},

@@ -196,7 +196,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Report]
 
 
 @pytest.mark.parametrize("language", PROGRAMS)
-def test_callers_fail_only_where_no_token_can_be_had(
+def test_callers_fail_only_without_a_usable_token(
     outcome: tuple[dict[str, Report], list[Outage]], language: str
 ) -> None:
     reports, outages = outcome

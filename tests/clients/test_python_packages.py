@@ -186,7 +186,7 @@ logins = {{ "{DEVELOPER_PROVIDER}" = "orders" }}
 @pytest.mark.parametrize(
     ("name", "minor"), [("grpcio", "1.83"), ("protobuf", "7.34"), ("googleapis-common-protos", "1.74")]
 )
-def test_the_oldest_versions_are_those_that_readme_and_the_generators_tell(oldest: Path, name: str, minor: str) -> None:
+def test_the_oldest_versions_match_readme_and_the_generators(oldest: Path, name: str, minor: str) -> None:
     assert installed(oldest)[name].startswith(f"{minor}.")
 
 

@@ -103,7 +103,7 @@ def test_wrong_credentials_are_rejected_by_their_signature(
     assert_rejected(services.start(upstream.url).refused())
 
 
-def test_a_clock_that_is_off_is_the_services_trouble(services: Services) -> None:
+def test_a_wrong_clock_is_an_error_of_the_service(services: Services) -> None:
     with CognitoUpstream(signature_clock=FakeClock(now=0)) as upstream:
         assert_rejected(services.start(upstream.url).refused())
 
@@ -208,7 +208,7 @@ def test_a_role_is_assumed_again_while_the_service_runs(services: Services, sts:
 @pytest.mark.parametrize(
     "answer", [Refused("AccessDenied"), Assumed(ROLE_KEY, life=-60)], ids=["refused", "expired on arrival"]
 )
-def test_a_role_that_cannot_be_had_is_the_services_trouble(
+def test_a_role_that_cannot_be_assumed_is_an_error_of_the_service(
     services: Services, sts: StsDouble, answer: Refused | Assumed
 ) -> None:
     sts.answer = answer
@@ -225,7 +225,7 @@ def test_a_role_that_cannot_be_had_is_the_services_trouble(
 
 
 @pytest.mark.parametrize("answer", [Refused("Throttling", 400), Refused("ServiceUnavailable", 503)])
-def test_a_role_that_cannot_be_had_now_may_be_had_later(services: Services, sts: StsDouble, answer: Refused) -> None:
+def test_a_transient_failure_to_assume_a_role_is_retryable(services: Services, sts: StsDouble, answer: Refused) -> None:
     sts.answer = answer
     with CognitoUpstream(access_key=ROLE_KEY) as upstream:
         service = services.start(upstream.url, role_arn=ROLE, max_attempts=1)

@@ -89,7 +89,7 @@ def test_a_call_that_was_never_made_is_no_request(services: Services, upstream: 
     assert service.metric("tokend_cognito_answers_total") == 1
 
 
-def test_the_quota_is_told_where_there_is_one(services: Services, upstream: CognitoUpstream) -> None:
+def test_a_known_quota_is_reported(services: Services, upstream: CognitoUpstream) -> None:
     quota = "tokend_cognito_quota_requests_per_second"
     limited = services.start(upstream.url, requests_per_second=30)
     assert limited.metric_children(quota) == [({"region": "us-east-1"}, 30.0)]

@@ -260,7 +260,7 @@ def test_an_outage_is_asked_after_once_a_while_and_ends_by_itself(
 
 
 @pytest.mark.parametrize("code", ABOUT_THE_CALL)
-def test_no_held_token_hides_a_mistake_or_missing_credentials(
+def test_no_stale_token_is_returned_for_errors_of_callers_or_credentials(
     reusing: Serve, dated: CognitoUpstream, clock: FakeClock, code: str
 ) -> None:
     service = reusing(serve_stale=True)

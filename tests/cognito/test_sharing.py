@@ -165,7 +165,7 @@ def test_a_call_after_a_change_does_not_share_an_earlier_request(
     before.result()
 
 
-def test_a_caller_in_a_hurry_fails_no_other(
+def test_a_leader_that_times_out_does_not_fail_the_followers(
     service: RunningService, upstream: CognitoUpstream, wait_for_joining: WaitForJoining
 ) -> None:
     upstream.script([HELD])
@@ -179,7 +179,7 @@ def test_a_caller_in_a_hurry_fails_no_other(
     assert len(upstream.requests) == 2
 
 
-def test_a_follower_in_a_hurry_leaves_alone(
+def test_a_follower_that_times_out_does_not_affect_the_leader(
     service: RunningService, upstream: CognitoUpstream, wait_for_joining: WaitForJoining
 ) -> None:
     upstream.always(HELD)

@@ -135,7 +135,7 @@ class Caller:
         )
 
 
-def test_calls_keep_their_pace_and_tell_each_identity_once() -> None:
+def test_calls_are_rate_limited_and_each_identity_is_reported_once() -> None:
     caller = Caller({"IdentityId": "a"}, {}, {"IdentityId": "a"}, {"IdentityId": "b"}, {"error": "INVALID_PARAMETER"})
     visit = caller.visit(4.0)
     answers = [visit.call("any", {}) for _ in range(5)]

@@ -189,7 +189,7 @@ def test_the_engines_are_counted_alike(runs: Callable[[str], Run], place: str, m
     assert _samples(runs(place).metrics, metric, "cognito") == local
 
 
-def test_cognito_tells_no_outcome_but_merged(runs: Callable[[str], Run]) -> None:
+def test_cognito_counts_no_outcome_except_merged(runs: Callable[[str], Run]) -> None:
     local, cognito = (_samples(runs(engine).metrics, "tokend_identities", engine) for engine in ("local", "cognito"))
     assert local.keys() == cognito.keys()
     told = {key: count for key, count in cognito.items() if count}

@@ -65,7 +65,7 @@ def pod(plain: list[dict[str, Any]]) -> dict[str, Any]:
     return spec
 
 
-def test_helm_finds_nothing_to_say() -> None:
+def test_helm_lint_reports_nothing() -> None:
     linted = ended([str(helm()), "lint", "--strict", str(CHART), "--values", str(VALUES)], CHART)
     assert linted.returncode == 0, linted.stdout
     assert "[WARNING]" not in linted.stdout

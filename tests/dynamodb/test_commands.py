@@ -37,7 +37,7 @@ def test_its_keys_are_encrypted_and_stay_what_they_are(config: str, tmp_path: Pa
     rewrapped_where_they_are(Path(config), tmp_path)
 
 
-def test_a_store_without_its_table_says_what_to_do(config: str, tmp_path: Path) -> None:
+def test_a_missing_table_is_reported_with_advice(config: str, tmp_path: Path) -> None:
     text = Path(config).read_text(encoding="utf-8").replace("[store]\n", "[store]\nmigrate_on_start = false\n")
     Path(config).write_text(text, encoding="utf-8")
     ended = run("identities", "create", "--config", config, "--identity-pool-id", POOL_ID)

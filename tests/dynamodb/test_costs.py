@@ -65,7 +65,7 @@ def said() -> dict[str, tuple[str, str, str]]:
     return {words: (requests, read, write) for words, requests, read, write in rows}
 
 
-def test_the_page_says_the_cost_of_what_is_done_here() -> None:
+def test_the_page_has_a_cost_for_each_tested_operation() -> None:
     assert said().keys() == DONE.keys()
 
 

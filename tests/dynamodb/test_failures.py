@@ -202,6 +202,6 @@ def test_every_row_is_of_something_that_botocore_has() -> None:
     assert [name for name in EXCEPTIONS if not hasattr(exceptions, name) and not hasattr(parsers, name)] == []
 
 
-def test_every_lasting_trouble_has_advice() -> None:
+def test_every_lasting_error_has_advice() -> None:
     faults = [*ERROR_CODES.values(), *ROWS.leaks.values(), *(fault for fault in EXCEPTIONS.values() if fault)]
     assert [fault for fault in faults if issubclass(fault.error, errors.LastingError) and not fault.advice] == []

@@ -178,7 +178,7 @@ def test_a_missing_database_is_not_backed_up(tmp_path: Path, content: bytes | No
     assert database.exists() == (content is not None)
 
 
-def test_a_backup_that_cannot_be_written_says_so(config: Path, copy: Path) -> None:
+def test_a_backup_that_cannot_be_written_is_reported(config: Path, copy: Path) -> None:
     file = copy.parent / "absent" / "copy.db"
     assert failed("backup", "--config", str(config), str(file)) == f"Error: {file}: No such file or directory\n"
 

@@ -65,7 +65,7 @@ def test_an_issuer_behind_https_is_good(check: Check, proxy: TlsTerminator) -> N
     assert ended.stdout.splitlines()[-1] == f"{proxy.url}: ok, discovery and 1 key(s) match the store"
 
 
-def test_a_certificate_of_no_public_authority_is_told(check: Check, proxy: TlsTerminator) -> None:
+def test_a_certificate_of_a_private_authority_is_reported(check: Check, proxy: TlsTerminator) -> None:
     ended = check()
     assert ended.returncode == 1
     discovery, keys = problems(ended, proxy)
@@ -74,7 +74,7 @@ def test_a_certificate_of_no_public_authority_is_told(check: Check, proxy: TlsTe
     assert "certificate" in discovery
 
 
-def test_a_store_without_its_file_is_told_and_not_made(check: Check, config: Path, tmp_path: Path) -> None:
+def test_a_missing_database_file_is_reported_and_not_created(check: Check, config: Path, tmp_path: Path) -> None:
     copy = tmp_path / "tokend.toml"
     copy.write_text(config.read_text().replace(f'data_dir = "{config.parent}"', f'data_dir = "{tmp_path}"'))
     ended = check("--issuer-ca-file", str(Path(config.parent.parent) / "none"), path=copy)

@@ -59,7 +59,7 @@ def test_a_pool_that_answers_is_ok(check: Check, upstream: CognitoUpstream) -> N
         ("InternalErrorException", "An internal error", "Cognito has an internal error"),
     ],
 )
-def test_what_cognito_refuses_is_said_in_plain_words(
+def test_rejections_of_cognito_are_explained(
     code: str, text: str, told: str, check: Check, upstream: CognitoUpstream
 ) -> None:
     failure = AwsFailure(code, text, 500 if code.startswith("Internal") else 400)

@@ -102,7 +102,7 @@ def test_servers_follow_a_rewrap_and_verifiers_notice_nothing(tmp_path: Path) ->
     assert materials(tmp_path) == kept
 
 
-def test_a_server_that_does_not_know_the_wrapping_key_goes_on_and_says_why(tmp_path: Path) -> None:
+def test_a_server_without_the_wrapping_key_keeps_serving_and_reports_it(tmp_path: Path) -> None:
     path = key_file(tmp_path)
     with ServerProcess(configured(tmp_path, "")) as server, closing(Caller(server)) as caller:
         watch = watch_health(caller.channel)

@@ -180,7 +180,7 @@ def test_a_database_that_cannot_be_used_is_reported_in_a_line(
     assert str(database) in line or broken is is_of_a_newer_release
 
 
-def test_serve_tells_a_database_that_cannot_be_used_in_a_line(config: Path, tmp_path: Path) -> None:
+def test_serve_reports_an_unusable_database_in_a_line(config: Path, tmp_path: Path) -> None:
     is_garbage(tmp_path / "tokend.db")
     (line,) = told(tokend("serve", "--config", str(config), TOKEND_LOG_LEVEL="error"))
     assert "SQLITE_NOTADB" in line
@@ -255,7 +255,7 @@ def test_the_name_of_no_file_is_no_configuration(command: str, tmp_path: Path) -
         (("store", "copy", "sqlite:///nowhere/tokend.db", ""), "'TO': must not be empty"),
     ],
 )
-def test_the_name_of_no_file_is_said_to_be_none(words: tuple[str, ...], said: str) -> None:
+def test_an_empty_file_name_is_rejected(words: tuple[str, ...], said: str) -> None:
     ended = run(*words)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.endswith(f"Invalid value for {said}\n")

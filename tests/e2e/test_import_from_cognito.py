@@ -134,7 +134,7 @@ def test_a_pool_of_another_developer_provider_is_refused(leaving: Leaving) -> No
     assert leaving.cognito.count("ListIdentities") == 0
 
 
-def test_an_import_without_rights_says_so(leaving: Leaving) -> None:
+def test_an_import_without_permissions_is_reported(leaving: Leaving) -> None:
     leaving.cognito.always(REFUSED)
     done = leaving.import_()
     assert (done.returncode, len(leaving.cognito.requests)) == (1, 1)

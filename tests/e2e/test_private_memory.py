@@ -52,7 +52,7 @@ def seen_by_others(pid: int) -> list[str]:
     return subprocess.run(look, check=True, capture_output=True, text=True).stdout.split()
 
 
-def test_the_look_finds_what_a_process_shows() -> None:
+def test_the_check_detects_accessible_memory() -> None:
     command = [*without_privileges(), sys.executable, "-c", _SLEEP]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout
@@ -100,7 +100,7 @@ def test_no_other_process_of_its_user_reads_the_memory_of_a_quickstart(tmp_path:
         process.communicate()
 
 
-def test_a_machine_that_writes_cores_writes_none_of_a_server(tmp_path: Path) -> None:
+def test_a_crashed_server_leaves_no_core_dump(tmp_path: Path) -> None:
     with_cores = [sys.executable, "-c", _WITH_CORES]
     dies = subprocess.Popen([*with_cores, sys.executable, "-c", "import os; os.abort()"], cwd=tmp_path)
     if how_it_ended(dies.pid) != os.CLD_DUMPED:

@@ -242,7 +242,7 @@ def environment_of(output: str) -> Mapping[str, str]:
         (["--once", "--store", ""], "must not be empty"),
     ],
 )
-def test_wrong_usage_is_said(words: list[str], said: str) -> None:
+def test_wrong_usage_is_reported(words: list[str], said: str) -> None:
     ended = CliRunner().invoke(quickstart_command, words)
     assert ended.exit_code == 2
     assert said in ended.output

@@ -55,7 +55,7 @@ def test_grpc_takes_the_largest_numbers_that_its_settings_may_have(config: Path)
 
 
 @pytest.mark.parametrize("section", ["grpc", "issuer", "ops"])
-def test_serve_says_which_address_is_taken(section: str, config: Path) -> None:
+def test_serve_reports_which_address_is_taken(section: str, config: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         variable = f"TOKEND_{section.upper()}_LISTEN"

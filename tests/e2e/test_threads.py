@@ -73,7 +73,7 @@ def use(server: ServerProcess) -> None:
     caller.close()
 
 
-def test_a_server_at_its_limit_of_threads_goes_on() -> None:
+def test_a_server_at_its_thread_limit_keeps_serving() -> None:
     few = "threads = 2\n"
     with limited_server(1000, few) as unlimited:
         needed = threads_of(unlimited)
@@ -83,7 +83,7 @@ def test_a_server_at_its_limit_of_threads_goes_on() -> None:
 
 
 @pytest.mark.parametrize("few", [12, 40, 60])
-def test_a_server_that_cannot_have_its_threads_says_so(few: int) -> None:
+def test_a_server_that_cannot_start_its_threads_reports_it(few: int) -> None:
     with pytest.raises(RuntimeError, match="did not start") as failed, limited_server(few):
         pass
     text = str(failed.value)

@@ -289,7 +289,7 @@ class TestCheck:
             key.check()
         assert len(upstream.requests) == before + 4
 
-    def test_a_signature_tells_as_much(self, upstream: KmsUpstream, record: SigningKey) -> None:
+    def test_a_signature_replaces_the_check(self, upstream: KmsUpstream, record: SigningKey) -> None:
         before = len(upstream.requests)
         with opened(upstream, record) as key:
             sign(key)
@@ -317,7 +317,7 @@ class TestCheck:
             key.check()
 
     @pytest.mark.parametrize("state", ["disabled", "pending deletion"])
-    def test_the_state_of_a_key_is_told_though_nothing_is_signed(self, upstream: KmsUpstream, state: str) -> None:
+    def test_the_state_of_a_key_is_reported_without_signatures(self, upstream: KmsUpstream, state: str) -> None:
         client = boto3_client(upstream)
         with kms_keys(upstream) as keys:
             made = new_signing_key(keys, ES256, generation=1, created=1)
@@ -334,9 +334,7 @@ class TestCheck:
         [failure("ThrottlingException"), failure("KMSInternalException", 500), Hang(), Reset()],
         ids=["throttled", "a fault", "no answer", "no connection"],
     )
-    def test_an_outage_says_nothing_of_the_key_and_is_not_waited_for(
-        self, upstream: KmsUpstream, record: SigningKey, step: Step
-    ) -> None:
+    def test_an_outage_is_not_a_problem_of_the_key(self, upstream: KmsUpstream, record: SigningKey, step: Step) -> None:
         upstream.always(step)
         with opened(upstream, record, max_attempts=1) as key:
             before = len(upstream.requests)
@@ -371,7 +369,7 @@ def test_every_row_is_of_something_that_botocore_has() -> None:
     assert [name for name in EXCEPTIONS if not hasattr(exceptions, name) and not hasattr(parsers, name)] == []
 
 
-def test_every_lasting_trouble_has_advice() -> None:
+def test_every_lasting_error_has_advice() -> None:
     faults = [*ERROR_CODES.values(), *ROWS.leaks.values(), *(fault for fault in EXCEPTIONS.values() if fault)]
     assert [fault for fault in faults if issubclass(fault.error, errors.LastingError) and not fault.advice] == []
 

@@ -122,7 +122,7 @@ def test_a_new_key_that_cannot_be_used_is_not_left_over(upstream: KmsUpstream, f
     assert upstream.keys()[made].key_state == "PendingDeletion"
 
 
-def test_a_key_that_may_be_left_over_is_told(upstream: KmsUpstream, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_left_in_kms_is_logged(upstream: KmsUpstream, caplog: pytest.LogCaptureFixture) -> None:
     before = set(upstream.keys())
     with kms_keys(upstream) as keys:
         upstream.script([Success(), failure("InvalidKeyUsageException"), failure("AccessDeniedException")])
@@ -188,7 +188,7 @@ def test_a_key_that_may_have_been_kept_stays(upstream: KmsUpstream, store: Store
     assert upstream.keys()[made].key_state == "Enabled"
 
 
-def test_settings_that_do_not_lead_to_the_region_of_a_key_are_told(
+def test_settings_that_cannot_create_a_client_for_a_key_are_reported(
     upstream: KmsUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     with kms_keys(upstream) as keys:

@@ -165,7 +165,7 @@ def test_kms_that_hangs_leaves_threads_to_what_needs_no_signature(upstream: KmsU
         assert len({signer_of(call.result()) for call in calls}) == 1
 
 
-def test_a_next_key_that_could_not_sign_is_told_before_it_has_to(upstream: KmsUpstream, tmp_path: Path) -> None:
+def test_an_unusable_next_key_is_reported_before_it_signs(upstream: KmsUpstream, tmp_path: Path) -> None:
     config = config_of(upstream, max_attempts=1).model_copy(update={"data_dir": tmp_path})
     pools, metrics = (
         {POOL_ID: Pool(developer_provider_name="p", signing_algorithm="ES256")},

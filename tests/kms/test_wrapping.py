@@ -51,7 +51,7 @@ def record(wrapping: KmsWrapping) -> SigningKey:
     return SigningKey("kid", ES256, 1, wrapping.wrap("kid", ES256, PRIVATE), 1, 1)
 
 
-def test_a_key_comes_back_and_nothing_of_it_is_in_its_material(wrapping: KmsWrapping, arn: str) -> None:
+def test_an_encrypted_key_is_decrypted_and_its_material_has_no_plaintext(wrapping: KmsWrapping, arn: str) -> None:
     key = record(wrapping)
     assert wrapping.unwrap(key) == PRIVATE
     assert wrapping.is_current(key)
@@ -151,7 +151,7 @@ def test_kms_is_asked_for_the_key_and_the_context_alone(wrapping: KmsWrapping, u
         (Body(b'{"Plaintext": "AAAA", "CiphertextBlob": "AAAA"}'), errors.EngineMisconfigured, "cannot be parsed"),
     ],
 )
-def test_what_kms_says_is_told_in_words_about_the_wrapping_key(
+def test_errors_of_kms_are_explained_for_the_wrapping_key(
     wrapping: KmsWrapping, upstream: KmsUpstream, step: Step, error: type[errors.TokendError], said: str
 ) -> None:
     key = record(wrapping)

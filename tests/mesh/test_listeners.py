@@ -47,7 +47,7 @@ def test_a_certificate_names_the_caller(certificates: Certificates, tmp_path: Pa
         assert user_of(secrets_of(stream.ask(delta(TOKEN)))[TOKEN]) == CALLER
 
 
-def test_a_stranger_without_a_certificate_has_no_connection(certificates: Certificates, tmp_path: Path) -> None:
+def test_a_client_without_a_certificate_is_disconnected(certificates: Certificates, tmp_path: Path) -> None:
     with (
         serving(configuration(tmp_path, **own_token(certificates))) as service,
         certificates.connection(service.sds_addresses[0], None) as channel,
@@ -108,7 +108,7 @@ def test_a_caller_has_no_more_streams_than_its_limit(tmp_path: Path) -> None:
             assert secrets_of(three.ask(delta(TOKEN)))
 
 
-def test_a_taken_address_is_a_mistake_of_the_configuration(tmp_path: Path) -> None:
+def test_a_taken_address_is_a_configuration_error(tmp_path: Path) -> None:
     with serving(configuration(tmp_path)) as service, pytest.raises(ConfigError) as caught:
         app.start(configuration(tmp_path, listen=[service.sds_addresses[0]]))
     assert "sds.listen: cannot listen on" in str(caught.value.problems)

@@ -163,7 +163,7 @@ def test_streams_of_a_caller_share_its_token(channel: grpc.Channel) -> None:
         assert secrets_of(one.ask(world(OWN))) == secrets_of(two.ask(delta(OWN)))
 
 
-def test_a_stream_that_comes_back_is_sent_nothing_that_it_has(channel: grpc.Channel) -> None:
+def test_a_reconnected_stream_gets_no_resource_that_it_has(channel: grpc.Channel) -> None:
     with Stream(channel, "DeltaSecrets", authorization()) as stream:
         (own,) = stream.ask(delta(OWN)).resources
     with Stream(channel, "DeltaSecrets", authorization()) as stream:
@@ -171,14 +171,12 @@ def test_a_stream_that_comes_back_is_sent_nothing_that_it_has(channel: grpc.Chan
     assert secrets_of(response).keys() == {FIXED}
 
 
-def test_a_name_that_is_no_secret_is_told(channel: grpc.Channel) -> None:
+def test_an_unknown_secret_name_is_reported_as_removed(channel: grpc.Channel) -> None:
     with Stream(channel, "DeltaSecrets", authorization()) as stream:
         assert stream.ask(delta("nothing")).removed_resources == ["nothing"]
 
 
-def test_a_caller_whom_the_policy_denies_a_token_is_told_that_there_is_none(
-    channel: grpc.Channel, directory: Path
-) -> None:
+def test_a_token_denied_by_the_policy_is_reported_as_missing(channel: grpc.Channel, directory: Path) -> None:
     with Stream(channel, "DeltaSecrets", authorization("stranger")) as stream:
         assert stream.ask(delta(OWN)).removed_resources == [OWN]
     (entry,) = [each for each in audit_entries(directory) if each["userIdentity"]["principalId"] == "key:stranger"]
@@ -239,7 +237,7 @@ class TestFetch:
             (OWN, "stranger", grpc.StatusCode.PERMISSION_DENIED),
         ],
     )
-    def test_it_says_why_there_is_nothing(
+    def test_a_missing_or_denied_secret_has_its_status_code(
         self, channel: grpc.Channel, name: str, caller: str, code: grpc.StatusCode
     ) -> None:
         with pytest.raises(grpc.RpcError) as caught:

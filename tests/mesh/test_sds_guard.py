@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the descriptors
 MANY_FIELDS = [(f"x-{number:04}", "") for number in range(1025)]
 
 
-def test_strangers_take_no_room_from_those_who_are_known(tmp_path: Path) -> None:
+def test_unidentified_connections_do_not_displace_identified_ones(tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
     config = configuration(tmp_path, **certificates.settings, max_connections=8)
     with serving(config) as service, ExitStack() as strangers:
@@ -70,7 +70,7 @@ def test_calls_without_a_message_end(path: str, tmp_path: Path) -> None:
         assert metric(service, name, **of, grpc_code="InvalidArgument") == 12
 
 
-def test_strangers_who_send_no_message_are_barred(tmp_path: Path) -> None:
+def test_hosts_that_send_no_message_are_barred(tmp_path: Path) -> None:
     """Calls count from their headers on."""
     certificates = {"callers": {"keys": {"other": [f"sha256:{64 * '0'}"]}}}
     settings = sections(tmp_path, identify_by=["bearer_key"]) | certificates

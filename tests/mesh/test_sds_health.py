@@ -38,7 +38,7 @@ def test_a_check_tells_the_state(name: str, channel: grpc.Channel) -> None:
     assert check_health(channel, name) == SERVING
 
 
-def test_a_list_tells_of_all_names(channel: grpc.Channel) -> None:
+def test_the_health_list_has_all_services(channel: grpc.Channel) -> None:
     stub = health_pb2_grpc.HealthStub(channel)
     answer = stub.List(health_pb2.HealthListRequest(), timeout=TIMEOUT)  # type: ignore[attr-defined] # not in the stubs
     assert {name: each.status for name, each in answer.statuses.items()} == dict.fromkeys(NAMES, SERVING)

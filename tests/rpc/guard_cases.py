@@ -36,7 +36,7 @@ def is_dropped(listener: GuardedListener, host: str) -> bool:
     return False
 
 
-def an_eighth_is_kept_for_newcomers(listener: GuardedListener) -> None:
+def an_eighth_is_reserved_for_new_connections(listener: GuardedListener) -> None:
     clients = [listener.connect() for _ in range(MOST - ROOM)]
     assert all(map(is_open, clients))
     clients.append(listener.connect())
@@ -45,7 +45,7 @@ def an_eighth_is_kept_for_newcomers(listener: GuardedListener) -> None:
     assert listener.ended == made
 
 
-def known_callers_stay_while_strangers_go(listener: GuardedListener) -> None:
+def unidentified_connections_are_closed_before_known_callers(listener: GuardedListener) -> None:
     known = [listener.connect() for _ in range(4)]
     for client in known:
         listener.guard.learn(name(client), "key:a")
@@ -54,14 +54,14 @@ def known_callers_stay_while_strangers_go(listener: GuardedListener) -> None:
     assert MOST - MADE_ROOM <= len(known) + sum(map(is_open, strangers)) <= MOST - ROOM
 
 
-def the_host_with_the_most_has_to_go_first(listener: GuardedListener) -> None:
+def the_host_with_the_most_connections_loses_some_first(listener: GuardedListener) -> None:
     single = listener.connect("127.0.0.2")
     crowd = [listener.connect() for _ in range(MOST)]
     assert is_open(single)
     assert MOST - MADE_ROOM <= 1 + sum(map(is_open, crowd)) <= MOST - ROOM
 
 
-def known_callers_who_have_just_spoken_are_not_cut_off(listener: GuardedListener) -> None:
+def recently_active_known_callers_are_not_closed(listener: GuardedListener) -> None:
     clients = []
     for _ in range(MOST):
         clients.append(listener.connect())
@@ -69,7 +69,7 @@ def known_callers_who_have_just_spoken_are_not_cut_off(listener: GuardedListener
     assert all(map(is_open, clients))
 
 
-def a_host_has_a_second_to_show_who_calls(listener: GuardedListener) -> None:
+def a_host_has_a_second_to_identify_its_caller(listener: GuardedListener) -> None:
     for _ in range(MOST - ROOM):
         listener.guard.learn(name(listener.connect()), "key:a")
     newcomer = listener.connect("127.0.0.2")
@@ -79,7 +79,7 @@ def a_host_has_a_second_to_show_who_calls(listener: GuardedListener) -> None:
     assert not is_open(newcomer)
 
 
-def a_call_with_more_fields_than_an_accident_has_bars_its_host(listener: GuardedListener) -> None:
+def a_call_with_excessive_metadata_fields_bars_its_host(listener: GuardedListener) -> None:
     bad, same_host, known = listener.connect("127.0.0.2"), listener.connect("127.0.0.2"), listener.connect("127.0.0.2")
     listener.guard.learn(name(known), "key:a")
     listener.guard.line_of(name(bad), 8192)
@@ -104,7 +104,7 @@ def a_second_offence_bars_for_longer(listener: GuardedListener) -> None:
         assert is_open(listener.connect("127.0.0.2"))
 
 
-def this_machine_itself_is_never_barred_for_longer(listener: GuardedListener) -> None:
+def loopback_is_never_barred_for_longer(listener: GuardedListener) -> None:
     for _ in range(3):
         listener.guard.line_of("ipv4:127.0.0.1:1", 8192)
         listener.check()
@@ -114,14 +114,14 @@ def this_machine_itself_is_never_barred_for_longer(listener: GuardedListener) ->
         assert is_open(listener.connect("127.0.0.1"))
 
 
-def a_host_whose_calls_show_no_caller_is_barred(listener: GuardedListener) -> None:
+def a_host_with_unidentified_calls_is_barred(listener: GuardedListener) -> None:
     for port in range(1100):
         listener.guard.line_of(f"ipv4:127.0.0.2:{port}", 8)
     listener.check()
     assert is_dropped(listener, "127.0.0.2")
 
 
-def a_host_whose_calls_are_given_up_before_they_can_show_anyone_is_barred(listener: GuardedListener) -> None:
+def a_host_with_calls_cancelled_before_identification_is_barred(listener: GuardedListener) -> None:
     for port in range(1100):
         peer = f"ipv4:127.0.0.2:{port}"
         assert not listener.guard.record_abandoned(peer, listener.guard.line_of(peer, 8))
@@ -130,7 +130,7 @@ def a_host_whose_calls_are_given_up_before_they_can_show_anyone_is_barred(listen
     assert is_dropped(listener, "127.0.0.2")
 
 
-def a_known_caller_may_give_up_calls(listener: GuardedListener) -> None:
+def a_known_caller_may_cancel_calls(listener: GuardedListener) -> None:
     peer = "ipv4:127.0.0.2:4000"
     listener.guard.learn(peer, "key:a")
     for _ in range(1100):
@@ -147,7 +147,7 @@ def a_peer_without_an_address_bars_no_host(listener: GuardedListener, peer: str)
     assert is_open(listener.connect())
 
 
-def where_callers_are_not_identified_each_connection_has_its_line(listener: GuardedListener) -> None:
+def without_authentication_each_connection_has_its_own_line(listener: GuardedListener) -> None:
     peers = [f"ipv4:127.0.0.2:{port}" for port in range(1100)]
     assert [listener.guard.line_of_anonymous(peer, 8) for peer in peers] == peers
     listener.check()
@@ -159,19 +159,19 @@ CASES: Mapping[str, Callable[..., None]] = MappingProxyType(
     {
         case.__name__: case
         for case in (
-            an_eighth_is_kept_for_newcomers,
-            known_callers_stay_while_strangers_go,
-            the_host_with_the_most_has_to_go_first,
-            known_callers_who_have_just_spoken_are_not_cut_off,
-            a_host_has_a_second_to_show_who_calls,
-            a_call_with_more_fields_than_an_accident_has_bars_its_host,
+            an_eighth_is_reserved_for_new_connections,
+            unidentified_connections_are_closed_before_known_callers,
+            the_host_with_the_most_connections_loses_some_first,
+            recently_active_known_callers_are_not_closed,
+            a_host_has_a_second_to_identify_its_caller,
+            a_call_with_excessive_metadata_fields_bars_its_host,
             a_second_offence_bars_for_longer,
-            this_machine_itself_is_never_barred_for_longer,
-            a_host_whose_calls_show_no_caller_is_barred,
-            a_host_whose_calls_are_given_up_before_they_can_show_anyone_is_barred,
-            a_known_caller_may_give_up_calls,
+            loopback_is_never_barred_for_longer,
+            a_host_with_unidentified_calls_is_barred,
+            a_host_with_calls_cancelled_before_identification_is_barred,
+            a_known_caller_may_cancel_calls,
             a_peer_without_an_address_bars_no_host,
-            where_callers_are_not_identified_each_connection_has_its_line,
+            without_authentication_each_connection_has_its_own_line,
         )
     }
 )

@@ -44,11 +44,11 @@ def test_the_last_page_of_users(service: GrpcService) -> None:
     )
 
 
-def test_a_merge_tells_the_identity_that_stays(service: GrpcService) -> None:
+def test_a_merge_returns_the_remaining_identity(service: GrpcService) -> None:
     assert service.call("MergeDeveloperIdentities") == pb.MergeDeveloperIdentitiesResponse(identity_id=IDENTITY_ID)
 
 
-def test_an_unlink_tells_nothing(service: GrpcService) -> None:
+def test_an_unlink_returns_an_empty_response(service: GrpcService) -> None:
     assert service.call("UnlinkDeveloperIdentity") == pb.UnlinkDeveloperIdentityResponse()
 
 

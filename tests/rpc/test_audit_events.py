@@ -110,7 +110,7 @@ def test_unknown_facts_of_a_token_are_omitted(audited: Audited) -> None:
     assert audited.event()["additionalEventData"].keys() == {"expireTime", "policy"}
 
 
-def test_without_callers_everybody_is_anonymous(tmp_path: Path) -> None:
+def test_without_authenticators_callers_are_anonymous(tmp_path: Path) -> None:
     with audited_service(tmp_path, {"policy": {}, "callers": {}}, identify_by=[]) as audited:
         audited.service.call(LOOKUP)
         event = audited.event()

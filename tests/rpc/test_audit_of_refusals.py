@@ -70,7 +70,7 @@ def test_calls_that_a_policy_row_restricts_are_audited_with_the_row(audited: Aud
 @pytest.mark.parametrize(
     "authorization", [[], [("authorization", f"Bearer tokend_{'x' * 43}")], [("authorization", "")]]
 )
-def test_a_caller_that_is_not_known_gets_an_error_that_says_so(
+def test_an_unknown_caller_gets_unauthenticated(
     method: str, authorization: list[tuple[str, str]], audited: Audited
 ) -> None:
     seen = failure(lambda: audited.service.call(method, metadata=authorization))
@@ -81,7 +81,7 @@ def test_a_caller_that_is_not_known_gets_an_error_that_says_so(
     assert "x" * 43 not in audited.text
 
 
-def test_a_caller_that_calls_too_often_gets_an_error_that_says_so(tmp_path: Path) -> None:
+def test_a_throttled_caller_gets_too_many_requests(tmp_path: Path) -> None:
     with audited_service(tmp_path, {"limits": {"calls_per_second": 1, "calls_burst": 1}}) as audited:
         audited.call(LOOKUP)
         failure(lambda: audited.call(LOOKUP), *KINDS)

@@ -43,7 +43,7 @@ def test_descriptors_are_noticed(case: str, tmp_path: Path) -> None:
     run(descriptor_cases.__name__, [case], tmp_path)
 
 
-def test_an_equal_crowd_goes_by_age() -> None:
+def test_among_equal_peers_the_oldest_connections_are_closed_first() -> None:
     connections = [Connection(peer, 1, number, 0, float(number)) for number, peer in enumerate("abcab")]
     groups = [[each for each in connections if each.peer == peer] for peer in "abc"]
     order = largest_first(groups, lambda _: 1, lambda each, _last: each.peer != "c")

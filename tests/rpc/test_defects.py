@@ -63,7 +63,9 @@ def test_no_request_id_or_an_odd_one_is_replaced(given: tuple[str, ...], broken:
     assert first != second
 
 
-def test_the_log_tells_where_but_not_what(broken: GrpcService, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_has_the_place_of_a_defect_without_values(
+    broken: GrpcService, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     request = GetOpenIdTokenForDeveloperIdentityRequest(identity_pool_id=POOL_ID, logins={"login.example.test": CANARY})
     seen = failure(lambda: broken.call("GetOpenIdTokenForDeveloperIdentity", request), RequestInfo)

@@ -181,7 +181,7 @@ def test_the_id_of_the_request_to_cognito_is_passed_on(expected: Expected, servi
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_tells_errors_alike(method: str, service: GrpcService) -> None:
+def test_every_method_reports_errors_alike(method: str, service: GrpcService) -> None:
     service.engine.failure = errors.NotAuthorized(TEXT)
     seen = failure(lambda: service.call(method))
     assert (seen.code, seen.text, seen.reason) == (grpc.StatusCode.PERMISSION_DENIED, TEXT, "NOT_AUTHORIZED")
@@ -208,7 +208,7 @@ def test_a_pool_that_is_not_declared_is_not_found(method: str, service: GrpcServ
     ],
     ids=["a method that is not there", "a service that is not there", "a message above the limit"],
 )
-def test_what_grpc_itself_answers_has_no_reason(
+def test_errors_of_grpc_itself_have_no_reason(
     path: str, message: bytes, code: grpc.StatusCode, service: GrpcService
 ) -> None:
     call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = service.channel.unary_unary(path, None, None)

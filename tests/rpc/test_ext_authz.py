@@ -157,7 +157,7 @@ def test_user_and_token_may_be_in_headers(envoy: Sidecar) -> None:
         (check_request("headers", headers={"x-user": "alice,bob"}), UNAUTHENTICATED),
     ],
 )
-def test_what_is_not_mapped_or_not_verified_ends_there(
+def test_requests_without_a_mapping_or_verified_claims_are_denied(
     envoy: Sidecar,
     request_of_envoy: Any,  # noqa: ANN401 - a message
     answer: Answer,
@@ -181,7 +181,7 @@ def test_a_caller_that_the_policy_does_not_know_is_denied(envoy: Sidecar) -> Non
     assert line["additionalEventData"] == {"mapping": "web", "grpcCode": "PERMISSION_DENIED"}
 
 
-def test_a_token_is_kept_from_a_caller_that_may_not_have_it(envoy: Sidecar) -> None:
+def test_a_token_is_not_served_to_other_callers(envoy: Sidecar) -> None:
     envoy.ask(check_request(claims=ALICE))
     assert envoy.ask(check_request(claims=ALICE), STRANGER) == DENIED
 
@@ -228,12 +228,12 @@ def instance(error: type[TokendError]) -> TokendError:
     return made.get(error) or error("text")
 
 
-def test_a_failure_says_when_to_come_again(envoy: Sidecar) -> None:
+def test_a_failure_has_a_retry_delay(envoy: Sidecar) -> None:
     envoy.service.engine.failure = errors.EngineUnavailable("The store does not answer.", retry_after=2.5)
     assert envoy.ask(check_request(claims=ALICE)).headers == {"retry-after": "3"}
 
 
-def test_a_defect_says_no_more_than_that_it_is_one(envoy: Sidecar) -> None:
+def test_a_defect_is_reported_without_details(envoy: Sidecar) -> None:
     envoy.service.engine.failure = ZeroDivisionError("alice")
     refused = failure(lambda: envoy.ask(check_request("open", ALICE)), RequestInfo)
     assert refused.code is grpc.StatusCode.INTERNAL
@@ -275,7 +275,7 @@ def test_a_token_that_is_given_out_again_is_in_the_header_of_the_mapping(tmp_pat
         assert len(envoy.asked) == 1
 
 
-def test_an_audit_line_of_a_token_that_is_given_out_again_tells_all_that_the_first_one_does(envoy: Sidecar) -> None:
+def test_the_audit_entry_of_a_reused_token_is_complete(envoy: Sidecar) -> None:
     for _ in range(2):
         envoy.ask(check_request("tagged", ALICE))
     first, again = envoy.audit

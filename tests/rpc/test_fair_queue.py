@@ -55,7 +55,7 @@ def test_a_full_queue_takes_no_more_of_those_with_their_share(queue: FairQueue[s
     assert offer(queue, "b1", "b2", "b3", "b4", "a7") == [True, True, True, False, False]
 
 
-def test_a_newcomer_has_a_share_however_many_others_there_are(queue: FairQueue[str]) -> None:
+def test_a_new_caller_has_a_share_regardless_of_the_number_of_others(queue: FairQueue[str]) -> None:
     assert offer(queue, *"abcdefgh") == [True] * 8
     assert offer(queue, "i1", "i2", "a2") == [True, False, False]
 

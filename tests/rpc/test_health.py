@@ -135,7 +135,7 @@ def test_a_malformed_health_request_is_rejected(service: GrpcService) -> None:
     assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
 
 
-def test_a_list_tells_of_all_names(service: GrpcService, readiness: Readiness) -> None:
+def test_the_health_list_has_all_services(service: GrpcService, readiness: Readiness) -> None:
     stub = health_pb2_grpc.HealthStub(service.channel)
     for problem, status in ((None, SERVING), (EngineUnavailable("The store does not answer."), NOT_SERVING)):
         service.engine.problem = problem

@@ -62,7 +62,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             provider.released.set()
 
 
-def test_known_callers_are_answered_meanwhile(site: Site) -> None:
+def test_known_callers_are_served_while_an_issuer_hangs(site: Site) -> None:
     calls = [site.unknown(f"made up {number}") for number in range(4 * THREADS)]
     assert site.provider.hanging.wait(PATIENCE)
     for _ in range(3):

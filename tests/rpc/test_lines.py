@@ -41,7 +41,7 @@ def test_the_loopback_host() -> None:
     assert [is_loopback(host_of(peer)) for peer in peers] == [True, True, False, False]
 
 
-def test_connections_of_a_host_share_a_line_until_they_show_who_calls() -> None:
+def test_connections_of_a_host_share_a_line_until_identified() -> None:
     lines = Lines()
     first, second, third = (f"ipv4:192.0.2.7:{port}" for port in (1, 2, 3))
     assert lines.of(first) == lines.of(second)

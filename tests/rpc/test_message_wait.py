@@ -244,7 +244,7 @@ def extra_threads(service: GrpcService) -> int:
     return service.server._threads.calls._extra  # noqa: SLF001 - nothing else tells
 
 
-def test_silent_calls_keep_no_call_waiting() -> None:
+def test_calls_without_messages_do_not_block_others() -> None:
     silent, innocent = 24, 10
     with (
         grpc_service(threads=4, message_timeout_seconds=3600) as service,
@@ -334,7 +334,7 @@ def test_a_call_that_is_taken_back_while_it_waits_counts_as_cancelled(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_call_that_sends_no_message_at_all_gets_an_error_that_says_so(method: str, service: GrpcService) -> None:
+def test_a_call_without_a_message_has_its_own_error(method: str, service: GrpcService) -> None:
     send: Callable[..., Message] = service.channel.stream_unary(f"/{SERVICE_NAME}/{method}", None, None)
     seen = failure(lambda: send(iter([]), timeout=PATIENCE))
     assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")

@@ -161,7 +161,7 @@ def test_a_place_that_is_too_long_for_sockets_is_none(monkeypatch: pytest.Monkey
             assert [*Path(directory).iterdir()] == []
 
 
-def test_a_probe_is_no_call_of_anybodys(tmp_path: Path) -> None:
+def test_probes_do_not_count_as_calls(tmp_path: Path) -> None:
     sections = {"audit": {"destination": f"file:{tmp_path}/audit"}, "limits": {"calls_per_second": 1, "calls_burst": 1}}
     clock = FakeClock()
     with grpc_service(None, sections) as service:

@@ -63,7 +63,7 @@ def statements_of_a_look(engines: Engines) -> int:
     return len(statements)
 
 
-def test_a_look_costs_as_much_for_many_pools_as_for_one(tmp_path: Path) -> None:
+def test_a_check_costs_the_same_for_many_pools(tmp_path: Path) -> None:
     costs = []
     for pools in (1, 30):
         directory = tmp_path / str(pools)

@@ -32,7 +32,7 @@ def refused_watch(channel: grpc.Channel) -> bool:
     return (seen.code, seen.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS")
 
 
-def test_watches_beyond_the_most_are_refused_to_those_with_their_share() -> None:
+def test_callers_with_their_share_of_watches_get_no_more() -> None:
     with (
         grpc_service(max_connections=4) as service,
         insecure_channel(service.address) as other,
@@ -66,7 +66,7 @@ def test_watches_of_names_that_are_none_leave_nothing(service: GrpcService) -> N
 
 
 @pytest.mark.parametrize("path", [HEALTH_WATCH, REFLECTION])
-def test_streams_without_a_message_keep_no_other_waiting(path: str) -> None:
+def test_streams_without_a_message_do_not_block_others(path: str) -> None:
     with grpc_service(message_timeout_seconds=3600) as service, SilentCalls(service.address, path) as silent:
         silent.begin(30)
         while not service.begun():

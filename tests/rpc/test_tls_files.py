@@ -227,7 +227,7 @@ ODDLY: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("oddly", ODDLY.values(), ids=ODDLY)
-def test_files_are_taken_as_they_were_read(
+def test_the_verified_bytes_of_files_are_used(
     oddly: Callable[[bytes], bytes], channels: Channels, rotated: Rotated, tmp_path: Path
 ) -> None:
     newcomer, dropped = Authority("clients.example.test"), rotated.client()
@@ -283,7 +283,7 @@ def test_an_authority_that_was_renewed_with_its_key_counts_beside_its_old_certif
         assert lookup(channels.open(client)).identity_id
 
 
-def test_the_gauge_tells_when_the_certificate_that_serves_expires(channels: Channels, rotated: Rotated) -> None:
+def test_the_gauge_has_the_expiration_of_the_served_certificate(channels: Channels, rotated: Rotated) -> None:
     told = gauge(channels.service.registry, "tokend_tls_certificate_expiry_timestamp_seconds")
     assert told == {f"{LOOPBACK}:0": rotated.files.read().expires_at.timestamp()}
 

@@ -137,7 +137,7 @@ def test_a_line_without_a_known_caller_keeps_no_places() -> None:
     pool.shutdown()
 
 
-def test_a_line_that_gives_up_too_many_calls_keeps_their_places() -> None:
+def test_cancelled_calls_beyond_the_limit_keep_their_places() -> None:
     skipped: list[grpc.StatusCode] = []
     all_skipped, clock = threading.Event(), FakeClock()
 

@@ -88,7 +88,7 @@ def test_a_server_that_is_restarted_between_two_calls_fails_neither(server: Post
     assert found == ["eu-west-1:kept"] * several
 
 
-def test_a_server_that_hangs_and_goes_on(server: PostgresqlServer, opened: Opened) -> None:
+def test_calls_recover_when_a_hung_server_continues(server: PostgresqlServer, opened: Opened) -> None:
     store = opened(server.new_schema())
     create(store, identity("kept", "x"))
     server.signal(signal.SIGSTOP)

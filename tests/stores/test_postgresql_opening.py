@@ -122,7 +122,7 @@ def test_a_store_is_not_copied_to_itself_however_it_is_named(
     [("GRANT USAGE ON SCHEMA {} TO {}", "as the role that owns it"), ("SELECT '{}', '{}'", "grant USAGE")],
     ids=["may use it", "may not even use it"],
 )
-def test_a_role_that_may_not_change_the_schema_is_a_mistake(
+def test_a_role_without_schema_privileges_is_a_configuration_error(
     postgresql: PostgresqlServer, statement: str, problem: str
 ) -> None:
     url, role = postgresql.new_schema(), f"visitor_{os.getpid()}"
@@ -161,12 +161,12 @@ def test_a_password_is_read_again_for_each_new_connection(
         assert owner(store, "x") == "eu-west-1:a"
 
 
-def test_a_password_file_that_is_not_there_is_a_mistake(guarded: str, tmp_path: Path) -> None:
+def test_a_missing_password_file_is_a_configuration_error(guarded: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"store\.password_file: .*No such file"):
         open_store(store_of(guarded.format(WITH_PASSWORD), password_file=tmp_path / "none"))
 
 
-def test_a_password_file_that_is_no_text_is_a_mistake_and_nothing_of_it_is_shown(
+def test_a_binary_password_file_is_rejected_and_not_shown(
     guarded: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "password").write_bytes(b"caf\xe9")

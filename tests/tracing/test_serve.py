@@ -152,7 +152,7 @@ def test_health_is_not_traced(shared: tuple[Traced, Collector]) -> None:
     assert [span.name for span in spans[before:]] == [GET]
 
 
-def test_log_records_tell_the_trace_of_the_span(shared: tuple[Traced, Collector]) -> None:
+def test_log_records_have_the_trace_of_the_span(shared: tuple[Traced, Collector]) -> None:
     traced, collector = shared
     before = len(collector.spans())
     traced.fail_to_look_up()
@@ -160,7 +160,7 @@ def test_log_records_tell_the_trace_of_the_span(shared: tuple[Traced, Collector]
     assert [record["message"] for record in records_of(traced.server, span.trace_id)] == ["call failed"]
 
 
-def test_log_records_tell_the_callers_trace(shared: tuple[Traced, Collector]) -> None:
+def test_log_records_have_the_callers_trace(shared: tuple[Traced, Collector]) -> None:
     traced, _ = shared
     trace_id = TRACE_ID.replace("4", "5")
     traced.fail_to_look_up(("traceparent", f"00-{trace_id}-{PARENT_ID}-01"))
@@ -169,7 +169,7 @@ def test_log_records_tell_the_callers_trace(shared: tuple[Traced, Collector]) ->
     assert record["request_id"]
 
 
-def test_log_records_tell_the_callers_trace_without_opentelemetry_too(tmp_path: Path) -> None:
+def test_log_records_have_the_callers_trace_without_opentelemetry(tmp_path: Path) -> None:
     with serving(tmp_path, {}) as traced:
         traced.fail_to_look_up(TRACEPARENT)
         (record,) = records_of(traced.server, TRACE_ID)

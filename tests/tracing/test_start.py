@@ -105,7 +105,7 @@ def test_without_being_asked_nothing_is_traced(environment: Mapping[str, str], m
         ),
     ],
 )
-def test_what_cannot_be_had_is_reported_at_the_start(
+def test_unavailable_exporters_are_reported_at_the_start(
     environment: Mapping[str, str], problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError) as caught, started(environment, monkeypatch):
@@ -126,7 +126,7 @@ def test_a_propagator_that_is_not_installed_is_reported_at_the_start() -> None:
     assert done.stdout == f"{[expected]}\n"
 
 
-def test_without_the_extra_the_service_goes_on_and_says_so(
+def test_without_the_extra_the_service_runs_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in [name for name in sys.modules if name.startswith(("opentelemetry", "tokend_server.tracing.provider"))]:

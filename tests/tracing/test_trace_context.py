@@ -16,7 +16,7 @@ VALID = f"00-{TRACE_ID}-{PARENT_ID}-01"
 @pytest.mark.parametrize(
     ("flags", "sampled"), [("00", False), ("01", True), ("02", False), ("03", True), ("fe", False), ("ff", True)]
 )
-def test_only_the_last_bit_of_the_flags_tells_of_sampling(flags: str, *, sampled: bool) -> None:
+def test_only_the_last_bit_of_the_flags_means_sampling(flags: str, *, sampled: bool) -> None:
     assert parse_traceparent(f"00-{TRACE_ID}-{PARENT_ID}-{flags}") == TraceParent(TRACE_ID, PARENT_ID, sampled)
 
 

@@ -46,7 +46,7 @@ def test_a_json_record_is_a_line_with_its_extras(written: Callable[[], str]) -> 
     }
 
 
-def test_a_json_record_tells_the_exception(written: Callable[[], str]) -> None:
+def test_a_json_record_has_the_exception(written: Callable[[], str]) -> None:
     logs.configure(level="info", as_json=True)
     try:
         fail("gone")
@@ -69,7 +69,7 @@ def test_text_has_the_members_too(written: Callable[[], str]) -> None:
     assert written().endswith(" ERROR part: failed request_id=r-1 reasons=['a', 'b']\n")
 
 
-def test_those_who_run_a_command_see_what_tokend_logs_meanwhile(capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_print_the_log_of_tokend(capsys: pytest.CaptureFixture[str]) -> None:
     ours, others = logging.getLogger("tokend_server.part"), logging.getLogger("part")
     before = logging.getLogger("tokend_server").level
     with logs.logging_to_stderr():
@@ -145,28 +145,28 @@ def members(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in {"time", "level", "logger", "message"}}
 
 
-def test_a_json_record_made_during_a_call_tells_which(written: Callable[[], str]) -> None:
+def test_a_json_record_has_the_members_of_the_current_call(written: Callable[[], str]) -> None:
     logs.configure(level="info", as_json=True)
     log_during(CALL, "found")
     (record,) = records(written)
     assert members(record) == OF_THE_CALL
 
 
-def test_a_text_record_made_during_a_call_tells_which(written: Callable[[], str]) -> None:
+def test_a_text_record_has_the_members_of_the_current_call(written: Callable[[], str]) -> None:
     logs.configure(level="info", as_json=False)
     log_during(CALL, "found")
     expected = " ".join(f"{name}={OF_THE_CALL[name]}" for name in ("request_id", "method", "caller", "trace_id"))
     assert written().endswith(f" INFO part: found {expected}\n")
 
 
-def test_the_records_of_libraries_tell_the_call_too(written: Callable[[], str]) -> None:
+def test_records_of_libraries_have_the_members_of_the_call(written: Callable[[], str]) -> None:
     logs.configure(level="info", as_json=True)
     log_during(CALL, "lost", logger="library.part")
     (record,) = records(written)
     assert members(record) == OF_THE_CALL
 
 
-def test_a_record_without_a_call_tells_none(written: Callable[[], str]) -> None:
+def test_a_record_outside_a_call_has_no_members_of_a_call(written: Callable[[], str]) -> None:
     logs.configure(level="info", as_json=True)
     log_during(CALL, "found")
     logging.getLogger("part").info("idle")

@@ -68,7 +68,7 @@ def test_a_secret_never_shows(value: object, show: Callable[[object], str]) -> N
 
 
 @pytest.mark.parametrize("spec", ["", "s", ">40", ".100", "!r"])
-def test_no_format_brings_a_secret_out(spec: str) -> None:
+def test_no_format_shows_a_secret(spec: str) -> None:
     assert format(SECRET, spec) == "Secret(***)"
 
 
@@ -106,7 +106,7 @@ def test_a_secret_compares_and_hashes_like_its_text() -> None:
     assert SECRET.reveal() == CANARY
 
 
-def test_every_noun_with_a_secret_is_looked_at() -> None:
+def test_every_type_with_secrets_is_checked() -> None:
     nouns = {kind for kind in vars(model).values() if isinstance(kind, type)}
     with_secrets = {
         kind for kind in nouns if any("Secret" in str(each) for each in inspect.get_annotations(kind).values())

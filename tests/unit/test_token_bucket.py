@@ -45,7 +45,7 @@ def test_no_window_admits_more_than_its_length_times_the_rate_and_the_burst(
 
 
 @pytest.mark.parametrize(("rate", "waited", "told"), [(4.0, 0.0, 0.25), (4.0, 0.125, 0.125), (0.5, 0.0, 2.0)])
-def test_a_refusal_tells_the_time_until_the_next_request(rate: float, waited: float, told: float) -> None:
+def test_a_rejection_has_the_time_until_the_next_request(rate: float, waited: float, told: float) -> None:
     clock = FakeClock()
     bucket = TokenBucket(rate, 1, clock)
     assert bucket.take() == 0.0

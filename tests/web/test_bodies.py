@@ -142,7 +142,7 @@ def test_bytes_after_a_body_are_not_part_of_it(start: Start, echo: Echo) -> None
         (f"transfer-encoding: gzip, chunked\r\n{OFFER}\r\n\r\n", 501),
     ],
 )
-def test_such_a_body_is_held_to_the_same(framed: str, status: int, start: Start, echo: Echo) -> None:
+def test_bodies_with_an_upgrade_offer_have_the_same_limits(framed: str, status: int, start: Start, echo: Echo) -> None:
     with connected(start()) as client:
         client.sendall(f"POST / HTTP/1.1\r\nhost: test\r\n{framed}".encode())
         assert read_to_end(client).startswith(f"HTTP/1.1 {status} ".encode())

@@ -47,7 +47,7 @@ def verified(http: httpx.Client, issuer: str, token: str, audience: str, iss: st
     )
 
 
-def test_discovery_says_where_the_issuer_keeps_what(http: httpx.Client, service: Service) -> None:
+def test_the_discovery_document_is_complete(http: httpx.Client, service: Service) -> None:
     answer = http.get(service.issuer + DISCOVERY_PATH)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     document = answer.json()
@@ -158,7 +158,7 @@ def test_another_document_is_sent(held: str, path: str, http: httpx.Client, issu
 
 
 @every_path
-def test_head_tells_of_the_document_without_it(path: str, http: httpx.Client, issuer: str) -> None:
+def test_head_returns_the_headers_of_the_document(path: str, http: httpx.Client, issuer: str) -> None:
     document, head = http.get(issuer + path), http.head(issuer + path)
     assert (head.status_code, head.content) == (200, b"")
     for name in ("content-length", "content-type", "etag", "cache-control"):

@@ -142,7 +142,7 @@ def test_a_connection_that_is_not_used_again_is_dropped(start: Start) -> None:
         assert is_gone(client)
 
 
-def test_each_answer_gives_new_time(start: Start) -> None:
+def test_each_response_restarts_the_timer(start: Start) -> None:
     patience = 1.5
     with connected(start(patience=patience)) as client:
         for _ in range(4):
@@ -186,7 +186,7 @@ def test_a_body_that_comes_slowly_is_not_waited_for(start: Start) -> None:
 # Room.
 
 
-def test_a_flood_of_connections_keeps_no_client_out_and_is_bounded(start: Start) -> None:
+def test_a_flood_of_connections_is_bounded_and_blocks_no_client(start: Start) -> None:
     flood, most = 700, 150
     _need_descriptors(2 * flood)
     address = start(max_connections=most)
@@ -307,9 +307,7 @@ def test_a_body_is_refused(header: str, start: Start, pages: Pages) -> None:
     ],
     ids=["TLS", "HTTP/2", "an unknown version", "no header", "two lengths", "no URL"],
 )
-def test_what_is_no_request_is_refused_and_not_logged(
-    sent: bytes, start: Start, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_invalid_http_is_rejected_and_not_logged(sent: bytes, start: Start, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with connected(start()) as client:
         client.sendall(sent)
@@ -362,7 +360,7 @@ def test_head_has_the_headers_alone(start: Start) -> None:
     assert f"content-length: {whole.headers['content-length']}".encode() in head
 
 
-def test_an_answer_is_dated_and_tells_nothing_of_the_server(start: Start) -> None:
+def test_a_response_has_a_date_and_no_server_header(start: Start) -> None:
     headers = get(start()).headers
     assert headers["date"] == "Fri, 15 Jan 2027 08:00:00 GMT"
     assert set(headers) == {"content-type", "content-length", "date"}

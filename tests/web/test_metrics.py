@@ -176,7 +176,7 @@ def test_the_age_of_the_signing_key_is_reported(scrape: Scrape) -> None:
 
 
 @pytest.mark.parametrize("accept", ["text/plain", OPENMETRICS])
-def test_metrics_tell_nothing_of_who_called(
+def test_metrics_do_not_identify_callers(
     accept: str, canary_calls: list[grpc.StatusCode], tokend: ServerProcess, http: httpx.Client
 ) -> None:
     assert canary_calls[0] is grpc.StatusCode.OK

@@ -66,7 +66,7 @@ def test_a_later_question_gets_a_new_answer() -> None:
     assert asyncio.run(ask()) == [b"1", b"2", b"3"]
 
 
-def test_a_failure_goes_to_those_who_asked_and_ends_with_them() -> None:
+def test_a_failure_is_returned_to_waiting_requests_and_not_cached() -> None:
     answers = [plain_text("made"), None]
 
     def make() -> Response:

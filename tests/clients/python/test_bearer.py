@@ -89,7 +89,7 @@ def two_lines(_file: Path) -> BearerToken:
 
 
 @pytest.mark.parametrize("make", [missing, malformed, of_other_octets, empty, two_lines])
-def test_a_call_without_a_token_tells_so_and_does_not_arrive(
+def test_a_call_without_a_token_fails_before_it_is_sent(
     make: Callable[[Path], BearerToken],
     facade_type: type[Facade],
     server: FakeTokendServer,

@@ -94,7 +94,7 @@ def test_a_client_speaks_tls_and_trusts_the_certificates_of_the_system(
         assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED  # it was reached: the error is from another service
 
 
-def test_tls_that_meets_plaintext_says_so(
+def test_tls_to_a_plaintext_listener_is_reported(
     facade_type: type[Facade], server: FakeTokendServer, alice: TokenRequest
 ) -> None:
     with (

@@ -86,7 +86,7 @@ def test_an_outage_is_invisible_for_as_long_as_the_token_can_be_used(
     assert facade.ask(alice).value != old.value
 
 
-def test_a_clock_that_is_wrong_is_told_once(
+def test_a_wrong_clock_is_reported_once(
     facade_type: type[Facade], alice: TokenRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
     with (

@@ -106,7 +106,7 @@ def test_importing_registers_nothing_for_forks() -> None:
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=PATIENCE)
 
 
-def test_a_second_event_loop_gets_an_error_that_says_so() -> None:
+def test_a_second_event_loop_gets_an_error() -> None:
     with FakeTokendServer() as server:
         user = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "a"})
 

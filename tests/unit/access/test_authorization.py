@@ -44,7 +44,7 @@ def test_the_operations_are_those_of_the_contract() -> None:
 @pytest.mark.parametrize("operation", Operation)
 @pytest.mark.parametrize("caller", [SHOP, "key:x", "anonymous", ""])
 @pytest.mark.parametrize("pool", [A, UNKNOWN, ""])
-def test_without_rows_everybody_may_do_everything(caller: str, operation: str, pool: str) -> None:
+def test_without_a_policy_everything_is_allowed(caller: str, operation: str, pool: str) -> None:
     allowed = Policy((), POOLS).decide(caller, operation, pool)
     assert allowed is UNRESTRICTED
     assert allowed.allows_tag("department")

@@ -316,7 +316,7 @@ def of_container(url: str, environment: pytest.MonkeyPatch, clock: FakeClock) ->
         (503, EngineUnavailable),
     ],
 )
-def test_what_keeps_the_credentials_of_a_container_away_is_reported(
+def test_failures_of_container_credentials_are_reported(
     environment: pytest.MonkeyPatch, clock: FakeClock, status: int, error: type[TokendError]
 ) -> None:
     with StsDouble(Answered(status, '{"message": "Received non 200 response 404 from container metadata"}')) as agent:
@@ -335,7 +335,7 @@ def test_an_agent_of_a_container_that_is_not_reached_may_be_reached_later(
     assert error.text == NOT_NOW
 
 
-def test_an_empty_token_file_is_no_mistake_of_the_caller(
+def test_an_empty_token_file_is_not_the_callers_fault(
     environment: pytest.MonkeyPatch, clock: FakeClock, tmp_path: Path
 ) -> None:
     (token := tmp_path / "token").touch()  # as if it is being replaced
@@ -360,7 +360,7 @@ def test_a_role_needs_credentials_to_be_assumed_by(environment: pytest.MonkeyPat
     assert isinstance(told(of_role(clock)), EngineCredentialsRejected)
 
 
-def test_without_a_thread_a_call_looks_for_them_itself(
+def test_without_a_thread_a_call_searches_credentials_itself(
     sought: BackgroundCredentials, chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(_thread: threading.Thread) -> None:

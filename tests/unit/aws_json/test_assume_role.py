@@ -176,7 +176,7 @@ def test_roles_are_for_whom_a_trust_policy_lets_in(sts: Sts) -> None:
         assert sts.refused(user, role) == (403, "AccessDenied", DENIED)
 
 
-def test_the_policy_decides_and_says_so_in_stss_words(local: LocalEngineUnderTest) -> None:
+def test_the_policy_denies_with_the_text_of_sts(local: LocalEngineUnderTest) -> None:
     token = local.issue("alice").token.reveal()
     assert Sts(local, allowed=False).refused(token) == (403, "AccessDenied", DENIED)
     other = Sts(local, pools=f"{POOL[:-1]}6")

@@ -63,7 +63,7 @@ def texts_of_the_server() -> Iterator[str]:
                 yield literal(node)
 
 
-def test_every_text_that_is_known_is_said_word_for_word_or_its_situation_is_not_met() -> None:
+def test_every_known_text_is_verbatim_or_its_situation_is_unsupported() -> None:
     said = {*texts_of_the_server()}
     known = {fact.text for fact in FACTS} | {*LOGIN_TOKENS}
     assert known - said <= NOT_MET

@@ -158,7 +158,7 @@ def test_a_rule_gives_another_role(face: Face) -> None:
     assert [role_arn for _, role_arn, _ in face.source.asked] == [BLUE, BLUE]
 
 
-def test_a_pool_without_roles_says_what_cognito_says(local: LocalEngineUnderTest) -> None:
+def test_a_pool_without_roles_has_the_error_of_cognito(local: LocalEngineUnderTest) -> None:
     face = Face(local, {})
     user, logins = face.own("alice")
     assert face.call(IdentityId=user, Logins=logins) == {

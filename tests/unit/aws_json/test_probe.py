@@ -89,7 +89,7 @@ def test_threads_that_are_busy_do_not_pass(probe: Probed, clock: FakeClock, thre
         free.set()
 
 
-def test_threads_that_take_no_more_do_not_fail_a_look(
+def test_threads_that_accept_no_tasks_do_not_fail_a_check(
     probe: Probed, clock: FakeClock, threads: ThreadPoolExecutor
 ) -> None:
     probed = probe("127.0.0.1:1")

@@ -186,7 +186,7 @@ class UnforeseenError(Exception):
 
 
 @pytest.mark.parametrize("failure", [UnforeseenError(CANARY), KeyError(CANARY)])
-def test_a_defect_tells_the_log_where_but_not_what(
+def test_a_defect_is_logged_by_place_without_values(
     failure: Exception, engine: ScriptedEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "tokend_server")

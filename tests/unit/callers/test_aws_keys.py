@@ -41,7 +41,7 @@ def test_an_id_and_a_secret_fit_awss_model() -> None:
     assert len(secret_access_key(KEY, KEY_ID).reveal()) == len("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 
 
-def test_a_secret_is_its_ids_and_its_keys_alone() -> None:
+def test_a_secret_is_derived_from_its_id_and_the_key() -> None:
     secrets = {
         secret_access_key(key, access_key_id).reveal()
         for key in (KEY, KEY[::-1])

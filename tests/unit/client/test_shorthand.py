@@ -72,7 +72,7 @@ def test_an_at_sign_marks_values_that_may_be_in_a_file() -> None:
     assert entries == [("a", "file://x", True), ("b", "file://y z", True), ("c", "file://w", False)]
 
 
-def test_a_refusal_tells_the_place_and_not_the_text() -> None:
+def test_a_rejection_has_the_position_without_the_text() -> None:
     with pytest.raises(InvalidInput) as caught:
         shorthand.parse("a=x,b=pass'word")
     assert caught.value.problems[0].startswith("entry 2 (from character 5 on) is not KEY=VALUE")

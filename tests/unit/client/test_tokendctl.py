@@ -113,7 +113,7 @@ def test_a_merge_prints_the_identity(service: FakeDeveloperIdentityService) -> N
     assert json.loads(result.stdout) == {"IdentityId": IDENTITY}
 
 
-def test_a_refusal_tells_code_reason_text_and_details(service: FakeDeveloperIdentityService) -> None:
+def test_an_error_has_code_reason_text_and_details(service: FakeDeveloperIdentityService) -> None:
     violations = [
         BadRequest.FieldViolation(field="identity_pool_id", description="Member must have length less than 56"),
         BadRequest.FieldViolation(field="logins.key", description="Member must have length greater than 0"),
@@ -137,7 +137,7 @@ def test_a_refusal_tells_code_reason_text_and_details(service: FakeDeveloperIden
     assert (result.stdout, result.exit_code) == ("", 254)
 
 
-def test_a_refusal_without_details_tells_code_and_text(service: FakeDeveloperIdentityService) -> None:
+def test_an_error_without_details_has_code_and_text(service: FakeDeveloperIdentityService) -> None:
     service.fail(grpc.StatusCode.NOT_FOUND, "IdentityPool not found.")
     result = run(LOOKUP, "--identity-pool-id", POOL, endpoint=service.endpoint)
     assert (result.stderr, result.exit_code) == (BARE_REFUSAL, 254)

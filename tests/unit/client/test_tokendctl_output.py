@@ -58,7 +58,7 @@ def test_help_that_cannot_be_written_is_reported(words: str, shell: str, expecte
     assert (done.stderr, done.returncode) == (f"cannot write the output: {expected}\n", 255)
 
 
-def test_debug_tells_what_is_done_but_no_secret(service: FakeDeveloperIdentityService) -> None:
+def test_debug_logs_have_no_secrets(service: FakeDeveloperIdentityService) -> None:
     service.answer(contract.GetOpenIdTokenForDeveloperIdentityResponse(identity_id=IDENTITY, token="s3cret"))
     line = (GET, "--identity-pool-id", POOL, "--logins", "a=s3cret", "--query", "IdentityId", "--debug")
     result = run(*line, endpoint=service.endpoint)

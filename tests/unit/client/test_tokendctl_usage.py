@@ -110,7 +110,7 @@ def test_help_names_the_commands_and_the_exit_codes(words: list[str]) -> None:
     assert all(f"    {code:>3}  " in page for code in ExitCode)
 
 
-def test_help_of_a_command_tells_limits_defaults_syntaxes_output_and_the_warning() -> None:
+def test_the_help_of_a_command_is_complete() -> None:
     page = run(GET, "help").stdout
     assert page == run(GET, "--help").stdout
     for text in (

@@ -16,7 +16,7 @@ def test_a_policy_for_anonymous_callers_is_accepted_without_authenticators(patte
     assert load(f"{POOL}[policy.a]\ncallers = {patterns}\n{EVERYTHING}").policy
 
 
-def test_a_policy_that_refuses_every_call_is_a_mistake(problems: Problems) -> None:
+def test_a_policy_without_anonymous_requires_authenticators(problems: Problems) -> None:
     rows = "".join(f'[policy.{name}]\ncallers = ["{name}:*"]\n{EVERYTHING}' for name in ("key", "dns"))
     assert problems(f'{POOL}{rows}[grpc]\nlisten = ["127.0.0.1:1", "unix:/run/s"]') == [
         f'policy: every call to {each} would be refused: set identify_by there, or name "anonymous" in a row'

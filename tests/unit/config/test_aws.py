@@ -71,7 +71,7 @@ def test_credentials_of_sts_need_an_issuer_that_it_can_ask_and_a_region() -> Non
     assert Config.model_validate(whole).aws.credentials.source == "sts"
 
 
-def test_made_up_credentials_do_not_reach_others_unless_that_is_said() -> None:
+def test_fake_credentials_on_exposed_addresses_need_an_explicit_setting() -> None:
     remote = {"listen": "0.0.0.0:4566", "insecure": True}
     text = problems(aws={**remote, "credentials": {"source": "static"}}, callers=with_keys())
     assert "credentials.source: others can reach 0.0.0.0:4566, and would mistake fake credentials for AWS's" in text

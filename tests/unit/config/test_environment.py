@@ -103,7 +103,7 @@ def test_a_docker_link_is_passed_over_with_the_other_container_s_variables(monke
         ("TOKEND_POLICY_FIRST", "{}"),
     ],
 )
-def test_what_only_resembles_them_is_an_error(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_similar_variables_are_rejected(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigError) as raised:
         load_config(None)

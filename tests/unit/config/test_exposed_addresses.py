@@ -21,7 +21,7 @@ from tests.unit.config.file_parts import EVERYBODY, KEYS, POOL, grpc_with
         ("tokend.example:50051", "others can reach tokend.example:50051"),
     ],
 )
-def test_what_others_can_reach_needs_a_guard_or_a_word(
+def test_exposed_addresses_need_protection_or_an_explicit_setting(
     address: str, reason: str, load: Load, problems: Problems, tls_files: dict[str, Path]
 ) -> None:
     listen = f'listen = ["{address}"]\n'
@@ -54,7 +54,7 @@ def exposed(reason: str, *missing: str) -> str:
         ({POLICY}, [TLS, AUTHENTICATOR]),
     ],
 )
-def test_what_a_guard_lacks_is_named(
+def test_missing_protection_of_an_address_is_named(
     given: set[str], missing: list[str], problems: Problems, tls_files: dict[str, Path]
 ) -> None:
     grpc = grpc_with(tls_files["certificate"], tls_files["key"]) if TLS in given else f"{POOL}[grpc]\n"

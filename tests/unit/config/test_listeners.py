@@ -132,7 +132,7 @@ identify_by = ["bearer_key"]""",
         ),
     ],
 )
-def test_a_way_needs_what_it_goes_by(text: str, expected: list[str], problems: Problems) -> None:
+def test_an_authenticator_requires_its_settings(text: str, expected: list[str], problems: Problems) -> None:
     assert problems(f"{POOL}[grpc]\n{text}\n{EVERYBODY}") == expected
 
 

@@ -27,11 +27,11 @@ def test_each_address_has_what_guards_all() -> None:
     ]
 
 
-def test_an_address_without_a_secret_is_a_mistake() -> None:
+def test_a_listener_without_secrets_is_rejected() -> None:
     assert "sds\n  Value error, listen: there is nothing to serve" in problems(listen=LISTEN)
 
 
-def test_a_secret_without_an_address_is_a_mistake() -> None:
+def test_a_secret_without_a_listener_is_rejected() -> None:
     assert "listen: names no address" in problems(tokens={"t": TOKEN})
 
 
@@ -44,7 +44,7 @@ def test_callers_who_are_not_identified_are_no_users() -> None:
     assert "tokens.t.user: is needed if callers are not identified" in problems(listen=LISTEN, tokens={"t": token})
 
 
-def test_every_problem_of_a_guard_is_told_once() -> None:
+def test_a_problem_of_authentication_is_reported_once_for_all_addresses() -> None:
     text = problems(listen=["127.0.0.1:1", "127.0.0.1:2"], key_set="k", identify_by=["mutual_tls"])
     assert text.count("mutual_tls needs tls_client_ca_file") == 1
 

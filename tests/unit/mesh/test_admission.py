@@ -90,7 +90,7 @@ def test_one_that_waits_to_be_named_keeps_no_other_out(admission: CallAdmission)
     asyncio.run(scenario())
 
 
-def test_the_guard_hears_of_calls_that_are_given_up(admission: CallAdmission, guard: Guard) -> None:
+def test_the_guard_is_notified_of_cancelled_calls(admission: CallAdmission, guard: Guard) -> None:
     async def scenario() -> None:
         held = await waiting(admission, "ipv4:10.0.0.1:1")
         held.cancel()

@@ -94,7 +94,7 @@ def sidecar() -> Sidecar:
     return Sidecar()
 
 
-def test_a_call_that_gets_a_token_again_tells_what_a_whole_one_would(sidecar: Sidecar) -> None:
+def test_a_reused_token_has_the_same_audit_data(sidecar: Sidecar) -> None:
     reusable = sidecar.first()
     call = sidecar.call()
     assert sidecar.tokens.try_reuse(reusable, call)

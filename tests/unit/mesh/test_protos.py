@@ -59,6 +59,6 @@ LOAD = "from tokend_server.mesh.protos import EnvoyProtos; EnvoyProtos()"
 
 
 @pytest.mark.parametrize("order", [(LOAD, ""), ("import google.api.annotations_pb2, google.rpc.status_pb2", LOAD)])
-def test_it_gets_on_with_other_libraries_whichever_is_loaded_first(order: tuple[str, str]) -> None:
+def test_the_protos_load_before_and_after_other_libraries(order: tuple[str, str]) -> None:
     program = PROGRAM.format(first=order[0], second=order[1])
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -37,7 +37,7 @@ def test_retries_are_further_and_further_apart(failures: int, seconds: float) ->
     assert retry_delay(failures, UNAVAILABLE, 0) == seconds / 2
 
 
-def test_a_retry_waits_as_long_as_it_is_told_to() -> None:
+def test_a_retry_waits_for_the_retry_delay() -> None:
     assert retry_delay(1, TooManyRequests("slowly", retry_after=20.0), 1) == 20
 
 

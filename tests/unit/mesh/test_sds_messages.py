@@ -49,7 +49,7 @@ def test_requests_outside_the_limits_are_rejected(message: Message, field: str) 
     assert [each.field for each in caught.value.violations] == [field]
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     message = DELTA(
         type_url="x",
         resource_names_subscribe=["a" * 1025],

@@ -30,7 +30,7 @@ def test_when_all_are_taken_those_with_their_share_are_refused() -> None:
         held.acquire("a")
 
 
-def test_a_newcomer_gets_its_share_though_all_are_taken() -> None:
+def test_a_new_caller_gets_its_share_of_places_when_all_are_taken() -> None:
     held, _ = places()
     take(held, "a", 4)
     take(held, "b", 2)

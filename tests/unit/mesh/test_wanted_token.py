@@ -9,7 +9,7 @@ from tokend_server.model import Secret
 POOL = "us-east-1:0"
 
 
-def test_it_asks_as_a_caller_with_an_sdk_would() -> None:
+def test_the_request_equals_that_of_an_sdk() -> None:
     wanted = WantedToken(POOL, "login.example", Secret("alice"), {"tenant": "acme"}, timedelta(minutes=5))
     assert wanted.to_request() == pb.GetOpenIdTokenForDeveloperIdentityRequest(
         identity_pool_id=POOL,

@@ -204,12 +204,12 @@ class TestDelta:
         assert third is not None
         assert third.resources == (B,)
 
-    def test_a_client_that_comes_back_is_sent_what_it_lacks(self) -> None:
+    def test_a_reconnected_client_gets_the_missing_resources(self) -> None:
         held = {"a": A.version, "b": "of before"}
         _, response = delta(DeltaRequest(subscribe=("a", "b"), initial_resource_versions=held))
         assert response.resources == (B,)
 
-    def test_a_client_that_comes_back_is_told_what_has_gone(self) -> None:
+    def test_a_reconnected_client_gets_the_removed_resources(self) -> None:
         held = {"a": A.version, "x": "of before"}
         state = Delta(frozenset())
         state.receive(DeltaRequest(subscribe=("a", "x"), initial_resource_versions=held))
@@ -220,12 +220,12 @@ class TestDelta:
         _, response = delta(DeltaRequest(subscribe=("a",), initial_resource_versions={"x": "of before"}))
         assert response.removed_resources == ()
 
-    def test_a_name_without_a_resource_is_told_once(self) -> None:
+    def test_a_missing_resource_is_reported_once(self) -> None:
         state, response = delta(DeltaRequest(subscribe=("a", "x")))
         assert response.removed_resources == ("x",)
         assert state.respond(ALL) is None
 
-    def test_a_resource_that_goes_and_comes_back_is_told(self) -> None:
+    def test_a_resource_that_disappears_and_returns_is_sent_again(self) -> None:
         state, _ = delta(DeltaRequest(subscribe=("a", "b")))
         gone, back = state.respond(there(B)), state.respond(ALL)
         assert gone is not None
@@ -233,7 +233,7 @@ class TestDelta:
         assert back is not None
         assert back.resources == (A,)
 
-    def test_nothing_is_said_of_what_is_pending(self) -> None:
+    def test_pending_resources_are_not_reported_as_removed(self) -> None:
         state = Delta(frozenset())
         state.receive(DeltaRequest(subscribe=("a",)))
         assert state.respond(there(pending=("a",))) is None
@@ -258,11 +258,11 @@ class TestDelta:
         state.receive(DeltaRequest(response_nonce=response.nonce))
         assert state.names == {"a", "b"}
 
-    def test_a_wildcard_tells_what_has_gone_since_a_client_was_here(self) -> None:
+    def test_a_wildcard_reports_resources_removed_since_the_last_connection(self) -> None:
         _, response = delta(DeltaRequest(initial_resource_versions={"x": "of before"}))
         assert response.removed_resources == ("x",)
 
-    def test_a_wildcard_does_not_tell_what_never_was(self) -> None:
+    def test_a_wildcard_reports_no_unknown_names_as_removed(self) -> None:
         state = Delta(frozenset({"a", "b"}))
         state.receive(DeltaRequest())
         response = state.respond(there(A))

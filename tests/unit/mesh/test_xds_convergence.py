@@ -142,7 +142,7 @@ GONE_AND_BACK = [("change", {}), ("want", ("b",)), ("want", ("a",)), ("come back
 @given(MOMENTS, STEPS)
 @example({"a": b"1", "c": b"2"}, LESS_AND_MORE)
 @example({"a": b"1", "c": b"2"}, GONE_AND_BACK)
-def test_a_client_of_the_state_of_the_world_has_all_that_there_is(
+def test_a_state_of_the_world_client_has_the_current_resources(
     first: Contents, steps: list[tuple[str, object]]
 ) -> None:
     client = WorldClient()
@@ -154,9 +154,7 @@ def test_a_client_of_the_state_of_the_world_has_all_that_there_is(
 @given(MOMENTS, STEPS)
 @example({"a": b"1", "c": b"2"}, LESS_AND_MORE)
 @example({"a": b"1", "c": b"2"}, GONE_AND_BACK)
-def test_a_client_of_deltas_has_what_there_is_and_nothing_that_has_gone(
-    first: Contents, steps: list[tuple[str, object]]
-) -> None:
+def test_a_delta_client_has_the_current_resources(first: Contents, steps: list[tuple[str, object]]) -> None:
     client = DeltaClient()
     contents, wants = play(client, first, steps)
     found = there(contents, wants)

@@ -265,7 +265,7 @@ def test_only_keys_that_can_verify_are_imported() -> None:
         (None, "not a JSON object"),
     ],
 )
-def test_why_a_key_is_passed_over_is_said(useless: object, reason: str) -> None:
+def test_the_reason_for_skipping_a_key_is_reported(useless: object, reason: str) -> None:
     said: list[str] = []
     assert import_keys({"keys": [useless]}, said.append) == ()
     assert [line.partition("ignored: ")[2] for line in said] == [reason]

@@ -78,7 +78,7 @@ def test_a_quarter_of_the_threads_wait_for_an_issuer_that_hangs(stack: ExitStack
     assert [[key.kid for key in call.result(PATIENCE)] for call in still] == [["1"]] * (THREADS // 4)
 
 
-def test_those_who_do_not_wait_hear_when_it_will_be_over(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejected_calls_get_the_retry_delay_of_the_fetch(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokend_server.oidc.keys.FETCH_TIMEOUT", FETCH_TIMEOUT)
     hanging = Hanging(stack, 1)
     calls = [hanging.find(0) for _ in range(THREADS)]

@@ -62,7 +62,7 @@ def test_excluded_hosts_bypass_the_proxy(provider: GuardedProvider, monkeypatch:
         assert proxy.requests == []
 
 
-def test_a_proxy_that_refuses_is_told_of(provider: GuardedProvider) -> None:
+def test_a_rejection_by_the_proxy_is_reported(provider: GuardedProvider) -> None:
     with ConnectProxy(lambda _request: "407 Proxy Authentication Required") as proxy:
         with pytest.raises(FetchFailed, match="ProxyError"):
             fetch(provider, HTTPS_PROXY=proxy.url)
@@ -70,7 +70,7 @@ def test_a_proxy_that_refuses_is_told_of(provider: GuardedProvider) -> None:
     assert provider.shown == []
 
 
-def test_a_proxy_that_is_not_there_is_told_of(provider: GuardedProvider) -> None:
+def test_an_unreachable_proxy_is_reported(provider: GuardedProvider) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = "http://{}:{}".format(*listener.getsockname())
     with pytest.raises(FetchFailed, match="no connection"):

@@ -25,7 +25,7 @@ def left(name: str, *, lock: str = "lock") -> Path:
     return directory
 
 
-def test_it_is_its_users_alone_and_gone_at_the_end(temporary: Path) -> None:
+def test_the_directory_is_private_and_removed_at_the_end(temporary: Path) -> None:
     with private_directory(PREFIX) as directory:
         assert directory.parent == temporary
         assert directory.stat().st_mode & 0o777 == 0o700
@@ -40,7 +40,7 @@ def test_directories_of_killed_processes_are_removed(temporary: Path) -> None:
         assert [*temporary.iterdir()] == [directory]
 
 
-def test_those_of_others_that_run_are_left_alone(temporary: Path) -> None:
+def test_directories_of_running_processes_are_not_removed(temporary: Path) -> None:
     with private_directory(PREFIX) as first:
         with private_directory(PREFIX) as second:
             assert {*temporary.iterdir()} == {first, second}

@@ -30,14 +30,14 @@ def environment(manager: socket.socket) -> dict[str, str]:
     return {"NOTIFY_SOCKET": name if isinstance(name, str) else "@" + name[1:].decode()}
 
 
-def test_the_manager_is_told(manager: socket.socket) -> None:
+def test_the_service_manager_is_notified(manager: socket.socket) -> None:
     notify_service_manager(READY, environment(manager))
     notify_service_manager(STOPPING, environment(manager))
     assert [manager.recv(100), manager.recv(100)] == [b"READY=1", b"STOPPING=1"]
 
 
 @pytest.mark.parametrize("address", [{}, {"NOTIFY_SOCKET": ""}])
-def test_without_a_manager_nothing_is_said(address: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_service_manager_nothing_is_sent(address: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
     notify_service_manager(READY, address)
     assert caplog.records == []
 
@@ -74,7 +74,7 @@ def test_a_manager_that_cannot_be_reached_stops_nothing(
         ({"WATCHDOG_USEC": "soon"}, None),
     ],
 )
-def test_the_manager_says_whether_it_waits_for_this_process(variables: dict[str, str], seconds: float | None) -> None:
+def test_watchdog_seconds_are_read_for_this_process(variables: dict[str, str], seconds: float | None) -> None:
     assert watchdog_seconds(variables, 4711) == seconds
 
 
@@ -89,7 +89,7 @@ def test_the_watchdog_is_not_notified_while_a_check_fails(
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
-def test_a_manager_that_waits_is_told_again_and_again(manager: socket.socket) -> None:
+def test_a_waiting_service_manager_is_notified_repeatedly(manager: socket.socket) -> None:
     manager.settimeout(None)
     watchdog = start_watchdog(list, environment(manager) | {"WATCHDOG_USEC": "2000"})
     assert watchdog

@@ -110,7 +110,7 @@ def test_a_directory_is_one_whatever_it_is_called(toml: Toml, server: FakeTokend
     )
 
 
-def test_no_value_is_taken_for_another(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+def test_values_of_other_types_are_rejected(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
     for value in (True, "3"):
         wrong = document(server, directory)
         wrong["tokend"]["timeout_seconds"] = value

@@ -35,7 +35,7 @@ def test_the_file_holds_the_token_and_nothing_else(
     assert len(server.requests) == 1
 
 
-def test_a_json_file_tells_identity_and_times(make_keeper: MakeKeeper, directory: Path) -> None:
+def test_a_json_file_has_the_identity_and_times(make_keeper: MakeKeeper, directory: Path) -> None:
     keeper = make_keeper(format="json")
     keeper.step()
     document = json.loads(content(directory))
@@ -44,9 +44,7 @@ def test_a_json_file_tells_identity_and_times(make_keeper: MakeKeeper, directory
     assert keeper.status().state == "valid"
 
 
-def test_a_clock_that_is_wrong_is_told(
-    make_keeper: MakeKeeper, clock: FakeClock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_wrong_clock_is_reported(make_keeper: MakeKeeper, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     make_keeper(on=FakeClock(now=clock.now() + 3600)).step()
     assert "The clock of this machine is 3600 s ahead of the token service's" in caplog.text
 
@@ -108,7 +106,7 @@ def test_an_expired_file_is_removed_where_that_is_set(
     assert content(directory)
 
 
-def test_a_refused_user_is_told_without_its_login(
+def test_a_rejected_user_is_reported_without_its_login(
     make_keeper: MakeKeeper, server: FakeTokendServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.fail(Failure(ErrorReason.NOT_AUTHORIZED))

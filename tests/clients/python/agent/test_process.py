@@ -37,9 +37,7 @@ def server() -> Iterator[FakeTokendServer]:
         yield running
 
 
-def test_an_agent_serves_until_it_is_told_to_end(
-    command: Command, toml: Toml, server: FakeTokendServer, directory: Path
-) -> None:
+def test_an_agent_serves_until_sigterm(command: Command, toml: Toml, server: FakeTokendServer, directory: Path) -> None:
     tables = document(server, directory)
     tables["tokens"] += [token(server, directory / "projected" / "token", name="other", layout="projected")]
     (directory / "projected").mkdir()
@@ -176,7 +174,7 @@ def test_a_hung_service_leaves_the_token_that_there_is(toml: Toml, server: FakeT
         assert agent.end() == 0
 
 
-def test_a_token_that_fails_is_told_by_its_name(
+def test_a_failed_token_is_reported_by_its_name(
     command: Command, toml: Toml, server: FakeTokendServer, directory: Path
 ) -> None:
     tables = document(server, directory)
@@ -235,7 +233,7 @@ def test_once_writes_each_file_and_ends(toml: Toml, server: FakeTokendServer, di
     assert (directory / "token").read_text(encoding="ascii") != first
 
 
-def test_once_tells_after_its_time_what_is_missing(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+def test_once_reports_missing_tokens_after_its_timeout(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
     server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
     config = toml(document(server, directory))
     done = once("--timeout", "0.5", environment={"TOKEND_AGENT_CONFIG": str(config)})
@@ -280,7 +278,7 @@ def test_a_token_that_has_expired_is_not_printed(
     assert (unknown.returncode, "only orders" in unknown.stderr) == (252, True)
 
 
-def test_an_output_that_cannot_be_written_is_told(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+def test_an_output_that_cannot_be_written_is_reported(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
     config = toml(document(server, directory))
     with Path("/dev/full").open("w", encoding="ascii") as full:
         done = subprocess.run(
@@ -330,7 +328,7 @@ def test_another_server_at_the_health_address_is_not_an_agent(
     [{"AWS_ENDPOINT_URL_STS": "nonsense"}, {"AWS_MAX_ATTEMPTS": "x"}, {"AWS_DEFAULT_REGION": ""}],
     ids=str,
 )
-def test_settings_of_botocore_that_cannot_be_are_told(
+def test_invalid_settings_of_botocore_are_reported(
     setting: dict[str, str], toml: Toml, server: FakeTokendServer, directory: Path
 ) -> None:
     config = str(toml(document(server, directory)))
@@ -365,9 +363,7 @@ def test_check_config_checks_the_files_of_the_connection(
     )
 
 
-def test_systemd_is_told_when_it_is_ready_and_when_it_ends(
-    toml: Toml, server: FakeTokendServer, directory: Path
-) -> None:
+def test_systemd_is_notified_of_readiness_and_the_end(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
     path = directory / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
         supervisor.bind(str(path))
@@ -393,7 +389,7 @@ def mount(tmp_path: Path) -> tuple[list[str], Path]:
     return under, directory
 
 
-def test_a_full_disk_leaves_the_token_and_is_told(
+def test_a_full_disk_keeps_the_old_token_and_is_reported(
     toml: Toml, server: FakeTokendServer, mount: tuple[list[str], Path]
 ) -> None:
     under, directory = mount
@@ -419,9 +415,7 @@ def _fill(path: Path) -> None:
     path.write_bytes(b"x" * (room.f_bavail * room.f_frsize))
 
 
-def test_a_read_only_mount_is_told_and_no_trap(
-    toml: Toml, server: FakeTokendServer, mount: tuple[list[str], Path]
-) -> None:
+def test_a_read_only_mount_is_reported(toml: Toml, server: FakeTokendServer, mount: tuple[list[str], Path]) -> None:
     under, directory = mount
     with RunningAgent(toml(document(server, directory, token_duration_seconds=SHORT)), under=under) as agent:
         agent.wait_for("ready: ")
@@ -436,7 +430,7 @@ def test_a_read_only_mount_is_told_and_no_trap(
     assert json.dumps(agent.log).count("the mount is read-only") == 1, "it is logged once"
 
 
-def test_a_file_that_is_a_mount_itself_is_told(
+def test_a_file_that_is_a_mount_is_reported(
     toml: Toml, server: FakeTokendServer, mount: tuple[list[str], Path]
 ) -> None:
     under, directory = mount

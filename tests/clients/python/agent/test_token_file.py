@@ -43,7 +43,7 @@ def file_size_limit(size: int) -> Iterator[None]:
 
 
 @each_layout
-def test_mode_and_content_are_there_before_the_name(
+def test_mode_and_content_are_set_before_the_rename(
     directory: Path, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Records the file's content after each rename."""
@@ -203,7 +203,7 @@ def test_a_file_becomes_a_projected_one_and_back(directory: Path) -> None:
 
 
 @each_layout
-def test_links_in_the_way_are_not_followed(
+def test_symbolic_links_at_the_target_are_not_followed(
     directory: Path, tmp_path_factory: pytest.TempPathFactory, layout: str
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "file"
@@ -268,7 +268,7 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_parent_that_has_died(directo
             os.close(descriptor)
 
 
-def test_a_file_that_was_let_go_is_free_though_there_are_children(directory: Path) -> None:
+def test_a_released_file_can_be_claimed_despite_child_processes(directory: Path) -> None:
     one, other = token_file(directory), token_file(directory)
     one.claim()
     end, ending = os.pipe()
@@ -296,7 +296,7 @@ def test_a_path_that_cannot_be_is_explained(directory: Path, name: str, advice: 
         token_file(directory, file=str(directory / name)).claim()
 
 
-def test_a_pipe_in_the_way_keeps_nobody_waiting(directory: Path) -> None:
+def test_a_pipe_at_the_target_does_not_block(directory: Path) -> None:
     os.mkfifo(directory / "token")
     file = token_file(directory)
     file.claim()

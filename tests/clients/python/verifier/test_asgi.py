@@ -74,7 +74,7 @@ def test_a_rejected_token_is_answered_with_the_reason(issuer: OidcProvider, veri
     assert dict(start["headers"])[b"www-authenticate"] == challenge
 
 
-def test_two_tokens_are_none(issuer: OidcProvider, verifier: TokenVerifier, app: App) -> None:
+def test_two_tokens_are_rejected(issuer: OidcProvider, verifier: TokenVerifier, app: App) -> None:
     good = f"Bearer {token(issuer)}"
     assert ask(IdentityMiddleware(app, verifier), good, good)[0]["status"] == 401
 

@@ -113,7 +113,7 @@ def test_methods_see_who_calls(issuer: OidcProvider, call: Callable[..., list[by
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_caller_is_not_taken_for_the_one_before(
+def test_the_identity_of_an_earlier_call_is_not_reused(
     issuer: OidcProvider, call: Callable[..., list[bytes]], kind: str
 ) -> None:
     call(kind, token(issuer))

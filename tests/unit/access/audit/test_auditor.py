@@ -166,7 +166,7 @@ def test_other_refusals_are_reported_once_a_minute_and_each_once(audit: Stranger
     assert sum(audit.told()) == audit.omissions
 
 
-def test_a_flood_tells_of_itself(audit: Strangers) -> None:
+def test_the_summaries_of_a_flood_count_all_omissions(audit: Strangers) -> None:
     for _ in range(200):
         audit.refuse(10)
         audit.clock.advance(1)

@@ -122,7 +122,7 @@ def test_a_fifo_whose_reader_sleeps_fails_and_is_not_waited_for(path: Path, cloc
     assert failed.value.code == "EAGAIN"
 
 
-def test_a_full_disk_fails_and_says_so(clock: FakeClock) -> None:
+def test_a_full_disk_fails_with_an_error(clock: FakeClock) -> None:
     log = FileAuditLog(Path("/dev/full"), clock)
     with pytest.raises(AuditWriteFailed, match="No space left") as failed:
         log.write(b"one")

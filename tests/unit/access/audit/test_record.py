@@ -114,12 +114,12 @@ def test_a_failure_without_a_reason_is_reported_by_its_code() -> None:
     assert (told["errorCode"], told["errorMessage"]) == ("DEADLINE_EXCEEDED", "too late")
 
 
-def test_a_merge_tells_its_provider() -> None:
+def test_an_audited_merge_has_its_provider() -> None:
     told = event(AuditEntry(0.0, "MergeDeveloperIdentities", developer_provider_name="login.acme.shop"))
     assert told["requestParameters"] == {"developerProviderName": "login.acme.shop"}
 
 
-def test_an_intent_says_so() -> None:
+def test_an_intent_entry_is_marked() -> None:
     assert event(AuditEntry(0.0, "Method", phase="intent"))["additionalEventData"] == {"phase": "intent"}
 
 

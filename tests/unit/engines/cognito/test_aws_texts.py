@@ -35,14 +35,14 @@ def cleaned(text: str, *secrets: str, ids: tuple[str, ...] = ()) -> str:
 
 
 @given(secrets=LONG_SECRETS, pieces=st.lists(st.one_of(st.text(LETTERS, max_size=20), st.integers(0, 3)), max_size=12))
-def test_no_text_lets_a_secret_through(secrets: list[str], pieces: list[str | int]) -> None:
+def test_no_text_shows_a_secret(secrets: list[str], pieces: list[str | int]) -> None:
     text = "".join(each if isinstance(each, str) else secrets[each % len(secrets)] for each in pieces)
     shown = cleaned(text, *secrets)
     assert [secret for secret in secrets if re.sub(r"[\n\x00\x85]", " ", secret) in shown] == []
 
 
 @given(secret=ANY_TEXT.filter(lambda text: len(text) >= 4), before=ANY_TEXT, after=ANY_TEXT, cut=st.booleans())
-def test_no_secret_comes_through_any_text(secret: str, before: str, after: str, *, cut: bool) -> None:
+def test_no_secret_remains_in_any_text(secret: str, before: str, after: str, *, cut: bool) -> None:
     text = f"{before}{secret}{after}"
     shown = truncated(cleaned(text * 5 if cut else text, secret))
     assert secret not in shown
@@ -53,7 +53,7 @@ def test_no_secret_comes_through_any_text(secret: str, before: str, after: str, 
 @given(
     secret=ANY_TEXT.filter(lambda text: len(text) >= 4), text=ANY_TEXT, member=st.sampled_from(["logins", "x.y", "z"])
 )
-def test_no_validation_error_lets_a_secret_through(secret: str, text: str, member: str) -> None:
+def test_no_validation_error_shows_a_secret(secret: str, text: str, member: str) -> None:
     said = f"Value '{text}{secret}' at '{member}' failed to satisfy constraint: Member {secret}"
     found = field_violations(cleaned(f"1 validation error detected: {said}", secret))
     own_words = {*FIELDS, UNNAMED[0].constraint}
@@ -117,7 +117,7 @@ def test_violations_are_named_as_in_the_contract_without_their_values() -> None:
     )
 
 
-def test_a_violation_reads_as_the_contracts_own_check_tells_it() -> None:
+def test_a_violation_has_the_text_of_the_contracts_check() -> None:
     text = (
         "1 validation error detected: Value 'nowhere' at 'identityPoolId' failed to satisfy constraint: "
         r"Member must satisfy regular expression pattern: [\w-]+:[0-9a-f-]+"

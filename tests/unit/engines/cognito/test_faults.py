@@ -163,7 +163,7 @@ def test_only_what_aws_says_about_the_request_is_passed_on(cognito: Answering, c
 
 
 @pytest.mark.parametrize("text", ["", None, {"a": 1}, 5])
-def test_a_refusal_without_a_text_says_so(cognito: Answering, text: object) -> None:
+def test_a_rejection_without_a_text_has_a_default_text(cognito: Answering, text: object) -> None:
     assert domain(cognito.failure(400, refusal("NotAuthorizedException", text))).text == "Cognito gives no reason."
 
 
@@ -210,7 +210,7 @@ def test_an_answer_that_botocore_stumbles_over_is_not_cognitos(cognito: Answerin
         (500, "SomethingNew", errors.EngineUnavailable),
     ],
 )
-def test_what_sts_refuses_is_never_the_callers_fault(
+def test_rejections_of_sts_are_never_the_callers_fault(
     sts: Answering, status: int, code: str, expected: type[TokendError]
 ) -> None:
     content = f"<ErrorResponse><Error><Code>{code}</Code><Message>Role of {USER}</Message></Error></ErrorResponse>"
@@ -413,7 +413,7 @@ def test_the_operator_is_informed_of_an_untrusted_certificate_and_a_missing_prox
     assert "HTTPS_PROXY" in domain(raised_as(exceptions.ProxyConnectionError)).advice
 
 
-def test_every_trouble_that_is_not_the_callers_has_advice() -> None:
+def test_every_error_of_the_service_has_advice() -> None:
     operators = (errors.LastingError, errors.UnsupportedByEngine, errors.TooManyRequests)
     faults = [*ERROR_CODES.values(), *ROWS.leaks.values(), *(fault for fault in EXCEPTIONS.values() if fault)]
     assert [fault for fault in faults if issubclass(fault.error, operators) and not fault.advice] == []

@@ -106,7 +106,7 @@ def test_an_algorithm_that_no_provider_signs_with_is_unknown(algorithm: Any) -> 
     ],
     ids=range(12),
 )
-def test_what_is_no_token(text: str) -> None:
+def test_a_malformed_token_is_rejected_without_its_text(text: str) -> None:
     with pytest.raises(MalformedToken) as caught:
         read_unverified(Secret(text))
     assert caught.value.args == ()

@@ -105,7 +105,7 @@ def test_a_failure_to_start_a_thread_does_not_prevent_later_connections(
     assert pool.acquire(soon())
 
 
-def test_a_failure_is_none_for_those_who_can_wait_for_another_one(place: Place) -> None:
+def test_a_failed_connect_does_not_fail_calls_that_get_another_connection(place: Place) -> None:
     pool = ConnectionPool(place.open, 2)
     first = pool.acquire(soon())
     place.failure = OSError("too many clients")

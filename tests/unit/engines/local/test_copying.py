@@ -121,7 +121,7 @@ def test_a_run_that_was_broken_off_is_repeated(source: Store, target: Store) -> 
     assert_equal(source, target)
 
 
-def test_progress_is_told_in_identities_of_the_source(
+def test_progress_counts_the_identities_of_the_source(
     source: Store, target: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copying, "_PAGE", 2)

@@ -67,7 +67,7 @@ def calls(local: LocalEngineUnderTest) -> dict[str, Callable[[], object]]:
 
 
 @pytest.mark.parametrize("change", REPLACED)
-def test_no_call_is_answered_from_a_file_that_others_do_not_find(
+def test_no_call_uses_a_moved_or_replaced_file(
     calls: dict[str, Callable[[], object]], database: Path, change: Callable[[Path], None]
 ) -> None:
     change(database)

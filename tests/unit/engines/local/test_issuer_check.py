@@ -118,19 +118,19 @@ def test_a_key_that_waits_may_be_newer_than_a_cache() -> None:
     assert problem.endswith("a cache may be older than the key")
 
 
-def test_a_key_by_the_id_of_another_one_is_told() -> None:
+def test_a_key_with_the_id_of_another_is_reported() -> None:
     published = Published()
     published.documents[JWKS] = {"keys": [jwk(OTHER, kid=KEY.thumbprint())]}
     assert check(published).problems == [f"keys: {KEY.thumbprint()} is a different key there than in the store"]
 
 
-def test_a_key_for_another_algorithm_is_told() -> None:
+def test_a_key_for_another_algorithm_is_reported() -> None:
     published = Published()
     published.documents[JWKS] = {"keys": [jwk(KEY, alg="ES384")]}
     assert "is published for ES384, and signs with ES256" in " ".join(check(published).problems)
 
 
-def test_no_usable_key_is_told() -> None:
+def test_a_key_set_without_usable_keys_is_reported() -> None:
     published = Published()
     published.documents[JWKS] = {"keys": []}
     assert check(published).problems[0] == "keys: the JWK Set has no key for RSA or ECDSA signatures"
@@ -145,6 +145,6 @@ def test_an_inside_address_is_noted() -> None:
     assert len(found.notes) == 2
 
 
-def test_a_store_without_keys_is_told() -> None:
+def test_a_store_without_keys_is_reported() -> None:
     found = IssuerCheck(ISSUER, {"ES256"}, Published(), CLOCK).run((), "the store has none")
     assert found.problems == ["keys: cannot be compared with the store's: the store has none"]

@@ -180,13 +180,13 @@ def test_logins_that_are_refused_make_no_identity(
     assert device.local.store.identities(POOL, max_results=1, after=None, hide_disabled=False) == []
 
 
-def test_a_pool_without_providers_says_so(local: LocalEngineUnderTest) -> None:
+def test_a_pool_without_providers_has_its_own_error(local: LocalEngineUnderTest) -> None:
     local.pool = replace(local.pool, login_providers={})
     expected = (NotAuthorized, f"Identity pool - {POOL} does not have identity providers configured.")
     assert refusal(lambda: Device(local).get_id(google="g1")) == expected
 
 
-def test_a_provider_that_does_not_answer_is_no_ones_fault(device: Device) -> None:
+def test_an_unreachable_provider_is_not_the_callers_fault(device: Device) -> None:
     device.local.providers[GOOGLE].available = False
     assert refusal(lambda: device.get_id(google="g1"))[0] is LoginProviderUnavailable
 
@@ -205,7 +205,7 @@ def test_a_guests_token_is_valid_for_ten_minutes_and_says_that_it_is_a_guest(dev
     ]
 
 
-def test_a_public_logins_token_says_who_vouched(device: Device) -> None:
+def test_the_token_of_a_public_login_names_its_provider(device: Device) -> None:
     identity_id = device.get_id(google="g1")
     issued_for, claims = device.token(identity_id, tokens({"google": "g1"}))
     assert issued_for == identity_id

@@ -150,7 +150,7 @@ def test_more_reads_than_connections_wait_for_one_another(local: LocalEngineUnde
     assert found == [identity_id] * 200
 
 
-def test_reads_go_on_beside_writes_that_are_stuck(local: LocalEngineUnderTest, tmp_path: Path) -> None:
+def test_reads_continue_while_writes_are_stuck(local: LocalEngineUnderTest, tmp_path: Path) -> None:
     known = local.identity_of("known")
     ended: SimpleQueue[str] = SimpleQueue()
 
@@ -186,9 +186,7 @@ def test_a_removed_key_is_not_left_in_the_file(local: LocalEngineUnderTest, tmp_
 
 
 @pytest.mark.parametrize("change", ["removed", "replaced"])
-def test_a_key_is_gone_from_the_files_while_servers_use_them(
-    local: LocalEngineUnderTest, tmp_path: Path, change: str
-) -> None:
+def test_a_removed_key_is_erased_from_files_in_use(local: LocalEngineUnderTest, tmp_path: Path, change: str) -> None:
     key = new_signing_key(StoredKeys(), SigningAlgorithm.RS256, generation=1, created=1)
     fragments = [key.material.reveal().encode()[start : start + 40] for start in range(100, 1500, 200)]
     files = list(tmp_path.glob("tokend.db*"))
@@ -223,7 +221,7 @@ def test_a_command_that_is_alone_with_the_store_forgets_at_once(
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
 
 
-def test_a_key_that_cannot_be_gone_from_the_log_yet_is_told(
+def test_a_removed_key_still_in_the_write_ahead_log_is_reported(
     local: LocalEngineUnderTest,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,

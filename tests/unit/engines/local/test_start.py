@@ -66,7 +66,7 @@ def opened_and_migrated(database: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("locked", [directory_locked, file_locked])
-def test_a_start_that_waits_for_a_lock_says_so(
+def test_a_start_that_waits_for_a_lock_is_logged(
     tmp_path: Path, told: SimpleQueue[logging.LogRecord], locked: Lock
 ) -> None:
     database = tmp_path / "tokend.db"
@@ -78,7 +78,7 @@ def test_a_start_that_waits_for_a_lock_says_so(
         assert starting.result(PATIENCE)
 
 
-def test_a_migration_that_waits_for_a_write_says_so(tmp_path: Path, told: SimpleQueue[logging.LogRecord]) -> None:
+def test_a_migration_that_waits_for_a_write_is_logged(tmp_path: Path, told: SimpleQueue[logging.LogRecord]) -> None:
     database = tmp_path / "tokend.db"
     with closing(open_store(database)) as store, ThreadPoolExecutor(1) as pool:
         with closing(sqlite3.connect(database, isolation_level=None)) as other:
@@ -137,9 +137,7 @@ def of_another_program(directory: Path) -> None:
         (of_another_program, "{0}/tokend.db is a database of another program"),
     ],
 )
-def test_what_is_wrong_with_the_file_is_said_of_the_setting_that_names_it(
-    broken: Callable[[Path], object], problem: str, tmp_path: Path
-) -> None:
+def test_problems_of_the_file_name_its_setting(broken: Callable[[Path], object], problem: str, tmp_path: Path) -> None:
     directory = tmp_path / "data"
     broken(directory)
     settings = {

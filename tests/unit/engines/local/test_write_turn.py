@@ -48,7 +48,7 @@ def refused(turn: WriteTurn) -> bool:
         return True
 
 
-def test_behind_a_write_that_is_stuck_no_thread_beyond_the_patient_waits_at_all(
+def test_writes_beyond_the_limit_behind_a_stuck_write_fail_immediately(
     clock: FakeClock, threads: ThreadPoolExecutor
 ) -> None:
     turn = WriteTurn(0, clock)

@@ -176,7 +176,7 @@ def test_an_issuer_may_demand_a_token_and_have_an_authority_of_its_own(tmp_path:
     ],
     ids=str,
 )
-def test_settings_that_prove_too_little_are_refused(http: IssuerHttp, changes: dict[str, Any]) -> None:
+def test_settings_without_proof_of_the_caller_are_rejected(http: IssuerHttp, changes: dict[str, Any]) -> None:
     settings: dict[str, Any] = {
         "name": "kubernetes",
         "issuer": "https://login.example",

@@ -82,7 +82,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize("refusal", CAUSES)
-def test_each_cause_is_counted_and_told_at_info(
+def test_each_cause_is_counted_and_logged_at_info(
     provider: OidcProvider, listener: Listener, caplog: pytest.LogCaptureFixture, refusal: Refusal
 ) -> None:
     token_that_meets_it, line = CAUSES[refusal]

@@ -70,7 +70,7 @@ def test_while_keys_rotate_no_alert_fires(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("cause", ["the thread has ended", "the store takes no writes", "the keys cannot be read"])
-def test_a_rotation_that_has_stopped_is_told(watched: Watched, cause: str) -> None:
+def test_a_stopped_rotation_is_reported(watched: Watched, cause: str) -> None:
     if cause == "the store takes no writes":
         watched.replica.store.refusal = DOWN
     if cause == "the keys cannot be read":
@@ -87,7 +87,7 @@ def test_a_rotation_that_has_stopped_is_told(watched: Watched, cause: str) -> No
 
 
 @pytest.mark.parametrize("reads", [True, False])
-def test_steps_that_fail_are_told_before_a_rotation_has_stopped(watched: Watched, *, reads: bool) -> None:
+def test_failed_steps_are_reported_before_the_rotation_has_stopped(watched: Watched, *, reads: bool) -> None:
     watched.pass_time(30 * DAY - HOUR - 1)
     watched.replica.store.refusal = DOWN
     watched.replica.store.failure = None if reads else DOWN

@@ -82,7 +82,7 @@ def test_a_day_after_its_last_fetch_a_verifier_is_forgotten(noted: Log) -> None:
     assert [fetch.verifier.user_agent for fetch in noted.log.fetches()] == ["envoy"]
 
 
-def test_a_flood_of_made_up_user_agents_pushes_none_out_and_is_told(noted: Log) -> None:
+def test_a_flood_of_user_agents_evicts_no_verifier_and_is_counted(noted: Log) -> None:
     noted.log.note(OLD, "192.0.2.1", b"envoy")
     noted.log.note(OLD, "192.0.2.2", b"envoy")
     for number in range(2 * MAX_VERIFIERS_PER_ADDRESS):

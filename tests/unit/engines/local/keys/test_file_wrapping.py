@@ -70,7 +70,7 @@ def with_members(key: SigningKey, **changed: object) -> SigningKey:
     return replace(key, material=Secret(json.dumps(members(key) | changed)))
 
 
-def test_a_key_comes_back_and_nothing_of_it_is_in_its_material(wrapping: FileWrapping) -> None:
+def test_an_encrypted_key_is_decrypted_and_its_material_has_no_plaintext(wrapping: FileWrapping) -> None:
     key = record(wrapping)
     assert wrapping.unwrap(key) == PRIVATE
     assert wrapping.is_current(key)

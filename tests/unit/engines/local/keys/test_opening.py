@@ -97,7 +97,7 @@ def test_a_key_in_clear_is_rejected_if_not_accepted() -> None:
         "{" * 100_000,
     ],
 )
-def test_what_names_no_method_is_not_opened_and_not_repeated(material: str) -> None:
+def test_malformed_material_is_rejected_and_not_repeated(material: str) -> None:
     key = SigningKey("kid", ES256, 1, Secret(material), 1, 1)
     assert method_of(key.material) == ""
     with pytest.raises(EngineMisconfigured) as raised:

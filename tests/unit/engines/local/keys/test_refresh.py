@@ -15,7 +15,7 @@ from tokend_server.engines.local.keys.stored_keys import StoredKeys
 from tokend_server.errors import EngineUnavailable
 
 
-def test_a_look_at_the_backend_reads_no_keys(local: LocalEngineUnderTest) -> None:
+def test_a_check_of_the_backend_reads_no_keys(local: LocalEngineUnderTest) -> None:
     before = local.signer.key_set()
     KeyRotation(local.store, StoredKeys(), local.clock, KeyTimes()).add(SigningAlgorithm.ES256, signs_in=0)
     local.backend.check()

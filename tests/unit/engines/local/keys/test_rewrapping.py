@@ -187,9 +187,7 @@ def test_a_key_that_is_removed_meanwhile_stays_removed(store: SqliteStore, key_f
     assert [key.kid for key in store.signing_keys()] == [kids[0], kids[2]]
 
 
-def test_two_who_rewrap_by_different_keys_do_not_go_on_for_good(
-    store: SqliteStore, key_file: KeyFile, tmp_path: Path
-) -> None:
+def test_concurrent_rewraps_with_different_keys_give_up(store: SqliteStore, key_file: KeyFile, tmp_path: Path) -> None:
     path = tmp_path / "other"
     path.write_bytes(os.urandom(32))
     other = KeyFile(path)

@@ -108,7 +108,7 @@ class Servers:
         max_size=3,
     ),
 )
-def test_no_key_begins_early_that_a_verifier_was_not_given(
+def test_no_key_signs_early_before_every_verifier_has_it(
     before: list[Happening], rotated_by: int, rounds: list[tuple[list[Happening], int, list[Happening]]]
 ) -> None:
     with TemporaryDirectory() as directory, closing(open_store(Path(directory) / "tokend.db")) as store:

@@ -192,7 +192,7 @@ def test_keys_of_an_algorithm_that_no_pool_uses_are_not_followed(make_replica: M
     assert [key.algorithm for key in new.store.signing_keys()].count(SigningAlgorithm.RS256) == 1
 
 
-def test_a_step_that_fails_is_told_and_tried_again_less_and_less_often(
+def test_a_failed_step_is_logged_and_retried_with_back_off(
     replica: KeyReplica, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -257,7 +257,7 @@ def test_a_server_that_cannot_open_a_key_follows_the_others_and_changes_none(mak
 
 
 @pytest.mark.parametrize(("ahead", "is_told"), [(TIMES.clock_skew, False), (TIMES.clock_skew + 1, True)])
-def test_a_key_that_is_made_by_a_clock_too_far_ahead_is_told(
+def test_a_key_created_by_a_clock_too_far_ahead_is_reported(
     make_replica: MakeReplica, ahead: int, *, is_told: bool
 ) -> None:
     here, there = make_replica(), make_replica(ahead)

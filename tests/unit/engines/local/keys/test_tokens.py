@@ -96,7 +96,7 @@ def test_a_token_lives_exactly_as_long_as_asked(local: LocalEngineUnderTest, sec
     assert (issued.expire_time, issued.refresh_time) == (NOW + seconds, NOW + seconds // 3)
 
 
-def test_amr_tells_the_logins_presented_and_no_others(local: LocalEngineUnderTest) -> None:
+def test_amr_has_only_the_presented_logins(local: LocalEngineUnderTest) -> None:
     identity_id = local.identity_of({DEVELOPER: "u", "idp.example.test": "user i"})
     local.issue("v", identity_id)
     entry = f"{DEVELOPER}:{POOL}:v"

@@ -158,7 +158,7 @@ def test_notes_of_servers_that_are_gone_are_forgotten(make_replica: MakeReplica)
     assert [record.server for record in replica.store.fetch_records()] == ["b"]
 
 
-def test_a_store_that_takes_no_notes_is_told_once_and_keys_are_followed(
+def test_a_store_that_rejects_fetch_records_is_reported_once(
     make_replica: MakeReplica, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
