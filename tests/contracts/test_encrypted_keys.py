@@ -7,14 +7,14 @@ from tests.contracts.key_manager_contract import KeyManagerContract
 from tests.support.kms import encrypted_by, kms, kms_wrapping, new_wrapping_key
 
 from tokend_server.engines.local.keys.file_wrapping import FileWrapping
-from tokend_server.engines.local.keys.wrapping import WrappedKeys
+from tokend_server.engines.local.keys.stored_keys import StoredKeys
 from tokend_server.engines.local.keys.wrapping_files import KeyFile, PassphraseFile
 
 
 class TestKeysUnderAKeyInAFile(KeyManagerContract):
     @pytest.fixture(scope="class")
     @classmethod
-    def managers(cls, tmp_path_factory: pytest.TempPathFactory) -> tuple[WrappedKeys, WrappedKeys]:
+    def managers(cls, tmp_path_factory: pytest.TempPathFactory) -> tuple[StoredKeys, StoredKeys]:
         path = written(tmp_path_factory, os.urandom(32))
         return under(KeyFile(path)), under(KeyFile(path))
 
@@ -22,7 +22,7 @@ class TestKeysUnderAKeyInAFile(KeyManagerContract):
 class TestKeysUnderAPassphrase(KeyManagerContract):
     @pytest.fixture(scope="class")
     @classmethod
-    def managers(cls, tmp_path_factory: pytest.TempPathFactory) -> tuple[WrappedKeys, WrappedKeys]:
+    def managers(cls, tmp_path_factory: pytest.TempPathFactory) -> tuple[StoredKeys, StoredKeys]:
         path = written(tmp_path_factory, b"correct horse battery staple\n")
         return under(PassphraseFile(path, os.urandom)), under(PassphraseFile(path, os.urandom))
 
@@ -30,15 +30,15 @@ class TestKeysUnderAPassphrase(KeyManagerContract):
 class TestKeysInEnvelopesOfKms(KeyManagerContract):
     @pytest.fixture(scope="class")
     @classmethod
-    def managers(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WrappedKeys, WrappedKeys]]:
+    def managers(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StoredKeys, StoredKeys]]:
         with kms(tmp_path_factory.mktemp("kms")) as upstream:
             config = encrypted_by(upstream, new_wrapping_key(upstream))
             with kms_wrapping(config) as first, kms_wrapping(config) as second:
-                yield WrappedKeys(first), WrappedKeys(second)
+                yield StoredKeys(first), StoredKeys(second)
 
 
-def under(file: KeyFile | PassphraseFile) -> WrappedKeys:
-    return WrappedKeys(FileWrapping(file, (), os.urandom))
+def under(file: KeyFile | PassphraseFile) -> StoredKeys:
+    return StoredKeys(FileWrapping(file, (), os.urandom))
 
 
 def written(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> Path:

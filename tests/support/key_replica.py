@@ -33,6 +33,7 @@ class Locked(StoredKeys):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.may_open: frozenset[str] | None = None
         self.opened: list[str] = []
 

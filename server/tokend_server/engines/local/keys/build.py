@@ -16,7 +16,8 @@ from tokend_server.engines.local.keys.kms_material import METHOD_OF_ENVELOPES as
 from tokend_server.engines.local.keys.lazy import LazyKeys
 from tokend_server.engines.local.keys.manager import KeyManager
 from tokend_server.engines.local.keys.opening import CLEAR, KeysByMethod, method_of
-from tokend_server.engines.local.keys.wrapping import Clear, KeyWrapping, WrappedKeys, Wrappings
+from tokend_server.engines.local.keys.stored_keys import StoredKeys
+from tokend_server.engines.local.keys.wrapping import Clear, KeyWrapping, Wrappings
 from tokend_server.engines.local.keys.wrapping_files import KeyFile, PassphraseFile, WrappingFile
 from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
@@ -48,10 +49,10 @@ def open_key_manager(config: Config, metrics: Metrics, clock: Clock) -> Iterator
 
         wrappings, kms = undo.enter_context(open_wrappings(config, metrics, clock)), LazyKeys(open_kms)
         openers: dict[str, KeyManager] = {
-            **{method: WrappedKeys(wrapping) for method, wrapping in wrappings.by_method.items()},
+            **{method: StoredKeys(wrapping) for method, wrapping in wrappings.by_method.items()},
             AWS_KMS: kms,
         }
-        makers: dict[str, KeyManager] = {"store": WrappedKeys(wrappings.current), "aws-kms": kms}
+        makers: dict[str, KeyManager] = {"store": StoredKeys(wrappings.current), "aws-kms": kms}
         if config.keys.signer == "aws-kms":
             kms.manager()
         yield KeysByMethod(makers[config.keys.signer], openers)

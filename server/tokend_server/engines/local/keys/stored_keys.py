@@ -1,6 +1,7 @@
 """Private keys that are in the store, and sign in this process."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -13,6 +14,7 @@ from tokend_server.clock import Deadline
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.keys.manager import check_public_key, unusable
 from tokend_server.engines.local.keys.signatures import HASHES, concatenated
+from tokend_server.engines.local.keys.wrapping import Clear, KeyWrapping
 from tokend_server.model import Secret
 
 
@@ -40,7 +42,14 @@ class StoredKey:
 
 
 class StoredKeys:
-    """The `KeyManager` whose `material` is the private key itself: PKCS #8, PEM."""
+    """The `KeyManager` of keys whose `material` is the private key: PKCS #8, PEM, which may be encrypted.
+
+    Args:
+        wrapping: The way in which private keys are stored; by default in clear.
+    """
+
+    def __init__(self, wrapping: KeyWrapping | None = None) -> None:
+        self._wrapping = wrapping or Clear()
 
     def generate(self, algorithm: SigningAlgorithm, generation: int) -> tuple[RSAKey | ECKey, Secret]:
         del generation  # it is in the record
@@ -49,10 +58,11 @@ class StoredKeys:
             key = ECKey.import_key(ec.generate_private_key(ec.SECP256R1()))
         else:
             key = RSAKey.import_key(rsa.generate_private_key(public_exponent=65537, key_size=2048))
-        return _public(key), Secret(key.as_pem(private=True).decode())
+        public_key, private_key = _public(key), Secret(key.as_pem(private=True).decode())
+        return public_key, self._wrapping.wrap(public_key.thumbprint(), algorithm, private_key)
 
     def open(self, key: SigningKey) -> StoredKey:
-        return StoredKey(key)
+        return StoredKey(replace(key, material=self._wrapping.unwrap(key)))
 
     def discard(self, key: SigningKey, *, was_kept: bool) -> None:
         """Does nothing: the whole key was in the record."""

@@ -1,15 +1,10 @@
 """The port to the encryption of private keys in the store, which may also be in clear."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from joserfc.jwk import ECKey, RSAKey
-
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
-from tokend_server.engines.local.keys.manager import PrivateKey
 from tokend_server.engines.local.keys.opening import CLEAR, method_of
-from tokend_server.engines.local.keys.stored_keys import StoredKeys
 from tokend_server.model import Secret
 
 
@@ -60,25 +55,3 @@ class Clear:
 
     def is_current(self, key: SigningKey) -> bool:
         return method_of(key.material) == CLEAR
-
-
-class WrappedKeys:
-    """A `KeyManager` of keys that sign in this process, and are stored with a wrapping.
-
-    Args:
-        wrapping: The wrapping.
-    """
-
-    def __init__(self, wrapping: KeyWrapping) -> None:
-        self._wrapping = wrapping
-        self._unwrapped = StoredKeys()
-
-    def generate(self, algorithm: SigningAlgorithm, generation: int) -> tuple[RSAKey | ECKey, Secret]:
-        public_key, private_key = self._unwrapped.generate(algorithm, generation)
-        return public_key, self._wrapping.wrap(public_key.thumbprint(), algorithm, private_key)
-
-    def open(self, key: SigningKey) -> PrivateKey:
-        return self._unwrapped.open(replace(key, material=self._wrapping.unwrap(key)))
-
-    def discard(self, key: SigningKey, *, was_kept: bool) -> None:
-        """Does nothing: the whole key was in the record."""

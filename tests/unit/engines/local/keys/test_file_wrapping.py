@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tokend_server.engines.local.keys.file_wrapping import FileWrapping
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.keys.opening import method_of
-from tokend_server.engines.local.keys.wrapping import WrappedKeys
+from tokend_server.engines.local.keys.stored_keys import StoredKeys
 from tokend_server.engines.local.keys.wrapping_files import KeyFile, PassphraseFile, parse_passphrase
 from tokend_server.errors import EngineMisconfigured
 from tokend_server.key_files import parse_key
@@ -190,7 +190,7 @@ def test_a_record_cannot_have_more_derived_than_this_release_does(written: Writt
 
 
 def test_a_wrapping_key_shows_nowhere(wrapping: FileWrapping) -> None:
-    made = KeyFile(Path("x")), WrappedKeys(wrapping), wrapping, wrapping._current  # noqa: SLF001
+    made = KeyFile(Path("x")), StoredKeys(wrapping), wrapping, wrapping._current  # noqa: SLF001
     shown = " ".join(f"{each!r} {each}" for each in made)
     assert not [form for form in (KEY.hex(), repr(KEY)[2:-1], base64.b64encode(KEY).decode()) if form in shown]
 

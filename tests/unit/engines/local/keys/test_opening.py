@@ -20,6 +20,7 @@ class KeysInJson(StoredKeys):
     """A manager with another method, whose `material` contains the PEM in JSON."""
 
     def __init__(self, method: str) -> None:
+        super().__init__()
         self._method = method
 
     def generate(self, algorithm: SigningAlgorithm, generation: int) -> tuple[RSAKey | ECKey, Secret]:

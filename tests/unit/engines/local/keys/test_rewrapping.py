@@ -17,7 +17,7 @@ from tokend_server.engines.local.keys.opening import CLEAR, KeysByMethod, method
 from tokend_server.engines.local.keys.rewrapping import RewrapOutcome, Rewrapped, Rewrapping
 from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.keys.stored_keys import StoredKeys
-from tokend_server.engines.local.keys.wrapping import Clear, WrappedKeys, Wrappings
+from tokend_server.engines.local.keys.wrapping import Clear, Wrappings
 from tokend_server.engines.local.keys.wrapping_files import KeyFile, PassphraseFile
 from tokend_server.engines.local.stores.sqlite.store import SqliteStore, open_store
 from tokend_server.errors import EngineMisconfigured, EngineUnavailable
@@ -90,7 +90,7 @@ def test_keys_go_from_one_way_to_another_and_stay_what_they_are(
 
 def test_a_process_that_serves_publishes_the_same_and_signs_on(store: SqliteStore, key_file: KeyFile) -> None:
     wrappings, clock = under(key_file), FakeClock(now=1000)
-    manager = KeysByMethod(WrappedKeys(wrappings.current), {m: WrappedKeys(w) for m, w in wrappings.by_method.items()})
+    manager = KeysByMethod(StoredKeys(wrappings.current), {m: StoredKeys(w) for m, w in wrappings.by_method.items()})
     signer = TokenSigner(store, manager, clock, KeyTimes())
     signer.refresh()
     published = signer.key_set().jwks
