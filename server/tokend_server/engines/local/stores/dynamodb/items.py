@@ -83,19 +83,9 @@ def index_partition(identity_pool_id: str, shard: int) -> str:
     return f"pool#{identity_pool_id}#{shard:02}"
 
 
-def pool_marker(identity_pool_id: str) -> Item:
-    """Returns the item that marks that a pool may have identities; it consists only of its key."""
-    return key(POOLS, identity_pool_id)
-
-
 def key_of_signing_key(algorithm: SigningAlgorithm, generation: int) -> Item:
     """Returns the key of a signing key: at most one item for each generation of an algorithm."""
     return key(KEYS, f"{algorithm.value}#{generation:0{_GENERATION_DIGITS}}")
-
-
-def key_of_developer_provider(identity_pool_id: str) -> Item:
-    """Returns the key of a pool's developer provider."""
-    return key(DEVELOPER_PROVIDERS, identity_pool_id)
 
 
 def key_of_version(partition: str) -> Item:
@@ -219,15 +209,10 @@ def read_signing_key(item: Item) -> SigningKey:
     )
 
 
-def key_of_fetch_record(server: str) -> Item:
-    """Returns the key of a server's notes about verifiers."""
-    return key(FETCHES, server)
-
-
 def new_fetch_record(record: FetchRecord) -> Item:
     """Returns the item of a server's notes."""
     return {
-        **key_of_fetch_record(record.server),
+        **key(FETCHES, record.server),
         "noted_at": {"N": str(record.noted_at)},
         "document": {"B": record.document},
     }
@@ -236,11 +221,6 @@ def new_fetch_record(record: FetchRecord) -> Item:
 def read_fetch_record(item: Item) -> FetchRecord:
     """Returns the server's notes in an item."""
     return FetchRecord(sort_key(item), number(item, "noted_at"), bytes(item["document"]["B"]))
-
-
-def key_of_kept_pool(identity_pool_id: str) -> Item:
-    """Returns the key of a stored pool."""
-    return key(KEPT_POOLS, identity_pool_id)
 
 
 def kept_pool_values(document: bytes, revision: int) -> Item:

@@ -150,7 +150,7 @@ class DynamoDbStore:
             if record.noted_at < before:
                 expected = {"noted_at": {"N": str(record.noted_at)}}
                 with suppress(StaleReading):  # the server has written new notes since
-                    self.table.commit([actions.delete(items.key_of_fetch_record(record.server), expected)])
+                    self.table.commit([actions.delete(items.key(items.FETCHES, record.server), expected)])
 
     def developer_providers(self) -> Mapping[str, str]:
         kept = self.table.query(items.DEVELOPER_PROVIDERS)
@@ -159,7 +159,7 @@ class DynamoDbStore:
     def keep_developer_providers(self, decide: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
         def decided() -> Iterator[list[Action]]:
             rows = [
-                actions.put({**items.key_of_developer_provider(pool), "provider_name": {"S": name}})
+                actions.put({**items.key(items.DEVELOPER_PROVIDERS, pool), "provider_name": {"S": name}})
                 for pool, name in decide(self.developer_providers()).items()
             ]
             # Each part is consistent by itself: a decision between two parts sees the first one.
@@ -172,11 +172,11 @@ class DynamoDbStore:
         return [items.read_kept_pool(item) for item in self.table.query(items.KEPT_POOLS)]
 
     def kept_pool(self, identity_pool_id: str, deadline: Deadline | None = None) -> KeptPool | None:
-        item = self.table.get(items.key_of_kept_pool(identity_pool_id), deadline)
+        item = self.table.get(items.key(items.KEPT_POOLS, identity_pool_id), deadline)
         return None if item is None else items.read_kept_pool(item)
 
     def keep_pool(self, before: KeptPool | None, identity_pool_id: str, document: bytes) -> None:
-        key = items.key_of_kept_pool(identity_pool_id)
+        key = items.key(items.KEPT_POOLS, identity_pool_id)
         values = items.kept_pool_values(document, before.revision + 1 if before else 0)
         actions.check_size({**key, **values}, identity_pool_id)
         if before is None:
@@ -188,7 +188,7 @@ class DynamoDbStore:
     def forget_pool(self, kept: KeptPool) -> None:
         expected = {"revision": {"N": str(kept.revision)}}
         with suppress(StaleReading):
-            self.table.commit([actions.delete(items.key_of_kept_pool(kept.identity_pool_id), expected)])
+            self.table.commit([actions.delete(items.key(items.KEPT_POOLS, kept.identity_pool_id), expected)])
 
     def pools_with_identities(self) -> frozenset[str]:
         pools = map(items.sort_key, self.table.query(items.POOLS))
@@ -274,7 +274,7 @@ class DynamoDbStore:
     def _note_pool(self, identity_pool_id: str) -> None:
         """Marks that the pool may have identities, before it has any."""
         if identity_pool_id not in self._known_pools:
-            self.table.put(items.pool_marker(identity_pool_id))
+            self.table.put(items.key(items.POOLS, identity_pool_id))
             self._known_pools |= {identity_pool_id}
 
     def _decide_and_commit(self, partition: str, decide: Callable[[], Iterable[Sequence[Action]]]) -> None:
