@@ -118,9 +118,6 @@ class Auditor:
     def record_loss(self, failure: AuditWriteFailed) -> None:
         """Counts a record that could not be written, and logs the failure at intervals."""
         self._on_failure(failure.code)
-        self._log_loss(failure)
-
-    def _log_loss(self, failure: AuditWriteFailed) -> None:
         now = self._clock.monotonic()
         with self._lock:
             if now < self._next_complaints.get(failure.code, now):

@@ -53,9 +53,7 @@ def authenticate_by_certificate(presented: PresentedCredentials) -> str | None:
     return _remembered_caller_of(presented.uris, presented.dns_names)
 
 
-@lru_cache(_MAX_REMEMBERED)
-def _remembered_caller_of(uris: tuple[str, ...], dns_names: tuple[str, ...]) -> str | None:
-    return caller_of(uris, dns_names)
+_remembered_caller_of = lru_cache(_MAX_REMEMBERED)(caller_of)
 
 
 def _is_spiffe(uri: str) -> bool:
