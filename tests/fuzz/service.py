@@ -178,14 +178,14 @@ def running(directory: Path) -> Iterator[Service]:
     with ExitStack() as undo:
         log = undo.enter_context(_Log().attached())
         with (
-            patch("tokend_server.access.build.open_http", lambda _ca_file: Documents()),
+            patch("tokend_server.access.build.IssuerHttp", lambda _ca_file: Documents()),
             # A call fails whose line is late by the wall clock, as on a machine that has other things to do.
             patch("tokend_server.access.build.QueuedAuditLog", _PATIENT_LOG),
         ):
             access = build_access_control(config, metrics, clock)
         assert access.audit_log
         undo.callback(access.audit_log.close)
-        with patch("tokend_server.engines.local.build.open_http", Documents):
+        with patch("tokend_server.engines.local.build.IssuerHttp", Documents):
             engines = build_engines(config, ISSUER, metrics, clock, access.limits.new_identity)
         undo.callback(engines.close)
         behind = DeveloperIdentityService(engines.by_pool, access.policy, clock)

@@ -6,7 +6,7 @@ from tests.fakes.oidc_provider import OidcProvider
 from tests.support.local_engine import LocalEngineUnderTest
 from tests.support.pipes import Pipe, open_pipe
 
-from tokend_server.oidc.outbound import IssuerHttp, open_http
+from tokend_server.oidc.outbound import IssuerHttp
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def pipe() -> Iterator[Pipe]:
 
 @pytest.fixture
 def http() -> IssuerHttp:
-    return open_http()
+    return IssuerHttp()
 
 
 @pytest.fixture

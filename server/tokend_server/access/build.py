@@ -21,6 +21,7 @@ from tokend_server.access.authentication.certificate import authenticate_by_cert
 from tokend_server.access.authentication.forwarded import ForwardedCertificateAuthenticator
 from tokend_server.access.authentication.jwt import JwtAuthenticator, TokenIssuer, token_issuer
 from tokend_server.access.authentication.presented import Authenticator, PresentedCredentials
+from tokend_server.access.authentication.refusals import Refusal
 from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.access.ids import UniqueIds
 from tokend_server.access.rate_limits import CallerLimits, Rate, RateLimits
@@ -31,7 +32,7 @@ from tokend_server.config.fields import FILE
 from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
 from tokend_server.oidc.issuers import Issuers
-from tokend_server.oidc.outbound import open_http
+from tokend_server.oidc.outbound import IssuerHttp
 
 _log = logging.getLogger(__name__)
 
@@ -86,19 +87,9 @@ def build_access_control(
         ConfigError: A key, an issuer or the audit log cannot be used; the error lists all problems.
     """
     problems: list[str] = []
-    token_issuers = _token_issuers(config, clock, issuers or Issuers(clock, config.grpc.threads), problems)
-    by_token = _build_or_report(
-        "callers.jwt",
-        partial(
-            JwtAuthenticator,
-            token_issuers,
-            clock,
-            lambda why: metrics.caller_tokens_refused.labels(why).inc(),
-            max_token_bytes=config.callers.max_token_bytes,
-        ),
-        problems,
+    by_token, by_key = _by_bearer_token(
+        config, clock, issuers, lambda why: metrics.caller_tokens_refused.labels(why).inc(), problems
     )
-    by_key = _build_or_report("callers.keys", partial(BearerKeyAuthenticator, config.callers.keys), problems)
     audit_log = _build_or_report("audit.destination", partial(_audit_log, config.audit.destination, clock), problems)
     if problems or by_token is None or by_key is None:
         raise ConfigError(problems)
@@ -166,12 +157,21 @@ def _authenticators(
 def caller_problems(config: Config, clock: Clock) -> list[str]:
     """Returns the problems of authenticators that show only when their files are read."""
     problems: list[str] = []
-    issuers = _token_issuers(config, clock, Issuers(clock, config.grpc.threads), problems)
-    max_token_bytes = config.callers.max_token_bytes
-    by_token = partial(JwtAuthenticator, issuers, clock, lambda _why: None, max_token_bytes=max_token_bytes)
-    _build_or_report("callers.jwt", by_token, problems)
-    _build_or_report("callers.keys", partial(BearerKeyAuthenticator, config.callers.keys), problems)
+    _by_bearer_token(config, clock, None, lambda _why: None, problems)
     return problems
+
+
+def _by_bearer_token(
+    config: Config, clock: Clock, issuers: Issuers | None, on_refused: Callable[[Refusal], None], problems: list[str]
+) -> tuple[JwtAuthenticator | None, BearerKeyAuthenticator | None]:
+    token_issuers = _token_issuers(config, clock, issuers or Issuers(clock, config.grpc.threads), problems)
+    max_token_bytes = config.callers.max_token_bytes
+    by_token = partial(JwtAuthenticator, token_issuers, clock, on_refused, max_token_bytes=max_token_bytes)
+    by_key = partial(BearerKeyAuthenticator, config.callers.keys)
+    return (
+        _build_or_report("callers.jwt", by_token, problems),
+        _build_or_report("callers.keys", by_key, problems),
+    )
 
 
 def _token_issuers(config: Config, clock: Clock, issuers: Issuers, problems: list[str]) -> Sequence[TokenIssuer]:
@@ -186,7 +186,7 @@ def _token_issuers(config: Config, clock: Clock, issuers: Issuers, problems: lis
                 jwks_url=settings.jwks_url,
                 bearer_token_file=settings.bearer_token_file,
                 skew=settings.clock_skew_seconds,
-                http=open_http(settings.ca_file),
+                http=IssuerHttp(settings.ca_file),
                 clock=clock,
                 issuers=issuers,
             )

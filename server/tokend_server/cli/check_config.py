@@ -165,11 +165,11 @@ def _check_cognito(config: Config) -> bool:
 
 def _check_issuer(config: Config, ca_file: Path | None) -> bool:
     from tokend_server.engines.local.issuer_check import IssuerCheck  # noqa: PLC0415 - only this needs them
-    from tokend_server.oidc.outbound import open_http  # noqa: PLC0415 - as above
+    from tokend_server.oidc.outbound import IssuerHttp  # noqa: PLC0415 - as above
 
     issuer = config.issuer.url or ""  # it is set, because clouds require https
     try:
-        http = open_http(ca_file)
+        http = IssuerHttp(ca_file)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--issuer-ca-file") from None
     found = IssuerCheck(issuer, config.signing_algorithms, http, SystemClock()).run(*_held_keys(config))

@@ -174,10 +174,10 @@ def _read_key(jwk: Any) -> VerificationKey:  # noqa: ANN401 -- any JSON value
         members["key_ops"] = _operations(jwk["key_ops"])
     for name in _NUMBERS & members.keys():
         members[name] = members[name].rstrip("=")
+    if members.get("kty") == "RSA":
+        return rsa_key(members, _check_size)
     if members.get("kty") == "EC":
         return _ec_key(members)
-    if members.get("kty") == "RSA":
-        return _rsa_key(members)
     raise _UnusableKey("kty is neither RSA nor EC")
 
 
@@ -192,10 +192,6 @@ def _ec_key(members: dict[str, Any]) -> ECKey:
     if members.get("crv") not in _CURVES:
         raise _UnusableKey("crv is none of P-256, P-384 and P-521")
     return ec_key(members)
-
-
-def _rsa_key(members: dict[str, Any]) -> RSAKey:
-    return rsa_key(members, _check_size)
 
 
 def _check_size(key: RSAPublicKey) -> None:

@@ -126,11 +126,6 @@ class IssuerHttp:
         return context
 
 
-def open_http(ca_file: Path | None = None) -> IssuerHttp:
-    """As `IssuerHttp`, with the process's own environment."""
-    return IssuerHttp(ca_file)
-
-
 class _Route:
     """Connects for one request, and remembers the address."""
 

@@ -18,15 +18,14 @@ class Waits:
 
     Args:
         threads: The number of threads that work on calls: a quarter may wait for one issuer, half for all issuers.
-        max_fetches: The maximum number of concurrent fetches.
     """
 
-    def __init__(self, threads: int, max_fetches: int = MAX_FETCHES) -> None:
+    def __init__(self, threads: int) -> None:
         self._max_waiting_for_issuer = max(1, threads // 4)
         self._max_waiting = max(1, threads // 2)
         self._waiting: Counter[Hashable] = Counter()
         self._lock = threading.Lock()
-        self._fetches = threading.BoundedSemaphore(max_fetches)
+        self._fetches = threading.BoundedSemaphore(MAX_FETCHES)
 
     @contextmanager
     def place(self, issuer: Hashable) -> Iterator[bool]:

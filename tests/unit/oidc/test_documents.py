@@ -21,7 +21,7 @@ from tokend_server.oidc.documents import (
     fetch_keys,
     import_keys,
 )
-from tokend_server.oidc.outbound import FetchFailed, IssuerHttp, open_http, require_secure_url
+from tokend_server.oidc.outbound import FetchFailed, IssuerHttp, require_secure_url
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.token-of-this.service_account=="
 
@@ -35,7 +35,7 @@ def guarded(tmp_path: Path) -> Iterator[GuardedProvider]:
 @pytest.fixture
 def private_http(guarded: GuardedProvider) -> IssuerHttp:
     """Trusts the guarded provider's authority."""
-    return open_http(guarded.ca_file)
+    return IssuerHttp(guarded.ca_file)
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_another_authority_is_not_believed(guarded: GuardedProvider, tmp_path: P
     other = write_certificate(tmp_path / "other")
     for ca_file in (None, other.certificate_file):
         with pytest.raises(FetchFailed, match="SSLError"):
-            fetched_ids(KeySource(issuer=guarded.issuer, http=open_http(ca_file)))
+            fetched_ids(KeySource(issuer=guarded.issuer, http=IssuerHttp(ca_file)))
     assert guarded.shown == []
 
 
@@ -165,14 +165,14 @@ def test_no_authority_of_a_file_is_passed_over(mark: bytes, guarded: GuardedProv
     (tmp_path / "other").mkdir()
     other = write_certificate(tmp_path / "other").certificate_file
     other.write_bytes(mark + guarded.ca_file.read_bytes() + other.read_bytes())
-    assert fetched_ids(KeySource(issuer=guarded.issuer, http=open_http(other))) == ["1"]
+    assert fetched_ids(KeySource(issuer=guarded.issuer, http=IssuerHttp(other))) == ["1"]
 
 
 def test_a_file_with_an_authority_that_is_cut_off_is_refused(guarded: GuardedProvider, tmp_path: Path) -> None:
     whole = guarded.ca_file.read_bytes()
     (tmp_path / "cut.crt").write_bytes(whole + whole[:200])
     with pytest.raises(ValueError, match="truncated"):
-        open_http(tmp_path / "cut.crt")
+        IssuerHttp(tmp_path / "cut.crt")
 
 
 def test_a_file_without_authorities_is_refused(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_file_without_authorities_is_refused(tmp_path: Path) -> None:
         if file.name in {"empty", "garbage"}:
             file.write_text(file.name.removeprefix("empty"))
         with pytest.raises(ValueError, match="no certificates"):
-            open_http(file)
+            IssuerHttp(file)
 
 
 def test_a_body_that_trickles_in_is_given_up(http: IssuerHttp) -> None:

@@ -14,7 +14,7 @@ from tokend_server.clock import Deadline
 from tokend_server.oidc.documents import KeySource
 from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.keys import FETCH_TIMEOUT, KeysUnavailable, ProviderKeys
-from tokend_server.oidc.outbound import open_http
+from tokend_server.oidc.outbound import IssuerHttp
 from tokend_server.oidc.waits import MAX_FETCHES
 
 #: Seconds after which everything that does not wait has ended.
@@ -22,7 +22,7 @@ PATIENCE = 30
 
 THREADS = 16
 
-HTTP = open_http()
+HTTP = IssuerHttp()
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from tests.unit.oidc.guarded_provider import GuardedProvider
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.hosts import is_internal
 from tokend_server.oidc.documents import KeySource, fetch_keys
-from tokend_server.oidc.outbound import Document, FetchFailed, IssuerHttp, open_http
+from tokend_server.oidc.outbound import Document, FetchFailed, IssuerHttp
 
 INSIDE = [
     "127.0.0.1",
@@ -101,7 +101,7 @@ def test_the_bearer_token_is_not_shown_to_another_origin(tmp_path: Path) -> None
     (tmp_path / "token").write_text("of-this-pod")
     (tmp_path / "other").mkdir()
     with OidcProvider() as named, GuardedProvider(OidcProvider(), tmp_path / "other") as other:
-        both = open_http(other.ca_file)
+        both = IssuerHttp(other.ca_file)
         named.jwks_uri = f"{other.issuer}{JWKS_PATH}"
         source = KeySource(issuer=named.issuer, http=both, bearer_token_file=tmp_path / "token")
         assert [key.kid for key in fetch_keys(source, Deadline(FakeClock()))] == ["1"]
@@ -115,12 +115,12 @@ def test_compressed_documents_are_read_within_the_bound() -> None:
     good = gzip.compress(b'{"keys": []}')
     bomb = gzip.compress(b" " * (64 << 20))
     with serving(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n", good) as url:
-        assert open_http().get(url, {}, Deadline(FakeClock())).body == b'{"keys": []}'
+        assert IssuerHttp().get(url, {}, Deadline(FakeClock())).body == b'{"keys": []}'
     with (
         serving(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n", bomb) as url,
         pytest.raises(FetchFailed, match="large"),
     ):
-        open_http().get(url, {}, Deadline(FakeClock()))
+        IssuerHttp().get(url, {}, Deadline(FakeClock()))
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n"])
@@ -128,9 +128,9 @@ def test_a_document_may_have_a_mebibyte_and_no_octet_more(head: bytes) -> None:
     encoded = gzip.compress if b"gzip" in head else bytes
     longest = b" " * (1 << 20)
     with serving(head, encoded(longest)) as url:
-        assert open_http().get(url, {}, Deadline(FakeClock())).body == longest
+        assert IssuerHttp().get(url, {}, Deadline(FakeClock())).body == longest
     with serving(head, encoded(longest + b" ")) as url, pytest.raises(FetchFailed, match="large"):
-        open_http().get(url, {}, Deadline(FakeClock()))
+        IssuerHttp().get(url, {}, Deadline(FakeClock()))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_document_may_have_a_mebibyte_and_no_octet_more(head: bytes) -> None:
 )
 def test_informational_responses_are_skipped(provisional: bytes) -> None:
     with serving(provisional + b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n", b"{}") as url:
-        document = open_http().get(url, {}, Deadline(FakeClock()))
+        document = IssuerHttp().get(url, {}, Deadline(FakeClock()))
     assert (document.body, document.media_type) == (b"{}", "application/json")
 
 
@@ -148,14 +148,14 @@ def test_an_answer_that_never_comes_to_its_point_is_given_up() -> None:
     clock = SystemClock()
     early = b"HTTP/1.1 103 Early Hints\r\n\r\n"
     with serving(early, trickle=early) as url, pytest.raises(FetchFailed, match=r"too long|ReadTimeoutError"):
-        open_http().get(url, {}, Deadline(clock, clock.monotonic() + 0.3))
+        IssuerHttp().get(url, {}, Deadline(clock, clock.monotonic() + 0.3))
 
 
 def test_headers_that_trickle_in_are_given_up() -> None:
     clock = SystemClock()
     given_up = pytest.raises(FetchFailed, match=r"too long|ReadTimeoutError")
     with serving(b"HTTP/1.1 200 OK\r\n", trickle=b"x: y\r\n") as url, given_up:
-        open_http().get(url, {}, Deadline(clock, clock.monotonic() + 0.3))
+        IssuerHttp().get(url, {}, Deadline(clock, clock.monotonic() + 0.3))
 
 
 @contextlib.contextmanager

@@ -156,7 +156,7 @@ def token_issuer(  # noqa: PLR0913 - the settings of an issuer
         jwks_url: The URL of its keys, if its discovery document is not used.
         bearer_token_file: The file with the bearer token that it requires for its documents.
         skew: Seconds that its clock may differ from this one's.
-        http: Fetches its documents: `open_http` with the trusted authorities.
+        http: Fetches its documents: `IssuerHttp` with the trusted authorities.
         clock: The clock for its tokens' times.
         issuers: Makes its keys.
 

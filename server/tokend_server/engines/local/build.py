@@ -38,7 +38,7 @@ from tokend_server.engines.local.stores.opening import open_migrated_store
 from tokend_server.metrics import Metrics
 from tokend_server.model import NoteFetch
 from tokend_server.oidc.issuers import Issuers
-from tokend_server.oidc.outbound import open_http
+from tokend_server.oidc.outbound import IssuerHttp
 from tokend_server.process.repeating import Repeating
 
 
@@ -92,7 +92,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - all its parts
     build_provider = partial(
         open_id_connect_provider,
         own_issuer=issuer,
-        http=open_http(),
+        http=IssuerHttp(),
         clock=clock,
         issuers=issuers or Issuers(clock, config.grpc.threads),
     )

@@ -16,7 +16,7 @@ from tokend_server.engines.local.providers import OPAQUE_PROVIDERS, OpenIdConnec
 from tokend_server.errors import LoginProviderUnavailable, NotAuthorized
 from tokend_server.model import Secret
 from tokend_server.oidc.issuers import Issuers
-from tokend_server.oidc.outbound import IssuerHttp, open_http
+from tokend_server.oidc.outbound import IssuerHttp
 
 NAME = "login.example"
 OWN_ISSUER = "https://tokend.example"
@@ -376,7 +376,7 @@ def declared(name: str, client_ids: tuple[str, ...], issuer: str | None = None) 
     clock = FakeClock()
     issuers = Issuers(clock, 100)
     return open_id_connect_provider(
-        name, client_ids, issuer, own_issuer=OWN_ISSUER, skew=SKEW, http=open_http(), clock=clock, issuers=issuers
+        name, client_ids, issuer, own_issuer=OWN_ISSUER, skew=SKEW, http=IssuerHttp(), clock=clock, issuers=issuers
     )
 
 

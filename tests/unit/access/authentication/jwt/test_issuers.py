@@ -31,7 +31,7 @@ from tokend_server.clock import SystemClock
 from tokend_server.errors import EngineUnavailable
 from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.keys import COOL_DOWN
-from tokend_server.oidc.outbound import IssuerHttp, open_http
+from tokend_server.oidc.outbound import IssuerHttp
 
 
 def test_the_issuer_of_a_token_decides_whose_keys_count(
@@ -149,7 +149,7 @@ def test_an_issuer_may_demand_a_token_and_have_an_authority_of_its_own(tmp_path:
             jwks_url=f"{guarded.issuer}/openid/v1/jwks",
             bearer_token_file=tmp_path / "token",
             skew=SKEW,
-            http=open_http(guarded.ca_file),
+            http=IssuerHttp(guarded.ca_file),
             clock=clock,
             issuers=Issuers(clock, 100),
         )

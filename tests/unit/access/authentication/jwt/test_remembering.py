@@ -30,7 +30,7 @@ from tokend_server.errors import EngineUnavailable
 from tokend_server.oidc.documents import KeySource
 from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.keys import COOL_DOWN, ProviderKeys
-from tokend_server.oidc.outbound import open_http
+from tokend_server.oidc.outbound import IssuerHttp
 from tokend_server.oidc.tokens import TokenVerifier
 
 
@@ -118,7 +118,7 @@ def lasting_provider() -> Iterator[OidcProvider]:
 @pytest.fixture(scope="module")
 def lasting_keys(lasting_provider: OidcProvider) -> ProviderKeys:
     """Keys that never expire."""
-    return Issuers(FakeClock(), 100).keys("keys", KeySource(issuer=lasting_provider.issuer, http=open_http()))
+    return Issuers(FakeClock(), 100).keys("keys", KeySource(issuer=lasting_provider.issuer, http=IssuerHttp()))
 
 
 _SECONDS = st.floats(min_value=0, max_value=90) | st.sampled_from([0.0, 0.5, 1.0, SKEW, MAX_VERIFICATION_AGE])
