@@ -232,8 +232,8 @@ def test_each_row_of_the_table(
     failed = failure(lambda: call(row.path, channel, request, client.metadata), ResourceInfo)
     assert (failed.code, failed.reason) == expected
     assert at.reached == []
-    told = [failed.text, *map(str, failed.details), *map(str, failed.trailers.values())]
-    assert not any(secret in text for secret in at.credentials.secrets for text in told)
+    shown = [failed.text, *map(str, failed.details), *map(str, failed.trailers.values())]
+    assert not any(secret in text for secret in at.credentials.secrets for text in shown)
 
 
 def _only_one(guarded: GuardedService, identity: Identity, row: Row, request: Message) -> bool:

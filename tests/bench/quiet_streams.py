@@ -114,7 +114,7 @@ class Stream:
         self._message = message
 
     async def ask(self) -> bytes:
-        with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):  # told below, with the reason
+        with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):  # reported below, with the reason
             await self._call.write(self._message)
             answer = await self._call.read()
             if isinstance(answer, bytes):

@@ -17,8 +17,8 @@ from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperI
 
 
 def test_a_store_is_copied_while_it_serves(tmp_path: Path) -> None:
-    told = copy(tmp_path, 3000)
-    assert "3,000 identities, 3,000 linked_logins, 2 signing_keys, 2 developer_providers" in told
+    summary = copy(tmp_path, 3000)
+    assert "3,000 identities, 3,000 linked_logins, 2 signing_keys, 2 developer_providers" in summary
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,8 @@ class Consumer:
 
     def follow(self, commands: str) -> None:
         """Runs commands of the page."""
-        told = commands.replace("/srv/go-modules", str(self.directory.parent / "go-modules"))
-        run(["sh", "-ec", told.replace(VERSION, self.version)], self.directory, self.environment)
+        adapted = commands.replace("/srv/go-modules", str(self.directory.parent / "go-modules"))
+        run(["sh", "-ec", adapted.replace(VERSION, self.version)], self.directory, self.environment)
 
     def first_token(self) -> str:
         """Builds and runs the page's program, and returns what it prints."""

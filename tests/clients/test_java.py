@@ -49,8 +49,8 @@ def repository(harness: Harness, guarded: Guarded, tmp_path_factory: pytest.Temp
 
 def test_build_tests_and_conformance(harness: Harness, repository: Path) -> None:
     assert repository.is_dir()
-    told = {word for report in _reports() for word in re.findall(r"\w+", _told(report))}
-    assert [name for name in harness.case_names if name not in told] == [], "conformance cases that did not run"
+    reported = {word for report in _reports() for word in re.findall(r"\w+", _text_of(report))}
+    assert [name for name in harness.case_names if name not in reported] == [], "conformance cases that did not run"
 
 
 def test_published_artifacts_are_complete(repository: Path) -> None:
@@ -201,7 +201,7 @@ def _reports() -> list[Path]:
     return list(CLIENT.glob("*/target/*-reports/TEST-*.xml"))
 
 
-def _told(report: Path) -> str:
+def _text_of(report: Path) -> str:
     """Returns the names of the tests in a Surefire report, except skipped ones, and the output of the tests."""
     suite = ET.parse(report).getroot()
     names = [test.attrib["name"] for test in suite.iter("testcase") if test.find("skipped") is None]

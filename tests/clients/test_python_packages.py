@@ -118,12 +118,12 @@ def installed(project: Path) -> dict[str, str]:
 def test_a_distribution_says_what_it_is(dist: Path, name: str) -> None:
     (wheel,) = dist.glob(f"{name}-*.whl")
     assert list(dist.glob(f"{name}-*.tar.gz"))
-    told = metadata(wheel)
-    assert told["Summary"]
-    assert told["Requires-Python"] == ">=3.11"
-    assert told["Description-Content-Type"] == "text/markdown"
-    assert str(told.get_payload()).startswith("# tokend-")
-    assert "Typing :: Typed" in told.get_all("Classifier", [])
+    fields = metadata(wheel)
+    assert fields["Summary"]
+    assert fields["Requires-Python"] == ">=3.11"
+    assert fields["Description-Content-Type"] == "text/markdown"
+    assert str(fields.get_payload()).startswith("# tokend-")
+    assert "Typing :: Typed" in fields.get_all("Classifier", [])
     with zipfile.ZipFile(wheel) as archive:
         assert any(each.endswith("/py.typed") for each in archive.namelist())
 

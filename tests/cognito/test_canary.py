@@ -114,7 +114,7 @@ NOISY: Sequence[Step] = (
 DELAYS: Sequence[Step] = (Hang(), Drip(0.2, Sent.HALF_OF_HEAD), Drip(0.2, Sent.HALF_OF_BODY))
 
 
-class Told(NamedTuple):
+class Observed(NamedTuple):
     """The results of callers.
 
     Attributes:
@@ -147,26 +147,26 @@ def talkative(logins: Sequence[str]) -> Iterator[Step]:
         )
 
 
-def go_through_every_fault(upstream: CognitoUpstream, call: Call) -> Told:
-    told = Told([], 0, [])
+def go_through_every_fault(upstream: CognitoUpstream, call: Call) -> Observed:
+    seen = Observed([], 0, [])
     for method in METHODS:
         for step in (*NOISY, *talkative(LOGINS[method])):
             upstream.script([step])
-            told = _called(told, method, call)
+            seen = _called(seen, method, call)
     for step in (*DELAYS, Success()):
         upstream.always(step)
-        told = _called(told, GET, call)
-    return told
+        seen = _called(seen, GET, call)
+    return seen
 
 
-def _called(told: Told, method: str, call: Call) -> Told:
+def _called(seen: Observed, method: str, call: Call) -> Observed:
     try:
         answer = call(method, REQUESTS[method])
     except grpc.RpcError as error:
         trailers = [part for item in error.trailing_metadata() or () for part in (item.key, item.value)]
-        return told._replace(refusals=[*told.refusals, f"{error} {error.details()} {trailers}"])
+        return seen._replace(refusals=[*seen.refusals, f"{error} {error.details()} {trailers}"])
     tokens = [answer.token.split(".")[1]] if method == GET else []
-    return told._replace(answers=told.answers + 1, tokens=told.tokens + tokens)
+    return seen._replace(answers=seen.answers + 1, tokens=seen.tokens + tokens)
 
 
 @pytest.fixture
@@ -205,12 +205,12 @@ def test_no_secret_appears_in_this_process(  # noqa: PLR0913, PLR0917 - fixtures
         reuse_tokens=True,
         reuse_max_tokens=1,
     )
-    told = go_through_every_fault(canary_upstream, service.call)
+    seen = go_through_every_fault(canary_upstream, service.call)
     written = "".join(capfd.readouterr())
-    assert_everything_was_tried(told, written)
-    shown = [written, service.metrics_text(), service.readyz()[1], *told.refusals, *errors]
-    assert found("\n".join(shown), (*CANARIES, *told.tokens)) == []
-    assert any("***" in text for text in told.refusals)
+    assert_everything_was_tried(seen, written)
+    shown = [written, service.metrics_text(), service.readyz()[1], *seen.refusals, *errors]
+    assert found("\n".join(shown), (*CANARIES, *seen.tokens)) == []
+    assert any("***" in text for text in seen.refusals)
 
 
 def test_no_secret_appears_in_a_separate_process(
@@ -230,19 +230,19 @@ developer_provider_name = "{PROVIDER}"
 """
     with ServerProcess(write_config(tmp_path, extra)) as server, insecure_channel(server.endpoint) as channel:
         stub = DeveloperIdentityServiceStub(channel)
-        told = go_through_every_fault(canary_upstream, lambda method, request: getattr(stub, method)(request))
+        seen = go_through_every_fault(canary_upstream, lambda method, request: getattr(stub, method)(request))
         with httpx.Client(trust_env=False) as http:
             pages = [http.get(f"{server.ops}/{page}").text for page in ("metrics", "readyz")]
         server.stop()
         written = "".join((*server.output, *capfd.readouterr()))
-    assert_everything_was_tried(told, written)
-    assert found("\n".join([written, *pages, *told.refusals]), (*CANARIES, *told.tokens)) == []
+    assert_everything_was_tried(seen, written)
+    assert found("\n".join([written, *pages, *seen.refusals]), (*CANARIES, *seen.tokens)) == []
 
 
-def assert_everything_was_tried(told: Told, written: str) -> None:
+def assert_everything_was_tried(seen: Observed, written: str) -> None:
     """The search is effective: every fault occurred, and its permitted parts were logged."""
-    assert len(told.refusals) > 3 * len(NOISY)
-    assert told.tokens
+    assert len(seen.refusals) > 3 * len(NOISY)
+    assert seen.tokens
     assert "call failed" in written
     assert "NOT_AUTHORIZED" in written
     assert found(written, [IDENTITY]) == [IDENTITY]
@@ -260,8 +260,8 @@ def test_the_search_finds_what_shows(
 def test_the_search_finds_what_comes_in_trailers(services: Services, canary_upstream: CognitoUpstream) -> None:
     service: RunningService = services.start(canary_upstream.url, max_attempts=1)
     canary_upstream.always(AwsFailure("NotAuthorizedException", "canary-that-is-no-login"))
-    told = _called(Told([], 0, []), GET, service.call)
-    assert found(told.refusals[0].partition("grpc-status-details-bin")[2], ["canary-that-is-no-login"])
+    seen = _called(Observed([], 0, []), GET, service.call)
+    assert found(seen.refusals[0].partition("grpc-status-details-bin")[2], ["canary-that-is-no-login"])
 
 
 def _remember_errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:

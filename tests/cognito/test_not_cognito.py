@@ -88,8 +88,8 @@ def test_an_answer_that_is_not_cognitos_is_a_fault_of_the_configuration(
     assert len(upstream.requests) == 1
     assert_not_ready(service, "endpoint")
     assert service.metric("tokend_cognito_credentials_rejected") == 0
-    (told,) = [record for record in caplog.records if record.message == "call failed"]
-    assert "cognito.endpoint_url" in vars(told)["advice"]
+    (record,) = [record for record in caplog.records if record.message == "call failed"]
+    assert "cognito.endpoint_url" in vars(record)["advice"]
 
 
 @pytest.mark.parametrize("passing", PASSING)

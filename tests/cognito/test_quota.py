@@ -73,8 +73,8 @@ def test_retries_take_from_it_too(  # noqa: PLR0913, PLR0917 - fixtures
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0)
     service = services.start(upstream.url, clock, requests_per_second=1, burst=2, max_attempts=5)
     upstream.script(failures)
-    told = service.refused()
-    assert (told.reason, retry_delay_of(told)) == (reason, 1.0)
+    refusal = service.refused()
+    assert (refusal.reason, retry_delay_of(refusal)) == (reason, 1.0)
     assert len(upstream.requests) == 2
     assert service.metric("tokend_cognito_refused_total") == 0
     assert service.refused().reason == "TOO_MANY_REQUESTS"

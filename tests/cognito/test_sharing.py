@@ -64,8 +64,8 @@ def test_a_refusal_is_shared_too(
     wait_for_joining(THREADS)
     upstream.wait_for_held(1)
     upstream.release()
-    told = [failure(call.result) for call in calls]
-    assert {(each.code, each.text) for each in told} == {(grpc.StatusCode.PERMISSION_DENIED, "What went wrong.")}
+    failures = [failure(call.result) for call in calls]
+    assert {(each.code, each.text) for each in failures} == {(grpc.StatusCode.PERMISSION_DENIED, "What went wrong.")}
     assert len(upstream.requests) == 1
 
 

@@ -30,8 +30,8 @@ def aws_caller(client: Any) -> Caller:  # noqa: ANN401 - as above
         try:
             response = dict(getattr(client, xform_name(operation))(**request))
         except ClientError as error:
-            told = error.response["Error"]
-            return {"error": told["Code"], "text": told["Message"]}
+            details = error.response["Error"]
+            return {"error": details["Code"], "text": details["Message"]}
         answered = response.pop("ResponseMetadata")["HTTPHeaders"]["date"]
         return response | (_times(response["Token"], answered) if "Token" in response else {})
 

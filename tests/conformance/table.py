@@ -70,10 +70,10 @@ def _answers(played: Played) -> tuple[str, str]:
 
 
 def _places(found: Sequence[Difference], side: str) -> str:
-    return "; ".join(f"{each.path}: {_told(getattr(each, side))}" for each in found)
+    return "; ".join(f"{each.path}: {_shown(getattr(each, side))}" for each in found)
 
 
-def _told(value: Json) -> str:
+def _shown(value: Json) -> str:
     return value if value == ABSENT else repr(value)
 
 

@@ -192,9 +192,9 @@ def test_the_engines_are_counted_alike(runs: Callable[[str], Run], place: str, m
 def test_cognito_counts_no_outcome_except_merged(runs: Callable[[str], Run]) -> None:
     local, cognito = (_samples(runs(engine).metrics, "tokend_identities", engine) for engine in ("local", "cognito"))
     assert local.keys() == cognito.keys()
-    told = {key: count for key, count in cognito.items() if count}
-    assert told == {key: local[key] for key in told}
-    assert {dict(labels)["outcome"] for _, labels in told} == {"merged"}
+    counted = {key: count for key, count in cognito.items() if count}
+    assert counted == {key: local[key] for key in counted}
+    assert {dict(labels)["outcome"] for _, labels in counted} == {"merged"}
 
 
 def _samples(metrics: str, family: str, engine: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

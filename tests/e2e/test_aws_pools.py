@@ -130,7 +130,7 @@ def client(clients: tuple[Any, Any]) -> Any:  # noqa: ANN401 - boto3 makes its c
     return clients[0]
 
 
-def told(answer: dict[str, Any]) -> dict[str, Any]:
+def without_metadata(answer: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
 
 
@@ -162,7 +162,7 @@ def test_the_calls_of_terraform_for_pools_roles_and_principal_tags(clients: tupl
         "IdentityPoolTags": {"team": "shop", "stage": "test"},
     }
     pool = {"IdentityPoolId": one.create_identity_pool(**asked)["IdentityPoolId"]}
-    assert told(other.describe_identity_pool(**pool)) == {**pool, **asked}
+    assert without_metadata(other.describe_identity_pool(**pool)) == {**pool, **asked}
 
     roles = {"authenticated": ROLE}
     rule = {"Claim": "isAdmin", "MatchType": "Equals", "Value": "paid", "RoleARN": ROLE}
@@ -172,7 +172,7 @@ def test_the_calls_of_terraform_for_pools_roles_and_principal_tags(clients: tupl
         "RulesConfiguration": {"Rules": [rule]},
     }
     one.set_identity_pool_roles(**pool, Roles=roles, RoleMappings={"graph.facebook.com": mapping})
-    assert told(other.get_identity_pool_roles(**pool)) == {
+    assert without_metadata(other.get_identity_pool_roles(**pool)) == {
         **pool,
         "Roles": roles,
         "RoleMappings": {"graph.facebook.com": mapping},
@@ -180,7 +180,7 @@ def test_the_calls_of_terraform_for_pools_roles_and_principal_tags(clients: tupl
 
     provider = {**pool, "IdentityProviderName": "graph.facebook.com"}
     one.set_principal_tag_attribute_map(**provider, UseDefaults=False, PrincipalTags={"test": "value"})
-    mapped = told(other.get_principal_tag_attribute_map(**provider))
+    mapped = without_metadata(other.get_principal_tag_attribute_map(**provider))
     assert mapped == {**provider, "UseDefaults": False, "PrincipalTags": {"test": "value"}}
 
     arn = f"arn:aws:cognito-identity:{REGION}:{ACCOUNT}:identitypool/{pool['IdentityPoolId']}"
@@ -199,7 +199,7 @@ def test_the_calls_of_terraform_for_pools_roles_and_principal_tags(clients: tupl
     )
     one.untag_resource(ResourceArn=arn, TagKeys=["stage"])
     one.tag_resource(ResourceArn=arn, Tags={"team": "other"})
-    assert told(other.describe_identity_pool(**pool)) == {
+    assert without_metadata(other.describe_identity_pool(**pool)) == {
         **pool,
         "IdentityPoolName": "shop",
         "AllowUnauthenticatedIdentities": True,
@@ -207,11 +207,11 @@ def test_the_calls_of_terraform_for_pools_roles_and_principal_tags(clients: tupl
         "DeveloperProviderName": "login.shop",
         "IdentityPoolTags": {"team": "other"},
     }
-    assert told(other.list_tags_for_resource(ResourceArn=arn)) == {"Tags": {"team": "other"}}
+    assert without_metadata(other.list_tags_for_resource(ResourceArn=arn)) == {"Tags": {"team": "other"}}
 
     one.set_principal_tag_attribute_map(**provider, UseDefaults=True, PrincipalTags={})
     one.set_identity_pool_roles(**pool, Roles={}, RoleMappings={})
-    assert told(other.get_identity_pool_roles(**pool)) == pool
+    assert without_metadata(other.get_identity_pool_roles(**pool)) == pool
     one.delete_identity_pool(**pool)
     with pytest.raises(other.exceptions.ResourceNotFoundException):
         other.describe_identity_pool(**pool)
@@ -259,7 +259,7 @@ def test_pools_are_listed_by_paginators_of_the_sdk(client: Any) -> None:  # noqa
 
 
 def test_a_pool_of_the_configuration_is_described_and_stays(client: Any) -> None:  # noqa: ANN401 - as above
-    assert told(client.describe_identity_pool(IdentityPoolId=POOL_ID)) == {
+    assert without_metadata(client.describe_identity_pool(IdentityPoolId=POOL_ID)) == {
         "IdentityPoolId": POOL_ID,
         "IdentityPoolName": DEVELOPER_PROVIDER,
         "AllowUnauthenticatedIdentities": False,
@@ -276,8 +276,8 @@ def audited(directory: Path, answer: dict[str, Any]) -> dict[str, Any]:
     request_id, found = answer["ResponseMetadata"]["RequestId"], list[dict[str, Any]]()
     while not found:  # the line may come after the answer
         lines = (directory / "audit.log").read_text(encoding="utf-8").split("\n")[:-1]
-        told = (line for line in map(json.loads, lines) if line["requestID"] == request_id)
-        found = [line for line in told if "phase" not in line["additionalEventData"]]
+        of_call = (line for line in map(json.loads, lines) if line["requestID"] == request_id)
+        found = [line for line in of_call if "phase" not in line["additionalEventData"]]
     (line,) = found
     return line
 

@@ -155,8 +155,8 @@ def test_the_variables_of_a_service_are_reported_once(config: Path) -> None:
     assert line.startswith("warning: environment: TOKEND_GRPC_SERVICE_HOST, TOKEND_PORT: ")
     assert checked.returncode == 0
     with ServerProcess(config, service) as server:
-        told = [record for record in server.log if "TOKEND_PORT" in record["message"]]
-    assert [record["level"] for record in told] == ["WARNING"]
+        warnings = [record for record in server.log if "TOKEND_PORT" in record["message"]]
+    assert [record["level"] for record in warnings] == ["WARNING"]
 
 
 def test_the_reference_has_a_row_for_every_setting() -> None:

@@ -55,8 +55,8 @@ def check(config: Path) -> Iterator[Check]:
 
 
 def problems(ended: Ended, proxy: TlsTerminator) -> list[str]:
-    told = f"{proxy.url}: "
-    return [line.removeprefix(told) for line in ended.stderr.splitlines() if line.startswith(told)]
+    prefix = f"{proxy.url}: "
+    return [line.removeprefix(prefix) for line in ended.stderr.splitlines() if line.startswith(prefix)]
 
 
 def test_an_issuer_behind_https_is_good(check: Check, proxy: TlsTerminator) -> None:

@@ -50,7 +50,7 @@ def test_a_pool_that_answers_is_ok(check: Check, upstream: CognitoUpstream) -> N
 
 
 @pytest.mark.parametrize(
-    ("code", "text", "told"),
+    ("code", "text", "expected"),
     [
         ("ResourceNotFoundException", f"IdentityPool '{POOL}' not found.", "There is no such pool in eu-west-1"),
         ("AccessDeniedException", "User: arn:aws:iam::1:user/x is not authorized", "The IAM policy of the credentials"),
@@ -60,14 +60,14 @@ def test_a_pool_that_answers_is_ok(check: Check, upstream: CognitoUpstream) -> N
     ],
 )
 def test_rejections_of_cognito_are_explained(
-    code: str, text: str, told: str, check: Check, upstream: CognitoUpstream
+    code: str, text: str, expected: str, check: Check, upstream: CognitoUpstream
 ) -> None:
     failure = AwsFailure(code, text, 500 if code.startswith("Internal") else 400)
     upstream.always(failure)
     checked = check()
     assert checked.returncode == 1
     (line,) = checked.stderr.splitlines()
-    assert line.startswith(f"{POOL}: {told}")
+    assert line.startswith(f"{POOL}: {expected}")
     assert "arn:aws:iam::1:user/x" not in line
 
 

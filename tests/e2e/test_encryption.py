@@ -120,10 +120,10 @@ def test_a_start_without_the_wrapping_key_is_refused_in_words(tmp_path: Path) ->
     config = configured(tmp_path, by_file(path))
     done("keys", "add", "ES256", "--config", str(config))
     path.unlink()
-    told = f"configuration: keys.encryption: {path}: No such file or directory\n"
-    assert failed("serve", "--config", str(config)).endswith(told)
-    assert failed("check-config", "--config", str(config)) == told
-    assert failed("keys", "rewrap", "--config", str(config)) == told
+    expected = f"configuration: keys.encryption: {path}: No such file or directory\n"
+    assert failed("serve", "--config", str(config)).endswith(expected)
+    assert failed("check-config", "--config", str(config)) == expected
+    assert failed("keys", "rewrap", "--config", str(config)) == expected
     key_file(tmp_path)
     for words in (("serve",), ("keys", "rewrap")):
         assert "that no file of [keys.encryption] holds" in failed(*words, "--config", str(config))

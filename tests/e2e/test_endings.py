@@ -62,7 +62,7 @@ def tokend(*words: str, shell: str = "", **environment: str) -> subprocess.Compl
     )
 
 
-def told(ended: subprocess.CompletedProcess[str], code: int = 1) -> list[str]:
+def error_lines(ended: subprocess.CompletedProcess[str], code: int = 1) -> list[str]:
     assert ended.returncode == code
     assert "Traceback" not in ended.stderr
     assert "internal error" not in ended.stderr
@@ -71,7 +71,7 @@ def told(ended: subprocess.CompletedProcess[str], code: int = 1) -> list[str]:
 
 def said(*words: str) -> list[str]:
     """Returns the error output of a command that fails in this process, which is faster."""
-    return told(run(*words))
+    return error_lines(run(*words))
 
 
 def commands(group: click.Group, *above: str) -> Iterator[str]:
@@ -137,7 +137,7 @@ ca_file = "{tmp_path}/absent.pem"
 @pytest.mark.parametrize("shell", [">&-", "1</dev/null"])
 def test_serve_refuses_an_audit_log_on_a_closed_output(config: Path, shell: str) -> None:
     environment = {"TOKEND_CONFIG": str(config), "TOKEND_AUDIT_DESTINATION": "stdout", "TOKEND_LOG_LEVEL": "error"}
-    (line,) = told(tokend("serve", shell=shell, **environment))
+    (line,) = error_lines(tokend("serve", shell=shell, **environment))
     assert line == "configuration: audit.destination: standard output is closed"
 
 
@@ -182,7 +182,7 @@ def test_a_database_that_cannot_be_used_is_reported_in_a_line(
 
 def test_serve_reports_an_unusable_database_in_a_line(config: Path, tmp_path: Path) -> None:
     is_garbage(tmp_path / "tokend.db")
-    (line,) = told(tokend("serve", "--config", str(config), TOKEND_LOG_LEVEL="error"))
+    (line,) = error_lines(tokend("serve", "--config", str(config), TOKEND_LOG_LEVEL="error"))
     assert "SQLITE_NOTADB" in line
 
 
@@ -193,7 +193,7 @@ def test_serve_reports_an_unusable_database_in_a_line(config: Path, tmp_path: Pa
 )
 def test_output_that_is_lost_is_a_failure(words: tuple[str, ...], shell: str, expected: str, config: Path) -> None:
     ended = tokend(*words, shell=shell, TOKEND_CONFIG=str(config))
-    assert told(ended)[-1] == expected
+    assert error_lines(ended)[-1] == expected
 
 
 def test_output_that_is_not_read_on_ends_it_quietly(config: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_failure_without_a_standard_error_is_one_all_the_same(config: Path) ->
 
 def test_an_argument_that_is_no_text_is_wrong_usage(config: Path) -> None:
     words = ("identities", "describe", "--identity-pool-id", POOL_ID, "\udcff")
-    (line,) = told(tokend(*words, TOKEND_CONFIG=str(config)), code=2)
+    (line,) = error_lines(tokend(*words, TOKEND_CONFIG=str(config)), code=2)
     assert line == "Error: not text in the locale's encoding: argument 5"
 
 

@@ -129,8 +129,8 @@ def test_keys_of_pools_that_callers_make_are_in_use(tmp_path: Path, config: Path
         KeyReplica(store, old, TIMES, algorithms=frozenset({SigningAlgorithm.RS512}))
     (key,) = status(config)["RS512"]["Keys"]
     assert status(config)["RS512"]["UsedByPools"]
-    told = failed("keys", "remove", key["KeyId"], "--compromised", "--config", str(config))
-    assert "in an emergency `tokend keys rotate --compromised KEY_ID`" in told
+    error = failed("keys", "remove", key["KeyId"], "--compromised", "--config", str(config))
+    assert "in an emergency `tokend keys rotate --compromised KEY_ID`" in error
     replaced = done("keys", "rotate", "--compromised", key["KeyId"], "--config", str(config))["Steps"]
     assert [step["Action"] for step in replaced] == ["add", "remove"]
     rotated = done("keys", "rotate", "--config", str(config))["Steps"]

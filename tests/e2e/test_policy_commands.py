@@ -169,8 +169,8 @@ def test_serve_takes_an_address_that_is_guarded(tmp_path: Path) -> None:
     config = write_config(tmp_path, POLICY, tls + KEYED)
     with ServerProcess(config, {"TOKEND_GRPC_LISTEN": "0.0.0.0:0"}) as server:
         assert server.endpoint.startswith("0.0.0.0:")
-        told = [record["message"] for record in server.log if record["level"] not in {"INFO", "DEBUG"}]
-    assert [message.partition(":")[0] for message in told] == ["keys.encryption"]
+        warnings = [record["message"] for record in server.log if record["level"] not in {"INFO", "DEBUG"}]
+    assert [message.partition(":")[0] for message in warnings] == ["keys.encryption"]
 
 
 def test_an_insecure_address_is_served_with_a_warning(tmp_path: Path) -> None:

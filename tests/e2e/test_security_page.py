@@ -85,7 +85,7 @@ def test_every_threat_names_tests_that_there_are(row: str) -> None:
 
 def test_every_member_of_the_audit_log_is_reported() -> None:
     entry = AuditEntry(event_time=0.0, method="X", source_address="x", error_code="X", error_text="x", request_id="x")
-    told = set(re.findall(r"`(\w+)`", "".join(first_column("Audit log"))))
+    documented = set(re.findall(r"`(\w+)`", "".join(first_column("Audit log"))))
     members = set(re.findall(r'"(\w+)":', to_json(entry._replace(user_agent="x"), "id").decode()))
     inner = {"type", "grpcCode"}
-    assert members - inner == told
+    assert members - inner == documented

@@ -43,8 +43,8 @@ def units(operation: str, asked: Mapping[str, Any]) -> int:
 
 def _told_units(content: bytes) -> float:
     consumed: Any = json.loads(content).get("ConsumedCapacity", ())
-    told = [consumed] if isinstance(consumed, dict) else consumed
-    return sum(float(each["CapacityUnits"]) for each in told)
+    capacities = [consumed] if isinstance(consumed, dict) else consumed
+    return sum(float(each["CapacityUnits"]) for each in capacities)
 
 
 def cancelled(*reasons: str) -> Body:

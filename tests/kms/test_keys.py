@@ -97,8 +97,8 @@ def test_a_key_policy_that_cannot_be_read_is_a_fault_of_the_configuration(
             kms_keys(upstream, key_policy_file=str(path)),
         ):
             pytest.fail("was opened")
-        told = failed("check-config", "--config", str(config), TOKEND_KEYS_KMS_KEY_POLICY_FILE=str(path))
-        assert told.startswith(f"configuration: {problem}")
+        error = failed("check-config", "--config", str(config), TOKEND_KEYS_KMS_KEY_POLICY_FILE=str(path))
+        assert error.startswith(f"configuration: {problem}")
 
 
 def test_a_new_key_that_not_all_of_kms_knows_is_waited_for(upstream: KmsUpstream) -> None:
@@ -129,9 +129,9 @@ def test_a_key_left_in_kms_is_logged(upstream: KmsUpstream, caplog: pytest.LogCa
         with pytest.raises(errors.EngineMisconfigured):
             new_signing_key(keys, ES256, generation=1, created=1)
     (made,) = upstream.keys().keys() - before
-    (told,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert told.message == "an unused signing key is left in AWS KMS"
-    assert made == told.__dict__["kms_key"]
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert record.message == "an unused signing key is left in AWS KMS"
+    assert made == record.__dict__["kms_key"]
 
 
 def test_no_keys_are_made_for_a_while_after_one_was_given_up(upstream: KmsUpstream) -> None:
@@ -199,9 +199,9 @@ def test_settings_that_cannot_create_a_client_for_a_key_are_reported(
         keys.discard(key, was_kept=True)
     problem = "keys.kms: The config profile (absent) could not be found."
     assert refused.value.advice == f"{problem} The key is {arn_of(key.material.reveal())}."
-    (told,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert told.message == "an unused signing key is left in AWS KMS"
-    assert told.__dict__["advice"].startswith(problem)
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert record.message == "an unused signing key is left in AWS KMS"
+    assert record.__dict__["advice"].startswith(problem)
 
 
 @pytest.mark.parametrize(("settings", "state"), [({}, "Enabled"), ({"deletion_window_days": 9}, "PendingDeletion")])

@@ -211,8 +211,8 @@ def test_a_command_says_which_key_it_leaves_in_kms(upstream: KmsUpstream, tmp_pa
     add(config, environment)
     waiting = json.loads(run("keys", "add", "ES256", "--config", str(config), **environment).stdout)
     removed = run("keys", "remove", waiting["KeyId"], "--config", str(config), **environment)
-    told = f"INFO: a signing key was removed from the store and stays in AWS KMS kms_key={waiting['KmsKey']}\n"
-    assert (removed.stdout, removed.stderr, removed.returncode) == ("", told, 0)
+    expected = f"INFO: a signing key was removed from the store and stays in AWS KMS kms_key={waiting['KmsKey']}\n"
+    assert (removed.stdout, removed.stderr, removed.returncode) == ("", expected, 0)
 
 
 def test_a_server_that_needs_no_kms_does_not_load_boto3() -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def told(audited: Audited) -> tuple[str, str, str]:
+def audited_error(audited: Audited) -> tuple[str, str, str]:
     """Returns the reason, the code and the caller of the only line, which contains no response."""
     event = audited.event()
     assert event["responseElements"] is None
@@ -43,7 +43,7 @@ def told(audited: Audited) -> tuple[str, str, str]:
 @pytest.mark.parametrize("method", [GET, MERGE, UNLINK])
 def test_calls_that_the_policy_denies_are_audited(method: str, audited: Audited) -> None:
     assert failure(lambda: audited.call(method, key=READER)).code is grpc.StatusCode.PERMISSION_DENIED
-    assert told(audited) == ("CALLER_NOT_ALLOWED", "PERMISSION_DENIED", "key:reader")
+    assert audited_error(audited) == ("CALLER_NOT_ALLOWED", "PERMISSION_DENIED", "key:reader")
     event = audited.event()
     assert event["requestParameters"]["identityPoolId"] == POOL_ID
     assert "policy" not in event["additionalEventData"]
@@ -58,7 +58,7 @@ def test_calls_that_a_policy_row_restricts_are_audited_with_the_row(audited: Aud
     seen = failure(lambda: audited.call(GET, request))
     assert seen.reason == "CALLER_NOT_ALLOWED"
     event = audited.event()
-    assert told(audited)[0] == "CALLER_NOT_ALLOWED"
+    assert audited_error(audited)[0] == "CALLER_NOT_ALLOWED"
     assert event["additionalEventData"]["policy"] == "shop"
     assert event["requestParameters"]["tokenDuration"] == 601
     assert event["requestParameters"]["principalTags"] == {"clearance": HIDDEN}
@@ -75,7 +75,7 @@ def test_an_unknown_caller_gets_unauthenticated(
 ) -> None:
     seen = failure(lambda: audited.service.call(method, metadata=authorization))
     assert seen.code is grpc.StatusCode.UNAUTHENTICATED
-    assert told(audited) == ("CALLER_UNAUTHENTICATED", "UNAUTHENTICATED", "")
+    assert audited_error(audited) == ("CALLER_UNAUTHENTICATED", "UNAUTHENTICATED", "")
     assert audited.event()["userIdentity"] == {"type": "Unknown"}
     assert audited.event()["requestParameters"] == {}  # the message was not read
     assert "x" * 43 not in audited.text
@@ -100,7 +100,7 @@ def test_a_call_that_is_refused_early_is_reported(tmp_path: Path) -> None:
         held = other.submit(audited.call, LOOKUP)
         assert hold.entered.wait(PATIENCE)
         assert failure(lambda: audited.call(GET), *KINDS).text == "Too many calls at once."
-        assert told(audited) == ("TOO_MANY_REQUESTS", "RESOURCE_EXHAUSTED", "")
+        assert audited_error(audited) == ("TOO_MANY_REQUESTS", "RESOURCE_EXHAUSTED", "")
         hold.release.set()
         held.result(PATIENCE)
         assert len(audited.events) == 2
@@ -122,7 +122,7 @@ def test_a_request_beyond_the_limits_is_reported_as_far_as_it_fits(audited: Audi
         identity_pool_id=POOL_ID, identity_id="i" * 100_000, logins={f"{number}" * 5000: CANARY for number in range(99)}
     )
     assert failure(lambda: audited.call(GET, request)).reason == "VALIDATION_FAILED"
-    assert told(audited) == ("VALIDATION_FAILED", "INVALID_ARGUMENT", "key:checkout")
+    assert audited_error(audited) == ("VALIDATION_FAILED", "INVALID_ARGUMENT", "key:checkout")
     parameters = audited.event()["requestParameters"]
     assert len(parameters["logins"]) <= 50
     assert len(audited.text) < 50_000
@@ -134,7 +134,7 @@ def test_too_much_metadata_is_reported(tmp_path: Path) -> None:
         message = VALID[LOOKUP].SerializeToString()
         padding = ("x-pad", CANARY * 100)
         raw_http2.call(audited.service.address, f"/{SERVICE_NAME}/{LOOKUP}", message, [bearing(CHECKOUT), padding])
-        assert told(audited) == ("METADATA_TOO_LARGE", "RESOURCE_EXHAUSTED", "")
+        assert audited_error(audited) == ("METADATA_TOO_LARGE", "RESOURCE_EXHAUSTED", "")
         assert CANARY not in audited.text
 
 
@@ -152,7 +152,7 @@ ENGINE_FAILURES = {
 def test_engine_failures_are_audited(method: str, reason: str, audited: Audited) -> None:
     audited.service.engine.failure = ENGINE_FAILURES[reason]
     seen = failure(lambda: audited.call(method), *KINDS)
-    assert told(audited) == (reason, seen.code.name, "key:checkout")
+    assert audited_error(audited) == (reason, seen.code.name, "key:checkout")
     event = audited.event()
     assert event["errorMessage"] == seen.text
     assert event["additionalEventData"]["policy"] == "shop"
@@ -162,5 +162,5 @@ def test_engine_failures_are_audited(method: str, reason: str, audited: Audited)
 def test_an_answer_that_is_none_is_reported_as_a_defect(audited: Audited) -> None:
     audited.service.engine.answers["get"] = CANARY
     failure(lambda: audited.call(GET), *KINDS)
-    assert told(audited) == ("INTERNAL", "INTERNAL", "key:checkout")
+    assert audited_error(audited) == ("INTERNAL", "INTERNAL", "key:checkout")
     assert CANARY not in audited.text

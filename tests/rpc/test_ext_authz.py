@@ -253,9 +253,9 @@ def test_a_request_that_asks_the_same_gets_the_same_token_and_a_line_of_its_own(
     first, second, other = (envoy.ask(check_request(claims={"sub": user})) for user in ("alice", "alice", "bob"))
     assert first == second == other
     assert [asked.logins["login.example.test"] for asked in envoy.asked] == [Secret("alice"), Secret("bob")]
-    told = [line["additionalEventData"] for line in envoy.audit]
-    assert [each["tokenSource"] for each in told] == ["issued", "reused", "issued"]
-    assert {each["mapping"] for each in told} == {"web"}
+    entries = [line["additionalEventData"] for line in envoy.audit]
+    assert [each["tokenSource"] for each in entries] == ["issued", "reused", "issued"]
+    assert {each["mapping"] for each in entries} == {"web"}
     assert {line["responseElements"]["identityId"] for line in envoy.audit} == {IDENTITY_ID}
     assert "alice" not in json.dumps(envoy.audit)
     sources = {

@@ -92,9 +92,9 @@ class Waiting:
         """Checks, and returns the reports about waiting threads since the last time."""
         self.clock.advance(seconds)
         self.wait.check()
-        told = self.replaced[:]
+        replaced = self.replaced[:]
         self.replaced.clear()
-        return told
+        return replaced
 
     @contextmanager
     def calls(self, count: int, connection: str = "ipv4:127.0.0.1:1") -> Iterator[list[tuple[FakeContext, Silent]]]:

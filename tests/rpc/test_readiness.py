@@ -45,9 +45,9 @@ class Scripted:
     ],
 )
 def test_backends_are_summed_up(backends: dict[str, Scripted], problems: list[str], *, ready: bool) -> None:
-    told: list[bool] = []
-    assert Readiness(backends, told.append).check() == (ready, problems)
-    assert told == [ready]
+    notified: list[bool] = []
+    assert Readiness(backends, notified.append).check() == (ready, problems)
+    assert notified == [ready]
 
 
 def built(directory: Path, engine: str, pools: int, metrics: Metrics) -> Engines:
@@ -125,20 +125,20 @@ class TestTroubleWatch:
             watch.check()
 
     def test_each_change_is_reported_once(self) -> None:
-        told: list[tuple[str, int]] = []
-        watch = LastingErrors(FakeClock(), 2, lambda pool, change: told.append((pool, change)))
+        notified: list[tuple[str, int]] = []
+        watch = LastingErrors(FakeClock(), 2, lambda pool, change: notified.append((pool, change)))
         for _ in range(2):
             watch.record_error("a", REJECTED)
         for _ in range(2):
             watch.record_success("a")
-        assert told == [("a", 1), ("a", -1)]
+        assert notified == [("a", 1), ("a", -1)]
 
     def test_the_metric_is_of_credentials_alone(self) -> None:
-        told: list[tuple[str, int]] = []
+        notified: list[tuple[str, int]] = []
         clock = FakeClock()
-        watch = LastingErrors(clock, 2, lambda pool, change: told.append((pool, change)))
+        watch = LastingErrors(clock, 2, lambda pool, change: notified.append((pool, change)))
         watch.record_error("a", EngineMisconfigured("x"))
         watch.record_error("a", EngineCredentialsRejected("x"))
         watch.record_error("a", EngineMisconfigured("x"))
         watch.record_success("a")
-        assert told == [("a", 1), ("a", -1)]
+        assert notified == [("a", 1), ("a", -1)]

@@ -27,7 +27,7 @@ LOOPBACK = "127.0.0.1"
 
 
 @dataclass
-class Told:
+class GaugeValues:
     """The reports about the files, in order."""
 
     expires_at: list[float] = field(default_factory=list)
@@ -284,8 +284,8 @@ def test_an_authority_that_was_renewed_with_its_key_counts_beside_its_old_certif
 
 
 def test_the_gauge_has_the_expiration_of_the_served_certificate(channels: Channels, rotated: Rotated) -> None:
-    told = gauge(channels.service.registry, "tokend_tls_certificate_expiry_timestamp_seconds")
-    assert told == {f"{LOOPBACK}:0": rotated.files.read().expires_at.timestamp()}
+    expiries = gauge(channels.service.registry, "tokend_tls_certificate_expiry_timestamp_seconds")
+    assert expiries == {f"{LOOPBACK}:0": rotated.files.read().expires_at.timestamp()}
 
 
 #: Every kind of key that the files may contain.
@@ -342,7 +342,7 @@ def test_the_fetcher_does_not_call_grpc(rotated: Rotated, monkeypatch: pytest.Mo
     """All of gRPC's threads may be waiting for the fetcher, so it must not call gRPC."""
     fetchers: list[Callable[[], grpc.ServerCertificateConfiguration | None]] = []
     monkeypatch.setattr(grpc, "dynamic_ssl_server_credentials", lambda _initial, fetcher, **_: fetchers.append(fetcher))
-    ReloadedCredentials(rotated.files, "here", Told().gauges).port_credentials()
+    ReloadedCredentials(rotated.files, "here", GaugeValues().gauges).port_credentials()
     for name in ("server", "insecure_channel", "secure_channel"):
         monkeypatch.delattr(grpc, name)
     rotated.rotate()
@@ -355,19 +355,19 @@ class TestLook:
     def test_files_that_cannot_be_used_from_the_start_are_refused(self, rotated: Rotated) -> None:
         rotated.files.private_key.unlink()
         with pytest.raises(ValueError, match="No such file"):
-            ReloadedCredentials(rotated.files, "here", Told().gauges)
+            ReloadedCredentials(rotated.files, "here", GaugeValues().gauges)
 
     def test_files_that_stay_as_they_are_are_read_once(self, rotated: Rotated) -> None:
-        told = Told()
-        reloaded = ReloadedCredentials(rotated.files, "here", told.gauges)
+        values = GaugeValues()
+        reloaded = ReloadedCredentials(rotated.files, "here", values.gauges)
         for _ in range(3):
             reloaded.reload_if_changed()
-        assert told == Told([rotated.files.read().expires_at.timestamp()], [0])
+        assert values == GaugeValues([rotated.files.read().expires_at.timestamp()], [0])
 
     def test_each_change_is_reported_once(self, rotated: Rotated, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
-        told = Told()
-        reloaded = ReloadedCredentials(rotated.files, "here", told.gauges)
+        values = GaugeValues()
+        reloaded = ReloadedCredentials(rotated.files, "here", values.gauges)
         key = rotated.files.private_key.read_bytes()
         rotated.files.private_key.unlink()
         for _ in range(2):
@@ -375,26 +375,26 @@ class TestLook:
         replace_file(rotated.files.private_key, key)
         for _ in range(2):
             reloaded.reload_if_changed()
-        assert told.stale == [0, 1, 0]
-        assert len(told.expires_at) == 2
+        assert values.stale == [0, 1, 0]
+        assert len(values.expires_at) == 2
         assert [each.levelname for each in caplog.records] == ["ERROR", "INFO"]
 
     def test_a_key_that_was_written_under_another_certificate_is_not_taken(self, rotated: Rotated) -> None:
-        told = Told()
-        reloaded = ReloadedCredentials(rotated.files, "here", told.gauges)
+        values = GaugeValues()
+        reloaded = ReloadedCredentials(rotated.files, "here", values.gauges)
         replace_file(rotated.files.private_key, rotated.authority.server(LOOPBACK).private_key)
         reloaded.reload_if_changed()
-        assert told.stale == [0, 1]
+        assert values.stale == [0, 1]
         replace_file(rotated.files.private_key, rotated.served.private_key)
         reloaded.reload_if_changed()
-        assert told.stale == [0, 1, 0]
+        assert values.stale == [0, 1, 0]
 
     def test_a_set_is_handed_to_each_port_once(self, rotated: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
         fetchers: list[Callable[[], grpc.ServerCertificateConfiguration | None]] = []
         monkeypatch.setattr(
             grpc, "dynamic_ssl_server_credentials", lambda _initial, fetcher, **_: fetchers.append(fetcher)
         )
-        reloaded = ReloadedCredentials(rotated.files, "here", Told().gauges)
+        reloaded = ReloadedCredentials(rotated.files, "here", GaugeValues().gauges)
         for _ in range(2):
             reloaded.port_credentials()
         for fetch in fetchers:
@@ -420,7 +420,7 @@ class TestLook:
             grpc, "dynamic_ssl_server_credentials", lambda _initial, fetcher, **_: fetchers.append(fetcher)
         )
         naps: list[float] = []
-        ReloadedCredentials(rotated.files, "here", Told().gauges, sleep=naps.append).port_credentials()
+        ReloadedCredentials(rotated.files, "here", GaugeValues().gauges, sleep=naps.append).port_credentials()
         (fetch,) = fetchers
         assert fetch() is None
         assert naps == []
@@ -431,11 +431,11 @@ class TestLook:
 
     def test_no_record_repeats_a_key(self, rotated: Rotated, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)
-        reloaded = ReloadedCredentials(rotated.files, "here", Told().gauges)
+        reloaded = ReloadedCredentials(rotated.files, "here", GaugeValues().gauges)
         key = rotated.files.private_key.read_bytes()
         replace_file(rotated.files.certificate, key)
         replace_file(rotated.files.private_key, key[:-50])
         reloaded.reload_if_changed()
         assert caplog.records
-        told = str([vars(record) for record in caplog.records])
-        assert not any(line in told for line in key.decode().splitlines())
+        logged = str([vars(record) for record in caplog.records])
+        assert not any(line in logged for line in key.decode().splitlines())

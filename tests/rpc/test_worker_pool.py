@@ -51,19 +51,19 @@ def test_tasks_get_their_arguments(pool: WorkerPool) -> None:
 
 @pytest.mark.parametrize("late", [True, False])
 def test_the_end_of_work_is_reported_once(pool: WorkerPool, *, late: bool) -> None:
-    told: list[object] = []
+    done: list[object] = []
     release, finished = threading.Event(), threading.Event()
     task = pool.submit(release.wait, PATIENCE)
     if late:
         release.set()
         pool.shutdown()
-    task.add_done_callback(told.append)
+    task.add_done_callback(done.append)
     task.add_done_callback(lambda _: finished.set())
     assert finished.is_set() == late
     release.set()
     assert finished.wait(PATIENCE)
     pool.shutdown()
-    assert told == [task]
+    assert done == [task]
 
 
 def test_a_failed_task_does_not_end_its_worker(pool: WorkerPool, caplog: pytest.LogCaptureFixture) -> None:

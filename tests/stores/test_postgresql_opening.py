@@ -200,16 +200,16 @@ def test_commands_find_a_password_that_is_not_on_their_command_line(guarded: str
 def test_a_password_is_shown_nowhere(guarded: str, password: str, caplog: pytest.LogCaptureFixture) -> None:
     config = store_of(guarded.format(f"{WITH_PASSWORD}:{password}"))
     caplog.set_level(logging.DEBUG)
-    told = [repr(config), str(config), config.store_name, repr(config.store)]
+    shown = [repr(config), str(config), config.store_name, repr(config.store)]
     if password == ENCODED:
         open_store(config).close()
     else:
         with pytest.raises(EngineUnavailable) as refused:
             open_store(config)
         assert "password authentication failed" in refused.value.advice
-        told += [str(refused.value), refused.value.advice]
-    told += [record.getMessage() + repr(record.__dict__) for record in caplog.records]
-    assert not [text for text in told if password in text or PASSWORD in text]
+        shown += [str(refused.value), refused.value.advice]
+    shown += [record.getMessage() + repr(record.__dict__) for record in caplog.records]
+    assert not [text for text in shown if password in text or PASSWORD in text]
 
 
 def test_a_place_where_nothing_listens_is_named_without_the_password() -> None:

@@ -173,13 +173,13 @@ def run_directory(factory: pytest.TempPathFactory) -> Path:
 def shared_server(run: Path) -> PostgresqlServer:
     """Returns the server that the workers of a run share. The first caller starts it."""
     installation = _installed(run)
-    told = installation.root / "shared.json"
+    port_file = installation.root / "shared.json"
     with _locked(installation.root / "lock"):
-        if told.exists():
-            return PostgresqlServer(installation, json.loads(told.read_text()), installation.root / "shared", {})
+        if port_file.exists():
+            return PostgresqlServer(installation, json.loads(port_file.read_text()), installation.root / "shared", {})
         server = _new_server(installation, "shared", {})
         server.start()
-        told.write_text(json.dumps(server.port))
+        port_file.write_text(json.dumps(server.port))
     return server
 
 
@@ -231,11 +231,11 @@ _uses: dict[Path, int] = {}
 
 
 def _installed(run: Path) -> _Installation:
-    told = run / "postgresql.json"
+    paths_file = run / "postgresql.json"
     with _locked(run / "postgresql.lock"):
-        if not told.exists():
-            told.write_text(json.dumps([str(path) for path in _install()]))
-        root, binaries = (Path(path) for path in json.loads(told.read_text()))
+        if not paths_file.exists():
+            paths_file.write_text(json.dumps([str(path) for path in _install()]))
+        root, binaries = (Path(path) for path in json.loads(paths_file.read_text()))
         _use(root)
     return _Installation(root, binaries)
 

@@ -242,10 +242,10 @@ def test_without_a_collector_calls_go_on_and_the_server_stops(
     with endpoint() as url, serving(tmp_path, {**patient, "OTEL_EXPORTER_OTLP_ENDPOINT": url}) as traced:
         assert all(traced.get_token() for _ in range(64))  # several times as many as the queue holds
         assert traced.server.stop() == 0
-        told = [
+        warnings = [
             record["message"] for record in traced.server.log if record["logger"] == "tokend_server.tracing.provider"
         ]
-    assert told == ["the collector does not accept the last spans"]
+    assert warnings == ["the collector does not accept the last spans"]
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ def test_the_operator_is_informed_what_aws_said_and_what_to_do(caplog: pytest.Lo
     error = EngineCredentialsRejected("refused")
     error.aws_error_code, error.aws_request_id, error.advice = "AccessDeniedException", "id-1", "Allow the action."
     log_failure("Method", error)
-    told = vars(caplog.records[0])
-    assert (told["aws_error_code"], told["aws_request_id"], told["advice"]) == (
+    record = vars(caplog.records[0])
+    assert (record["aws_error_code"], record["aws_request_id"], record["advice"]) == (
         "AccessDeniedException",
         "id-1",
         "Allow the action.",
@@ -37,9 +37,9 @@ def test_a_failure_without_aws_has_the_code_of_the_same_meaning_and_no_id_of_aws
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log_failure("Method", EngineUnavailable("down"))
-    told = vars(caplog.records[0])
-    assert told["aws_error_code"] == "InternalErrorException"
-    assert "aws_request_id" not in told
+    record = vars(caplog.records[0])
+    assert record["aws_error_code"] == "InternalErrorException"
+    assert "aws_request_id" not in record
 
 
 def test_a_defect_is_logged_with_its_place_without_its_message(caplog: pytest.LogCaptureFixture) -> None:
@@ -51,7 +51,7 @@ def test_a_defect_is_logged_with_its_place_without_its_message(caplog: pytest.Lo
     with pytest.raises(ValueError, match=login.reveal()) as failed:
         fail()
     log_defect("Method", failed.value, "id-1")
-    told = vars(caplog.records[0])
-    assert (told["method"], told["request_id"], told["exception"]) == ("Method", "id-1", "ValueError")
-    assert "in fail" in told["traceback"]
-    assert login.reveal() not in str(told)
+    record = vars(caplog.records[0])
+    assert (record["method"], record["request_id"], record["exception"]) == ("Method", "id-1", "ValueError")
+    assert "in fail" in record["traceback"]
+    assert login.reveal() not in str(record)

@@ -199,8 +199,8 @@ def test_no_problem_repeats_what_a_file_holds(files: TlsFiles) -> None:
     key = files.private_key.read_bytes()
     files.certificate.write_bytes(key)
     files.private_key.write_bytes(key[:-40])
-    told = str(problems(files))
-    assert not any(line in told for line in key.decode().splitlines())
+    shown = str(problems(files))
+    assert not any(line in shown for line in key.decode().splitlines())
 
 
 @pytest.mark.parametrize("attribute", ["certificate", "private_key", "client_ca"])

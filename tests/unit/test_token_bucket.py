@@ -44,15 +44,15 @@ def test_no_window_admits_more_than_its_length_times_the_rate_and_the_burst(
             assert last - first + 1 <= most + 1e-6
 
 
-@pytest.mark.parametrize(("rate", "waited", "told"), [(4.0, 0.0, 0.25), (4.0, 0.125, 0.125), (0.5, 0.0, 2.0)])
-def test_a_rejection_has_the_time_until_the_next_request(rate: float, waited: float, told: float) -> None:
+@pytest.mark.parametrize(("rate", "waited", "wait"), [(4.0, 0.0, 0.25), (4.0, 0.125, 0.125), (0.5, 0.0, 2.0)])
+def test_a_rejection_has_the_time_until_the_next_request(rate: float, waited: float, wait: float) -> None:
     clock = FakeClock()
     bucket = TokenBucket(rate, 1, clock)
     assert bucket.take() == 0.0
     clock.advance(waited)
-    assert bucket.take() == told
-    assert bucket.take() == told  # asking costs nothing
-    clock.advance(told)
+    assert bucket.take() == wait
+    assert bucket.take() == wait  # asking costs nothing
+    clock.advance(wait)
     assert bucket.take() == 0.0
     assert bucket.take() == 1 / rate
 
@@ -63,12 +63,12 @@ def test_a_call_is_admitted_after_the_reported_wait_and_not_earlier(rate: float,
     bucket = TokenBucket(rate, burst, clock)
     taken(bucket)
     clock.advance(min(waited, 0.9 / rate))
-    told = bucket.take()
-    clock.advance(told * 0.999)
+    wait = bucket.take()
+    clock.advance(wait * 0.999)
     early = bucket.take()
     assert early > 0
-    assert math.isclose(early, told * 0.001, rel_tol=1e-3, abs_tol=1e-9)
-    clock.advance(told * 0.001 + 1e-9)
+    assert math.isclose(early, wait * 0.001, rel_tol=1e-3, abs_tol=1e-9)
+    clock.advance(wait * 0.001 + 1e-9)
     assert bucket.take() == 0.0
 
 

@@ -39,9 +39,9 @@ def test_probes_are_answered_and_the_log_is_quiet(caplog: pytest.LogCaptureFixtu
                 prober.stdin.write("now\n")
                 prober.stdin.flush()
                 assert prober.stdout.readline() == "ok\n"
-    told = [record for record in caplog.records if record.name != "httpx"]
-    assert [record.getMessage() for record in told] == ["connections cannot be accepted"]
-    assert not any(record.exc_info for record in told)
+    records = [record for record in caplog.records if record.name != "httpx"]
+    assert [record.getMessage() for record in records] == ["connections cannot be accepted"]
+    assert not any(record.exc_info for record in records)
     assert httpx.get(url, trust_env=False).text == "ok"
     listener.stop()
 
@@ -61,10 +61,10 @@ def test_limits_that_do_not_fit_are_warned_of() -> None:
     assert most > 10_000
     assert descriptors.warning(config, most) is None
     assert descriptors.warning(config, resource.RLIM_INFINITY) is None
-    told = descriptors.warning(config, most - 1)
-    assert told
-    assert told.startswith("grpc.max_connections: ")
-    assert str(most - 1) in told
+    warning = descriptors.warning(config, most - 1)
+    assert warning
+    assert warning.startswith("grpc.max_connections: ")
+    assert str(most - 1) in warning
 
 
 def test_streams_of_secrets_count_too() -> None:
@@ -72,6 +72,6 @@ def test_streams_of_secrets_count_too() -> None:
     config = Config.model_validate({"sds": sds})
     most = descriptors.needed(config)
     assert most - descriptors.needed(Config()) >= 5000
-    told = descriptors.warning(config, most - 1)
-    assert told
-    assert told.startswith("grpc.max_connections and sds.max_connections: with 2 listeners")
+    warning = descriptors.warning(config, most - 1)
+    assert warning
+    assert warning.startswith("grpc.max_connections and sds.max_connections: with 2 listeners")

@@ -109,9 +109,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("lines", REFUSED)
 def test_a_script_may_read_every_refusal_of_a_public_site(lines: tuple[str, ...], public: str, private: str) -> None:
-    told, kept = asked(public, *lines), asked(private, *lines)
-    assert status_of(told) == status_of(kept) == REFUSED[lines]
-    assert ANY_ORIGIN in told
+    open_answer, kept = asked(public, *lines), asked(private, *lines)
+    assert status_of(open_answer) == status_of(kept) == REFUSED[lines]
+    assert ANY_ORIGIN in open_answer
     assert ANY_ORIGIN not in kept
 
 

@@ -33,11 +33,11 @@ class Sleeper:
 
     def __init__(self) -> None:
         self.slept: list[float] = []
-        self.told = asyncio.Event()
+        self.notified = asyncio.Event()
 
     async def __call__(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self.told.set()
+        self.notified.set()
 
 
 def test_requests_while_an_answer_is_made_share_the_next() -> None:
@@ -101,8 +101,8 @@ def test_making_answers_takes_a_tenth_of_the_processor_at_most() -> None:
         page = SharedResponse(compute, sleeper)
         for _ in range(3):
             await page(REQUEST)
-            await sleeper.told.wait()
-            sleeper.told.clear()
+            await sleeper.notified.wait()
+            sleeper.notified.clear()
 
     asyncio.run(ask())
     assert len(sleeper.slept) == 3
@@ -120,7 +120,7 @@ def test_waiting_is_not_computing() -> None:
         await asyncio.to_thread(threading.Event().wait, 0.2)
         making.released.set()
         await answer
-        await sleeper.told.wait()
+        await sleeper.notified.wait()
 
     asyncio.run(ask())
     assert sleeper.slept[0] < 0.2

@@ -116,9 +116,9 @@ def test_a_failure_is_logged_with_its_source_and_the_next_attempt(
     server.recover()
     cache.token(alice)
     failure = f"No token for {user}: PERMISSION_DENIED NOT_AUTHORIZED: No.; the next attempt is in"
-    told = [(each.levelname, each.getMessage()) for each in caplog.records if each.name == "tokend_client"]
-    assert [(level, text[: len(failure)]) for level, text in told[:2]] == [("WARNING", failure), ("DEBUG", failure)]
-    assert told[2:] == [("INFO", f"There are tokens for {user} again")]
+    logged = [(each.levelname, each.getMessage()) for each in caplog.records if each.name == "tokend_client"]
+    assert [(level, text[: len(failure)]) for level, text in logged[:2]] == [("WARNING", failure), ("DEBUG", failure)]
+    assert logged[2:] == [("INFO", f"There are tokens for {user} again")]
     assert "alice" not in caplog.text
 
 

@@ -100,7 +100,7 @@ def of_role(clock: FakeClock) -> Credentials:
     return role_credentials(session, ROLE, "us-east-1", config, clock)
 
 
-def told(credentials: Credentials) -> TokendError | None:
+def converted_error(credentials: Credentials) -> TokendError | None:
     """The contract's error for unavailable credentials."""
     with pytest.raises(Exception) as caught:  # noqa: PT011 - classified by the table of faults
         credentials.get_frozen_credentials()
@@ -170,7 +170,7 @@ def test_many_threads_search_once(chain: Chain, clock: FakeClock) -> None:
 
 def test_boto3s_own_chain_is_asked_again(environment: pytest.MonkeyPatch, clock: FakeClock) -> None:
     credentials = chain_credentials(botocore.session.Session(), clock)
-    assert isinstance(told(credentials), EngineCredentialsRejected)
+    assert isinstance(converted_error(credentials), EngineCredentialsRejected)
     give_credentials(environment, ACCESS_KEY)
     clock.advance(PAUSE)
     assert credentials.get_frozen_credentials().access_key == ACCESS_KEY.aws_access_key_id
@@ -230,10 +230,10 @@ def test_no_call_waits_for_sts_beyond_its_own_time(sts: StsDouble, clock: FakeCl
     credentials = of_role(clock)
     for _ in range(2):
         with a_call(0.05):
-            assert isinstance(told(credentials), EngineUnavailable)
+            assert isinstance(converted_error(credentials), EngineUnavailable)
     sts.wait_for_requests(1)
     with a_call(0.05):
-        assert isinstance(told(credentials), EngineUnavailable)
+        assert isinstance(converted_error(credentials), EngineUnavailable)
     assert len(sts.requests) == 1
 
 
@@ -242,7 +242,7 @@ def test_a_role_that_is_about_to_end_is_not_used(sts: StsDouble, clock: FakeCloc
     sts.answer = Assumed(ROLE_KEY, life=30)
     credentials.get_frozen_credentials()
     sts.answer = Refused("AccessDenied")
-    assert isinstance(told(credentials), EngineCredentialsRejected)
+    assert isinstance(converted_error(credentials), EngineCredentialsRejected)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_failures_to_assume_a_role_are_reported(
     sts: StsDouble, clock: FakeClock, answer: Refused | Assumed, error: type[TokendError]
 ) -> None:
     sts.answer = answer
-    assert type(told(of_role(clock))) is error
+    assert type(converted_error(of_role(clock))) is error
 
 
 NOT_NOW = "The service's own AWS credentials cannot be renewed now."
@@ -275,7 +275,7 @@ def test_a_response_that_is_not_from_sts_is_not_blamed_on_cognito(
     sts: StsDouble, clock: FakeClock, answer: Answered
 ) -> None:
     sts.answer = answer
-    error = told(of_role(clock))
+    error = converted_error(of_role(clock))
     assert isinstance(error, EngineMisconfigured)
     assert error.text == "The service's own AWS credentials cannot be renewed there."
     assert "AWS_ENDPOINT_URL_STS" in error.advice
@@ -287,14 +287,14 @@ def test_an_answer_that_is_too_large_is_not_that_of_sts(
     status, body = Assumed(ROLE_KEY).answer("AssumeRole")
     sts.answer = Answered(status, body + " " * 2**16)
     monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", 2**14)
-    assert isinstance(told(of_role(clock)), EngineMisconfigured)
+    assert isinstance(converted_error(of_role(clock)), EngineMisconfigured)
 
 
 def test_an_sts_that_is_not_reached_is_not_called_cognitos(environment: pytest.MonkeyPatch, clock: FakeClock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         environment.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{server.getsockname()[1]}")
     give_credentials(environment, ACCESS_KEY)
-    error = told(of_role(clock))
+    error = converted_error(of_role(clock))
     assert isinstance(error, EngineUnavailable)
     assert error.text == NOT_NOW
 
@@ -320,7 +320,7 @@ def test_failures_of_container_credentials_are_reported(
     environment: pytest.MonkeyPatch, clock: FakeClock, status: int, error: type[TokendError]
 ) -> None:
     with StsDouble(Answered(status, '{"message": "Received non 200 response 404 from container metadata"}')) as agent:
-        found = told(of_container(agent.url, environment, clock))
+        found = converted_error(of_container(agent.url, environment, clock))
     assert type(found) is error
     assert isinstance(found, EngineCredentialsRejected) or found.text == NOT_NOW
 
@@ -330,7 +330,7 @@ def test_an_agent_of_a_container_that_is_not_reached_may_be_reached_later(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-    error = told(of_container(url, environment, clock))
+    error = converted_error(of_container(url, environment, clock))
     assert isinstance(error, EngineUnavailable)
     assert error.text == NOT_NOW
 
@@ -342,7 +342,7 @@ def test_an_empty_token_file_is_not_the_callers_fault(
     environment.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
     environment.setenv("AWS_ROLE_ARN", ROLE)
     environment.setenv("AWS_REGION", "us-east-1")
-    error = told(chain_credentials(botocore.session.Session(), clock))
+    error = converted_error(chain_credentials(botocore.session.Session(), clock))
     assert isinstance(error, EngineCredentialsRejected)
     assert "web identity token file" in error.advice
 
@@ -350,14 +350,14 @@ def test_an_empty_token_file_is_not_the_callers_fault(
 def test_a_refused_role_is_assumed_when_it_may_be(sts: StsDouble, clock: FakeClock) -> None:
     credentials = of_role(clock)
     sts.answer = Refused("AccessDenied")
-    assert isinstance(told(credentials), EngineCredentialsRejected)
+    assert isinstance(converted_error(credentials), EngineCredentialsRejected)
     sts.answer = Assumed(ROLE_KEY)
     assert credentials.get_frozen_credentials().access_key == ROLE_KEY.aws_access_key_id
 
 
 def test_a_role_needs_credentials_to_be_assumed_by(environment: pytest.MonkeyPatch, clock: FakeClock) -> None:
     del environment
-    assert isinstance(told(of_role(clock)), EngineCredentialsRejected)
+    assert isinstance(converted_error(of_role(clock)), EngineCredentialsRejected)
 
 
 def test_without_a_thread_a_call_searches_credentials_itself(

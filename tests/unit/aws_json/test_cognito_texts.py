@@ -101,7 +101,7 @@ def scoped(service_name: str = "cognito-identity", region: str = "us-east-1") ->
     return signed(json.dumps(DOCUMENT).encode(), AWS_JSON, service=service_name, region=region)
 
 
-def told(request: Signed, late: float = 0.0) -> tuple[str, str]:
+def rejection(request: Signed, late: float = 0.0) -> tuple[str, str]:
     """Returns the exception and the text for a rejected request, some seconds after it was signed."""
     verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, FakeClock(now=request.signed_at + late))
     answered = service({POOL_ID: ScriptedEngine()}, verifier, FakeClock()).answer(as_sent(request))
@@ -121,18 +121,18 @@ def _throttled() -> tuple[str, str]:
 
 #: How to trigger each of AWS's common texts, in the order of the table.
 PROVOKED: tuple[Callable[[], tuple[str, str]], ...] = (
-    lambda: told(changed().without_header("Authorization")),
-    lambda: told(signed(b"{}", AWS_JSON, credentials=("AKIDUNKNOWN", SECRET_KEY, None))),
-    lambda: told(changed().with_header("X-Amz-Target", "AWSCognitoIdentityService.LookupDeveloperIdentity")),
-    lambda: told(changed(), late=301),
-    lambda: told(changed(), late=-301),
-    lambda: told(scoped(service_name="cognito-idp")),
-    lambda: told(scoped(region="eu-west-1")),
-    lambda: told(changed().with_header("X-Amz-Date", "20150830T123600Z")),
-    lambda: told(without("Logins")),
-    lambda: told(changed(IdentityId="zz")),
-    lambda: told(changed(Logins={"login.example.test": ""})),
-    lambda: told(changed(IdentityId="zz", TokenDuration=86_401)),
+    lambda: rejection(changed().without_header("Authorization")),
+    lambda: rejection(signed(b"{}", AWS_JSON, credentials=("AKIDUNKNOWN", SECRET_KEY, None))),
+    lambda: rejection(changed().with_header("X-Amz-Target", "AWSCognitoIdentityService.LookupDeveloperIdentity")),
+    lambda: rejection(changed(), late=301),
+    lambda: rejection(changed(), late=-301),
+    lambda: rejection(scoped(service_name="cognito-idp")),
+    lambda: rejection(scoped(region="eu-west-1")),
+    lambda: rejection(changed().with_header("X-Amz-Date", "20150830T123600Z")),
+    lambda: rejection(without("Logins")),
+    lambda: rejection(changed(IdentityId="zz")),
+    lambda: rejection(changed(Logins={"login.example.test": ""})),
+    lambda: rejection(changed(IdentityId="zz", TokenDuration=86_401)),
     _throttled,
     _denied,
 )

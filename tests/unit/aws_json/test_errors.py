@@ -85,10 +85,10 @@ def test_every_error_has_a_row() -> None:
 
 @pytest.mark.parametrize(("error", "code", "status", "text"), TABLE, ids=[row[1] for row in TABLE])
 def test_an_error_is_reported_in_awss_form(error: TokendError, code: str, status: int, text: str) -> None:
-    told = error_response(to_aws_error(error), REQUEST_ID)
-    assert told.status == status
-    assert json.loads(told.body) == {"__type": code, "message": text}
-    assert told.headers == {
+    converted = error_response(to_aws_error(error), REQUEST_ID)
+    assert converted.status == status
+    assert json.loads(converted.body) == {"__type": code, "message": text}
+    assert converted.headers == {
         "content-type": "application/x-amz-json-1.1",
         "x-amzn-requestid": REQUEST_ID,
         "x-amzn-errortype": f"{code}:",
@@ -102,16 +102,16 @@ def test_an_error_bears_the_name_that_grpc_callers_see_too(kind: type[TokendErro
 
 
 def test_a_defect_is_reported_by_a_fixed_text() -> None:
-    told = internal_error()
-    assert (told.code, told.status) == ("InternalErrorException", 500)
-    assert told.message == "Internal error. The request id leads to the service's log."
+    converted = internal_error()
+    assert (converted.code, converted.status) == ("InternalErrorException", 500)
+    assert converted.message == "Internal error. The request id leads to the service's log."
 
 
 @pytest.mark.parametrize("text", ["", "ü", "a\nb", "a\r\nx-injected: 1", " a", "a ", "a\x7f", "a\tb"])
 def test_a_text_that_no_header_can_hold_is_in_the_body_alone(text: str) -> None:
-    told = error_response(AwsError("NotAuthorizedException", text), REQUEST_ID)
-    assert "x-amzn-errormessage" not in told.headers
-    assert json.loads(told.body)["message"] == text
+    converted = error_response(AwsError("NotAuthorizedException", text), REQUEST_ID)
+    assert "x-amzn-errormessage" not in converted.headers
+    assert json.loads(converted.body)["message"] == text
 
 
 @pytest.mark.parametrize("contract_error", [unauthenticated, unparsable_body])
@@ -121,22 +121,22 @@ def test_errors_in_the_words_of_aws_keep_their_code_and_text(
     error = contract_error(AwsError("SomeException", TEXT))
     assert type(error) in STATUS
     assert error.misuse
-    told = to_aws_error(error)
-    assert (told.code, told.message, told.status) == ("SomeException", TEXT, 400)
+    converted = to_aws_error(error)
+    assert (converted.code, converted.message, converted.status) == ("SomeException", TEXT, 400)
 
 
 def test_a_denied_call_has_the_text_of_iam() -> None:
     error = errors.CallerNotAllowed("Not in the policy.")
     resource = identity_pool_arn("eu-west-1:0a", "123456789012")
-    told = access_denied(error, "aws:checkout", "MergeDeveloperIdentities", resource)
-    assert (told.code, told.status) == ("AccessDeniedException", 400)
-    assert told.message == (
+    converted = access_denied(error, "aws:checkout", "MergeDeveloperIdentities", resource)
+    assert (converted.code, converted.status) == ("AccessDeniedException", 400)
+    assert converted.message == (
         "User: aws:checkout is not authorized to perform: cognito-identity:MergeDeveloperIdentities on resource: "
         "arn:aws:cognito-identity:eu-west-1:123456789012:identitypool/eu-west-1:0a because: Not in the policy."
     )
 
 
 def test_a_long_text_is_in_the_body_alone() -> None:
-    told = error_response(AwsError("ValidationException", "v" * 5000), REQUEST_ID)
-    assert "x-amzn-errormessage" not in told.headers
-    assert json.loads(told.body)["message"] == "v" * 5000
+    converted = error_response(AwsError("ValidationException", "v" * 5000), REQUEST_ID)
+    assert "x-amzn-errormessage" not in converted.headers
+    assert json.loads(converted.body)["message"] == "v" * 5000

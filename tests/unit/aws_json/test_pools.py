@@ -66,8 +66,8 @@ def answer(request: Signed, pools: ConfiguredPools = POOLS, policy: Policy | Non
 def output(request: Signed, pools: ConfiguredPools = POOLS) -> dict[str, Any]:
     response = answer(request, pools)
     assert response.status == 200, response
-    told: dict[str, Any] = json.loads(response.body)
-    return told
+    document: dict[str, Any] = json.loads(response.body)
+    return document
 
 
 def listed(**members: object) -> dict[str, Any]:

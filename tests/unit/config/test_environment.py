@@ -23,22 +23,22 @@ def of_a_service(name: str, address: str = "10.96.0.17", ports: Mapping[str, int
     ports = ports or {"grpc": 50051, "http-metrics": 9090}
     first = next(iter(ports.values()))
     host = f"[{address}]" if ":" in address else address
-    told = {
+    variables = {
         f"{prefix}_SERVICE_HOST": address,
         f"{prefix}_SERVICE_PORT": str(first),
         f"{prefix}_PORT": f"tcp://{host}:{first}",
     }
     for port_name, port in ports.items():
-        told[f"{prefix}_SERVICE_PORT_{port_name.upper().replace('-', '_')}"] = str(port)
+        variables[f"{prefix}_SERVICE_PORT_{port_name.upper().replace('-', '_')}"] = str(port)
         for protocol in ("tcp", "udp", "sctp"):
             of_port = f"{prefix}_PORT_{port}_{protocol.upper()}"
-            told |= {
+            variables |= {
                 of_port: f"{protocol}://{host}:{port}",
                 f"{of_port}_PROTO": protocol,
                 f"{of_port}_PORT": str(port),
                 f"{of_port}_ADDR": address,
             }
-    return told
+    return variables
 
 
 SECTIONS = sorted({section or name for section, name in environment_variables().values()})
@@ -57,11 +57,11 @@ SERVICES = (
 @pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_variables_of_a_service_are_passed_over(name: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = of_a_service(name, address)
-    for variable, value in told.items():
+    variables = of_a_service(name, address)
+    for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
     assert load_config(None) == Config()
-    assert service_variables(told) == sorted(told)
+    assert service_variables(variables) == sorted(variables)
 
 
 def test_variables_of_services_do_not_hide_settings(monkeypatch: pytest.MonkeyPatch) -> None:

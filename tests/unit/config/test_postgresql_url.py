@@ -78,8 +78,8 @@ def test_a_password_is_no_parameter(name: str) -> None:
 )
 def test_a_server_that_is_not_known_by_its_certificate_is_warned_of(url: str, *, expected: bool) -> None:
     assert is_unverified(url) is expected
-    told = [each.partition(":")[0] for each in config_warnings(Config(store=Store(url=url)), {})]
-    assert [setting for setting in told if setting != "keys.encryption"] == ["store.url"] * expected
+    warned = [each.partition(":")[0] for each in config_warnings(Config(store=Store(url=url)), {})]
+    assert [setting for setting in warned if setting != "keys.encryption"] == ["store.url"] * expected
 
 
 def test_settings_of_another_kind_are_refused() -> None:

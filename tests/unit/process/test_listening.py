@@ -179,12 +179,12 @@ def refusal_of_socket(path: Path) -> str:
 
 
 def test_a_unix_socket_that_cannot_be_made_is_reported_with_the_reason(tmp_path: Path) -> None:
-    told = f"grpc.listen: cannot listen on unix:{tmp_path}"
-    assert refusal_of_socket(tmp_path / "absent" / "s") == f"{told}/absent/s: {os.strerror(errno.ENOENT)}"
+    prefix = f"grpc.listen: cannot listen on unix:{tmp_path}"
+    assert refusal_of_socket(tmp_path / "absent" / "s") == f"{prefix}/absent/s: {os.strerror(errno.ENOENT)}"
     (tmp_path / "file").touch()
-    assert refusal_of_socket(tmp_path / "file") == f"{told}/file: there is a file of another kind"
+    assert refusal_of_socket(tmp_path / "file") == f"{prefix}/file: there is a file of another kind"
     assert (tmp_path / "file").exists()
-    assert refusal_of_socket(tmp_path / "file" / "s") == f"{told}/file/s: {os.strerror(errno.ENOTDIR)}"
+    assert refusal_of_socket(tmp_path / "file" / "s") == f"{prefix}/file/s: {os.strerror(errno.ENOTDIR)}"
     assert (
         refusal_of_socket(tmp_path) == f"grpc.listen: cannot listen on unix:{tmp_path}: there is a file of another kind"
     )

@@ -50,11 +50,11 @@ def test_nothing_waits_for_a_reader_and_drops_are_counted_and_logged(pipe: Pipe)
 
 def test_a_reader_that_is_gone_costs_records_and_no_more(pipe: Pipe) -> None:
     log = LogWriter(pipe.writer)
-    told = threading.Event()
-    log.set_drop_counter(lambda _number: told.set())
+    counted = threading.Event()
+    log.set_drop_counter(lambda _number: counted.set())
     os.close(pipe.reader)
     log.handle(record("to whom"))
-    assert told.wait(PATIENCE)
+    assert counted.wait(PATIENCE)
     log.close()
 
 
@@ -79,11 +79,11 @@ def test_drops_are_logged_once_when_lines_can_be_written_again(pipe: Pipe) -> No
 
 def test_a_closed_descriptor_costs_records_and_no_more(pipe: Pipe) -> None:
     log = LogWriter(os.dup(pipe.writer))
-    told = threading.Event()
-    log.set_drop_counter(lambda _number: told.set())
+    counted = threading.Event()
+    log.set_drop_counter(lambda _number: counted.set())
     os.close(log._descriptor)  # noqa: SLF001 - what an operator or a library does by mistake
     log.handle(record("where"))
-    assert told.wait(PATIENCE)
+    assert counted.wait(PATIENCE)
     log.close()
 
 

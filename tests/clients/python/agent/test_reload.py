@@ -43,8 +43,8 @@ def test_a_running_agent_takes_up_its_configuration(toml: Toml, server: FakeToke
         toml(tables)
         agent.process.send_signal(signal.SIGHUP)
         seen = agent.wait_for("new: written", after=seen)
-        told = next(json.loads(line) for line in agent.log if "configuration reloaded" in line)
-        assert told["message"].startswith("configuration reloaded; added: new; dropped: former; health at ")
+        record = next(json.loads(line) for line in agent.log if "configuration reloaded" in line)
+        assert record["message"].startswith("configuration reloaded; added: new; dropped: former; health at ")
         written = json.loads(next(line for line in agent.log if "new: written" in line))
         assert (written["level"], written["logger"], written["token"]) == ("INFO", "tokend_client.agent", "new")
         assert (directory / "token").read_bytes() == held, "one whose settings are as before is not touched"

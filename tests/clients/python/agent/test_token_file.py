@@ -339,6 +339,6 @@ def test_a_user_who_may_not_chown_gets_an_error_and_no_file() -> None:
             os._exit(0)
         os.waitpid(child, 0)
         os.close(write)
-        with os.fdopen(read, "rb") as told:
-            assert b"CAP_CHOWN" in told.read()
+        with os.fdopen(read, "rb") as report:
+            assert b"CAP_CHOWN" in report.read()
         assert [path.name for path in directory.iterdir()] == [".token.lock"]

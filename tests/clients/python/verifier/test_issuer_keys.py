@@ -285,9 +285,9 @@ def test_a_child_that_is_forked_during_a_fetch_can_fetch(issuer: OidcProvider) -
         rotate(issuer, "1", "2")
         process.stdin.write("\n")
         process.stdin.flush()
-        told = process.stdout.read()
+        output = process.stdout.read()
         issuer.released.set()
-    assert told == "2\n0\n"
+    assert output == "2\n0\n"
 
 
 @pytest.mark.parametrize("part", ["head", "body"])

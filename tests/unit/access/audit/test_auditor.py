@@ -53,8 +53,8 @@ def test_each_entry_is_a_line_with_an_id_of_its_own(tmp_path: Path, *, required:
     audit.record(ENTRY)
     audit.record(ENTRY._replace(caller="key:batch"))
     log.close()
-    told = [orjson.loads(line) for line in (tmp_path / "audit.log").read_bytes().splitlines()]
-    assert [(each["eventID"], each["userIdentity"]["principalId"]) for each in told] == [
+    entries = [orjson.loads(line) for line in (tmp_path / "audit.log").read_bytes().splitlines()]
+    assert [(each["eventID"], each["userIdentity"]["principalId"]) for each in entries] == [
         ("event-1", "key:checkout"),
         ("event-2", "key:batch"),
     ]
@@ -89,7 +89,7 @@ def test_the_operator_is_informed_of_each_cause_once_a_minute(caplog: pytest.Log
     log = FailingLog(errno.ENOSPC)
     audit = UnderTest(log, required=False)
 
-    def told() -> int:
+    def reported() -> int:
         caplog.clear()
         for number in (errno.ENOSPC, errno.EACCES):
             log.number = number
@@ -97,11 +97,11 @@ def test_the_operator_is_informed_of_each_cause_once_a_minute(caplog: pytest.Log
         return len(caplog.records)
 
     assert [record.levelno for record in caplog.records] == []
-    assert (told(), told()) == (2, 0)
+    assert (reported(), reported()) == (2, 0)
     audit.clock.advance(59.5)
-    assert told() == 0
+    assert reported() == 0
     audit.clock.advance(0.5)
-    assert (told(), told()) == (2, 0)
+    assert (reported(), reported()) == (2, 0)
 
 
 def test_the_operator_is_informed_where_and_why_but_not_what(caplog: pytest.LogCaptureFixture) -> None:
@@ -136,7 +136,7 @@ class Strangers:
         """Returns how many of this many rejections should be logged."""
         return sum(not self.auditor.omit_refusal() for _ in range(times))
 
-    def told(self) -> list[int]:
+    def reported(self) -> list[int]:
         events = [orjson.loads(line) for line in self._path.read_bytes().splitlines()]
         return [event["additionalEventData"]["omitted"] for event in events if event["eventName"] == "OmittedRefusals"]
 
@@ -156,14 +156,14 @@ def test_a_burst_of_refusals_has_lines_and_then_one_a_second(audit: Strangers) -
 
 def test_other_refusals_are_reported_once_a_minute_and_each_once(audit: Strangers) -> None:
     audit.refuse(REFUSALS_BURST + 7)
-    assert audit.told() == []
+    assert audit.reported() == []
     audit.clock.advance(SUMMARY_SECONDS)
     audit.auditor.record(ENTRY)
-    assert audit.told() == [7]
+    assert audit.reported() == [7]
     audit.refuse(REFUSALS_BURST + 5)
     audit.auditor.record_summary()
     audit.auditor.record_summary()
-    assert sum(audit.told()) == audit.omissions
+    assert sum(audit.reported()) == audit.omissions
 
 
 def test_the_summaries_of_a_flood_count_all_omissions(audit: Strangers) -> None:
@@ -171,5 +171,5 @@ def test_the_summaries_of_a_flood_count_all_omissions(audit: Strangers) -> None:
         audit.refuse(10)
         audit.clock.advance(1)
     audit.auditor.record_summary()
-    assert sum(audit.told()) == audit.omissions
-    assert len(audit.told()) <= 200 / SUMMARY_SECONDS + 1
+    assert sum(audit.reported()) == audit.omissions
+    assert len(audit.reported()) <= 200 / SUMMARY_SECONDS + 1

@@ -60,8 +60,8 @@ ENTRIES = entries(st.text(max_size=3)) | entries(TEXTS) | entries(TEXTS | LONG_T
 
 
 def event(entry: AuditEntry, event_id: str = "event-1") -> dict[str, Any]:
-    told: dict[str, Any] = orjson.loads(to_json(entry, event_id))
-    return told
+    recorded: dict[str, Any] = orjson.loads(to_json(entry, event_id))
+    return recorded
 
 
 def test_an_issued_token_is_reported_in_full() -> None:
@@ -100,23 +100,23 @@ def test_an_issued_token_is_reported_in_full() -> None:
 
 
 def test_a_call_of_which_nothing_is_known_is_recorded_all_the_same() -> None:
-    told = event(AuditEntry(0.0, "Method", error_code="UNAUTHENTICATED", error_reason="CALLER_UNAUTHENTICATED"))
-    assert told["userIdentity"] == {"type": "Unknown"}
-    assert told["eventTime"] == "1970-01-01T00:00:00.000Z"
-    assert (told["awsRegion"], told["resources"], told["requestParameters"]) == ("", [], {})
-    assert told["responseElements"] is None
-    assert (told["errorCode"], told["errorMessage"]) == ("CALLER_UNAUTHENTICATED", "")
-    assert told["additionalEventData"] == {"grpcCode": "UNAUTHENTICATED"}
+    recorded = event(AuditEntry(0.0, "Method", error_code="UNAUTHENTICATED", error_reason="CALLER_UNAUTHENTICATED"))
+    assert recorded["userIdentity"] == {"type": "Unknown"}
+    assert recorded["eventTime"] == "1970-01-01T00:00:00.000Z"
+    assert (recorded["awsRegion"], recorded["resources"], recorded["requestParameters"]) == ("", [], {})
+    assert recorded["responseElements"] is None
+    assert (recorded["errorCode"], recorded["errorMessage"]) == ("CALLER_UNAUTHENTICATED", "")
+    assert recorded["additionalEventData"] == {"grpcCode": "UNAUTHENTICATED"}
 
 
 def test_a_failure_without_a_reason_is_reported_by_its_code() -> None:
-    told = event(ISSUED._replace(error_code="DEADLINE_EXCEEDED", error_text="too late"))
-    assert (told["errorCode"], told["errorMessage"]) == ("DEADLINE_EXCEEDED", "too late")
+    recorded = event(ISSUED._replace(error_code="DEADLINE_EXCEEDED", error_text="too late"))
+    assert (recorded["errorCode"], recorded["errorMessage"]) == ("DEADLINE_EXCEEDED", "too late")
 
 
 def test_an_audited_merge_has_its_provider() -> None:
-    told = event(AuditEntry(0.0, "MergeDeveloperIdentities", developer_provider_name="login.acme.shop"))
-    assert told["requestParameters"] == {"developerProviderName": "login.acme.shop"}
+    recorded = event(AuditEntry(0.0, "MergeDeveloperIdentities", developer_provider_name="login.acme.shop"))
+    assert recorded["requestParameters"] == {"developerProviderName": "login.acme.shop"}
 
 
 def test_an_intent_entry_is_marked() -> None:
@@ -146,8 +146,8 @@ def test_any_entry_is_one_line_of_ascii_json(entry: AuditEntry) -> None:
 
 @given(entry=ENTRIES, method=st.text(), user_agent=st.text(max_size=MAX_TEXT))
 def test_texts_within_the_limit_are_not_cut(entry: AuditEntry, method: str, user_agent: str) -> None:
-    told = event(entry._replace(method=method[:MAX_TEXT], user_agent=user_agent))
-    assert (told["eventName"], told["userAgent"]) == (method[:MAX_TEXT], user_agent)
+    recorded = event(entry._replace(method=method[:MAX_TEXT], user_agent=user_agent))
+    assert (recorded["eventName"], recorded["userAgent"]) == (method[:MAX_TEXT], user_agent)
 
 
 def test_a_long_text_is_reported_whole_in_a_short_line_and_cut_in_a_long_one() -> None:
@@ -158,14 +158,14 @@ def test_a_long_text_is_reported_whole_in_a_short_line_and_cut_in_a_long_one() -
 
 
 def test_a_text_that_just_fits_is_reported_whole_in_a_long_line() -> None:
-    told = event(ISSUED._replace(user_agent="x" * MAX_WHOLE_LINE, source_address="y" * MAX_TEXT))
-    assert told["sourceIPAddress"] == "y" * MAX_TEXT
+    recorded = event(ISSUED._replace(user_agent="x" * MAX_WHOLE_LINE, source_address="y" * MAX_TEXT))
+    assert recorded["sourceIPAddress"] == "y" * MAX_TEXT
 
 
 def test_a_long_caller_name_and_error_text_are_not_cut() -> None:
     caller, text = "spiffe://acme.internal/".ljust(2048, "x"), "y" * 2048
-    told = event(ISSUED._replace(caller=caller, error_code="INTERNAL", error_text=text, user_agent="x" * 9000))
-    assert (told["userIdentity"]["principalId"], told["errorMessage"]) == (caller, text)
+    recorded = event(ISSUED._replace(caller=caller, error_code="INTERNAL", error_text=text, user_agent="x" * 9000))
+    assert (recorded["userIdentity"]["principalId"], recorded["errorMessage"]) == (caller, text)
 
 
 @pytest.mark.parametrize("count", [MAX_NAMES, MAX_NAMES + 1, 1000])
@@ -179,10 +179,10 @@ def test_names_beyond_their_most_are_not_shown(count: int) -> None:
 @pytest.mark.parametrize("count", [MAX_IDS, MAX_IDS + 1, 1000])
 def test_ids_beyond_their_most_are_not_shown(count: int) -> None:
     ids = tuple(f"{IDENTITY}{number}" for number in range(count))
-    told = event(ISSUED._replace(identity_ids=ids, unprocessed_identity_ids=ids))
+    recorded = event(ISSUED._replace(identity_ids=ids, unprocessed_identity_ids=ids))
     expected = list(ids) if count == MAX_IDS else [*ids[: MAX_IDS - 1], "…"]
-    assert told["requestParameters"]["identityIdsToDelete"] == expected
-    assert told["additionalEventData"]["unprocessedIdentityIds"] == expected
+    assert recorded["requestParameters"]["identityIdsToDelete"] == expected
+    assert recorded["additionalEventData"]["unprocessedIdentityIds"] == expected
 
 
 class Text(str):
@@ -224,8 +224,8 @@ def test_a_line_is_bounded() -> None:
 
 
 def test_a_lone_surrogate_is_reported_by_its_number() -> None:
-    told = event(ISSUED._replace(user_agent="a\ud800b", identity_ids=("\ud800",)))
-    assert (told["userAgent"], told["requestParameters"]["identityIdsToDelete"]) == (r"a\ud800b", [r"\ud800"])
+    recorded = event(ISSUED._replace(user_agent="a\ud800b", identity_ids=("\ud800",)))
+    assert (recorded["userAgent"], recorded["requestParameters"]["identityIdsToDelete"]) == (r"a\ud800b", [r"\ud800"])
 
 
 def test_delete_is_reported_by_its_number() -> None:
@@ -252,26 +252,26 @@ def test_a_secret_that_strays_into_an_entry_is_not_shown(field: str) -> None:
 
 @given(time=st.integers(0, 2**32 * 1000))
 def test_times_are_in_utc_to_the_millisecond(time: int) -> None:
-    told = event(ISSUED._replace(event_time=time / 1000))["eventTime"]
-    assert told.endswith("Z")
-    assert datetime.fromisoformat(told) == datetime.fromtimestamp(time // 1000, UTC).replace(
+    recorded = event(ISSUED._replace(event_time=time / 1000))["eventTime"]
+    assert recorded.endswith("Z")
+    assert datetime.fromisoformat(recorded) == datetime.fromtimestamp(time // 1000, UTC).replace(
         microsecond=time % 1000 * 1000
     )
 
 
 @pytest.mark.parametrize("operation", ["CreateIdentityPool", "DescribeIdentityPool", "DeleteIdentities"])
 def test_operations_on_pools_are_management_events(operation: str) -> None:
-    told = event(AuditEntry(0.0, operation))
-    assert (told["managementEvent"], told["eventCategory"]) == (True, "Management")
-    assert told["readOnly"] == operation.startswith("Describe")
+    recorded = event(AuditEntry(0.0, operation))
+    assert (recorded["managementEvent"], recorded["eventCategory"]) == (True, "Management")
+    assert recorded["readOnly"] == operation.startswith("Describe")
 
 
 def test_operations_of_devices_are_data_events() -> None:
-    told = event(AuditEntry(0.0, "GetId"))
-    assert (told["managementEvent"], told["eventCategory"]) == (False, "Data")
+    recorded = event(AuditEntry(0.0, "GetId"))
+    assert (recorded["managementEvent"], recorded["eventCategory"]) == (False, "Data")
 
 
 def test_a_call_about_no_pool_has_the_region_of_its_signature() -> None:
-    told = event(AuditEntry(0.0, "CreateIdentityPool", region="eu-west-2", result_identity_pool_id="eu-west-2:0"))
-    assert told["awsRegion"] == "eu-west-2"
-    assert told["responseElements"] == {"identityPoolId": "eu-west-2:0"}
+    recorded = event(AuditEntry(0.0, "CreateIdentityPool", region="eu-west-2", result_identity_pool_id="eu-west-2:0"))
+    assert recorded["awsRegion"] == "eu-west-2"
+    assert recorded["responseElements"] == {"identityPoolId": "eu-west-2:0"}

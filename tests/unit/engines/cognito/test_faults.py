@@ -195,8 +195,8 @@ def test_an_unknown_code_is_reported_by_its_status(
 def test_an_answer_that_botocore_stumbles_over_is_not_cognitos(cognito: Answering, content: bytes) -> None:
     raised = cognito.failure(500, content)
     assert not isinstance(raised, exceptions.ClientError | exceptions.BotoCoreError)
-    told = (type(domain(raised)), domain(raised).text)
-    assert told == (errors.EngineMisconfigured, "Cognito's response cannot be parsed.")
+    found = (type(domain(raised)), domain(raised).text)
+    assert found == (errors.EngineMisconfigured, "Cognito's response cannot be parsed.")
 
 
 @pytest.mark.parametrize(
@@ -222,23 +222,23 @@ def test_rejections_of_sts_are_never_the_callers_fault(
 
 def test_a_pool_is_not_found_as_in_the_local_engine(cognito: Answering) -> None:
     local = errors.ResourceNotFound.identity_pool(POOL)
-    assert told(domain(cognito.failure(400, refusal("ResourceNotFoundException", local.text)))) == told(local)
+    assert facts_of(domain(cognito.failure(400, refusal("ResourceNotFoundException", local.text)))) == facts_of(local)
 
 
 @pytest.mark.parametrize("user", ["1", "eu", "3f1c", IDENTITY])
 def test_an_identity_is_not_found_as_in_the_local_engine(cognito: Answering, user: str) -> None:
     local = errors.ResourceNotFound.identity(IDENTITY)
     raised = cognito.failure(400, refusal("ResourceNotFoundException", local.text))
-    assert told(domain(raised, user, identity_id=IDENTITY)) == told(local)
+    assert facts_of(domain(raised, user, identity_id=IDENTITY)) == facts_of(local)
 
 
 def test_a_developer_user_is_not_found_as_in_the_local_engine(cognito: Answering) -> None:
     local = errors.ResourceNotFound.developer_user()
     raised = cognito.failure(400, refusal("ResourceNotFoundException", f"{local.text} '{USER}'"))
-    assert told(domain(raised, USER)) == (f"{local.text} '***'", "DeveloperUser", "")
+    assert facts_of(domain(raised, USER)) == (f"{local.text} '***'", "DeveloperUser", "")
 
 
-def told(error: TokendError) -> tuple[str, str, str]:
+def facts_of(error: TokendError) -> tuple[str, str, str]:
     assert isinstance(error, errors.ResourceNotFound)
     return error.text, error.resource_type, error.resource_name
 

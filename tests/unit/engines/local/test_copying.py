@@ -127,11 +127,11 @@ def test_progress_counts_the_identities_of_the_source(
     monkeypatch.setattr(copying, "_PAGE", 2)
     create(source, identity("a"), identity("b"), identity("c", pool=OTHER_POOL))
     create(target, identity("b"), identity("x"))
-    told: list[int] = []
-    StoreCopy(source, target, FakeClock()).run(told.append, delete=True)
-    assert told == [2, 2, 3]
-    contents(target, (), told.append)
-    assert told[3:] == [2, 3]
+    progress: list[int] = []
+    StoreCopy(source, target, FakeClock()).run(progress.append, delete=True)
+    assert progress == [2, 2, 3]
+    contents(target, (), progress.append)
+    assert progress[3:] == [2, 3]
     assert identity_count(source) == identity_count(target) == 3
 
 

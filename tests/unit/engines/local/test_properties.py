@@ -26,7 +26,7 @@ class AnySequence(RuleBasedStateMachine):
         self.directory = Path(tempfile.mkdtemp(prefix="tokend-properties-"))
         self.local = LocalEngineUnderTest(self.directory)
         self.identity_ids: list[str] = []
-        self.told: dict[tuple[str, str], str] = {}
+        self.returned: dict[tuple[str, str], str] = {}
 
     def teardown(self) -> None:
         self.local.close()
@@ -52,13 +52,13 @@ class AnySequence(RuleBasedStateMachine):
         except TokendError:
             assert self._identities() == before
             return
-        moved_from = self.told[DEVELOPER, source]
-        assert merged == self.told[DEVELOPER, destination]
-        self.told = {login: merged if owner == moved_from else owner for login, owner in self.told.items()}
+        moved_from = self.returned[DEVELOPER, source]
+        assert merged == self.returned[DEVELOPER, destination]
+        self.returned = {login: merged if owner == moved_from else owner for login, owner in self.returned.items()}
 
     @rule(user=_USERS)
     def unlink(self, user: str) -> None:
-        if identity_id := self.told.pop((DEVELOPER, user), None):
+        if identity_id := self.returned.pop((DEVELOPER, user), None):
             self.local.unlink(identity_id, user)
 
     @invariant()
@@ -69,7 +69,7 @@ class AnySequence(RuleBasedStateMachine):
             for login in identity.logins
         ]
         assert len(held) == len(dict(held)), "two identities hold one login"
-        assert dict(held) == self.told
+        assert dict(held) == self.returned
 
     @invariant()
     def every_identity_is_within_its_limits(self) -> None:
@@ -89,7 +89,7 @@ class AnySequence(RuleBasedStateMachine):
         assert identity_id in {None, issued}
         for provider, value in logins.items():
             login = (provider, value.removeprefix("user ") if provider != DEVELOPER else value)
-            assert self.told.setdefault(login, issued) == issued, "a login has changed its identity"
+            assert self.returned.setdefault(login, issued) == issued, "a login has changed its identity"
         self.identity_ids.append(issued)
 
     def _identities(self) -> list[Identity]:

@@ -34,7 +34,7 @@ Lock: TypeAlias = Callable[[Path], AbstractContextManager[None]]
 
 
 @pytest.fixture
-def told() -> Iterator[SimpleQueue[logging.LogRecord]]:
+def warnings_logged() -> Iterator[SimpleQueue[logging.LogRecord]]:
     """The log records of the store."""
     records: SimpleQueue[logging.LogRecord] = SimpleQueue()
     handler = QueueHandler(records)
@@ -67,24 +67,26 @@ def opened_and_migrated(database: Path) -> list[str]:
 
 @pytest.mark.parametrize("locked", [directory_locked, file_locked])
 def test_a_start_that_waits_for_a_lock_is_logged(
-    tmp_path: Path, told: SimpleQueue[logging.LogRecord], locked: Lock
+    tmp_path: Path, warnings_logged: SimpleQueue[logging.LogRecord], locked: Lock
 ) -> None:
     database = tmp_path / "tokend.db"
     with ThreadPoolExecutor(1) as pool:
         with locked(database):
             starting = pool.submit(opened_and_migrated, database)
-            assert "waiting for the database" in told.get(timeout=PATIENCE).message
+            assert "waiting for the database" in warnings_logged.get(timeout=PATIENCE).message
             assert not starting.done()
         assert starting.result(PATIENCE)
 
 
-def test_a_migration_that_waits_for_a_write_is_logged(tmp_path: Path, told: SimpleQueue[logging.LogRecord]) -> None:
+def test_a_migration_that_waits_for_a_write_is_logged(
+    tmp_path: Path, warnings_logged: SimpleQueue[logging.LogRecord]
+) -> None:
     database = tmp_path / "tokend.db"
     with closing(open_store(database)) as store, ThreadPoolExecutor(1) as pool:
         with closing(sqlite3.connect(database, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             migrating = pool.submit(store.migrate)
-            assert "waiting for the store" in told.get(timeout=PATIENCE).message
+            assert "waiting for the store" in warnings_logged.get(timeout=PATIENCE).message
             other.execute("ROLLBACK")
         assert migrating.result(PATIENCE)
 
@@ -160,12 +162,14 @@ def test_a_directory_that_cannot_be_locked_is_named(tmp_path: Path, monkeypatch:
     assert refused.value.problems == [f"store.url: {tmp_path}/tokend.db: Bad file descriptor"]
 
 
-def test_a_database_that_a_group_may_open_is_warned_of(tmp_path: Path, told: SimpleQueue[logging.LogRecord]) -> None:
+def test_a_database_that_a_group_may_open_is_warned_of(
+    tmp_path: Path, warnings_logged: SimpleQueue[logging.LogRecord]
+) -> None:
     database = tmp_path / "tokend.db"
     database.touch()
     database.chmod(0o660)
     open_store(database).close()
-    assert "a group may open the database" in told.get(timeout=PATIENCE).message
+    assert "a group may open the database" in warnings_logged.get(timeout=PATIENCE).message
 
 
 def built(directory: Path, **pool: object) -> None:
@@ -195,8 +199,8 @@ def test_a_pool_without_users_may_change_its_developer_provider(
     changed = f'pools."{POOL}": the developer provider is login.new.example, and was {DEVELOPER}'
     for warnings in ([changed], [changed]):  # the second start changes nothing
         built(tmp_path, developer_provider_name="login.new.example")
-        told = [record for record in caplog.records if record.name.endswith("developer_providers")]
-        assert [record.message for record in told] == warnings
+        records = [record for record in caplog.records if record.name.endswith("developer_providers")]
+        assert [record.message for record in records] == warnings
 
 
 def test_a_public_provider_that_was_taken_out_is_no_developer_provider(

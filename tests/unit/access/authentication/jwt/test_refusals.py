@@ -127,5 +127,5 @@ def test_a_flood_has_a_few_lines_and_hides_no_other_cause(
         outcome(listener, token_of(provider, aud="other"))
         clock.advance(1 / LINES_PER_SECOND)
         outcome(listener, token_of(provider, exp=1))
-    told = [line.split(": ")[1].split(" ")[0] for line in lines(caplog)]
-    assert told == ["expired"] * LINES_AT_ONCE + ["audience", "expired"]
+    causes = [line.split(": ")[1].split(" ")[0] for line in lines(caplog)]
+    assert causes == ["expired"] * LINES_AT_ONCE + ["audience", "expired"]

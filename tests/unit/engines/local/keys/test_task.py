@@ -263,8 +263,8 @@ def test_a_key_created_by_a_clock_too_far_ahead_is_reported(
     here, there = make_replica(), make_replica(ahead)
     there.rotation.add(ES256, signs_in=HOUR)
     here.task.run_due_steps()
-    told = [f"keys: one was created {ahead} s in the future by this server's clock"] if is_told else []
-    assert [problem.partition(": with clocks")[0] for problem in here.task.check()] == told
+    expected = [f"keys: one was created {ahead} s in the future by this server's clock"] if is_told else []
+    assert [problem.partition(": with clocks")[0] for problem in here.task.check()] == expected
     assert there.task.check() == []
 
 
