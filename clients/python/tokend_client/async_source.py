@@ -55,8 +55,7 @@ class AsyncTokenSource:
         answer = self._state.ask()
         if answer.starts_refresh:
             self._refresh = self._loop.create_task(self._fetch())
-        at_once = answer.token or answer.error
-        return unwrap(at_once or await _wait_for_outcome(self._refresh, timeout))
+        return unwrap(answer.outcome or await _wait_for_outcome(self._refresh, timeout))
 
     def token_future(self) -> Future[Token]:
         """As `token`, for threads other than the event loop's."""

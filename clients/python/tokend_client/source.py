@@ -10,7 +10,7 @@ from tokend_client.client import Client, Outcome
 from tokend_client.errors import Closed, Forked, TokendError, cannot_refresh
 from tokend_client.model import Token, TokenRequest
 from tokend_client.policy import CachingPolicy
-from tokend_client.source_state import Answer, HasTokenChanged, SourceState, timeout_error, unwrap
+from tokend_client.source_state import HasTokenChanged, SourceState, timeout_error, unwrap
 
 
 @dataclass(slots=True, eq=False)
@@ -66,22 +66,20 @@ class TokenSource:
         fresh = self._state.fresh_token()
         if fresh is not None:
             return fresh
-        answer, flight = self._ask()
-        at_once = answer.token or answer.error
+        outcome, flight = self._ask()
         try:
-            return unwrap(at_once or flight.outcome.result(_bounded(timeout)))
+            return unwrap(outcome or flight.outcome.result(_bounded(timeout)))
         except TimeoutError:
             raise timeout_error() from None
 
     def token_future(self) -> Future[Token]:
         """As `token`, without waiting: the future completes at once, or on a gRPC thread."""
         future: Future[Token] = Future()
-        answer, flight = self._ask()
-        at_once = answer.token or answer.error
-        if at_once is not None:
-            _resolve(future, at_once)
+        outcome, flight = self._ask()
+        if outcome is not None:
+            _resolve(future, outcome)
         else:
-            flight.outcome.add_done_callback(lambda outcome: _resolve(future, outcome.result()))
+            flight.outcome.add_done_callback(lambda ended: _resolve(future, ended.result()))
         return future
 
     def watch(self, has_token_changed: HasTokenChanged) -> None:
@@ -118,7 +116,7 @@ class TokenSource:
         self._flight = None
         self._state.close(Forked())
 
-    def _ask(self) -> tuple[Answer, _Flight]:
+    def _ask(self) -> tuple[Outcome | None, _Flight]:
         with self._lock:
             answer = self._state.ask()
             flight = self._flight or _Flight()
@@ -126,7 +124,7 @@ class TokenSource:
                 self._flight = flight
         if answer.starts_refresh:
             self._client.turns.acquire(lambda: self._start(flight))
-        return answer, flight
+        return answer.outcome, flight
 
     def _start(self, flight: _Flight) -> None:
         if flight is not self._flight:

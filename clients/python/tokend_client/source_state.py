@@ -21,16 +21,14 @@ HasTokenChanged: TypeAlias = Callable[[bool], object]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request gets: a token, else an error, else the result of the running refresh.
+    """What a request gets.
 
     Attributes:
-        token: The token to return at once.
-        error: The error to raise at once.
+        outcome: The token to return, or the error to raise, at once; None for the result of the running refresh.
         starts_refresh: Whether the caller must start the refresh.
     """
 
-    token: Token | None = None
-    error: TokendError | None = None
+    outcome: Token | TokendError | None
     starts_refresh: bool = False
 
 
@@ -78,15 +76,15 @@ class SourceState:
     def ask(self) -> Answer:
         """Decides what a request gets, and records a refresh as running if the caller must start it."""
         if self._closed:
-            return Answer(error=self._closed)
+            return Answer(self._closed)
         freshness = self._held.freshness(self._policy.clock) if self._held else Freshness.EXPIRED
         starts = freshness is not Freshness.FRESH and not self._refreshing and self._may_refresh(freshness)
         self._refreshing |= starts
         if self._held and freshness is not Freshness.EXPIRED:
             if freshness is Freshness.STALE:
                 self._telemetry.stale_token()
-            return Answer(self._held.token, starts_refresh=starts)
-        return Answer(starts_refresh=starts) if self._refreshing else Answer(error=self._backoff.error)
+            return Answer(self._held.token, starts)
+        return Answer(None if self._refreshing else self._backoff.error, starts)
 
     def settle(self, outcome: Token | TokendError) -> None:
         """Records the result of the refresh. A failure keeps the cached token."""
