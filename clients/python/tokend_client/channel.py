@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from tokend_client.bearer import BearerToken, bearer_call_credentials
+from tokend_client.pem import has_certificates
 from tokend_client.telemetry import client_version
 
 #: gRPC channel arguments.
@@ -177,8 +178,6 @@ def _system_root_certificates() -> bytes | None:
 def _named_root_certificates(path: str) -> bytes:
     # Python ignores a missing file, and gRPC would then trust other certificates.
     content = Path(path).read_bytes()
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii", "replace"))
-    except (ssl.SSLError, ValueError):
-        raise OSError(errno.EINVAL, "SSL_CERT_FILE contains no PEM certificate", path) from None
+    if not has_certificates(content):
+        raise OSError(errno.EINVAL, "SSL_CERT_FILE contains no PEM certificate", path)
     return content

@@ -10,6 +10,7 @@ from tokend_client.channel import tls_credentials
 from tokend_client.client import Client
 from tokend_client.errors import Closed
 from tokend_client.model import Token, TokenRequest
+from tokend_client.pem import has_certificates
 from tokend_client.turns import REFRESHES_AT_A_TIME
 
 _LOG = logging.getLogger("tokend_client.agent")
@@ -147,16 +148,12 @@ def _make_client(service: Service, content: _Files) -> Client:
 
 
 def _pem_problems(service: Service, content: _Files) -> Iterator[str]:
-    # gRPC would only report a failed connection.
     ca = content[0]
-    if ca is not None:
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=ca.decode("ascii", "replace"))
-        except (ssl.SSLError, ValueError):
-            yield "tokend.ca_file: contains no PEM certificate"
+    if ca is not None and not has_certificates(ca):
+        yield "tokend.ca_file: contains no PEM certificate"
     if service.client_certificate_file is not None:
         try:
-            # A password, so that OpenSSL does not prompt for one.
+            # gRPC would only report a failed connection. A password, so that OpenSSL does not prompt for one.
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
                 service.client_certificate_file, service.client_key_file, password=""
             )

@@ -10,6 +10,7 @@ import grpc
 from tokend_client.bearer import BearerToken
 from tokend_client.channel import tls_credentials
 from tokend_client.client import Client
+from tokend_client.pem import has_certificates
 from tokend_client.tokendctl.endpoint import Endpoint
 from tokend_client.tokendctl.errors import CommandFailed, InvalidInput
 from tokend_client.tokendctl.exit_codes import ExitCode
@@ -81,12 +82,10 @@ def _tls(ca_file: Path | None, identity: tuple[bytes, bytes] | None) -> grpc.Cha
 def _pem(path: Path) -> bytes:
     try:
         content = path.read_bytes()
-        # gRPC would only say, when it connects, that it cannot.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii", "replace"))
-    except (ssl.SSLError, ValueError):
-        raise CommandFailed("--ca-file: not a file of PEM certificates", ExitCode.CONFIGURATION) from None
     except OSError as error:
         raise _unreadable("--ca-file", error) from None
+    if not has_certificates(content):
+        raise CommandFailed("--ca-file: not a file of PEM certificates", ExitCode.CONFIGURATION)
     return content
 
 
