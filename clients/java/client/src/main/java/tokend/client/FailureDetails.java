@@ -2,6 +2,7 @@ package tokend.client;
 
 import com.google.protobuf.Any;
 import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.protobuf.Message;
 import com.google.rpc.BadRequest;
 import com.google.rpc.ErrorInfo;
 import com.google.rpc.RequestInfo;
@@ -9,6 +10,8 @@ import com.google.rpc.ResourceInfo;
 import com.google.rpc.RetryInfo;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** The contents of the google.rpc messages in the details of a status. */
@@ -31,59 +34,38 @@ record FailureDetails(
    * @throws ProtocolException one of them breaks the contract
    */
   static FailureDetails of(List<Any> details) {
-    FailureDetails found = NONE;
-    for (Any detail : details) {
-      found = found.withWhatCanBeRead(detail);
-    }
-    return found;
-  }
-
-  private FailureDetails withWhatCanBeRead(Any detail) {
-    try {
-      return with(detail);
-    } catch (InvalidProtocolBufferException e) {
-      // The failure itself matters more than an unreadable detail.
-      return this;
-    }
-  }
-
-  private FailureDetails with(Any detail) throws InvalidProtocolBufferException {
-    if (detail.is(ErrorInfo.class)) {
-      return withErrorInfo(detail.unpack(ErrorInfo.class));
-    }
-    if (detail.is(RetryInfo.class)) {
-      Duration delay = Conversions.toDelay(detail.unpack(RetryInfo.class).getRetryDelay());
-      return new FailureDetails(reason, awsErrorCode, awsRequestId, delay, violations, resourceType, requestId);
-    }
-    if (detail.is(BadRequest.class)) {
-      List<FieldViolation> fields =
-          detail.unpack(BadRequest.class).getFieldViolationsList().stream()
-              .map(violation -> new FieldViolation(violation.getField(), violation.getDescription()))
-              .toList();
-      return new FailureDetails(reason, awsErrorCode, awsRequestId, retryDelay, fields, resourceType, requestId);
-    }
-    if (detail.is(ResourceInfo.class)) {
-      String type = detail.unpack(ResourceInfo.class).getResourceType();
-      return new FailureDetails(reason, awsErrorCode, awsRequestId, retryDelay, violations, type, requestId);
-    }
-    if (detail.is(RequestInfo.class)) {
-      String id = detail.unpack(RequestInfo.class).getRequestId();
-      return new FailureDetails(reason, awsErrorCode, awsRequestId, retryDelay, violations, resourceType, id);
-    }
-    return this;
-  }
-
-  private FailureDetails withErrorInfo(ErrorInfo info) {
-    if (!info.getDomain().equals(DOMAIN)) {
-      return this;
-    }
+    Optional<ErrorInfo> info = last(all(details, ErrorInfo.class).filter(each -> each.getDomain().equals(DOMAIN)));
     return new FailureDetails(
-        ErrorReason.named(info.getReason()),
-        info.getMetadataMap().get("aws_error_code"),
-        info.getMetadataMap().get("aws_request_id"),
-        retryDelay,
-        violations,
-        resourceType,
-        requestId);
+        info.map(each -> ErrorReason.named(each.getReason())).orElse(null),
+        info.map(each -> each.getMetadataMap().get("aws_error_code")).orElse(null),
+        info.map(each -> each.getMetadataMap().get("aws_request_id")).orElse(null),
+        last(all(details, RetryInfo.class)).map(retry -> Conversions.toDelay(retry.getRetryDelay())).orElse(null),
+        last(all(details, BadRequest.class)).map(FailureDetails::violations).orElse(List.of()),
+        last(all(details, ResourceInfo.class)).map(ResourceInfo::getResourceType).orElse(null),
+        last(all(details, RequestInfo.class)).map(RequestInfo::getRequestId).orElse(null));
+  }
+
+  private static List<FieldViolation> violations(BadRequest request) {
+    return request.getFieldViolationsList().stream()
+        .map(violation -> new FieldViolation(violation.getField(), violation.getDescription()))
+        .toList();
+  }
+
+  /** Returns the details of one type, except unreadable ones: the failure itself matters more. */
+  private static <M extends Message> Stream<M> all(List<Any> details, Class<M> type) {
+    return details.stream()
+        .filter(detail -> detail.is(type))
+        .flatMap(
+            detail -> {
+              try {
+                return Stream.of(detail.unpack(type));
+              } catch (InvalidProtocolBufferException e) {
+                return Stream.empty();
+              }
+            });
+  }
+
+  private static <M> Optional<M> last(Stream<M> messages) {
+    return messages.reduce((earlier, later) -> later);
   }
 }

@@ -149,24 +149,24 @@ public final class TokenCache implements AutoCloseable {
     if (found != null) {
       return found;
     }
-    while (entries.size() >= maxUsers) {
-      evictOne();
-    }
     Entry entry = new Entry(request, newSource.apply(request), now);
     entry.source.onTokenLost(() -> markWithoutToken(entry));
-    entries.put(request, entry);
+    put(entry);
     withoutToken.add(entry);
-    telemetry.usersChanged(1);
     return entry;
   }
 
-  private void evictOne() {
-    Entry entry = oldestWithoutToken();
-    if (entry != null) {
-      evict(entry);
-    } else {
-      evictLeastRecentlyUsed();
+  private void put(Entry added) {
+    while (entries.size() >= maxUsers) {
+      Entry entry = oldestWithoutToken();
+      if (entry != null) {
+        evict(entry);
+      } else {
+        evictLeastRecentlyUsed();
+      }
     }
+    entries.put(added.request, added);
+    telemetry.usersChanged(1);
   }
 
   /** Records that a user has lost its token, and is evicted first unless it gets another one. */
@@ -203,9 +203,9 @@ public final class TokenCache implements AutoCloseable {
     long usedAt = entry.usedAt;
     if (usedAt - entry.queuedAt > 0) {
       enqueue(entry);
-      return;
+    } else {
+      evict(entry);
     }
-    evict(entry);
   }
 
   private void enqueue(Entry entry) {
@@ -240,13 +240,9 @@ public final class TokenCache implements AutoCloseable {
     if (closed || entries.containsKey(entry.request)) {
       return;
     }
-    while (entries.size() >= maxUsers) {
-      evictOne();
-    }
-    entries.put(entry.request, entry);
+    put(entry);
     evictedSources.remove(entry.source);
     enqueue(entry);
-    telemetry.usersChanged(1);
   }
 
   private static final class Entry {
