@@ -18,7 +18,7 @@ final class Errors {
       if (e.code() == Status.Code.RESOURCE_EXHAUSTED) {
         return "later: " + e.retryDelay().orElse(Duration.ofSeconds(1));
       }
-      throw e; // its message holds no secret: log it
+      throw e; // its message contains no secret: log it
     }
   }
 

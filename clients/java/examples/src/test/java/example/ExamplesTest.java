@@ -60,7 +60,7 @@ class ExamplesTest {
   }
 
   @Test
-  void stubsTakeTheCredentials() {
+  void stubsAcceptCallCredentials() {
     var channel = ManagedChannelBuilder.forTarget("localhost:1").build();
     try (CachedTokenSource source = client.tokenSource(ALICE)) {
       var stub = Calls.withToken(DeveloperIdentityServiceGrpc.newBlockingStub(channel), source);
@@ -72,7 +72,7 @@ class ExamplesTest {
   }
 
   @Test
-  void requestsBearTheToken() throws Exception {
+  void requestsSendToken() throws Exception {
     try (CachedTokenSource source = client.tokenSource(ALICE)) {
       HttpRequest plaintext = HttpRequest.newBuilder(URI.create("http://127.0.0.1:1/")).build();
       assertThatIllegalArgumentException()
@@ -81,18 +81,18 @@ class ExamplesTest {
   }
 
   @Test
-  void serversAreGuarded() {
+  void grpcServerRequiresTokens() {
     assertThat(Verified.guarded(ServerBuilder.forPort(0)).build().getServices()).isEmpty();
     assertThatIllegalStateException().isThrownBy(Verified::whoCalls);
   }
 
   @Test
-  void servletsAreGuarded() {
+  void servletsRequireTokens() {
     assertThat(Verified.filter()).isNotNull();
   }
 
   @Test
-  void stsGetsTheTokenAndItsCredentialsComeBack() throws Exception {
+  void stsReturnsCredentialsForToken() throws Exception {
     CompletableFuture<String> asked = new CompletableFuture<>();
     HttpServer sts = fakeSts(asked);
     System.setProperty("aws.region", "us-east-1");

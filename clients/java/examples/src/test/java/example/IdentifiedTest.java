@@ -76,7 +76,7 @@ class IdentifiedTest {
   }
 
   @Test
-  void aCertificateTellsWhoCalls() throws Exception {
+  void certificateIdentifiesCaller() throws Exception {
     try (Client client =
             Identified.byCertificate(
                 setting("mutual_tls"), file("ca_file"), file("certificate_file"), file("private_key_file"), scheduler);
@@ -91,7 +91,7 @@ class IdentifiedTest {
   }
 
   @Test
-  void aBearerTokenTellsWhoCallsAndIsFollowed(@TempDir Path directory) throws Exception {
+  void rotatedBearerTokenIdentifiesCaller(@TempDir Path directory) throws Exception {
     Path token = Files.copy(Path.of(setting("unknown_key_file")), directory.resolve("token"));
     try (Client client = bearing(token)) {
       assertThat(refusal(client, "identity_pool_id").reason()).contains(ErrorReason.CALLER_UNAUTHENTICATED);
@@ -105,7 +105,7 @@ class IdentifiedTest {
   }
 
   @Test
-  void whoWaitsTheGivenTimeIsServedAgain() throws Exception {
+  void callSucceedsAfterRetryDelay() throws Exception {
     try (Client client = bearing(Path.of(setting("key_of_a_limited_caller_file")))) {
       TokendException refusal = null;
       while (refusal == null) {

@@ -16,7 +16,7 @@ class OrdersTest {
       TokenRequest.of(FakeTokendServer.IDENTITY_POOL_ID, FakeTokendServer.DEVELOPER_PROVIDER_NAME, "alice");
 
   @Test
-  void aUserKeepsTheirIdentity() {
+  void userKeepsIdentity() {
     try (FakeTokendServer server = FakeTokendServer.start()) {
       Client client = server.client();
       String identityId = client.getOpenIdTokenForDeveloperIdentity(ALICE).identityId();
@@ -26,7 +26,7 @@ class OrdersTest {
   }
 
   @Test
-  void aRefusalIsShown() {
+  void rejectionIsShown() {
     try (FakeTokendServer server = FakeTokendServer.start()) {
       server.failNext(Failure.of(ErrorReason.NOT_AUTHORIZED));
 

@@ -43,7 +43,7 @@ class ReadmeTest {
   }
 
   @Test
-  void everyJavaSnippetIsOneOfTheExamples() throws IOException {
+  void everyJavaSnippetIsAnExample() throws IOException {
     List<String> sources = sources();
     List<String> snippets = snippets("java");
 
@@ -52,7 +52,7 @@ class ReadmeTest {
   }
 
   @Test
-  void theDependenciesAreThoseOfThisRelease() throws IOException {
+  void dependenciesHaveVersionOfRelease() throws IOException {
     String parent = Files.readString(Path.of("../pom.xml"));
     Matcher version = Pattern.compile("<artifactId>tokend-java</artifactId>\\s*(<version>.*?</version>)").matcher(parent);
 

@@ -18,12 +18,12 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 
-/** STS on the loopback, as far as AssumeRoleWithWebIdentity goes: the Query protocol over HTTP. */
+/** A fake STS on the loopback with only AssumeRoleWithWebIdentity, in the Query protocol over HTTP. */
 final class FakeSts implements AutoCloseable {
   /** The parameters of each request, in order. */
   final List<Map<String, String>> requests = new CopyOnWriteArrayList<>();
 
-  /** With which error code it rejects a token. */
+  /** The error codes of rejected tokens, by token. */
   final Map<String, String> rejected = new ConcurrentHashMap<>();
 
   private final Duration life;

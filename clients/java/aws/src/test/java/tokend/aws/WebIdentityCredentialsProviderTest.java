@@ -27,7 +27,7 @@ import tokend.client.testing.FakeTokendServer;
 class WebIdentityCredentialsProviderTest {
   private static final String ROLE = "arn:aws:iam::123456789012:role/billing";
 
-  // Tokens of the same second are the same: signatures of RSA are.
+  // RSA tokens of the same second are equal.
   private final AtomicLong seconds = new AtomicLong();
   private final FakeTokendServer tokend =
       FakeTokendServer.start(() -> Instant.now().plusSeconds(seconds.incrementAndGet()));
@@ -71,7 +71,7 @@ class WebIdentityCredentialsProviderTest {
   }
 
   @Test
-  void theRoleIsAssumedWithTheToken() {
+  void roleIsAssumedWithToken() {
     try (var provider = builder().duration(Duration.ofMinutes(15)).build()) {
       assertThat(sts.requests).isEmpty();
 
@@ -90,9 +90,9 @@ class WebIdentityCredentialsProviderTest {
   }
 
   @Test
-  void eachRenewalHasATokenThatIsValidThen() {
+  void eachRenewalUsesValidToken() {
     stopSts();
-    serve(Duration.ofSeconds(1)); // so short that the SDK comes back each time
+    serve(Duration.ofSeconds(1)); // so short that the SDK renews them each time
     try (var provider = builder().build()) {
       provider.resolveCredentials();
       String first = source.token().value();
@@ -105,7 +105,7 @@ class WebIdentityCredentialsProviderTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"InvalidIdentityToken", "ExpiredTokenException", "IDPRejectedClaim"})
-  void aTokenThatStsRejectsIsReplacedOnce(String code) {
+  void tokenRejectedByStsIsReplacedOnce(String code) {
     String first = source.token().value();
     sts.rejected.put(first, code);
     try (var provider = builder().build()) {
@@ -116,7 +116,7 @@ class WebIdentityCredentialsProviderTest {
   }
 
   @Test
-  void otherRefusalsOfStsAreTheCallers() {
+  void otherErrorsOfStsPropagate() {
     sts.rejected.put(source.token().value(), "AccessDenied");
     try (var provider = builder().build()) {
       assertThatExceptionOfType(StsException.class)
@@ -127,7 +127,7 @@ class WebIdentityCredentialsProviderTest {
   }
 
   @Test
-  void withoutATokenStsIsNotAsked() {
+  void withoutTokenStsIsNotCalled() {
     tokend.fail(Failure.of(ErrorReason.NOT_AUTHORIZED));
     try (var provider = builder().build()) {
       assertThatExceptionOfType(TokendException.class)
@@ -138,7 +138,7 @@ class WebIdentityCredentialsProviderTest {
   }
 
   @Test
-  void aDurationThatStsWouldRefuseIsRefusedAtOnce() {
+  void invalidDurationIsRejectedByBuilder() {
     assertThatIllegalArgumentException().isThrownBy(() -> builder().duration(Duration.ofMinutes(14)));
     assertThatIllegalArgumentException().isThrownBy(() -> builder().duration(Duration.ofMinutes(15).plusMillis(1)));
   }

@@ -12,7 +12,7 @@ import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.jspecify.annotations.NullUnmarked;
 import org.junit.jupiter.api.Test;
 
-/** Arguments that cannot be right are refused at once, by their names. */
+/** Invalid arguments are rejected at once, with their names. */
 @NullUnmarked
 class ArgumentsTest {
   private static final TokenRequest ALICE = TokenRequest.of("pool", "provider", "alice");
@@ -65,7 +65,7 @@ class ArgumentsTest {
   }
 
   @Test
-  void nullIsRefusedAtOnceByItsName() {
+  void nullIsRejectedByName() {
     try (Client client = Client.builder("localhost:1").plaintext().build();
         TokenCache cache = client.tokenCache()) {
       withNull(client, cache)
@@ -75,7 +75,7 @@ class ArgumentsTest {
   }
 
   @Test
-  void durationsThatCannotBeAreRefused() {
+  void invalidDurationsAreRejected() {
     Duration negative = Duration.ofNanos(-1);
     assertThat(POLICY.withSkew(Duration.ZERO).skew()).isZero();
     assertThatIllegalArgumentException().isThrownBy(() -> POLICY.withSkew(negative)).withMessageContaining("skew");
@@ -88,7 +88,7 @@ class ArgumentsTest {
   }
 
   @Test
-  void theLongestDurationsAreTaken() {
+  void longestDurationsAreAccepted() {
     Duration forever = ChronoUnit.FOREVER.getDuration();
     ClientBuilder builder = Client.builder("localhost:1").plaintext().deadline(forever).keepAlive(forever, forever);
     try (Client client = builder.build()) {
@@ -132,9 +132,9 @@ class ArgumentsTest {
             () -> client.unlinkDeveloperIdentity(new UnlinkRequest("id", "p", "c", half)), "developerUserIdentifier"));
   }
 
-  /** Protobuf would send another one in its place. */
+  /** Protobuf would replace an unpaired surrogate. */
   @Test
-  void aTextThatIsNotUnicodeIsNotSent() {
+  void invalidUnicodeIsRejected() {
     try (Client client = Client.builder("localhost:1").plaintext().build()) {
       withHalfAPair(client)
           .forEach(

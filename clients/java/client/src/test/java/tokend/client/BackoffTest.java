@@ -21,7 +21,7 @@ class BackoffTest {
     "1,500,500", "2,1000,1000", "3,2000,1000", "4,4000,1000", "5,8000,1000", "6,16000,1000", "7,30000,1000",
     "8,30000,1000", "1000,30000,1000"
   })
-  void doublesFromOneSecondToSixtyOrTwoAndIsDrawnFromTheUpperHalf(int failures, long least, long leastWithoutToken) {
+  void backoffDoublesToItsLimitWithJitter(int failures, long least, long leastWithoutToken) {
     assertThat(after(failures, 0).delay()).isEqualTo(least);
     assertThat(after(failures, 0.5).delay()).isEqualTo(least * 3 / 2);
     assertThat(after(failures, 1).delay()).isEqualTo(least * 2);

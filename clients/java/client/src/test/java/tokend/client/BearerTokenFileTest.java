@@ -84,7 +84,7 @@ class BearerTokenFileTest {
   }
 
   @Test
-  void eachCallGetsWhatTheFileHolds() throws Exception {
+  void eachCallReadsFile() throws Exception {
     for (String token : List.of("a.b-c_d~e+f/g==", "next")) {
       Files.writeString(file, "\ufeff" + token + "\r\n"); // as some editors write it
       applyToACall();
@@ -95,7 +95,7 @@ class BearerTokenFileTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"", " \n", "s3cr3t t0k3n", "s3cr3t\nt0k3n", "s3cr3t=t0k3n", "s3cr3t\u00ff"})
-  void whatIsNoTokenIsNeitherSentNorShown(String content) throws Exception {
+  void invalidTokenIsNeitherSentNorShown(String content) throws Exception {
     write(content);
 
     applyToACall();
@@ -106,7 +106,7 @@ class BearerTokenFileTest {
   }
 
   @Test
-  void aHealthCheckGoesWithoutATokenWhereThereIsNone() throws Exception {
+  void healthCheckIsSentWithoutTokenIfThereIsNone() throws Exception {
     apply(HealthGrpc.getWatchMethod(), SecurityLevel.PRIVACY_AND_INTEGRITY);
     write("abc");
     apply(HealthGrpc.getWatchMethod(), SecurityLevel.PRIVACY_AND_INTEGRITY);
@@ -118,7 +118,7 @@ class BearerTokenFileTest {
   @EnumSource(
       value = SecurityLevel.class,
       names = {"NONE", "INTEGRITY"})
-  void noTokenIsSentOverAConnectionThatOthersCanRead(SecurityLevel level) throws Exception {
+  void tokenIsNotSentInPlaintext(SecurityLevel level) throws Exception {
     write("abc");
 
     apply(DeveloperIdentityServiceGrpc.getLookupDeveloperIdentityMethod(), level);
@@ -128,7 +128,7 @@ class BearerTokenFileTest {
   }
 
   @Test
-  void aClientThatSpeaksPlaintextIsNotMade() {
+  void plaintextClientIsRejected() {
     ClientBuilder careless = Client.builder("localhost:1").bearerTokenFile(file).plaintext();
 
     assertThatExceptionOfType(IllegalStateException.class).isThrownBy(careless::build);

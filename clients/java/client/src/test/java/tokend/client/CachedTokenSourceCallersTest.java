@@ -18,10 +18,10 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 
-/** Callers wait for a refresh together, each for as long as it likes. */
+/** Callers share a refresh; each has its own timeout. */
 class CachedTokenSourceCallersTest extends SourceOfFakeCalls {
   @Test
-  void callersAtOnceStartOneCallAndGetOneToken() throws Exception {
+  void concurrentCallersShareOneCall() throws Exception {
     int callers = 64;
     CyclicBarrier together = new CyclicBarrier(callers);
     ExecutorService threads = Executors.newFixedThreadPool(callers);
@@ -49,7 +49,7 @@ class CachedTokenSourceCallersTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aBlockedCallerGetsWhatTheRefreshBrings() throws Exception {
+  void blockedCallerGetsOutcomeOfRefresh() throws Exception {
     ExecutorService threads = Executors.newFixedThreadPool(1);
     try {
       CompletableFuture<Token> another = source.tokenAsync();
@@ -65,7 +65,7 @@ class CachedTokenSourceCallersTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aCallerMayWaitForTheLongestDurationThereIs() throws Exception {
+  void callerMayWaitForLongestDuration() throws Exception {
     CompletableFuture<Token> waiting =
         CompletableFuture.supplyAsync(() -> source.token(ChronoUnit.FOREVER.getDuration()));
     while (calls.count() == 0 && !waiting.isDone()) {
@@ -77,7 +77,7 @@ class CachedTokenSourceCallersTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void cancellingTakesNothingFromTheOthers() {
+  void cancellingOneFutureDoesNotAffectOthers() {
     CompletableFuture<Token> one = source.tokenAsync();
     CompletableFuture<Token> other = source.tokenAsync();
 
@@ -89,7 +89,7 @@ class CachedTokenSourceCallersTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aCallerWhoseTimeIsSpentTakesNothingFromTheOthers() {
+  void timeoutOfCallerDoesNotAffectOthers() {
     CompletableFuture<Token> other = source.tokenAsync();
 
     assertThatExceptionOfType(TokendException.class)
@@ -101,7 +101,7 @@ class CachedTokenSourceCallersTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void anInterruptedCallerStopsWaitingAndStaysInterrupted() {
+  void interruptedCallerStopsWaitingAndStaysInterrupted() {
     Thread.currentThread().interrupt();
 
     assertThatExceptionOfType(TokendException.class)
@@ -113,19 +113,19 @@ class CachedTokenSourceCallersTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void theBlockingFormThrowsFromTheCallersOwnStack() {
+  void blockingCallThrowsWithStackTraceOfCaller() {
     source.tokenAsync();
     fail(Status.Code.NOT_FOUND);
 
     assertThatExceptionOfType(TokendException.class)
         .isThrownBy(() -> source.token())
         .satisfies(e -> assertThat(e.code()).isEqualTo(Status.Code.NOT_FOUND))
-        .satisfies(e -> assertThat(e.getStackTrace()).anyMatch(frame -> frame.getMethodName().startsWith("theBlocking")))
+        .satisfies(e -> assertThat(e.getStackTrace()).anyMatch(frame -> frame.getMethodName().startsWith("blockingCall")))
         .withCauseExactlyInstanceOf(TokendException.class);
   }
 
   @Test
-  void whoIsWokenFindsTheNewTokenWhenTheyAskAgain() {
+  void wokenCallerFindsNewToken() {
     List<Token> seen = new ArrayList<>();
     source.tokenAsync().thenAccept(token -> seen.add(source.token(Duration.ZERO)));
 
@@ -135,7 +135,7 @@ class CachedTokenSourceCallersTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void theDeadlineOfTheCallersContextEndsItsWaiting() throws Exception {
+  void contextDeadlineEndsWaiting() throws Exception {
     ScheduledExecutorService timer = Executors.newSingleThreadScheduledExecutor();
     try {
       Context caller = Context.current().withDeadlineAfter(20, TimeUnit.MILLISECONDS, timer);
@@ -151,7 +151,7 @@ class CachedTokenSourceCallersTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aCallerWhoGivesUpItsContextTakesNothingFromTheOthers() throws Exception {
+  void cancelledContextOfCallerDoesNotAffectOthers() throws Exception {
     Context.CancellableContext caller = Context.current().withCancellation();
     CompletableFuture<Token> given = caller.call(() -> source.tokenAsync());
     CompletableFuture<Token> other = source.tokenAsync();
@@ -165,7 +165,7 @@ class CachedTokenSourceCallersTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aTokenThatIsThereGoesToACallerWhoseTimeIsSpent() throws Exception {
+  void cachedTokenIsReturnedAfterDeadlineOfCaller() throws Exception {
     warm();
     Context.CancellableContext caller = Context.current().withCancellation();
     caller.cancel(null);

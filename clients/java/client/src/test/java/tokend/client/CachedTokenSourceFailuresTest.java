@@ -13,10 +13,10 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** A refresh that fails is followed by a back-off. */
+/** Back-off after failed refreshes. */
 class CachedTokenSourceFailuresTest extends SourceOfFakeCalls {
   @Test
-  void aFailedRefreshKeepsTheTokenAndWaitsForTheNext() {
+  void failedRefreshKeepsTokenAndBacksOff() {
     warm();
     clock.set(first.refreshTime());
     assertThat(source.token()).isSameAs(first);
@@ -32,7 +32,7 @@ class CachedTokenSourceFailuresTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void everyFailureInARowBacksOffLonger() {
+  void backoffGrowsWithEachFailure() {
     source.tokenAsync();
     fail(Status.Code.UNAVAILABLE);
     clock.advance(Duration.ofMillis(500));
@@ -49,7 +49,7 @@ class CachedTokenSourceFailuresTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void successForgetsTheFailures() {
+  void successResetsBackoff() {
     source.tokenAsync();
     fail(Status.Code.UNAVAILABLE);
     clock.advance(Duration.ofSeconds(1));
@@ -68,7 +68,7 @@ class CachedTokenSourceFailuresTest extends SourceOfFakeCalls {
 
   @ParameterizedTest
   @ValueSource(longs = {100, 5_000, 60_000})
-  void theServersRetryDelayComesBeforeTheBackOff(long delay) {
+  void retryDelayOfServerReplacesBackoff(long delay) {
     source.tokenAsync();
     FailureDetails details =
         new FailureDetails(
@@ -84,7 +84,7 @@ class CachedTokenSourceFailuresTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void whoWaitedGetsTheFailureAndWhoComesDuringTheBackOffTheLastOne() {
+  void waitingCallersAndCallersDuringBackoffGetFailure() {
     CompletableFuture<Token> waiting = source.tokenAsync();
     fail(Status.Code.NOT_FOUND);
     CompletableFuture<Token> later = source.tokenAsync();
@@ -95,7 +95,7 @@ class CachedTokenSourceFailuresTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void anOutageOfHalfTheLifeIsInvisible() {
+  void outageOfHalfTheLifetimeCausesNoFailure() {
     CachedTokenSource jittered = source(calls, policy.withRandom(new Draws(0.5)));
     jittered.tokenAsync();
     calls.last().complete(first);
@@ -118,7 +118,7 @@ class CachedTokenSourceFailuresTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aCallThatCannotStartIsAFailureLikeAnyOther() {
+  void failureToStartCallFailsRefresh() {
     FakeCalls later = new FakeCalls();
     List<Integer> starts = new ArrayList<>();
     CachedTokenSource broken =
@@ -140,7 +140,7 @@ class CachedTokenSourceFailuresTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aDefectOfWhatIsInjectedLeavesNoCallerWaiting() {
+  void exceptionOfInjectedRandomFailsWaitingCallers() {
     CachedTokenSource broken = source(calls, policy.withRandom(() -> Math.floorDiv(1L, 0L)));
     CompletableFuture<Token> token = broken.tokenAsync();
     calls.last().complete(first);
@@ -151,7 +151,7 @@ class CachedTokenSourceFailuresTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aDelayOfADayCountsAMinute() {
+  void retryDelayIsLimitedToOneMinute() {
     source.tokenAsync();
     failFor(ErrorReason.TOO_MANY_REQUESTS, Duration.ofDays(1));
 
@@ -162,7 +162,7 @@ class CachedTokenSourceFailuresTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aDelayOfZeroIsNone() {
+  void zeroRetryDelayIsIgnored() {
     source.tokenAsync();
     failFor(ErrorReason.TOO_MANY_REQUESTS, Duration.ZERO);
 
@@ -172,7 +172,7 @@ class CachedTokenSourceFailuresTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aSourceThatExpiresDuringALongBackOffWaitsForTheShortOne() {
+  void expiryDuringBackoffShortensBackoff() {
     warm();
     clock.set(first.refreshTime());
     for (int failures = 0; failures < 8; failures++) {
@@ -196,7 +196,7 @@ class CachedTokenSourceFailuresTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aSuccessOfTheClientEndsTheBackOffThatFollowsAFailureWithoutAReason() {
+  void successOfClientEndsBackoffAfterFailureWithoutReason() {
     FakeCalls others = new FakeCalls();
     CachedTokenSource other = source(others, policy);
     source.tokenAsync();
@@ -211,7 +211,7 @@ class CachedTokenSourceFailuresTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aSuccessOfTheClientEndsNoBackOffAfterARefusal() {
+  void successOfClientDoesNotEndBackoffAfterFailureWithReason() {
     FakeCalls others = new FakeCalls();
     CachedTokenSource other = source(others, policy);
     source.tokenAsync();
@@ -225,7 +225,7 @@ class CachedTokenSourceFailuresTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void backOffFollowsTheMonotonicClock() {
+  void backoffUsesMonotonicClock() {
     source.tokenAsync();
     fail(Status.Code.UNAVAILABLE);
 

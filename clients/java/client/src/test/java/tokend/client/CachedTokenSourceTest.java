@@ -12,14 +12,14 @@ import org.junit.jupiter.api.Test;
 
 class CachedTokenSourceTest extends SourceOfFakeCalls {
   @Test
-  void callsNothingBeforeItIsAsked() {
+  void stsIsCalledOnFirstUse() {
     assertThat(calls.count()).isZero();
     assertThat(source.current()).isEmpty();
     assertThat(source.idle()).isDone();
   }
 
   @Test
-  void theFirstCallerWaits() {
+  void firstCallerWaits() {
     CompletableFuture<Token> token = source.tokenAsync();
 
     assertThat(token).isNotDone();
@@ -30,7 +30,7 @@ class CachedTokenSourceTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aFreshTokenIsTheVerySameOneWithoutACall() {
+  void freshTokenIsReturnedWithoutCall() {
     warm();
     clock.set(first.refreshTime().minus(MILLISECOND));
 
@@ -41,7 +41,7 @@ class CachedTokenSourceTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aStaleTokenIsHandedOutAtOnceWhileOneRefreshRuns() {
+  void staleTokenIsReturnedDuringRefresh() {
     warm();
     clock.set(first.refreshTime());
 
@@ -55,7 +55,7 @@ class CachedTokenSourceTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void anExpiredTokenIsNotHandedOut() {
+  void expiredTokenIsNotReturned() {
     warm();
     clock.set(first.expireTime().minus(Duration.ofSeconds(60)).minus(MILLISECOND));
     assertThat(source.tokenAsync()).isCompletedWithValue(first);
@@ -71,7 +71,7 @@ class CachedTokenSourceTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void closingWakesThoseWhoWaitAndEndsTheCall() {
+  void closingWakesWaitingCallersAndCancelsCall() {
     CompletableFuture<Token> waiting = source.tokenAsync();
     CompletableFuture<Void> idle = source.idle();
 
@@ -83,7 +83,7 @@ class CachedTokenSourceTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aClosedSourceGivesAndStartsNothing() {
+  void closedSourceReturnsNoTokenAndStartsNoCall() {
     warm();
     source.close();
     source.close();
@@ -95,7 +95,7 @@ class CachedTokenSourceTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void whatArrivesAfterClosingIsDropped() {
+  void responseAfterCloseIsIgnored() {
     FakeCalls uncancellable = new FakeCalls();
     CachedTokenSource closing = source(() -> uncancellable.get().copy(), policy);
     closing.tokenAsync();
@@ -107,7 +107,7 @@ class CachedTokenSourceTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aRejectedTokenIsDroppedAndNoOther() {
+  void onlyRejectedTokenIsInvalidated() {
     warm();
     Token same = new Token("id", "first", null, Instant.EPOCH, Instant.EPOCH);
     source.invalidate(token("another", ManualClock.START, LIFE));
@@ -127,7 +127,7 @@ class CachedTokenSourceTest extends SourceOfFakeCalls {
   }
 
   @Test
-  void aClosedSourceStaysClosedWhenATokenIsRejected() {
+  void closedSourceStaysClosedAfterInvalidate() {
     warm();
     source.close();
     source.invalidate(first);

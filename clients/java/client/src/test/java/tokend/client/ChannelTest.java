@@ -33,7 +33,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import tokend.v1.GetOpenIdTokenForDeveloperIdentityResponse;
 
-/** How a client connects: keepalive, proxies, and coming back. */
+/** The connections of a client: keepalive, proxies and reconnection. */
 class ChannelTest {
   private static final TokenRequest ALICE = TokenRequest.of("pool", "provider", "alice");
   private static final GetOpenIdTokenForDeveloperIdentityResponse TOKEN =
@@ -67,7 +67,7 @@ class ChannelTest {
     return Client.builder(target).plaintext().deadline(ScriptedServer.PATIENCE);
   }
 
-  /** A transport that keeps the keepalive settings that it gets, and the channel that it makes. */
+  /** A transport that records its keepalive settings and its channel. */
   private static final class Recorder extends ForwardingChannelBuilder2<Recorder> {
     final List<String> keepAlive = new ArrayList<>();
     final CompletableFuture<ManagedChannel> channel = new CompletableFuture<>();
@@ -119,7 +119,7 @@ class ChannelTest {
   }
 
   @Test
-  void connectionsArePingedAlsoWithoutCalls() {
+  void connectionsArePingedWithoutCalls() {
     assertThat(keepAliveOf(Client.builder("localhost:1")))
         .containsExactly("time 30000", "timeout 3000", "without calls true");
     assertThat(keepAliveOf(Client.builder("localhost:1").keepAlive(Duration.ofSeconds(10), Duration.ofSeconds(1))))
@@ -127,7 +127,7 @@ class ChannelTest {
   }
 
   @Test
-  void aConnectionThatHangsIsGivenUp() throws Exception {
+  void hungConnectionIsClosed() throws Exception {
     service.then(TOKEN);
     service.then(TOKEN);
     try (Relay relay = new Relay(server.getPort());
@@ -146,7 +146,7 @@ class ChannelTest {
   }
 
   @Test
-  void aServerThatComesBackIsFoundWithinSecondsWithoutACall() throws Exception {
+  void clientReconnectsWithinSecondsWithoutCalls() throws Exception {
     int port = server.getPort();
     service.then(TOKEN);
     service.then(TOKEN);
@@ -157,7 +157,7 @@ class ChannelTest {
             .build()) {
       client.getOpenIdTokenForDeveloperIdentity(ALICE);
       server.shutdownNow().awaitTermination();
-      // By then gRPC's own back-off would be longer than attempts may be apart.
+      // By then, gRPC's own back-off would exceed the maximum time between attempts.
       awaitAttempts(port, 8, Duration.ofSeconds(5));
       server = serve(port);
       awaitReady(recorder[0].channel.join());
@@ -166,7 +166,7 @@ class ChannelTest {
     }
   }
 
-  /** Takes so many connections on a port, none of them later than that, and ends each at once. */
+  /** Accepts this many connections on a port, each within this time of the previous one, and closes them at once. */
   private static void awaitAttempts(int port, int count, Duration apart) throws IOException {
     try (ServerSocket socket = new ServerSocket()) {
       socket.setReuseAddress(true);
@@ -188,7 +188,7 @@ class ChannelTest {
     }
   }
 
-  /** Sends everything to a port that refuses connections. */
+  /** Selects a proxy on a port that refuses connections, for all addresses. */
   private static final class Nowhere extends ProxySelector {
     final List<URI> asked = new CopyOnWriteArrayList<>();
     private final int port;
@@ -208,7 +208,7 @@ class ChannelTest {
   }
 
   @Test
-  void noProxyIsUsedUnlessAskedFor() throws Exception {
+  void proxyIsNotUsedByDefault() throws Exception {
     service.then(TOKEN);
     Nowhere nowhere;
     try (ServerSocket closed = new ServerSocket(0)) {

@@ -15,13 +15,13 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 
-/** Calls are made again, and to servers that serve. */
+/** Calls are retried, and sent to servers that serve. */
 class ClientAttemptsTest extends ClientOfScriptedServer {
   @ParameterizedTest
   @EnumSource(
       value = Code.class,
       names = {"UNAVAILABLE", "CANCELLED"})
-  void whatMayPassIsRetried(Code code) {
+  void transientFailuresAreRetried(Code code) {
     server.service.then(failure(code, "draining"));
     server.service.then(failure(code, "draining"));
     server.service.then(ANSWER);
@@ -34,7 +34,7 @@ class ClientAttemptsTest extends ClientOfScriptedServer {
   @EnumSource(
       value = Code.class,
       names = {"INTERNAL", "RESOURCE_EXHAUSTED", "NOT_FOUND", "DEADLINE_EXCEEDED"})
-  void whatDoesNotPassIsNotRetried(Code code) {
+  void permanentFailuresAreNotRetried(Code code) {
     server.service.then(failure(code, "no"));
 
     assertThatExceptionOfType(TokendException.class)
@@ -44,7 +44,7 @@ class ClientAttemptsTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void aServerThatSaysItDoesNotServeGetsNoCalls() {
+  void notServingServerGetsNoCalls() {
     server.health.setStatus(DeveloperIdentityServiceGrpc.SERVICE_NAME, ServingStatus.NOT_SERVING);
 
     assertThatExceptionOfType(TokendException.class)
@@ -55,7 +55,7 @@ class ClientAttemptsTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void whetherTheServerIsHealthyIsKnownWithoutACall() {
+  void healthOfServerIsKnownWithoutCalls() {
     assertThat(client.connectivity()).isEqualTo(ConnectivityState.IDLE);
     while (client.connectivity() != ConnectivityState.READY) {
       Thread.onSpinWait();
@@ -63,16 +63,16 @@ class ClientAttemptsTest extends ClientOfScriptedServer {
 
     assertThat(server.service.requests).isEmpty();
     client.close();
-    // A thread of gRPC's that is at work on the channel does it, when it comes to that.
+    // A gRPC thread that works on the channel does this later.
     while (client.connectivity() != ConnectivityState.SHUTDOWN) {
       Thread.onSpinWait();
     }
   }
 
   @Test
-  void anAttemptWithoutAnAnswerIsMadeOnceMore() throws Exception {
+  void attemptWithoutResponseIsRepeatedOnce() throws Exception {
     server.service.hold();
-    // The first attempt ends after half of the time, and the other half is enough for a busy machine.
+    // The first attempt ends after half of the time; the other half is enough for a busy machine.
     CompletableFuture<Token> token =
         client.withDeadline(Duration.ofSeconds(8)).getOpenIdTokenForDeveloperIdentityAsync(ALICE);
     server.service.held.take();

@@ -19,10 +19,10 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 
-/** Calls end by their deadlines and by their callers. */
+/** Deadlines and cancellation of calls. */
 class ClientDeadlinesTest extends ClientOfScriptedServer {
   @Test
-  void everyCallHasADeadline() {
+  void everyCallHasDeadline() {
     List<Deadline> deadlines = new ArrayList<>();
     ClientInterceptor recorder =
         new ClientInterceptor() {
@@ -45,18 +45,18 @@ class ClientDeadlinesTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void aLongerDeadlineIsTheBuilders() {
+  void builderSetsLongerDeadline() {
     server.service.then(ANSWER);
     Client patient = server.client().deadline(Duration.ofHours(1)).build();
     patient.getOpenIdTokenForDeveloperIdentity(ALICE);
     patient.close();
 
-    // Of the first attempt: half an hour, less what has passed.
+    // The first attempt has half an hour, minus the elapsed time.
     assertThat(server.service.deadlines.get(0).timeRemaining(TimeUnit.MINUTES)).isGreaterThan(20);
   }
 
   @Test
-  void aCallThatIsNotAnsweredEndsAtItsDeadline() {
+  void callWithoutResponseEndsAtItsDeadline() {
     server.service.hold();
 
     assertThatExceptionOfType(TokendException.class)
@@ -66,7 +66,7 @@ class ClientDeadlinesTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void cancellingTheFutureEndsTheCall() throws Exception {
+  void cancellingFutureCancelsCall() throws Exception {
     server.service.hold();
     CompletableFuture<Token> token = client.getOpenIdTokenForDeveloperIdentityAsync(ALICE);
     server.service.held.take();
@@ -77,7 +77,7 @@ class ClientDeadlinesTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void interruptingTheCallerEndsTheCall() throws Exception {
+  void interruptingCallerCancelsCall() throws Exception {
     server.service.hold();
     CompletableFuture<Throwable> thrown = new CompletableFuture<>();
     Thread caller =

@@ -7,7 +7,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import tokend.v1.GetOpenIdTokenForDeveloperIdentityResponse;
 
-/** What tests of a client share: a {@link ScriptedServer} and a client of it. */
+/** Base class of tests of a client: a {@link ScriptedServer} and its client. */
 abstract class ClientOfScriptedServer {
   static final TokenRequest ALICE = TokenRequest.of("pool", "provider", "alice");
 

@@ -14,10 +14,10 @@ import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.Test;
 import tokend.v1.LookupDeveloperIdentityRequest;
 
-/** Sources and caches make their calls by their client. */
+/** Sources and caches of a client. */
 class ClientSourcesTest extends ClientOfScriptedServer {
   @Test
-  void aRefreshOutlivesTheContextOfItsFirstCaller() throws Exception {
+  void refreshIsIndependentOfContextOfFirstCaller() throws Exception {
     server.service.hold();
     CachedTokenSource source = client.tokenSource(ALICE, PATIENT);
     Context.CancellableContext first = Context.current().withCancellation();
@@ -33,7 +33,7 @@ class ClientSourcesTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void aRefreshHasADeadlineOfItsOwn() {
+  void refreshHasItsOwnDeadline() {
     server.service.hold();
     CachingPolicy hasty = CachingPolicy.defaults().withRefreshTimeout(Duration.ofMillis(50));
 
@@ -43,7 +43,7 @@ class ClientSourcesTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void closingASourceEndsItsCall() throws Exception {
+  void closingSourceCancelsCall() throws Exception {
     server.service.hold();
     CachedTokenSource source = client.tokenSource(ALICE, PATIENT);
     CompletableFuture<Token> token = source.tokenAsync();
@@ -56,7 +56,7 @@ class ClientSourcesTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void closingTheClientWakesThoseWhoWaitForItsSources() throws Exception {
+  void closingClientWakesWaitingCallersOfSources() throws Exception {
     server.service.hold();
     CompletableFuture<Token> token = client.tokenSource(ALICE, PATIENT).tokenAsync();
     server.service.held.take();
@@ -67,7 +67,7 @@ class ClientSourcesTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void theSourcesAndCachesOfAClientShareTheirTurns() throws Exception {
+  void sourcesAndCachesOfClientShareRefreshLimit() throws Exception {
     server.service.hold();
     TokenCache cache = client.tokenCache(PATIENT, 100);
     List<CompletableFuture<Token>> tokens = new ArrayList<>();

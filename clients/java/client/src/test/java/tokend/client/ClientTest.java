@@ -30,7 +30,7 @@ import tokend.v1.UnlinkDeveloperIdentityResponse;
 
 class ClientTest extends ClientOfScriptedServer {
   @Test
-  void getsATokenWithAllInputs() {
+  void tokenRequestSendsAllFields() {
     server.service.then(ANSWER);
     TokenRequest request =
         TokenRequest.builder("pool")
@@ -55,7 +55,7 @@ class ClientTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void sendsNoDurationThatIsNotGiven() {
+  void missingDurationIsNotSent() {
     server.service.then(ANSWER);
     client.getOpenIdTokenForDeveloperIdentity(ALICE);
 
@@ -65,7 +65,7 @@ class ClientTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void looksUp() {
+  void lookupReturnsResult() {
     server.service.then(
         LookupDeveloperIdentityResponse.newBuilder()
             .setIdentityId("pool:1")
@@ -88,7 +88,7 @@ class ClientTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void merges() {
+  void mergeReturnsIdentity() {
     server.service.then(MergeDeveloperIdentitiesResponse.newBuilder().setIdentityId("pool:1").build());
 
     assertThat(client.mergeDeveloperIdentities(new MergeRequest("from", "to", "provider", "pool"))).isEqualTo("pool:1");
@@ -104,7 +104,7 @@ class ClientTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void unlinks() {
+  void unlinkSendsAllFields() {
     server.service.then(UnlinkDeveloperIdentityResponse.getDefaultInstance());
 
     client.unlinkDeveloperIdentity(new UnlinkRequest("pool:1", "pool", "provider", "alice"));
@@ -120,7 +120,7 @@ class ClientTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void theFutureFormsDoTheSame() throws Exception {
+  void asyncMethodsReturnSameResults() throws Exception {
     server.service.then(ANSWER);
     server.service.then(LookupDeveloperIdentityResponse.newBuilder().setIdentityId("pool:1").build());
     server.service.then(MergeDeveloperIdentitiesResponse.newBuilder().setIdentityId("pool:1").build());
@@ -136,7 +136,7 @@ class ClientTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void failuresAreTheSameInBothForms() {
+  void blockingAndAsyncFailuresAreEqual() {
     server.service.then(failure(Code.NOT_FOUND, "gone"));
     server.service.then(failure(Code.NOT_FOUND, "gone"));
 
@@ -183,7 +183,7 @@ class ClientTest extends ClientOfScriptedServer {
 
   @ParameterizedTest
   @MethodSource("answersThatBreakTheContract")
-  void anAnswerThatBreaksTheContractIsAFailure(GetOpenIdTokenForDeveloperIdentityResponse answer) {
+  void invalidResponseIsProtocolError(GetOpenIdTokenForDeveloperIdentityResponse answer) {
     server.service.then(answer);
 
     assertThatExceptionOfType(TokendException.class)
@@ -193,7 +193,7 @@ class ClientTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void aServerThatDoesNotTellItsTimeIsUnderstood() {
+  void responseWithoutIssueTimeIsAccepted() {
     server.service.then(ANSWER.toBuilder().clearIssueTime().build());
 
     assertThat(client.getOpenIdTokenForDeveloperIdentity(ALICE).issueTime()).isNull();

@@ -24,7 +24,7 @@ class DownstreamTest {
         code, "scripted", new FailureDetails(reason, null, null, null, List.of(), null, null), null);
   }
 
-  /** The rows of the table in clients/README.md that name reasons. */
+  /** The rows with reasons of the table in clients/README.md. */
   private static Map<String, String> documented() throws Exception {
     String text = Files.readString(POLICY);
     String section = text.substring(text.indexOf("## What a failure becomes downstream"), text.indexOf("## Calls"));
@@ -38,7 +38,7 @@ class DownstreamTest {
   }
 
   @Test
-  void everyReasonHasTheCodeOfThePolicy() throws Exception {
+  void everyReasonHasDocumentedCode() throws Exception {
     Map<String, String> known =
         Arrays.stream(ErrorReason.values())
             .filter(reason -> reason != ErrorReason.UNKNOWN)
@@ -50,7 +50,7 @@ class DownstreamTest {
   }
 
   @Test
-  void aReasonThatIsNotKnownMayPass() {
+  void unknownReasonIsUnavailableDownstream() {
     assertThat(failure(Status.Code.PERMISSION_DENIED, ErrorReason.UNKNOWN).downstreamCode())
         .isEqualTo(Status.Code.UNAVAILABLE);
   }
@@ -71,7 +71,7 @@ class DownstreamTest {
   }
 
   @Test
-  void theCallersOwnCancellationStaysOne() {
+  void cancellationByCallerStaysCancelled() {
     TokendException cancelled = TokendException.cancelledByCaller("scripted", null);
 
     assertThat(cancelled.downstreamCode()).isEqualTo(Status.Code.CANCELLED);

@@ -2,7 +2,7 @@ package tokend.client;
 
 import java.util.random.RandomGenerator;
 
-/** Randomness that always draws the same. */
+/** A random number generator that always returns the same number. */
 record Draws(double draw) implements RandomGenerator {
   @Override
   public long nextLong() {

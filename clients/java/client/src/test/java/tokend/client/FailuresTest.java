@@ -31,7 +31,7 @@ class FailuresTest {
   }
 
   @Test
-  void allDetailsAreRead() {
+  void allDetailsAreParsed() {
     RetryInfo.Builder retry = RetryInfo.newBuilder();
     retry.getRetryDelayBuilder().setSeconds(1).setNanos(500_000_000);
     BadRequest.Builder bad = BadRequest.newBuilder();
@@ -65,20 +65,20 @@ class FailuresTest {
   }
 
   @Test
-  void everyReasonOfTheContractIsKnown() {
+  void everyReasonOfContractIsKnown() {
     for (ErrorReason reason : ErrorReason.values()) {
       if (reason != ErrorReason.ERROR_REASON_UNSPECIFIED && reason != ErrorReason.UNRECOGNIZED) {
         String name = reason.name().substring("ERROR_REASON_".length());
         assertThat(tokend.client.ErrorReason.named(name).name()).isEqualTo(name);
       }
     }
-    // The contract has UNSPECIFIED and protobuf UNRECOGNIZED where this enum has UNKNOWN.
+    // UNKNOWN of this enum is UNSPECIFIED in the contract and UNRECOGNIZED in protobuf.
     assertThat(tokend.client.ErrorReason.values()).hasSize(ErrorReason.values().length - 1);
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"io exception", "io exception\nChannel Pipeline: [SslHandler#0]", "http2 exception"})
-  void whereTheTransportSaysNothingItsCausesDo(String description) {
+  void causesReplaceMissingTransportDescription(String description) {
     Throwable cause =
         new IOException("handshake", new IOException("no path: no such authority", new IOException("no such authority")));
     Status status = Status.UNAVAILABLE.withDescription(description).withCause(cause);
@@ -90,28 +90,28 @@ class FailuresTest {
   }
 
   @Test
-  void whatTheTransportSaysHasAnEnd() {
+  void transportDescriptionIsTruncated() {
     Status status = Status.UNAVAILABLE.withDescription("io exception").withCause(new IOException("0".repeat(10_000)));
 
     assertThat(Failures.toTokendException(status.asRuntimeException()).getMessage()).hasSizeLessThan(400);
   }
 
   @Test
-  void aReasonOfALaterReleaseIsUnknown() {
+  void reasonOfLaterReleaseIsUnknown() {
     TokendException e = Failures.toTokendException(failure(Code.ABORTED, "?", info("FROM_THE_FUTURE")));
 
     assertThat(e.reason()).contains(tokend.client.ErrorReason.UNKNOWN);
   }
 
   @Test
-  void theDetailsOfOthersAreNotOurs() {
+  void errorInfoOfOtherDomainIsIgnored() {
     ErrorInfo foreign = info("NOT_AUTHORIZED").toBuilder().setDomain("googleapis.com").build();
 
     assertThat(Failures.toTokendException(failure(Code.ABORTED, "?", foreign)).reason()).isEmpty();
   }
 
   @Test
-  void aDetailThatCannotBeReadHidesNoOther() {
+  void invalidDetailDoesNotHideOtherDetails() {
     Any broken =
         Any.newBuilder()
             .setTypeUrl("type.googleapis.com/google.rpc.RetryInfo")
@@ -128,7 +128,7 @@ class FailuresTest {
   @CsvSource({
     "4611686018427387904,0", "315576000001,0", "-30,0", "0,-1", "1,-1", "-1,1", "1,2000000000", "0,1000000000"
   })
-  void aRetryDelayThatIsNoneBreaksTheContract(long seconds, int nanos) {
+  void invalidRetryDelayIsProtocolError(long seconds, int nanos) {
     RetryInfo.Builder retry = RetryInfo.newBuilder();
     retry.getRetryDelayBuilder().setSeconds(seconds).setNanos(nanos);
 
@@ -144,7 +144,7 @@ class FailuresTest {
 
   @ParameterizedTest
   @CsvSource({"0,0", "315576000000,999999999"})
-  void aRetryDelayMayBeWhatADurationAllows(long seconds, int nanos) {
+  void retryDelayMayBeAnyValidDuration(long seconds, int nanos) {
     RetryInfo.Builder retry = RetryInfo.newBuilder();
     retry.getRetryDelayBuilder().setSeconds(seconds).setNanos(nanos);
 
@@ -153,7 +153,7 @@ class FailuresTest {
   }
 
   @Test
-  void aTrailerThatCannotBeReadHidesNoCode() {
+  void invalidTrailerDoesNotHideCode() {
     Metadata trailers = new Metadata();
     Metadata.Key<byte[]> key = Metadata.Key.of("grpc-status-details-bin", Metadata.BINARY_BYTE_MARSHALLER);
     trailers.put(key, "\377not a message".getBytes(StandardCharsets.ISO_8859_1));
@@ -165,7 +165,7 @@ class FailuresTest {
   }
 
   @Test
-  void whatIsNotFromGrpcIsUnknownAndKeepsItsCause() {
+  void exceptionOfOtherOriginIsUnknownWithCause() {
     IllegalStateException cause = new IllegalStateException("inside");
 
     TokendException e = Failures.toTokendException(new CompletionException(cause));

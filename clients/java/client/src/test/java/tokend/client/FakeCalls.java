@@ -9,9 +9,9 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Supplier;
 
-/** Calls for tokens that end when a test says so. */
+/** Token calls that tests complete. */
 final class FakeCalls implements Supplier<CompletableFuture<Token>> {
-  /** Whose tokens the sources of tests keep. */
+  /** The request of the sources in tests. */
   static final TokenRequest USER = TokenRequest.of("pool", "provider", "alice");
 
   private final List<CompletableFuture<Token>> started = new CopyOnWriteArrayList<>();
@@ -29,7 +29,7 @@ final class FakeCalls implements Supplier<CompletableFuture<Token>> {
     return call;
   }
 
-  /** Does something as soon as the first, second, … call has started. */
+  /** Runs an action as soon as the first, second, … call has started. */
   void onCall(int number, Runnable action) {
     actions.put(number, action);
   }

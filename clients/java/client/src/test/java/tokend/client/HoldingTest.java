@@ -42,18 +42,18 @@ class HoldingTest {
 
   @ParameterizedTest
   @CsvSource({"0,450", "0.5,427.5", "1,405"})
-  void jitterBringsTheRefreshForwardByUpToATenth(double draw, double freshFor) {
+  void jitterAdvancesRefreshByUpToATenth(double draw, double freshFor) {
     assertThat(holding(450, 900, draw).freshFor() / 1000.0).isEqualTo(freshFor);
   }
 
   @ParameterizedTest
   @CsvSource({"900,840", "600,540", "599,539.1", "10,9", "1,0.9", "86400,86340"})
-  void theSkewIsAtMostATenthOfTheLife(long life, double usableFor) {
+  void skewIsAtMostATenthOfLifetime(long life, double usableFor) {
     assertThat(holding(life / 2, life, 0).usableFor() / 1000.0).isEqualTo(usableFor);
   }
 
   @Test
-  void theLongestSkewIsATenthOfTheLife() {
+  void skewOfMaximumDurationIsLimited() {
     Instant issued = clock.instant();
     Token token = new Token("id", "token", issued, issued.plusSeconds(900), issued.plusSeconds(300));
 
@@ -63,7 +63,7 @@ class HoldingTest {
   }
 
   @Test
-  void aTokenIsNotFreshOnceItIsExpired() {
+  void tokenIsNotFreshAfterExpiry() {
     Holding holding = holding(900, 900, 0);
 
     assertThat(holding.freshFor()).isEqualTo(holding.usableFor());
@@ -71,7 +71,7 @@ class HoldingTest {
 
   @ParameterizedTest
   @ValueSource(longs = {-3600, 0, 1})
-  void aTokenIsFreshForASecondAtTheLeast(long refreshAfter) {
+  void tokenIsFreshForAtLeastOneSecond(long refreshAfter) {
     Holding holding = holding(refreshAfter, 900, 1);
 
     clock.advance(Duration.ofMillis(999));
@@ -82,7 +82,7 @@ class HoldingTest {
 
   @ParameterizedTest
   @ValueSource(longs = {-86_400, -3_600, 0, 840, 86_400})
-  void howFarTheServersClockIsAwayDoesNotMatter(long away) {
+  void clockDifferenceDoesNotMatter(long away) {
     Instant issued = clock.instant().plusSeconds(away);
     Holding holding = holding(issued, issued, 300, 900, 0);
 
@@ -95,7 +95,7 @@ class HoldingTest {
   }
 
   @Test
-  void aServerThatDoesNotTellItsTimeIsComparedWithTheWallClock() {
+  void tokenWithoutIssueTimeIsMeasuredByWallClock() {
     Holding holding = holding(null, clock.instant().minusSeconds(100), 300, 900, 0);
 
     assertThat(holding.freshFor()).isEqualTo(200_000);
@@ -103,7 +103,7 @@ class HoldingTest {
   }
 
   @Test
-  void aTokenFromThePastIsFreshForASecond() {
+  void tokenFromPastIsFreshForOneSecond() {
     Holding holding = holding(null, clock.instant(), -20, -10, 1);
 
     clock.advance(Duration.ofMillis(999));
@@ -113,7 +113,7 @@ class HoldingTest {
   }
 
   @Test
-  void theClockThatHasTheTokenOlderCounts() {
+  void greaterAgeOfBothClocksCounts() {
     Holding holding = holding(300, 900, 0);
 
     clock.moveWall(Duration.ofHours(-2));
@@ -124,7 +124,7 @@ class HoldingTest {
   }
 
   @Test
-  void aThousandClientsOfTheSameSecondDoNotRefreshInTheSameSecond() {
+  void jitterSpreadsRefreshesOfAThousandClients() {
     RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(20261122);
     Map<Long, Long> refreshesBySecond =
         IntStream.range(0, 1000)

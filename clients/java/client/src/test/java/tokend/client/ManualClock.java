@@ -4,7 +4,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.concurrent.atomic.AtomicLong;
 
-/** Both clocks of a client, which stand still until they are moved. */
+/** Both clocks of a client, which only tests advance. */
 final class ManualClock {
   static final Instant START = Instant.parse("2026-11-22T12:00:00Z");
 
@@ -18,7 +18,7 @@ final class ManualClock {
     return CachingPolicy.defaults().withClocks(() -> wall, nanoTime::get).withRandom(new Draws(0));
   }
 
-  /** What the wall clock shows. */
+  /** The time of the wall clock. */
   Instant instant() {
     return wall;
   }
@@ -27,18 +27,18 @@ final class ManualClock {
     return new Reading(wall.toEpochMilli(), nanoTime.get());
   }
 
-  /** Moves both clocks to a time of the wall clock. */
+  /** Advances both clocks to a time of the wall clock. */
   void set(Instant instant) {
     advance(Duration.between(wall, instant));
   }
 
-  /** Moves both clocks. */
+  /** Advances both clocks. */
   void advance(Duration duration) {
     moveWall(duration);
     nanoTime.addAndGet(duration.toNanos());
   }
 
-  /** Moves the wall clock alone. */
+  /** Advances only the wall clock. */
   void moveWall(Duration duration) {
     wall = wall.plus(duration);
   }

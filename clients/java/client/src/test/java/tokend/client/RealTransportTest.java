@@ -43,7 +43,7 @@ import tokend.v1.GetOpenIdTokenForDeveloperIdentityResponse;
 import tokend.v1.LookupDeveloperIdentityRequest;
 import tokend.v1.LookupDeveloperIdentityResponse;
 
-/** What only connections can show: TLS, plaintext, and headers of their real size. */
+/** Tests over real connections: TLS, plaintext, and large headers. */
 class RealTransportTest {
   private static final TokenRequest ALICE = TokenRequest.of("pool", "provider", "alice");
   private static final Message TOKEN =
@@ -126,7 +126,7 @@ class RealTransportTest {
   }
 
   @Test
-  void speaksTlsAndTrustsWhatItIsGiven() throws Exception {
+  void tlsTrustsConfiguredAuthority() throws Exception {
     String target = "localhost:" + serve(serverTls());
     service.then(TOKEN);
 
@@ -147,7 +147,7 @@ class RealTransportTest {
   }
 
   @Test
-  void tokensTravelOverTlsAndNotOverPlaintext() throws Exception {
+  void tokensAreSentOnlyOverTls() throws Exception {
     String target = "localhost:" + serve(InsecureServerCredentials.create());
     service.then(LookupDeveloperIdentityResponse.getDefaultInstance());
     service.then(LookupDeveloperIdentityResponse.getDefaultInstance());
@@ -177,7 +177,7 @@ class RealTransportTest {
   }
 
   @Test
-  void eachCallBearsTheTokenThatTheFileHolds(@TempDir Path directory) throws Exception {
+  void eachCallSendsCurrentTokenOfFile(@TempDir Path directory) throws Exception {
     String target = "localhost:" + serve(serverTls());
     Path file = directory.resolve("token");
     service.then(TOKEN);
@@ -199,7 +199,7 @@ class RealTransportTest {
   }
 
   @Test
-  void manyViolationsFitIntoTheHeaders() throws Exception {
+  void manyViolationsFitIntoHeaders() throws Exception {
     String target = "localhost:" + serve(InsecureServerCredentials.create());
     BadRequest.Builder bad = BadRequest.newBuilder();
     for (int i = 0; i < 100; i++) {
@@ -215,7 +215,7 @@ class RealTransportTest {
   }
 
   @Test
-  void aCallThatShouldComeBackLaterFailsAtOnce() throws Exception {
+  void callWithPushbackFailsAtOnce() throws Exception {
     String target = "localhost:" + serve(InsecureServerCredentials.create());
     StatusRuntimeException throttled = ScriptedService.failure(Code.RESOURCE_EXHAUSTED, "busy");
     Metadata.Key<String> pushback = Metadata.Key.of("grpc-retry-pushback-ms", Metadata.ASCII_STRING_MARSHALLER);

@@ -95,7 +95,7 @@ class ReconnectionTest {
   }
 
   @Test
-  void aFailedChannelIsTriedAgainEverySecondWithoutACall() {
+  void failedChannelReconnectsEverySecondWithoutCalls() {
     reconnection.watch();
 
     for (int second = 1; second <= 100; second++) {
@@ -105,7 +105,7 @@ class ReconnectionTest {
   }
 
   @Test
-  void aChannelThatWorksIsWatchedWithoutATimer() {
+  void readyChannelIsWatchedWithoutTimer() {
     connections.state = ConnectivityState.READY;
     reconnection.watch();
     assertThat(later).isEmpty();
@@ -122,7 +122,7 @@ class ReconnectionTest {
   }
 
   @Test
-  void aChannelThatIsShutDownIsLeft() {
+  void shutDownChannelIsNotWatched() {
     connections.state = ConnectivityState.SHUTDOWN;
     reconnection.watch();
 
@@ -131,7 +131,7 @@ class ReconnectionTest {
   }
 
   @Test
-  void callsHurryEverySecondAtTheMost() {
+  void callsResetBackoffAtMostOncePerSecond() {
     reconnection.resetBackoff();
     assertThat(connections.resets).isZero();
     nanoTime += Duration.ofSeconds(1).toNanos();

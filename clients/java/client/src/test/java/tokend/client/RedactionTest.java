@@ -29,7 +29,7 @@ class RedactionTest {
 
   @ParameterizedTest
   @MethodSource("holders")
-  void whatHoldsASecretDoesNotShowIt(Object holder) {
+  void toStringContainsNoSecrets(Object holder) {
     assertThat(holder.toString()).doesNotContain(SECRET);
   }
 }

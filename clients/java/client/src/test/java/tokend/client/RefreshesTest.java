@@ -40,7 +40,7 @@ class RefreshesTest {
   }
 
   @Test
-  void thirtyTwoAreUnderWayAndTheOthersTakeTurnsAsTheyCame() {
+  void thirtyTwoRefreshesRunAndOthersWaitInOrder() {
     List<CompletableFuture<Token>> results = sendMany(40);
     assertThat(sent).hasSize(32);
 
@@ -53,7 +53,7 @@ class RefreshesTest {
   }
 
   @Test
-  void whoGivesUpItsTurnIsNotSent() {
+  void cancelledWaitingRefreshIsNotSent() {
     List<CompletableFuture<Token>> results = sendMany(35);
 
     results.get(32).cancel(false);
@@ -64,7 +64,7 @@ class RefreshesTest {
   }
 
   @Test
-  void aCallThatFailsAsSoonAsItStartsMakesRoomForTheNext() {
+  void callThatFailsAtOnceReleasesItsTurn() {
     sendMany(32);
     List<CompletableFuture<Token>> failing = new ArrayList<>();
     for (int i = 0; i < 20_000; i++) {
@@ -97,7 +97,7 @@ class RefreshesTest {
 
   @ParameterizedTest
   @CsvSource({"0,0", "59,0", "-59,0", "61,1", "-61,1", "86400,1"})
-  void clocksMoreThanAMinuteApartAreWarnedOfOnce(long ahead, int warnings) {
+  void clockDifferenceOverOneMinuteIsLoggedOnce(long ahead, int warnings) {
     Records records = new Records();
     Logger logger = Logger.getLogger("tokend.client");
     logger.addHandler(records);

@@ -10,9 +10,9 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.atomic.AtomicBoolean;
 
-/** Stands between a client and a server, and can make the connections that there are hang. */
+/** A TCP proxy between a client and a server that can make existing connections hang. */
 final class Relay implements AutoCloseable {
-  /** The connections that were made. */
+  /** The accepted connections. */
   final BlockingQueue<Socket> accepted = new LinkedBlockingQueue<>();
 
   private final ServerSocket listening = new ServerSocket(0);
@@ -29,7 +29,7 @@ final class Relay implements AutoCloseable {
     return listening.getLocalPort();
   }
 
-  /** From now on nothing passes on the connections that there are; new ones work. */
+  /** Stops forwarding on existing connections; new ones work. */
   void hang() {
     AtomicBoolean old = hanging;
     hanging = new AtomicBoolean();
@@ -68,7 +68,7 @@ final class Relay implements AutoCloseable {
               try {
                 work.run();
               } catch (IOException e) {
-                // The connection has ended, or the relay was closed.
+                // The connection or the relay was closed.
               }
             });
     thread.setDaemon(true);

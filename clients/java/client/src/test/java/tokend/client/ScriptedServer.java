@@ -12,7 +12,7 @@ import java.time.Duration;
 import java.util.UUID;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 
-/** A server of a {@link ScriptedService} within the process. */
+/** An in-process server of a {@link ScriptedService}. */
 final class ScriptedServer {
   static final Duration PATIENCE = Duration.ofMinutes(1);
 
@@ -31,7 +31,7 @@ final class ScriptedServer {
     return builder.addService(service).addService(health.getHealthService());
   }
 
-  /** A client whose deadline is longer than a busy machine needs for any call. */
+  /** A client with a deadline that is long enough for any call on a busy machine. */
   ClientBuilder client() {
     return clientWithDefaults().deadline(PATIENCE);
   }

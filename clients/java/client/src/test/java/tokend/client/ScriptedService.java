@@ -27,7 +27,7 @@ import tokend.v1.MergeDeveloperIdentitiesResponse;
 import tokend.v1.UnlinkDeveloperIdentityRequest;
 import tokend.v1.UnlinkDeveloperIdentityResponse;
 
-/** A service that answers as a test has told it, one script for all operations, and keeps what it was asked. */
+/** A service with scripted responses, in one sequence for all operations. It records requests. */
 final class ScriptedService extends DeveloperIdentityServiceGrpc.DeveloperIdentityServiceImplBase {
   final List<Message> requests = new CopyOnWriteArrayList<>();
   final List<Deadline> deadlines = new CopyOnWriteArrayList<>();
@@ -37,7 +37,7 @@ final class ScriptedService extends DeveloperIdentityServiceGrpc.DeveloperIdenti
   private final Queue<Object> script = new ArrayDeque<>();
   private boolean holding;
 
-  /** A call that waits for its answer. */
+  /** A call that waits for its response. */
   record Call(StreamObserver<Message> answer) {
     void answer(Message response) {
       answer.onNext(response);

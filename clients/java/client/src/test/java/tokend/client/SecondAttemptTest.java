@@ -39,7 +39,7 @@ class SecondAttemptTest {
     }
   }
 
-  /** One attempt, which does nothing of its own. */
+  /** An attempt that only records calls of its methods. */
   private static final class Attempt<Q, R> extends ClientCall<Q, R> {
     final CallOptions options;
     final List<Object> got = new ArrayList<>();
@@ -141,7 +141,7 @@ class SecondAttemptTest {
 
   @ParameterizedTest
   @CsvSource({"3000,1500", "1500,1000", "10000,5000", "2000,1000"})
-  void theFirstAttemptHasHalfOfTheTimeAndTheSecondTheRest(long most, long first) {
+  void firstAttemptHasHalfOfTimeAndSecondTheRest(long most, long first) {
     start(lookup(Duration.ofMillis(most)), REQUEST);
     assertThat(millisLeft(attempts.last())).isEqualTo(first);
 
@@ -157,7 +157,7 @@ class SecondAttemptTest {
   }
 
   @Test
-  void theSecondAttemptIsTheLastOne() {
+  void secondAttemptIsTheLast() {
     start(lookup(Duration.ofSeconds(3)), REQUEST);
     pass(Duration.ofMillis(1500));
     attempts.last().close(Status.DEADLINE_EXCEEDED);
@@ -169,7 +169,7 @@ class SecondAttemptTest {
   }
 
   @Test
-  void theCallersOwnDeadlineCounts() {
+  void deadlineOfCallerApplies() {
     CallOptions options = CallOptions.DEFAULT.withDeadline(Deadline.after(2500, TimeUnit.MILLISECONDS, ticker));
     start(call(DeveloperIdentityServiceGrpc.getLookupDeveloperIdentityMethod(), options, Duration.ofSeconds(9)), REQUEST);
 
@@ -180,7 +180,7 @@ class SecondAttemptTest {
   @EnumSource(
       value = Status.Code.class,
       names = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "OK"})
-  void whatTheServerAnswersInTimeCounts(Status.Code code) {
+  void resultOfServerCountsIfInTime(Status.Code code) {
     start(lookup(Duration.ofSeconds(3)), REQUEST);
     attempts.last().close(Status.fromCode(code));
 
@@ -189,7 +189,7 @@ class SecondAttemptTest {
   }
 
   @Test
-  void anAttemptWhoseAnswerHasBegunIsNotMadeAgain() {
+  void attemptWithResponseHeadersIsNotRepeated() {
     start(lookup(Duration.ofSeconds(3)), REQUEST);
     Attempt<?, ?> first = attempts.last();
     ClientCall.Listener<?> listener = first.listener;
@@ -204,7 +204,7 @@ class SecondAttemptTest {
   }
 
   @Test
-  void aCallThatIsCancelledIsNotMadeAgain() {
+  void cancelledCallIsNotRetried() {
     var call = lookup(Duration.ofSeconds(3));
     start(call, REQUEST);
     call.cancel("enough", null);
@@ -216,7 +216,7 @@ class SecondAttemptTest {
   }
 
   @Test
-  void aShortCallAndAnUnlinkAreMadeOnce() {
+  void shortCallAndUnlinkHaveOneAttempt() {
     lookup(Duration.ofSeconds(1));
     call(
         DeveloperIdentityServiceGrpc.getUnlinkDeveloperIdentityMethod(), CallOptions.DEFAULT, Duration.ofSeconds(3));

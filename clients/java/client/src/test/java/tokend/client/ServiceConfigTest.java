@@ -16,7 +16,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 class ServiceConfigTest {
   @Test
-  void isTheOneThatAllClientsShipWith() throws IOException {
+  void serviceConfigIsThatOfAllClients() throws IOException {
     String page = Files.readString(Path.of("../../README.md"));
     String json = page.substring(page.indexOf("```json") + "```json".length());
     Map<String, Object> shipped =
@@ -27,7 +27,7 @@ class ServiceConfigTest {
 
   @ParameterizedTest
   @CsvSource({"PT3S,3s", "PT0.5S,0.5s", "PT1M,60s", "PT0.000000001S,0.000000001s"})
-  void writesDurationsAsProtobufDoes(Duration timeout, String written) {
+  void durationsHaveJsonFormatOfProtobuf(Duration timeout, String written) {
     assertThat(ServiceConfig.withTimeout(timeout))
         .extractingByKey("methodConfig", InstanceOfAssertFactories.list(Map.class))
         .singleElement(InstanceOfAssertFactories.MAP)

@@ -9,7 +9,7 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Supplier;
 
-/** What tests of a source share: it calls {@link FakeCalls}, by a clock that they move. */
+/** Base class of tests of a source, with {@link FakeCalls} and a clock that tests advance. */
 abstract class SourceOfFakeCalls {
   static final Duration LIFE = Duration.ofMinutes(15);
   static final Duration MILLISECOND = Duration.ofMillis(1);

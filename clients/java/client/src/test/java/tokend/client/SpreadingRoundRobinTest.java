@@ -113,10 +113,10 @@ class SpreadingRoundRobinTest {
   }
 
   @Test
-  void ofManyCallsAtOnceNoneGoesToAHungServerTwice() throws Exception {
+  void noConcurrentCallUsesHungServerTwice() throws Exception {
     try (Client client =
         Client.builder("both:///").plaintext().deadline(Duration.ofSeconds(10)).build()) {
-      // Until both connections are there.
+      // Until both connections are ready.
       while (hung.requests.isEmpty() || good.requests.isEmpty()) {
         hung.then(TOKEN);
         good.then(TOKEN);
@@ -144,7 +144,7 @@ class SpreadingRoundRobinTest {
     assertThat(good.requests).hasSize(CALLS);
   }
 
-  /** A connection that is picked and does nothing else. */
+  /** A connection that can only be picked. */
   private static final class Connection extends LoadBalancer.Subchannel {
     @Override
     public void shutdown() {}
@@ -180,7 +180,7 @@ class SpreadingRoundRobinTest {
   }
 
   @Test
-  void anAttemptWhoseTimeIsOverUsesNoConnection() {
+  void expiredAttemptUsesNoConnection() {
     long[] nanoTime = {0};
     Deadline.Ticker ticker =
         new Deadline.Ticker() {

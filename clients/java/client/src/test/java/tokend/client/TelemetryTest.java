@@ -46,7 +46,7 @@ class TelemetryTest {
           request -> new CachedTokenSource(request, calls, clock.policy(), refreshes), clock.policy(), 2, telemetry);
   private final Lines lines = new Lines();
 
-  /** The lines that are logged, with their levels. */
+  /** The log lines with their levels. */
   private static final class Lines extends Handler {
     final List<String> seen = new ArrayList<>();
 
@@ -64,7 +64,7 @@ class TelemetryTest {
     public void close() {}
   }
 
-  /** What fails to count takes nothing from those who ask for tokens, and from the others that count. */
+  /** An implementation that always fails, which must affect neither callers nor other implementations. */
   private static final class Failing implements ClientMetrics {
     @Override
     public void refreshed(@Nullable TokendException failure) {
@@ -128,7 +128,7 @@ class TelemetryTest {
   }
 
   @Test
-  void allThatHappensToTokensIsCounted() {
+  void allMetricsAreCounted() {
     bring("alice");
     cache.token(user("alice"));
     clock.advance(LIFE.dividedBy(2));
@@ -150,7 +150,7 @@ class TelemetryTest {
   }
 
   @Test
-  void aFailureIsLoggedWithItsSourceAndTheNextAttempt() {
+  void failureIsLoggedWithSourceAndNextAttempt() {
     fail("alice", Status.Code.UNAVAILABLE);
     clock.advance(Duration.ofSeconds(10));
     fail("alice", Status.Code.UNAVAILABLE);
@@ -165,7 +165,7 @@ class TelemetryTest {
   }
 
   @Test
-  void manyThatFailAtOnceAreOneWarningEachSecond() {
+  void simultaneousFailuresAreOneWarningPerSecond() {
     for (int number = 0; number < 20; number++) {
       fail("user-" + number, Status.Code.UNAVAILABLE);
       clock.advance(Duration.ofMillis(125));
@@ -175,7 +175,7 @@ class TelemetryTest {
   }
 
   @Test
-  void closingCountsNoFailure() {
+  void closingIsNotCountedAsFailure() {
     cache.tokenAsync(user("alice"));
     cache.close();
 

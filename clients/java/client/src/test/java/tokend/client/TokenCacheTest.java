@@ -57,7 +57,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void everyUserHasATokenOfTheirOwn() {
+  void eachUserHasOwnToken() {
     TokenCache cache = cache(10);
     Token alice = warm(cache, "alice");
     Token bob = warm(cache, "bob");
@@ -70,7 +70,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void theSourceOfAUserIsTheOneOfTheCache() {
+  void cacheReturnsSameSourceForUser() {
     TokenCache cache = cache(10);
     Token alice = warm(cache, "alice");
 
@@ -79,7 +79,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void theLeastRecentlyUsedMakesRoom() {
+  void leastRecentlyUsedIsEvicted() {
     TokenCache cache = cache(3);
     warm(cache, "alice");
     warm(cache, "bob");
@@ -100,7 +100,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void aCacheNeverHoldsMoreThanItsBound() {
+  void cacheSizeIsLimited() {
     TokenCache cache = cache(100);
     for (int i = 0; i < 1000; i++) {
       warm(cache, "user" + i);
@@ -108,7 +108,7 @@ class TokenCacheTest {
 
     long held = 0;
     for (int i = 999; i >= 0; i--) {
-      // Asking for one that is gone takes the room of another, so that only the newest hundred are looked at twice.
+      // A request for an evicted user evicts another, so only the newest hundred are requested twice.
       held += i >= 900 && cache.source(user("user" + i)).current().isPresent() ? 1 : 0;
     }
     assertThat(held).isEqualTo(100);
@@ -116,7 +116,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void aClockThatGoesBackDoesNotKeepNewUsersOut() {
+  void clockSetBackDoesNotEvictNewUsers() {
     TokenCache cache = cache(2);
     warm(cache, "alice");
     warm(cache, "bob");
@@ -128,7 +128,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void whoWaitsForAUserThatMadeRoomStillGetsTheToken() {
+  void callerOfEvictedUserStillGetsToken() {
     TokenCache cache = cache(1);
     CompletableFuture<Token> waiting = cache.tokenAsync(user("alice"));
     warm(cache, "bob");
@@ -140,7 +140,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void whoMadeRoomIsBackWithATokenThatWasOnItsWay() {
+  void evictedUserReturnsWhenRefreshCompletes() {
     try (TokenCache cache = cache(1)) {
       cache.tokenAsync(user("alice"));
       cache.tokenAsync(user("bob"));
@@ -155,7 +155,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void whoMadeRoomIsNotBackWithoutANewToken() {
+  void evictedUserDoesNotReturnWithoutNewToken() {
     try (TokenCache cache = cache(1)) {
       warm(cache, "alice");
       clock.advance(LIFE.dividedBy(2));
@@ -169,7 +169,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void whoMadeRoomIsNotBackAfterTheEnd() {
+  void evictedUserDoesNotReturnAfterClose() {
     TokenCache cache = cache(1);
     CompletableFuture<Token> waiting = cache.tokenAsync(user("alice"));
     cache.tokenAsync(user("bob"));
@@ -181,7 +181,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void closingWakesAllWhoWait() {
+  void closingWakesAllWaitingCallers() {
     TokenCache cache = cache(1);
     CompletableFuture<Token> leaving = cache.tokenAsync(user("alice"));
     CompletableFuture<Token> held = cache.tokenAsync(user("bob"));
@@ -195,7 +195,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void closingEndsTheSourcesThatHaveMadeRoom() {
+  void closingEndsEvictedSources() {
     TokenCache cache = cache(1);
     warm(cache, "alice");
     CachedTokenSource alice = cache.source(user("alice"));
@@ -214,7 +214,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void aClosedCacheGivesNothing() {
+  void closedCacheReturnsNoToken() {
     TokenCache cache = cache(10);
     warm(cache, "alice");
     cache.close();
@@ -224,7 +224,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void aCacheWithoutRoomIsAMistake() {
+  void maxUsersMustBePositive() {
     assertThatIllegalArgumentException().isThrownBy(() -> cache(0)).withMessage("maxUsers must be positive: 0");
   }
 
@@ -235,7 +235,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void refusedUsersDoNotEvictGoodOnes() {
+  void rejectedUsersDoNotEvictUsersWithTokens() {
     TokenCache cache = cache(3);
     Token alice = warm(cache, "alice");
     Token bob = warm(cache, "bob");
@@ -250,7 +250,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void aRefusedUserWhoGetsATokenIsAsGoodAsTheOthers() {
+  void userWithTokenAfterRejectionIsEvictedLikeOthers() {
     TokenCache cache = cache(2);
     refuse(cache, "alice");
     clock.advance(Duration.ofSeconds(60));
@@ -266,7 +266,7 @@ class TokenCacheTest {
 
   @ParameterizedTest
   @ValueSource(booleans = {true, false})
-  void aUserWhoseTokenIsLostMakesRoomFirst(boolean isRejected) {
+  void userWithoutTokenIsEvictedFirst(boolean isRejected) {
     TokenCache cache = cache(3);
     for (String name : new String[] {"alice", "bob"}) {
       warm(cache, name);
@@ -275,7 +275,7 @@ class TokenCacheTest {
     cache.tokenAsync(user("carol"));
     Token carol = token("carol", clock.instant(), Duration.ofSeconds(10));
     callsOf("carol").last().complete(carol);
-    warm(cache, "dave"); // in place of alice; by now all others were seen with a token
+    warm(cache, "dave"); // evicts alice; by now, all others have been seen with a token
 
     if (isRejected) {
       cache.invalidate(user("carol"), carol);
@@ -293,7 +293,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void aRejectedTokenIsDropped() {
+  void rejectedTokenIsInvalidated() {
     TokenCache cache = cache(10);
     Token alice = warm(cache, "alice");
     Token bob = warm(cache, "bob");
@@ -308,7 +308,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void whoIsWokenByClosingMayWaitForWhoeverUsesTheCache() throws Exception {
+  void callbackOfCloseMayUseCacheFromAnotherThread() throws Exception {
     TokenCache cache = cache(10);
     ExecutorService another = Executors.newSingleThreadExecutor();
     try {

@@ -25,7 +25,7 @@ class TokenRequestTest {
     return maps;
   }
 
-  /** Requests that put the same few characters into all places, so that any input that a key forgot would show. */
+  /** Requests with the same few characters in all fields, to detect fields that a key omits. */
   private static List<TokenRequest> requests() {
     List<TokenRequest> requests = new ArrayList<>();
     for (String pool : TEXTS) {
@@ -43,7 +43,7 @@ class TokenRequestTest {
   }
 
   @Test
-  void requestsShareAKeyIfAndOnlyIfTheyAreTheSameOnTheWire() {
+  void requestsAreEqualOnlyIfTheirMessagesAre() {
     Map<TokenRequest, GetOpenIdTokenForDeveloperIdentityRequest> byKey = new HashMap<>();
     Map<GetOpenIdTokenForDeveloperIdentityRequest, TokenRequest> byMessage = new HashMap<>();
     for (TokenRequest request : requests()) {
@@ -55,7 +55,7 @@ class TokenRequestTest {
   }
 
   @Test
-  void theOrderOfLoginsMakesNoDifference() {
+  void orderOfLoginsDoesNotMatter() {
     TokenRequest one = TokenRequest.builder("pool").login("a", "1").login("b", "2").build();
     TokenRequest other = TokenRequest.builder("pool").login("b", "2").login("a", "1").build();
 
@@ -63,7 +63,7 @@ class TokenRequestTest {
   }
 
   @Test
-  void aRequestDoesNotChangeWithTheMapsThatItWasMadeOf() {
+  void requestCopiesItsMaps() {
     Map<String, String> logins = new HashMap<>(Map.of("provider", "alice"));
     TokenRequest request = new TokenRequest("pool", "", logins, Map.of(), null);
     logins.put("provider", "bob");

@@ -83,7 +83,7 @@ class TokendCallCredentialsTest {
   }
 
   @Test
-  void aCallIsHeldBackUntilThereIsAToken() {
+  void callWaitsForToken() {
     apply(credentials, SecurityLevel.PRIVACY_AND_INTEGRITY);
     assertThat(applied.authorizations).isEmpty();
 
@@ -93,7 +93,7 @@ class TokendCallCredentialsTest {
   }
 
   @Test
-  void aFreshTokenIsAppliedAtOnce() {
+  void freshTokenIsAppliedAtOnce() {
     source.tokenAsync();
     calls.last().complete(token);
 
@@ -106,7 +106,7 @@ class TokendCallCredentialsTest {
   @EnumSource(
       value = SecurityLevel.class,
       names = {"NONE", "INTEGRITY"})
-  void noTokenIsSentOrFetchedForAConnectionThatOthersCanRead(SecurityLevel level) {
+  void tokenIsNeitherFetchedNorSentInPlaintext(SecurityLevel level) {
     apply(credentials, level);
 
     assertThat(applied.failures).extracting(Status::getCode).containsExactly(Status.Code.UNAUTHENTICATED);
@@ -114,7 +114,7 @@ class TokendCallCredentialsTest {
   }
 
   @Test
-  void plaintextIsAllowedToWhoAsksForIt() {
+  void plaintextCanBeAllowed() {
     apply(credentials.allowingPlaintext(), SecurityLevel.NONE);
     calls.last().complete(token);
 
@@ -129,7 +129,7 @@ class TokendCallCredentialsTest {
     "UNAUTHENTICATED,UNAUTHENTICATED",
     "INTERNAL,UNAVAILABLE"
   })
-  void aCallWithoutATokenFailsWithTheDownstreamCode(Status.Code cause, Status.Code expected) {
+  void callWithoutTokenFailsWithDownstreamCode(Status.Code cause, Status.Code expected) {
     apply(credentials, SecurityLevel.PRIVACY_AND_INTEGRITY);
     calls.last().completeExceptionally(TokendException.local(cause, "as scripted", null));
 

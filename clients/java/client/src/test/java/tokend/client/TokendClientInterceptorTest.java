@@ -44,7 +44,7 @@ class TokendClientInterceptorTest {
   private Server server;
   private ManagedChannel channel;
 
-  /** A source that hands out what a test has put in. */
+  /** A source that returns the tokens of the test. */
   private static final class Tokens implements TokenSource {
     final Queue<CompletableFuture<Token>> next = new ArrayDeque<>();
     final List<String> invalidated = new ArrayList<>();
@@ -74,7 +74,7 @@ class TokendClientInterceptorTest {
     }
   }
 
-  /** Answers UNAUTHENTICATED to tokens that begin with "bad", after headers where they end with "late". */
+  /** Responds to tokens that begin with "bad" with UNAUTHENTICATED, after headers if they end with "late". */
   private final class Guard implements ServerInterceptor {
     @Override
     public <Q, R> ServerCall.Listener<Q> interceptCall(
@@ -120,7 +120,7 @@ class TokendClientInterceptorTest {
   }
 
   @Test
-  void aCallBearsTheToken() {
+  void callSendsToken() {
     tokens.give("good");
     service.then(LookupDeveloperIdentityResponse.getDefaultInstance());
 
@@ -131,7 +131,7 @@ class TokendClientInterceptorTest {
   }
 
   @Test
-  void aRejectedTokenIsDroppedAndTheCallMadeWithANewOne() {
+  void rejectedTokenIsReplacedAndCallRetried() {
     tokens.give("bad");
     tokens.give("good");
     service.then(LookupDeveloperIdentityResponse.newBuilder().setIdentityId("pool:1").build());
@@ -144,7 +144,7 @@ class TokendClientInterceptorTest {
   }
 
   @Test
-  void aCallIsMadeOnceMoreAndNotAgain() {
+  void callIsRetriedOnce() {
     tokens.give("bad1");
     tokens.give("bad2");
     tokens.give("good");
@@ -157,7 +157,7 @@ class TokendClientInterceptorTest {
 
   @ParameterizedTest
   @EnumSource(names = {"CLIENT_STREAMING", "BIDI_STREAMING"})
-  void aCallOfManyMessagesIsNotMadeAgainButItsTokenIsDropped(MethodType type) {
+  void streamIsNotRetriedButItsTokenIsInvalidated(MethodType type) {
     tokens.give("bad");
     var method = DeveloperIdentityServiceGrpc.getLookupDeveloperIdentityMethod().toBuilder().setType(type).build();
 
@@ -169,7 +169,7 @@ class TokendClientInterceptorTest {
   }
 
   @Test
-  void aCallThatHasBegunToAnswerIsNotMadeAgainButItsTokenIsDropped() {
+  void callWithResponseHeadersIsNotRetriedButItsTokenIsInvalidated() {
     tokens.give("bad, late");
 
     assertFails(Status.Code.UNAUTHENTICATED);
@@ -179,7 +179,7 @@ class TokendClientInterceptorTest {
   }
 
   @Test
-  void otherAnswersAreNoReasonForANewToken() {
+  void otherErrorsKeepToken() {
     tokens.give("good");
     service.then(ScriptedService.failure(Code.PERMISSION_DENIED, "no"));
 
@@ -190,7 +190,7 @@ class TokendClientInterceptorTest {
   }
 
   @Test
-  void withoutATokenACallFailsWithTheDownstreamCode() {
+  void withoutTokenCallFailsWithDownstreamCode() {
     tokens.next.add(
         CompletableFuture.failedFuture(TokendException.local(Status.Code.UNAUTHENTICATED, "not known", null)));
 
@@ -201,7 +201,7 @@ class TokendClientInterceptorTest {
   }
 
   @Test
-  void theCallersDeadlineCountsWhileItWaitsForAToken() {
+  void deadlineOfCallerLimitsWaitForToken() {
     tokens.next.add(new CompletableFuture<>());
     var hasty =
         DeveloperIdentityServiceGrpc.newBlockingStub(channel)

@@ -43,7 +43,7 @@ class TokendHttpClientTest {
   private final BlockingQueue<HttpExchange> held = new LinkedBlockingQueue<>();
   private HttpServer server;
 
-  /** Answers 401 to tokens that begin with "bad", never to those that begin with "held", and 200 to others. */
+  /** Responds with 401 to tokens that begin with "bad", never to tokens that begin with "held", else with 200. */
   @BeforeEach
   void start() throws IOException {
     server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
@@ -85,7 +85,7 @@ class TokendHttpClientTest {
   }
 
   @Test
-  void aRequestBearsTheTokenInPlaceOfItsOwnAuthorization() throws Exception {
+  void requestSendsTokenInsteadOfItsOwnAuthorization() throws Exception {
     CompletableFuture<HttpResponse<String>> response = sent();
     assertThat(seen).isEmpty();
     give("good");
@@ -97,7 +97,7 @@ class TokendHttpClientTest {
   }
 
   @Test
-  void aRejectedTokenIsDroppedAndTheRequestSentWithANewOne() throws Exception {
+  void rejectedTokenIsReplacedAndRequestRetried() throws Exception {
     CompletableFuture<HttpResponse<String>> response = sent();
     calls.onCall(2, () -> give("good"));
     give("bad");
@@ -108,7 +108,7 @@ class TokendHttpClientTest {
   }
 
   @Test
-  void aRequestIsSentOnceMoreAndNotAgain() throws Exception {
+  void requestIsRetriedOnce() throws Exception {
     CompletableFuture<HttpResponse<String>> response = sent();
     calls.onCall(2, () -> give("bad2"));
     give("bad1");
@@ -119,7 +119,7 @@ class TokendHttpClientTest {
   }
 
   @Test
-  void withoutATokenNothingIsSent() {
+  void withoutTokenNothingIsSent() {
     CompletableFuture<HttpResponse<String>> response = sent();
     calls.last().completeExceptionally(TokendException.local(Status.Code.UNAVAILABLE, "scripted", null));
 
@@ -131,7 +131,7 @@ class TokendHttpClientTest {
   }
 
   @Test
-  void theTimeOfTheRequestHoldsWhileItWaitsForAToken() {
+  void requestTimeoutLimitsWaitForToken() {
     HttpRequest hurried = request().timeout(Duration.ofMillis(50)).build();
 
     assertThatExceptionOfType(HttpTimeoutException.class)
@@ -139,7 +139,7 @@ class TokendHttpClientTest {
   }
 
   @Test
-  void theDeadlineOfTheCallersContextHoldsDuringTheRequest() throws Exception {
+  void contextDeadlineAppliesDuringRequest() throws Exception {
     source.tokenAsync();
     give("held");
     ScheduledExecutorService scheduler = Executors.newSingleThreadScheduledExecutor();
@@ -153,7 +153,7 @@ class TokendHttpClientTest {
   }
 
   @Test
-  void whoGivesUpItsContextEndsTheRequest() throws Exception {
+  void cancelledContextCancelsRequest() throws Exception {
     source.tokenAsync();
     give("held");
     Context.CancellableContext caller = Context.current().withCancellation();
@@ -167,7 +167,7 @@ class TokendHttpClientTest {
   }
 
   @Test
-  void tokensAreNotSentInPlaintextUnaskedNorAlongRedirects() {
+  void tokensAreNotSentInPlaintextOrToRedirects() {
     TokendHttpClient strict = new TokendHttpClient(http, source);
     HttpClient follower = HttpClient.newBuilder().followRedirects(HttpClient.Redirect.NORMAL).build();
 

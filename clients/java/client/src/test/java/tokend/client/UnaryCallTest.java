@@ -28,7 +28,7 @@ class UnaryCallTest {
           LookupDeveloperIdentityRequest.getDefaultInstance(),
           response -> response.getIdentityId());
 
-  /** Keeps the listeners of calls. */
+  /** Records the listeners of calls. */
   private final class Listeners extends Channel {
     @Override
     public <Q, R> ClientCall<Q, R> newCall(MethodDescriptor<Q, R> method, CallOptions options) {
@@ -64,7 +64,7 @@ class UnaryCallTest {
   }
 
   @Test
-  void endsWithTheAnswerOnceTheCallHasEnded() {
+  void responseIsReturnedAfterCallEnds() {
     listener().onMessage(LookupDeveloperIdentityResponse.newBuilder().setIdentityId("pool:1").build());
     assertThat(answer).isNotDone();
 
@@ -74,7 +74,7 @@ class UnaryCallTest {
   }
 
   @Test
-  void aCallThatEndsWellWithoutAnAnswerBreaksTheContract() {
+  void okStatusWithoutMessageIsProtocolError() {
     listener().onClose(Status.OK, new Metadata());
 
     assertThatExceptionOfType(TokendException.class)

@@ -10,7 +10,7 @@ import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 
-/** Counts the calls for tokens. */
+/** Counts token calls. */
 final class CallCounter implements ClientInterceptor {
   private int calls;
   private int running;
@@ -20,7 +20,7 @@ final class CallCounter implements ClientInterceptor {
     return calls;
   }
 
-  /** How many were under way at once at the most. */
+  /** The maximum number of concurrent calls. */
   synchronized int most() {
     return most;
   }

@@ -15,9 +15,9 @@ import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
 
-/** Plays the cases that the clients of all languages have to pass. */
+/** Runs the conformance cases of the clients of all languages. */
 class ConformanceTest {
-  /** The cases that this client cannot pass, with the reasons. */
+  /** The cases that this client does not support, with the reasons. */
   private static final Map<String, String> LEFT_OUT = Map.of();
 
   @TestFactory

@@ -11,14 +11,14 @@ import org.jspecify.annotations.Nullable;
 import tokend.client.FieldViolation;
 import tokend.client.TokendException;
 
-/** Whether what came is what a case expects. */
+/** Compares results with the expectations of a case. */
 final class Expectations {
   private static final JsonElement ANY_TEXT = new JsonPrimitive("*");
   private static final JsonElement ABSENT = JsonParser.parseString("{\"absent\": true}");
 
   private Expectations() {}
 
-  /** Objects may have more members than expected, lists are sets. */
+  /** Objects may have more members than expected; lists are compared as sets. */
   static void assertMatches(JsonElement expected, @Nullable JsonElement actual, String path) {
     if (expected.equals(ABSENT)) {
       assertThat(isEmpty(actual)).as(path + " is absent").isTrue();

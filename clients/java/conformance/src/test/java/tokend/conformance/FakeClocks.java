@@ -5,7 +5,7 @@ import java.time.Instant;
 import java.util.concurrent.atomic.AtomicLong;
 import tokend.client.CachingPolicy;
 
-/** Both clocks of a client, which stand still until they are moved. */
+/** Both clocks of a client, which only tests advance. */
 final class FakeClocks {
   private final AtomicLong nanoTime = new AtomicLong();
   private volatile Instant wall = Instant.now();

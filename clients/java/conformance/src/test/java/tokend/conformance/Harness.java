@@ -13,11 +13,11 @@ import org.junit.jupiter.api.Assumptions;
 import tokend.client.Client;
 import tokend.client.ClientBuilder;
 
-/** The real server and what stands around it, as the environment tells of them. */
+/** The real server and its test environment, from environment variables. */
 record Harness(
     Map<String, String> targets, URI conductor, Path cases, String issuer, Map<String, String> variables) {
 
-  /** Reads the environment, or skips the test where it tells of no server; in CI that is a failure. */
+  /** Reads the environment. Without a server, the test is skipped; in CI, it fails. */
   static Harness find() {
     Map<String, String> environment = System.getenv();
     boolean mustRun = environment.containsKey("TOKEND_CASES") || "true".equals(environment.get("CI"));
@@ -51,12 +51,12 @@ record Harness(
     return Client.builder(target).plaintext();
   }
 
-  /** Has the conductor do something, and waits until it is done. */
+  /** Sends a command to the conductor, and waits until it is done. */
   void conduct(String path) throws IOException, InterruptedException {
     ask(path, "");
   }
 
-  /** Has the conductor answer a question. */
+  /** Sends a request to the conductor, and returns its response. */
   String ask(String path, String question) throws IOException, InterruptedException {
     HttpRequest request =
         HttpRequest.newBuilder(conductor.resolve(path)).POST(HttpRequest.BodyPublishers.ofString(question)).build();

@@ -6,7 +6,7 @@ import java.util.HashSet;
 import java.util.Optional;
 import java.util.Set;
 
-/** The members of a JSON object, each to be taken: what a runner does not know must not pass unseen. */
+/** The members of a JSON object. Each must be read: members that a runner does not know must be reported. */
 final class Members {
   private final JsonObject object;
   private final Set<String> taken = new HashSet<>();
@@ -36,7 +36,7 @@ final class Members {
     return new Members(take(name));
   }
 
-  /** Demands that nothing is left. */
+  /** Fails if a member was not read. */
   void end() {
     Set<String> left = new HashSet<>(object.keySet());
     left.removeAll(taken);

@@ -20,7 +20,7 @@ import tokend.v1.LookupDeveloperIdentityRequest;
 import tokend.v1.MergeDeveloperIdentitiesRequest;
 import tokend.v1.UnlinkDeveloperIdentityRequest;
 
-/** The operations by their names, from and to protobuf's JSON, through the client's public API. */
+/** The operations by name, with requests and responses in protobuf's JSON, through the client's public API. */
 final class Operations {
   static final String GET_TOKEN = "GetOpenIdTokenForDeveloperIdentity";
 

@@ -33,15 +33,15 @@ import tokend.verifier.Identity;
 import tokend.verifier.TokenRejectedException;
 import tokend.verifier.TokenVerifier;
 
-/** One case that is being played. */
+/** A run of one case. */
 final class Play implements AutoCloseable {
-  /** The variable of a stampede that is another number for each user. */
+  /** The variable of a stampede with a different number for each user. */
   private static final String NUMBER = "number";
 
-  /** The deadline of refreshes where a case says nothing of it: no case depends on how busy the machine is. */
+  /** The default deadline of refreshes, long enough for a busy machine. */
   private static final Duration LONG_REFRESH_TIMEOUT = Duration.ofMinutes(1);
 
-  /** How long a client may take to come back to a server that was started again. */
+  /** How long a client may take to reconnect to a restarted server. */
   private static final Duration RETURN_TIMEOUT = Duration.ofSeconds(30);
 
   private static final Duration LOOK_AGAIN = Duration.ofMillis(20);
@@ -129,7 +129,7 @@ final class Play implements AutoCloseable {
     members.end();
   }
 
-  /** Has the conductor do something. A server that is started again has the client back: its first call is not the one that finds out. */
+  /** Sends a command to the conductor. After a restart of the server, waits until the client is connected. */
   private void harnessConduct(String path) throws Exception {
     harness.conduct(path);
     if (!"/start".equals(path)) {
@@ -191,7 +191,7 @@ final class Play implements AutoCloseable {
     note(name);
   }
 
-  /** Remembers at which reading of the clock a token was first seen. */
+  /** Records the reading of the clock when a token is first seen. */
   private void note(String source) {
     sourceOf(source).current().ifPresent(token -> seenAt.putIfAbsent(token.value(), clocks.nanoTime()));
   }

@@ -9,7 +9,7 @@ import java.net.URI;
 import java.util.Arrays;
 import java.util.List;
 
-/** Resolves {@code replicas:///HOST:PORT,HOST:PORT} to what it says. */
+/** Resolves {@code replicas:///HOST:PORT,HOST:PORT} to these addresses. */
 final class Replicas extends NameResolverProvider {
   static final String SCHEME = "replicas";
 

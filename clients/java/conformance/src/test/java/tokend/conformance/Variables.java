@@ -10,7 +10,7 @@ import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** The variables of a case, and what becomes of JSON that names them. */
+/** The variables of a case, and their expansion in JSON. */
 final class Variables {
   private static final Pattern VARIABLE = Pattern.compile("\\$\\{(\\w+)\\}");
   private static final Set<String> REPETITION = Set.of("repeat", "times");

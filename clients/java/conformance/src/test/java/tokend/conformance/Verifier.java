@@ -19,7 +19,7 @@ import org.jspecify.annotations.Nullable;
 
 /** Verifies tokens as a Java service does, with Nimbus JOSE + JWT and the issuer's keys. */
 final class Verifier {
-  // By default it waits for half a second, which would have a busy machine reject tokens.
+  // The default of half a second is too short on a busy machine.
   private static final int PATIENCE_MILLIS = 30_000;
   private static final DefaultResourceRetriever PATIENT =
       new DefaultResourceRetriever(PATIENCE_MILLIS, PATIENCE_MILLIS, JWKSourceBuilder.DEFAULT_HTTP_SIZE_LIMIT);
@@ -27,9 +27,9 @@ final class Verifier {
   private final DefaultJWTProcessor<SecurityContext> processor = new DefaultJWTProcessor<>();
 
   /**
-   * Makes a verifier.
+   * Creates a verifier.
    *
-   * @param audience the pool that tokens must be for; null: any
+   * @param audience the required pool of tokens; null accepts any
    */
   Verifier(String keysOf, String issuer, @Nullable String audience, InstantSource clock) {
     Set<JWSAlgorithm> algorithms = Set.of(JWSAlgorithm.RS512, JWSAlgorithm.RS256, JWSAlgorithm.ES256);
@@ -37,7 +37,7 @@ final class Verifier {
     processor.setJWSKeySelector(
         new JWSVerificationKeySelector<>(
             algorithms,
-            // It fetches keys again when it meets one that it does not know; not limited, since keys rotate fast here.
+            // It fetches keys again for an unknown key; without a rate limit, since keys rotate fast here.
             JWKSourceBuilder.create(url(keysOf + "/.well-known/jwks.json"), PATIENT).rateLimited(false).build()));
     processor.setJWTClaimsSetVerifier(claimsVerifier(issuer, audience, clock));
   }

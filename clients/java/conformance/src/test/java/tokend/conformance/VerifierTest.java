@@ -26,7 +26,7 @@ import tokend.verifier.Identity;
 import tokend.verifier.TokenRejectedException;
 import tokend.verifier.TokenVerifier;
 
-/** Tokens of the real server meet the verifier that Java services use. */
+/** The verifier of Java services with tokens of the real server. */
 class VerifierTest {
   private static final String TAG = "Zoë & co";
 
@@ -67,7 +67,7 @@ class VerifierTest {
 
   @ParameterizedTest
   @CsvSource({"pool_rs512,RS512", "pool_rs256,RS256", "pool_es256,ES256"})
-  void acceptsATokenAndReadsItsClaims(String pool, String algorithm) throws Exception {
+  void tokenIsAcceptedWithItsClaims(String pool, String algorithm) throws Exception {
     Token token = issue(pool);
 
     JWTClaimsSet claims = verifier(variable(pool)).verify(token.value());
@@ -81,7 +81,7 @@ class VerifierTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"pool_rs512", "pool_rs256", "pool_es256"})
-  void refusesATokenThatWasAltered(String pool) {
+  void alteredTokenIsRejected(String pool) {
     String token = issue(pool).value();
     Verifier verifier = verifier(variable(pool));
 
@@ -98,7 +98,7 @@ class VerifierTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"pool_rs512", "pool_rs256", "pool_es256"})
-  void refusesAnExpiredToken(String pool) throws Exception {
+  void expiredTokenIsRejected(String pool) throws Exception {
     Token token = issue(pool);
     Instant expireTime = token.expireTime();
 
@@ -113,7 +113,7 @@ class VerifierTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"pool_rs512", "pool_rs256", "pool_es256"})
-  void refusesATokenOfAnotherAudienceOrIssuer(String pool) {
+  void tokenOfOtherAudienceOrIssuerIsRejected(String pool) {
     String token = issue(pool).value();
     Verifier otherAudience = verifier(variable("pool"));
     Verifier otherIssuer =
@@ -130,7 +130,7 @@ class VerifierTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"pool_rs512", "pool_rs256", "pool_es256"})
-  void theVerifierOfTheseClientsFindsTheKeysAndKnowsItsPool(String pool) throws Exception {
+  void tokenVerifierAcceptsOnlyTokensOfItsPool(String pool) throws Exception {
     Token token = issue(pool);
 
     Identity identity = TokenVerifier.builder(harness.issuer(), variable(pool)).build().verify(token.value());

@@ -17,7 +17,7 @@ import tokend.client.TokenRequest;
 import tokend.client.TokenSource;
 import tokend.spring.ClientBuilderCustomizer;
 
-/** The application as it starts by itself, with only the starter. */
+/** The application with only the starter. */
 class ApplicationTest {
   private static ServletWebServerApplicationContext run(Tokend tokend) {
     return (ServletWebServerApplicationContext)
@@ -45,7 +45,7 @@ class ApplicationTest {
   }
 
   @Test
-  void tokensAreAcceptedAndAttachedAndSeen() throws Exception {
+  void tokensAreAcceptedAttachedAndCounted() throws Exception {
     try (Tokend tokend = Tokend.find();
         ServletWebServerApplicationContext context = run(tokend)) {
       assertThat(context.getBeansOfType(ClientBuilderCustomizer.class)).hasSize(1);
@@ -77,7 +77,7 @@ class ApplicationTest {
   }
 
   @Test
-  void keysThatCannotBeHadAreNotTheCallersFault() throws Exception {
+  void missingKeysAreServerError() throws Exception {
     try (Tokend tokend = Tokend.find()) {
       tokend.properties().put("tokend.verifier.keys-at", "http://127.0.0.1:1/");
       try (ServletWebServerApplicationContext context = run(tokend)) {

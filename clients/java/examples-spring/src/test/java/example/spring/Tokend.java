@@ -14,7 +14,7 @@ import tokend.client.testing.FakeTokendServer;
 import tokend.spring.ClientBuilderCustomizer;
 
 /**
- * The server in the environment, as for the conformance cases, or else a fake one.
+ * The server of the environment, as for the conformance cases, or else a fake one.
  *
  * @param properties the properties with which the application connects to it
  * @param customizer connects the application's client to it

@@ -50,7 +50,7 @@ class MicrometerMetricsTest {
   }
 
   @Test
-  void aFailedRefreshIsCountedByItsReason() {
+  void failedRefreshIsCountedByReason() {
     server.failNext(Failure.of(ErrorReason.NOT_AUTHORIZED));
     try (TokenCache cache = client.tokenCache()) {
       assertThatExceptionOfType(TokendException.class).isThrownBy(() -> cache.token(user("alice")));

@@ -30,7 +30,7 @@ import tokend.client.Client;
 import tokend.client.LookupRequest;
 import tokend.client.TokendException;
 
-/** A server that demands a certificate; what it answers is not the matter, so it knows no operation. */
+/** A server that requires a client certificate. It has no operations, since responses do not matter here. */
 class BundleCredentialsTest {
   private static final String PASSWORD = "changeit";
 
@@ -85,7 +85,7 @@ class BundleCredentialsTest {
     return SslBundle.of(SslStoreBundle.of(keys, PASSWORD, trusting(trusted)));
   }
 
-  /** Takes connections with the certificate of {@link #clientKey} alone. */
+  /** Accepts only connections with the certificate of {@link #clientKey}. */
   private static Server serverOfOneClient() throws Exception {
     SslBundle ofServer = bundle(serverKey, clientKey);
     return Grpc.newServerBuilderForPort(
@@ -106,7 +106,7 @@ class BundleCredentialsTest {
   }
 
   @Test
-  void connectionsFollowTheBundle() throws Exception {
+  void newConnectionsUseReloadedBundle() throws Exception {
     Server server = serverOfOneClient();
     DefaultSslBundleRegistry bundles = new DefaultSslBundleRegistry("tokend", bundle(clientKey, otherKey));
     try (Client client =
@@ -119,7 +119,7 @@ class BundleCredentialsTest {
       assertThat(outcome(client)).isEqualTo(Status.Code.UNAVAILABLE);
       bundles.updateBundle("tokend", bundle(clientKey, serverKey));
       while (outcome(client) != Status.Code.UNIMPLEMENTED) {
-        Thread.onSpinWait(); // the client connects again within a second
+        Thread.onSpinWait(); // the client reconnects within a second
       }
     } finally {
       server.shutdownNow();
@@ -128,7 +128,7 @@ class BundleCredentialsTest {
 
   @ParameterizedTest
   @CsvSource({"client,UNIMPLEMENTED", "other,UNAVAILABLE"})
-  void theKeyOfTheBundlesAliasIsShown(String alias, Status.Code expected) throws Exception {
+  void keyOfBundleAliasIsUsed(String alias, Status.Code expected) throws Exception {
     KeyStore keys = both(clientKey, otherKey);
     SslBundle bundle =
         SslBundle.of(SslStoreBundle.of(keys, PASSWORD, trusting(serverKey)), SslBundleKey.of(null, alias));
@@ -145,7 +145,7 @@ class BundleCredentialsTest {
   }
 
   @Test
-  void aBundleWithoutAuthoritiesIsRefused() throws Exception {
+  void bundleWithoutAuthoritiesIsRejected() throws Exception {
     KeyStore empty = KeyStore.getInstance("PKCS12");
     empty.load(null, null);
     var bundles = new DefaultSslBundleRegistry("tokend", SslBundle.of(SslStoreBundle.of(null, null, empty)));

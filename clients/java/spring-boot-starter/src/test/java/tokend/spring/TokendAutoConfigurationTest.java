@@ -54,7 +54,7 @@ class TokendAutoConfigurationTest {
                   TokendRestClientAutoConfiguration.class));
   private final ApplicationContextRunner calling = plain.withPropertyValues("tokend.target=127.0.0.1:1");
 
-  /** An application whose client, by the starter's own builder, is one of the fake server. */
+  /** An application whose client, built by the starter, calls the fake server. */
   private final ApplicationContextRunner served =
       calling
           // Machines that run tests are busy.
@@ -67,7 +67,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void withoutPropertiesThereIsNothing() {
+  void withoutPropertiesNoBeansAreCreated() {
     plain.run(
         context ->
             assertThat(context)
@@ -81,7 +81,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void aTargetBringsAClientAndACache() {
+  void targetCreatesClientAndCache() {
     calling.run(
         context ->
             assertThat(context)
@@ -93,7 +93,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void anIssuerBringsAVerifierAndADecoder() {
+  void issuerCreatesVerifierAndDecoder() {
     ApplicationContextRunner verifying =
         plain.withPropertyValues("tokend.verifier.issuer=https://issuer", "tokend.verifier.audiences=pool");
 
@@ -118,7 +118,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void theTokenOfTheApplicationIsKept(@TempDir Path directory) throws Exception {
+  void tokenOfApplicationIsKeptFresh(@TempDir Path directory) throws Exception {
     Path user = Files.writeString(directory.resolve("user"), "\ufeffalice\r\n"); // as some editors write it
     String identityId = server.client().getOpenIdTokenForDeveloperIdentity(ALICE).identityId();
 
@@ -133,7 +133,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void tagsMayHaveAnyName() {
+  void tagNamesAreArbitrary() {
     served
         .withPropertyValues(
             POOL,
@@ -148,7 +148,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void ownBeansReplaceThose() {
+  void beansOfUserReplaceBeansOfStarter() {
     Client own = server.client();
     CachingPolicy policy = CachingPolicy.defaults();
     calling
@@ -168,7 +168,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void ownBeansMayBeSeveral() {
+  void userMayDefineSeveralBeans() {
     TokenVerifier verifier = TokenVerifier.builder("https://issuer", "pool").build();
     plain
         .withBean("one", Client.class, server::client)
@@ -187,7 +187,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void whatKeepsTokensIsClosedBeforeTheClient() {
+  void sourcesAreClosedBeforeClient() {
     served
         .withPropertyValues(POOL, PROVIDER, "tokend.token.user=alice")
         .run(
@@ -214,7 +214,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void theRegistryOfTheApplicationCounts() {
+  void registryOfApplicationIsUsed() {
     served
         .withBean(MeterRegistry.class, SimpleMeterRegistry::new)
         .run(
@@ -229,7 +229,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void withoutAClientNothingIsCounted() {
+  void withoutClientNothingIsCounted() {
     plain
         .withPropertyValues("tokend.verifier.issuer=https://issuer", "tokend.verifier.audiences=pool")
         .withBean(MeterRegistry.class, SimpleMeterRegistry::new)
@@ -241,7 +241,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void healthFollowsTheConnectionsWithoutCalls() {
+  void healthFollowsConnectionsWithoutCalls() {
     served.run(
         context -> {
           HealthIndicator indicator = context.getBean(HealthIndicator.class);
@@ -271,7 +271,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void healthCanBeSwitchedOff() {
+  void healthIndicatorCanBeDisabled() {
     calling
         .withPropertyValues("management.health.tokend.enabled=false")
         .run(context -> assertThat(context).hasSingleBean(Client.class).doesNotHaveBean(HealthIndicator.class));
@@ -279,7 +279,7 @@ class TokendAutoConfigurationTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"http://tokend_issuer:8080", "https://[::1]:8080", "HTTPS://issuer", "http://issuer/path"})
-  void anyUrlOfHttpMayBeAnIssuer(String issuer) {
+  void issuerMayBeAnyHttpUrl(String issuer) {
     plain
         .withPropertyValues(
             "tokend.verifier.issuer=" + issuer, "tokend.verifier.audiences=pool", "tokend.verifier.keys-at=" + issuer)
@@ -288,7 +288,7 @@ class TokendAutoConfigurationTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"issuer", "//issuer", "http:", "http://", "http:///path", "http://:80", "file:///issuer", "ftp://issuer", "http://a b"})
-  void whatIsNoUrlOfHttpIsNoIssuer(String issuer) {
+  void issuerThatIsNotHttpUrlIsRejected(String issuer) {
     plain
         .withPropertyValues("tokend.verifier.issuer=" + issuer, "tokend.verifier.audiences=pool")
         .run(
@@ -298,14 +298,14 @@ class TokendAutoConfigurationTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"http://tokend:50051", "tokend:grpc", "a b:1"})
-  void whatGrpcMakesNothingOfIsNoTarget(String target) {
+  void invalidTargetIsRejected(String target) {
     plain
         .withPropertyValues("tokend.target=" + target)
         .run(context -> assertThat(context.getStartupFailure()).hasMessageContaining("tokend.target"));
   }
 
   @Test
-  void aBundleThatCannotBeUsedIsNamedByItsProperty(@TempDir Path directory) throws Exception {
+  void invalidBundleIsReportedByItsProperty(@TempDir Path directory) throws Exception {
     Path noKey = Files.writeString(directory.resolve("key"), "no key");
     ApplicationContextRunner bundled = calling.withPropertyValues("tokend.ssl.bundle=internal");
 
@@ -317,7 +317,7 @@ class TokendAutoConfigurationTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"", " \n", "\ufeff\n"})
-  void aFileWithoutAUserIsAProblem(String content, @TempDir Path directory) throws Exception {
+  void userFileWithoutUserIsRejected(String content, @TempDir Path directory) throws Exception {
     Path user = Files.writeString(directory.resolve("user"), content);
 
     calling
@@ -331,7 +331,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void allProblemsAreReportedAtOnceAndNoSecret() {
+  void allProblemsAreReportedAtOnceWithoutSecrets() {
     plain
         .withPropertyValues(
             "tokend.plaintext=true",

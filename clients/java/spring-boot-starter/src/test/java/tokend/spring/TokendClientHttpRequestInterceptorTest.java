@@ -31,7 +31,7 @@ import tokend.client.testing.Failure;
 import tokend.client.testing.FakeTokendServer;
 
 class TokendClientHttpRequestInterceptorTest {
-  // No two tokens of ES256 are the same; those of RSA of one second are.
+  // ES256 tokens differ; RSA tokens of the same second are equal.
   private final FakeTokendServer tokend = FakeTokendServer.start(InstantSource.system(), JWSAlgorithm.ES256);
   private final Client client = tokend.client();
   private final CachedTokenSource source = client.tokenSource(user("alice"));
@@ -49,7 +49,7 @@ class TokendClientHttpRequestInterceptorTest {
     return TokenRequest.of(FakeTokendServer.IDENTITY_POOL_ID, FakeTokendServer.DEVELOPER_PROVIDER_NAME, name);
   }
 
-  /** Answers 401 to the first request of a path that says so. */
+  /** Responds with 401 to the first request if the path says so. */
   @BeforeEach
   void serve() throws IOException {
     elsewhere = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
@@ -86,7 +86,7 @@ class TokendClientHttpRequestInterceptorTest {
   private static void answer(HttpExchange exchange, List<String> seen, int status) throws IOException {
     String body = new String(exchange.getRequestBody().readAllBytes(), StandardCharsets.UTF_8);
     String authorization = exchange.getRequestHeaders().getFirst("Authorization");
-    // The status is chosen before the request is noted.
+    // The status is chosen before the request is recorded.
     seen.add(authorization + " " + body);
     exchange.sendResponseHeaders(status, -1);
     exchange.close();
@@ -105,14 +105,14 @@ class TokendClientHttpRequestInterceptorTest {
   }
 
   @Test
-  void requestsBearTheToken() {
+  void requestsSendToken() {
     assertThat(post(restClient(interceptor), "/")).isEqualTo(200);
 
     assertThat(seen).containsExactly("Bearer " + source.token().value() + " order");
   }
 
   @Test
-  void aRejectedTokenIsReplacedOnceAndTheBodySentAgain() {
+  void rejectedTokenIsReplacedOnceAndBodyResent() {
     String first = source.token().value();
 
     assertThat(post(restClient(interceptor), "/once")).isEqualTo(200);
@@ -122,7 +122,7 @@ class TokendClientHttpRequestInterceptorTest {
   }
 
   @Test
-  void theSecondRequestHasTheHeadersOfTheFirst() {
+  void retriedRequestHasSameHeaders() {
     RestClient marking =
         restClient(interceptor)
             .mutate()
@@ -139,14 +139,14 @@ class TokendClientHttpRequestInterceptorTest {
   }
 
   @Test
-  void aSecondRejectionIsTheAnswer() {
+  void secondRejectionIsReturned() {
     assertThat(post(restClient(interceptor), "/never")).isEqualTo(401);
 
     assertThat(seen).hasSize(2);
   }
 
   @Test
-  void eachRequestMayHaveASourceOfItsOwn() {
+  void eachRequestMayHaveItsOwnSource() {
     try (TokenCache cache = client.tokenCache()) {
       var ofUsers =
           new TokendClientHttpRequestInterceptor(
@@ -164,7 +164,7 @@ class TokendClientHttpRequestInterceptorTest {
   }
 
   @Test
-  void aTokenIsNotSentWithoutTls() {
+  void tokenIsNotSentWithoutTls() {
     RestClient careful = restClient(new TokendClientHttpRequestInterceptor(source));
 
     assertThatIllegalArgumentException().isThrownBy(() -> post(careful, "/")).withMessageContaining("TLS");
@@ -172,7 +172,7 @@ class TokendClientHttpRequestInterceptorTest {
   }
 
   @Test
-  void withoutATokenTheRequestIsNotSentAndTheFailureTellsWhy() {
+  void withoutTokenRequestFailsWithCause() {
     tokend.failNext(Failure.of(ErrorReason.NOT_AUTHORIZED));
 
     assertThatExceptionOfType(TokendException.class)

@@ -66,7 +66,7 @@ class TokendJwtDecoderTest {
   }
 
   @Test
-  void acceptsWhatSpringsOwnRefuses() {
+  void typJwsIsAcceptedUnlikeByDecoderOfSpring() {
     Token token = issue();
 
     Jwt jwt = decoder(FakeTokendServer.IDENTITY_POOL_ID).decode(token.value());
@@ -86,7 +86,7 @@ class TokendJwtDecoderTest {
   }
 
   @Test
-  void theIdentityIsThatOfTheVerifier() throws Exception {
+  void identityIsThatOfVerifier() throws Exception {
     Token token = issue();
 
     Identity identity =
@@ -102,7 +102,7 @@ class TokendJwtDecoderTest {
   }
 
   @Test
-  void refusesOthersAndShowsNoToken() {
+  void otherTokensAreRejectedAndNotShown() {
     String token = issue().value();
 
     assertThatExceptionOfType(BadJwtException.class).isThrownBy(() -> decoder("another pool").decode(token));
@@ -112,7 +112,7 @@ class TokendJwtDecoderTest {
   }
 
   @Test
-  void keysThatCannotBeHadAreNoFaultOfTheToken() {
+  void missingKeysDoNotRejectToken() {
     String token = issue().value();
     keys.stop(0);
 

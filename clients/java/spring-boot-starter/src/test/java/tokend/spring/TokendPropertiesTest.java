@@ -34,9 +34,9 @@ class TokendPropertiesTest {
     }
   }
 
-  /** Editors complete what the metadata has; README.md tells the same. */
+  /** The metadata, which editors use for completion, has the same properties as README.md. */
   @Test
-  void thePageHasAllProperties() throws Exception {
+  void readmeListsAllProperties() throws Exception {
     String metadata = metadata();
     String rows =
         Files.readString(Path.of("../README.md"))
@@ -51,7 +51,7 @@ class TokendPropertiesTest {
   }
 
   @Test
-  void aDurationWithoutAUnitIsInSeconds() throws Exception {
+  void durationWithoutUnitIsInSeconds() throws Exception {
     Set<String> durations =
         found("\"name\": \"(tokend\\.[a-z.-]+)\",\\s+\"type\": \"java\\.time\\.Duration\"", metadata());
     var source = new MapConfigurationPropertySource(durations.stream().collect(Collectors.toMap(name -> name, name -> "7")));
@@ -63,7 +63,7 @@ class TokendPropertiesTest {
   }
 
   @Test
-  void noLoginIsShown() {
+  void loginsAreNotShown() {
     var token =
         new TokendProperties.Token(
             "pool", "provider", "a-secret-login", null, Map.of("team", "a-secret-team"), null);

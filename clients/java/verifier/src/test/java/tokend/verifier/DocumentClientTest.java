@@ -27,10 +27,10 @@ class DocumentClientTest {
   private static final String HEADERS = "HTTP/1.1 200 OK\r\nx: ";
   private static final String BODY = "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
 
-  /** A host of src/test/hosts, whose name is one to the JDK's URL, but not to its URI. */
+  /** A host in src/test/hosts, whose name is valid in the JDK's URL, but not in its URI. */
   private static final String ODD_HOST = "tokend_server";
 
-  /** A server whose answer never ends, since it sends octet by octet, until whoever asked is gone. */
+  /** A server with an endless response, sent octet by octet until the client disconnects. */
   private static final class Dripping implements AutoCloseable {
     final ServerSocket listening = new ServerSocket(0, 1, InetAddress.getLoopbackAddress());
     final CompletableFuture<Void> givenUp;
@@ -66,7 +66,7 @@ class DocumentClientTest {
   @ParameterizedTest
   @ValueSource(strings = {HEADERS, BODY})
   @Timeout(30)
-  void anAnswerThatDoesNotEndIsGivenUp(String head) throws Exception {
+  void endlessResponseTimesOut(String head) throws Exception {
     try (Dripping issuer = new Dripping(head)) {
       assertGivenUp(issuer.url("127.0.0.1"));
       issuer.givenUp.get();
@@ -75,7 +75,7 @@ class DocumentClientTest {
 
   @Test
   @Timeout(30)
-  void headersOfAnOddHostThatDoNotEndAreGivenUp() throws Exception {
+  void endlessHeadersOfUnderscoreHostTimeOut() throws Exception {
     try (Dripping issuer = new Dripping(HEADERS)) {
       assertGivenUp(issuer.url(ODD_HOST));
       issuer.givenUp.get();
@@ -84,7 +84,7 @@ class DocumentClientTest {
 
   @Test
   @Timeout(30)
-  void aBodyOfAnOddHostThatDoesNotEndIsNotAwaited() throws Exception {
+  void endlessBodyOfUnderscoreHostTimesOut() throws Exception {
     try (Dripping issuer = new Dripping(BODY)) {
       assertGivenUp(issuer.url(ODD_HOST));
     }
@@ -116,7 +116,7 @@ class DocumentClientTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"127.0.0.1", ODD_HOST})
-  void anErrorIsNoAnswer(String host) {
+  void errorStatusIsException(String host) {
     try (Pages pages = new Pages(Map.of())) {
       assertThatExceptionOfType(IOException.class)
           .isThrownBy(() -> new DocumentClient(LONG, 100).get(pages.at(host, "/nothing")))
@@ -126,7 +126,7 @@ class DocumentClientTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"127.0.0.1", ODD_HOST})
-  void whoIsInterruptedGetsTheAnswerStill(String host) throws Exception {
+  void interruptedThreadGetsResponse(String host) throws Exception {
     try (Pages pages = new Pages(Map.of("/x", () -> "x"))) {
       Thread.currentThread().interrupt();
       assertThat(new DocumentClient(LONG, 100).get(pages.at(host, "/x"))).isEqualTo("x");

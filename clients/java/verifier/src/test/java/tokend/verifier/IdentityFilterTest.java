@@ -38,7 +38,7 @@ import tokend.client.Token;
 import tokend.client.TokenRequest;
 import tokend.client.testing.FakeTokendServer;
 
-/** In a Tomcat on the loopback. */
+/** Tests the filter in a Tomcat on the loopback. */
 class IdentityFilterTest {
   private static final String CHALLENGE =
       "Bearer error=\"invalid_token\", error_description=\"a valid token is required\"";
@@ -49,7 +49,7 @@ class IdentityFilterTest {
   private final Tomcat tomcat = new Tomcat();
   private final HttpClient http = HttpClient.newHttpClient();
 
-  /** Answers with the identity of its caller, on the container's thread. */
+  /** Responds with the identity of its caller, on the container's thread. */
   private static final class Echo extends HttpServlet {
     private static final long serialVersionUID = 1;
 
@@ -59,7 +59,7 @@ class IdentityFilterTest {
     }
   }
 
-  /** Answers without asking who calls. */
+  /** Responds without using the identity. */
   private static final class Probe extends HttpServlet {
     private static final long serialVersionUID = 1;
 
@@ -69,7 +69,7 @@ class IdentityFilterTest {
     }
   }
 
-  /** Looks at the identity on a thread of its own, then dispatches the request once more and answers with both. */
+  /** Reads the identity on another thread, dispatches the request again, and responds with both identities. */
   private static final class Asynchronous extends HttpServlet {
     private static final long serialVersionUID = 1;
 
@@ -114,7 +114,7 @@ class IdentityFilterTest {
     }
   }
 
-  /** Before all dispatches, which is more than most applications have. */
+  /** Registers the filter for all dispatcher types, more than most applications use. */
   private static void filter(Context context, IdentityFilter filter) {
     FilterDef definition = new FilterDef();
     definition.setFilterName("identity");
@@ -164,7 +164,7 @@ class IdentityFilterTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"Bearer ", "bearer "})
-  void aRequestWithAValidTokenHasItsIdentity(String scheme) throws Exception {
+  void requestWithValidTokenHasIdentity(String scheme) throws Exception {
     Token token = issue();
 
     assertThat(get("/orders", scheme + token.value()).body()).isEqualTo(token.identityId());
@@ -172,7 +172,7 @@ class IdentityFilterTest {
   }
 
   @Test
-  void anAsynchronousRequestKeepsItsIdentity() throws Exception {
+  void asynchronousRequestKeepsIdentity() throws Exception {
     Token token = issue();
 
     assertThat(get("/asynchronous", "Bearer " + token.value()).body())
@@ -191,7 +191,7 @@ class IdentityFilterTest {
   }
 
   @Test
-  void anOpenPathNeedsNoToken() throws Exception {
+  void openPathRequiresNoToken() throws Exception {
     assertThat(get("/healthz").body()).isEqualTo("null");
     assertThat(get("/healthz", "Bearer nonsense").body()).isEqualTo("null");
     assertUnauthorized("Bearer", "/healthz/../orders");
@@ -200,7 +200,7 @@ class IdentityFilterTest {
   }
 
   @Test
-  void withoutKeysRequestsAreToComeBack() throws Exception {
+  void withoutKeysRequestsAreUnavailable() throws Exception {
     String token = issue().value();
     pages.close();
 
@@ -213,7 +213,7 @@ class IdentityFilterTest {
   }
 
   @Test
-  void anOutageIsLoggedForEachFetchAndNotForEachRequest() throws Exception {
+  void outageIsLoggedOncePerFetch() throws Exception {
     String token = issue().value();
     areKeysThere = false;
     List<LogRecord> warnings = new CopyOnWriteArrayList<>();
@@ -247,7 +247,7 @@ class IdentityFilterTest {
   }
 
   @Test
-  void aRequestThatHasNotPassedHasNoIdentity() {
+  void requestWithoutVerificationHasNoIdentity() {
     assertThatIllegalStateException()
         .isThrownBy(() -> IdentityFilter.current(new Request(tomcat.getConnector(), new org.apache.coyote.Request())));
   }

@@ -41,7 +41,7 @@ class IdentityInterceptorTest {
   private Server server;
   private ManagedChannel channel;
 
-  /** Any service will do: it answers with the identity of its caller. */
+  /** A service that responds with the identity of its caller. */
   private static final class Echo extends DeveloperIdentityServiceGrpc.DeveloperIdentityServiceImplBase {
     @Override
     public void lookupDeveloperIdentity(
@@ -104,7 +104,7 @@ class IdentityInterceptorTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"Bearer ", "bearer "})
-  void aCallWithAValidTokenFindsItsIdentityInTheContext(String scheme) {
+  void callWithValidTokenHasIdentityInContext(String scheme) {
     Token token = issue();
 
     assertThat(call(List.of(scheme + token.value()))).isEqualTo(token.identityId());
@@ -121,7 +121,7 @@ class IdentityInterceptorTest {
   }
 
   @Test
-  void healthIsAskedForWithoutAToken() {
+  void healthChecksRequireNoToken() {
     HealthCheckResponse health =
         HealthGrpc.newBlockingStub(channel).check(HealthCheckRequest.getDefaultInstance());
 
@@ -139,7 +139,7 @@ class IdentityInterceptorTest {
   }
 
   @Test
-  void outsideOfACallThereIsNoIdentity() {
+  void thereIsNoIdentityOutsideCalls() {
     assertThatIllegalStateException().isThrownBy(IdentityInterceptor::current);
   }
 }

@@ -16,15 +16,15 @@ import java.util.Date;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/** An issuer with a discovery document, whose keys are not where tokend has them. */
+/** An issuer whose discovery document has another URL of the keys than tokend's. */
 final class Issuer {
-  /** What the document says; null: the truth. */
+  /** The issuer in the document; null for the real one. */
   @Nullable String name;
 
-  /** What else is in the key set, as JSON. */
+  /** Another key in the key set, as JSON. */
   @Nullable String otherKey;
 
-  /** What stands in the place of the document, or of the key set. */
+  /** Replaces the document or the key set. */
   @Nullable String document;
 
   @Nullable String keySet;

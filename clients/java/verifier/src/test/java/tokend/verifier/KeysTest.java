@@ -10,7 +10,7 @@ import com.nimbusds.jose.proc.SecurityContext;
 import java.time.Duration;
 import org.junit.jupiter.api.Test;
 
-/** All times are those of a clock that this test moves; the wall clock stands still beside it. */
+/** Times are measured by a clock that this test advances, not by the wall clock. */
 class KeysTest {
   private long millis = Duration.ofDays(1).toMillis();
 
@@ -23,7 +23,7 @@ class KeysTest {
   }
 
   @Test
-  void keysAreKeptByTheGivenClockAlone() throws Exception {
+  void keysAreCachedByMonotonicClock() throws Exception {
     try (Pages own = new Issuer().pages()) {
       JWKSource<SecurityContext> keys = Keys.of(new IssuerKeys("", own.at("/some/keys")), () -> millis);
       assertThat(found(keys, "1")).isEqualTo(1);

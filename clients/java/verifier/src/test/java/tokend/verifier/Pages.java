@@ -12,7 +12,7 @@ import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Supplier;
 
-/** A few pages over HTTP, and the paths that were asked for. */
+/** Serves pages over HTTP, and records the requested paths. */
 final class Pages implements AutoCloseable {
   final List<String> requests = new CopyOnWriteArrayList<>();
 

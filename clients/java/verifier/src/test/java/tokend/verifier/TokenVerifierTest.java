@@ -29,7 +29,7 @@ import tokend.client.Token;
 import tokend.client.TokenRequest;
 import tokend.client.testing.FakeTokendServer;
 
-/** Tokens of the fake server meet the verifier, which takes the keys over HTTP. */
+/** The verifier with tokens of the fake server, whose keys it fetches over HTTP. */
 class TokenVerifierTest {
   private static final String POOL = FakeTokendServer.IDENTITY_POOL_ID;
   private static final String PROVIDER = FakeTokendServer.DEVELOPER_PROVIDER_NAME;
@@ -73,7 +73,7 @@ class TokenVerifierTest {
   }
 
   @Test
-  void aValidTokenSaysWhoItsUserIs() throws Exception {
+  void validTokenHasIdentity() throws Exception {
     Token token = issue();
 
     Identity identity = verifier.verify(token.value());
@@ -92,7 +92,7 @@ class TokenVerifierTest {
   }
 
   @Test
-  void keysAreFetchedOnceAndAgainForAKeyThatIsNotKnown() throws Exception {
+  void keysAreFetchedOnceAndAgainForUnknownKey() throws Exception {
     verifier.verify(issue().value());
     verifier.verify(issue().value());
     assertThat(pages.requests).hasSize(1);
@@ -111,7 +111,7 @@ class TokenVerifierTest {
   }
 
   @Test
-  void aTokenHasOneSpelling() {
+  void onlyCanonicalEncodingIsAccepted() {
     String token = issue().value();
     int last = token.length() - 1; // the last character of 256 octets has four bits that are zero
 
@@ -121,7 +121,7 @@ class TokenVerifierTest {
   }
 
   @Test
-  void anotherIssuerOrAudienceIsRejected() {
+  void otherIssuerOrAudienceIsRejected() {
     String token = issue().value();
 
     assertRejected(builder("https://other.example", POOL).build(), token, "iss");
@@ -129,7 +129,7 @@ class TokenVerifierTest {
   }
 
   @Test
-  void anotherAlgorithmOrTypeIsRejected() throws Exception {
+  void otherAlgorithmOrTypeIsRejected() throws Exception {
     String token = issue().value();
 
     assertRejected(verifier(builder -> builder.algorithms(JWSAlgorithm.ES256)), token, "algorithm");
@@ -138,7 +138,7 @@ class TokenVerifierTest {
   }
 
   @Test
-  void theLeewayIsAddedToTheLife() throws Exception {
+  void leewayExtendsLifetime() throws Exception {
     Token token = issue();
     TokenVerifier strict = verifier(builder -> builder.leeway(Duration.ZERO));
 
@@ -150,7 +150,7 @@ class TokenVerifierTest {
   }
 
   @Test
-  void aTokenOfTheFutureIsRejectedBeyondTheLeeway() throws Exception {
+  void tokenIssuedInFutureIsRejectedBeyondLeeway() throws Exception {
     String token = issue().value();
 
     now = NOW.minusSeconds(60);
@@ -161,18 +161,18 @@ class TokenVerifierTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"", "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30."})
-  void whatIsNoTokenIsRejected(String token) {
+  void invalidTokenIsRejected(String token) {
     assertThatExceptionOfType(TokenRejectedException.class).isThrownBy(() -> verifier.verify(token));
   }
 
   @Test
-  void aVeryLongTokenIsNotLookedAt() {
+  void tooLongTokenIsRejected() {
     assertRejected(verifier, "a".repeat(16_385), "16384");
     assertThat(pages.requests).isEmpty();
   }
 
   @Test
-  void anAlteredTokenIsRejectedAndNotShown() {
+  void alteredTokenIsRejectedAndNotShown() {
     String[] parts = issue().value().split("\\.", -1);
     String altered = parts[0] + "." + parts[1] + "." + parts[2].substring(4) + "AAAA";
 
@@ -182,7 +182,7 @@ class TokenVerifierTest {
   }
 
   @Test
-  void withoutKeysATokenIsNeitherAcceptedNorRejected() {
+  void withoutKeysTokenIsNeitherAcceptedNorRejected() {
     String token = issue().value();
     pages.close();
 
@@ -190,7 +190,7 @@ class TokenVerifierTest {
   }
 
   @Test
-  void settingsThatCannotBeAreRefused() {
+  void invalidSettingsAreRejected() {
     TokenVerifier.Builder builder = builder("issuer", POOL);
 
     assertThatIllegalArgumentException().isThrownBy(() -> TokenVerifier.builder("issuer"));
@@ -210,7 +210,7 @@ class TokenVerifierTest {
   }
 
   @Test
-  void theIssuerLeadsToItsKeys() throws Exception {
+  void discoveryFindsKeys() throws Exception {
     Issuer issuer = new Issuer();
     try (Pages own = issuer.pages()) {
       String url = own.at("").toString();
@@ -222,7 +222,7 @@ class TokenVerifierTest {
   }
 
   @Test
-  void anIssuerMayHaveTheNameOfAContainer() throws Exception {
+  void hostOfIssuerMayHaveUnderscore() throws Exception {
     Issuer issuer = new Issuer();
     try (Pages own = issuer.pages()) {
       String url = own.at("tokend_server", "").toString();
@@ -233,7 +233,7 @@ class TokenVerifierTest {
   }
 
   @Test
-  void aTokenWithoutATypeOrAnEndIsRejected() throws Exception {
+  void tokenWithoutTypOrExpIsRejected() throws Exception {
     Issuer issuer = new Issuer();
     try (Pages own = issuer.pages()) {
       String url = own.at("").toString();
@@ -246,13 +246,13 @@ class TokenVerifierTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"null", "[]", "1", "", "{\"alg\": null}", "{\"alg\": \"ES256\", \"kid\": null}"})
-  void whatIsNoHeaderIsRejected(String header) {
+  void invalidHeaderIsRejected(String header) {
     assertRejected(verifier, Base64URL.encode(header) + "." + Base64URL.encode("{}") + ".AAAA", "");
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"[null]", "[1]"})
-  void textsOfAClaimThatAreNoneAreRejected(String texts) throws Exception {
+  void claimListsThatAreNotStringsAreRejected(String texts) throws Exception {
     Issuer issuer = new Issuer();
     try (Pages own = issuer.pages()) {
       String url = own.at("").toString();
@@ -266,7 +266,7 @@ class TokenVerifierTest {
   }
 
   @Test
-  void aDiscoveryDocumentOfAnotherIssuerIsNotBelieved() throws Exception {
+  void discoveryDocumentOfAnotherIssuerIsRejected() throws Exception {
     Issuer issuer = new Issuer();
     issuer.name = "https://other.example";
     try (Pages own = issuer.pages()) {
@@ -294,7 +294,7 @@ class TokenVerifierTest {
         "[]",
         "1",
       })
-  void aKeyThatIsNotUnderstoodIsIgnored(String other) throws Exception {
+  void unsupportedKeyIsIgnored(String other) throws Exception {
     Issuer issuer = new Issuer();
     issuer.otherKey = other.replace('\'', '"');
     try (Pages own = issuer.pages()) {
@@ -306,7 +306,7 @@ class TokenVerifierTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"null", "[]", "", "{}", "{\"keys\": null}", "{\"keys\": []}", "{\"keys\": [null]}", "{\"keys\": {}}"})
-  void whatIsNoKeySetIsNoKeys(String keySet) throws Exception {
+  void invalidKeySetIsRejected(String keySet) throws Exception {
     Issuer issuer = new Issuer();
     issuer.keySet = keySet;
     assertWithoutKeys(issuer);
@@ -314,7 +314,7 @@ class TokenVerifierTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"null", "[]", "", "{}", "{\"issuer\": 1}"})
-  void whatIsNoDiscoveryDocumentLeadsToNoKeys(String document) throws Exception {
+  void invalidDiscoveryDocumentIsRejected(String document) throws Exception {
     Issuer issuer = new Issuer();
     issuer.document = document;
     assertWithoutKeys(issuer);
@@ -337,13 +337,13 @@ class TokenVerifierTest {
     "http://a.example, http://b.example/keys",
     "HTTP://a.example, http://a.example/keys"
   })
-  void keysMayBeElsewhere(String issuer, String keys) throws Exception {
+  void keysMayBeOnAnotherHost(String issuer, String keys) throws Exception {
     assertThat(IssuerKeys.keysUrl(issuer, Map.of("issuer", issuer, "jwks_uri", keys))).hasToString(keys);
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"http://a.example/keys", "file:///etc/keys", "ftp://a.example/keys", "/keys", ""})
-  void keysAreAsSafeAsTheIssuer(String keys) {
+  void keysOfHttpsIssuerRequireHttps(String keys) {
     String issuer = "https://a.example";
 
     assertThatExceptionOfType(IOException.class)
@@ -352,7 +352,7 @@ class TokenVerifierTest {
   }
 
   @Test
-  void tokensOfUnknownKeysAreRejectedWhileTheIssuerAnswers() throws Exception {
+  void tokensOfUnknownKeysAreRejected() throws Exception {
     Issuer issuer = new Issuer();
     try (Pages own = issuer.pages()) {
       String url = own.at("").toString();

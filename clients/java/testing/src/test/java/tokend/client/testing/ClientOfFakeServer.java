@@ -15,7 +15,7 @@ import tokend.client.Token;
 import tokend.client.TokenRequest;
 import tokend.client.TokendException;
 
-/** What tests of the fake server share: the server and a client of it. */
+/** Base class of tests of the fake server: the server and its client. */
 abstract class ClientOfFakeServer {
   static final String POOL = FakeTokendServer.IDENTITY_POOL_ID;
   static final String PROVIDER = FakeTokendServer.DEVELOPER_PROVIDER_NAME;

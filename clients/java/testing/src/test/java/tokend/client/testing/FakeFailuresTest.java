@@ -16,11 +16,11 @@ import tokend.client.ErrorReason;
 import tokend.client.Token;
 import tokend.client.TokendException;
 
-/** Calls fail and wait as a test asks for it. */
+/** Failures and pauses of the fake server. */
 class FakeFailuresTest extends ClientOfFakeServer {
   @ParameterizedTest
   @EnumSource(ErrorReason.class)
-  void failsForEveryReason(ErrorReason reason) {
+  void everyReasonCanFail(ErrorReason reason) {
     server.failNext(Failure.of(reason).withRetryDelay(Duration.ofMillis(1500)));
     server.fail(Failure.of(reason).withRetryDelay(Duration.ofMillis(1500)));
 
@@ -31,7 +31,7 @@ class FakeFailuresTest extends ClientOfFakeServer {
   }
 
   @Test
-  void aFailureEndsWithTheNextCallOrWithRecovery() {
+  void failuresEndAfterNextCallOrRecover() {
     server.failNext(Failure.of(Status.Code.ABORTED));
     assertThatExceptionOfType(TokendException.class)
         .isThrownBy(() -> token("alice"))
@@ -48,7 +48,7 @@ class FakeFailuresTest extends ClientOfFakeServer {
   }
 
   @Test
-  void aFailureMayBeNoAnswerAtAll() {
+  void failureMayHang() {
     server.failNext(Failure.hanging());
     assertThatExceptionOfType(TokendException.class)
         .isThrownBy(
@@ -58,7 +58,7 @@ class FakeFailuresTest extends ClientOfFakeServer {
   }
 
   @Test
-  void callsWaitWhileItIsPaused() throws Exception {
+  void callsWaitWhilePaused() throws Exception {
     server.pause();
     CompletableFuture<Token> waiting = client.getOpenIdTokenForDeveloperIdentityAsync(request("alice"));
     server.waitForCalls("GetOpenIdTokenForDeveloperIdentity", 1, PATIENCE);
@@ -68,7 +68,7 @@ class FakeFailuresTest extends ClientOfFakeServer {
   }
 
   @Test
-  void aCallWhoseCallerHasGoneTakesNoFailure() throws Exception {
+  void cancelledCallDoesNotConsumeFailure() throws Exception {
     FakeFailures failures = new FakeFailures();
     Failure once = Failure.of(ErrorReason.NOT_AUTHORIZED);
     failures.pause();
@@ -94,7 +94,7 @@ class FakeFailuresTest extends ClientOfFakeServer {
   }
 
   @Test
-  void callsThatDoNotComeAreReported() {
+  void missingCallsAreReported() {
     assertThatExceptionOfType(AssertionError.class)
         .isThrownBy(() -> server.waitForCalls("LookupDeveloperIdentity", 1, Duration.ofMillis(1)))
         .withMessageContaining("0 of 1 calls of LookupDeveloperIdentity");

@@ -29,7 +29,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import tokend.client.Token;
 import tokend.client.TokenRequest;
 
-/** Tokens are signed, and the keys are served. */
+/** Signatures, keys and discovery of the fake server. */
 class FakeIssuerTest extends ClientOfFakeServer {
   private boolean verifies(String token) throws Exception {
     SignedJWT jwt = SignedJWT.parse(token);
@@ -38,7 +38,7 @@ class FakeIssuerTest extends ClientOfFakeServer {
   }
 
   @Test
-  void tokensAreRealOnes() throws Exception {
+  void tokensVerifyWithPublishedKeys() throws Exception {
     Token token =
         client.getOpenIdTokenForDeveloperIdentity(
             TokenRequest.builder(POOL)
@@ -65,7 +65,7 @@ class FakeIssuerTest extends ClientOfFakeServer {
   }
 
   @Test
-  void tokensFromBeforeARotationVerify() throws Exception {
+  void tokensVerifyAfterKeyRotation() throws Exception {
     Token before = token("alice");
     server.rotateKey();
     Token after = token("alice");
@@ -77,7 +77,7 @@ class FakeIssuerTest extends ClientOfFakeServer {
   }
 
   @Test
-  void theServersOfAProcessShareTheirRsaKeysAlone() {
+  void serversOfProcessShareOnlyRsaKeys() {
     InstantSource clock = InstantSource.system();
     try (FakeTokendServer other = FakeTokendServer.start();
         FakeTokendServer elliptic = FakeTokendServer.start(clock, JWSAlgorithm.ES256);
@@ -98,7 +98,7 @@ class FakeIssuerTest extends ClientOfFakeServer {
 
   @ParameterizedTest
   @ValueSource(strings = {"RS512", "RS256", "ES256"})
-  void theIssuerIsServed(String algorithm) throws Exception {
+  void issuerIsServed(String algorithm) throws Exception {
     try (FakeTokendServer other = FakeTokendServer.start(InstantSource.system(), JWSAlgorithm.parse(algorithm))) {
       String url = other.serveIssuer();
       SignedJWT jwt = SignedJWT.parse(other.client().getOpenIdTokenForDeveloperIdentity(request("alice")).value());
@@ -116,7 +116,7 @@ class FakeIssuerTest extends ClientOfFakeServer {
   }
 
   @Test
-  void otherAlgorithmsAreRefused() {
+  void otherAlgorithmsAreRejected() {
     assertThatIllegalArgumentException()
         .isThrownBy(() -> FakeTokendServer.start(InstantSource.system(), JWSAlgorithm.HS256))
         .withMessageContaining("RS512");

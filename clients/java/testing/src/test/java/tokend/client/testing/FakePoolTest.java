@@ -16,16 +16,16 @@ import tokend.client.MergeRequest;
 import tokend.client.TokendException;
 import tokend.client.UnlinkRequest;
 
-/** Users have identities, as in tokend. */
+/** Identities of users in the fake server. */
 class FakePoolTest extends ClientOfFakeServer {
   @Test
-  void theSameUserHasTheSameIdentity() {
+  void sameUserHasSameIdentity() {
     assertThat(token("alice").identityId()).isEqualTo(token("alice").identityId()).startsWith("local:");
     assertThat(token("alice").identityId()).isNotEqualTo(token("bob").identityId());
   }
 
   @Test
-  void aUserIsOneTextAndNoOther() {
+  void usersWithUnpairedSurrogatesAreRejected() {
     assertThat(token("bob\ud83d\ude00").identityId()).isNotEqualTo(token("bob?").identityId());
     for (String user : new String[] {"bob\ud83d", "bob\ude00", "bob\ude00\ud83d"}) {
       assertThatIllegalArgumentException().isThrownBy(() -> token(user)).withMessageContaining("logins");
@@ -53,7 +53,7 @@ class FakePoolTest extends ClientOfFakeServer {
   }
 
   @Test
-  void longLookupsComeInPages() {
+  void longLookupsArePaginated() {
     String alice = token("alice").identityId();
     link("alice2", alice);
     link("alice3", alice);
@@ -67,7 +67,7 @@ class FakePoolTest extends ClientOfFakeServer {
   }
 
   @Test
-  void aPageFollowsTheOneBeforeWhenItsUsersHaveGone() {
+  void nextPageIsCorrectAfterUnlinks() {
     String alice = token("alice").identityId();
     link("alice2", alice);
     link("alice3", alice);
@@ -84,7 +84,7 @@ class FakePoolTest extends ClientOfFakeServer {
 
   @ParameterizedTest
   @ValueSource(strings = {"abc", "-5", "0", "99999999999", "!", "\u00fc"})
-  void aPageTokenOfNoPageIsRefused(String pageToken) {
+  void invalidPageTokenIsRejected(String pageToken) {
     String alice = token("alice").identityId();
 
     assertRefused(
@@ -94,7 +94,7 @@ class FakePoolTest extends ClientOfFakeServer {
   }
 
   @Test
-  void aPageTokenIsGoodForItsIdentityAlone() {
+  void pageTokenIsValidOnlyForItsIdentity() {
     String alice = token("alice").identityId();
     link("alice2", alice);
     String bob = token("bob").identityId();
@@ -108,7 +108,7 @@ class FakePoolTest extends ClientOfFakeServer {
   }
 
   @Test
-  void aMergeOfTooManyUsersChangesNothing() {
+  void mergeOfTooManyUsersChangesNothing() {
     String alice = token("alice").identityId();
     String bob = token("bob").identityId();
     for (int i = 2; i <= 11; i++) {

@@ -28,7 +28,7 @@ import tokend.client.UnlinkRequest;
 
 class FakeTokendServerTest extends ClientOfFakeServer {
   @Test
-  void refusesWhatTokendRefuses() {
+  void invalidRequestsAreRejectedLikeByTokend() {
     String alice = token("alice").identityId();
     String bob = token("bob").identityId();
 
@@ -89,7 +89,7 @@ class FakeTokendServerTest extends ClientOfFakeServer {
   }
 
   @Test
-  void aRefusalNamesWhatItIsAbout() throws Exception {
+  void errorsHaveResourceAndQuotaDetails() throws Exception {
     String alice = token("alice").identityId();
     for (int i = 2; i <= 20; i++) {
       link("alice" + i, alice);
@@ -106,7 +106,7 @@ class FakeTokendServerTest extends ClientOfFakeServer {
   }
 
   @Test
-  void allFieldsThatBreakTheirLimitsAreNamed() {
+  void allViolationsAreReported() {
     TokenRequest.Builder token = TokenRequest.builder("no pool").identityId("x".repeat(56)).login(PROVIDER, "");
     for (int i = 0; i <= 50; i++) {
       token.principalTag("tag" + i, "x".repeat(257));
@@ -126,7 +126,7 @@ class FakeTokendServerTest extends ClientOfFakeServer {
   }
 
   @Test
-  void aLineFeedAtTheEndBreaksALimit() {
+  void trailingLineFeedViolatesLimit() {
     assertViolations(
         () ->
             client.unlinkDeveloperIdentity(
@@ -148,7 +148,7 @@ class FakeTokendServerTest extends ClientOfFakeServer {
   }
 
   @Test
-  void aSourceKeepsItsTokens() {
+  void sourceCachesToken() {
     CachingPolicy policy = CachingPolicy.defaults().withClocks(InstantSource.fixed(NOW), () -> 0);
     try (CachedTokenSource source = client.tokenSource(request("alice"), policy)) {
       assertThat(source.token()).isSameAs(source.token());
