@@ -3,7 +3,6 @@
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
@@ -141,11 +140,10 @@ _OUTCOMES: Mapping[bool, str] = {True: "issued", False: "failed"}
 
 
 def _wanted(config: Config, token: SdsToken, caller: str) -> WantedToken:
-    duration = None if token.token_duration_seconds is None else timedelta(seconds=token.token_duration_seconds)
     return WantedToken(
         token.identity_pool_id,
         config.pools[token.identity_pool_id].developer_provider_name,
         Secret(caller if token.user is None else token.user),
         token.principal_tags,
-        duration,
+        token.token_duration_seconds,
     )

@@ -1,7 +1,6 @@
 """Maps Envoy's description of a request to the token for it."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 from tokend_server.config import Config, ExtAuthzMapping, VerifiedValue
@@ -56,7 +55,7 @@ class TokenMapping:
         name: Its name in the configuration.
         identity_pool_id: The pool.
         developer_provider_name: The developer provider of the pool.
-        token_duration: The duration of tokens, if it is configured.
+        token_duration_seconds: The duration of tokens, if it is configured.
         user: Reads the user.
         principal_tags: The principal tags.
         header: The header for the token.
@@ -67,7 +66,7 @@ class TokenMapping:
     name: str
     identity_pool_id: str
     developer_provider_name: str
-    token_duration: timedelta | None
+    token_duration_seconds: int | None
     user: ReadValue
     principal_tags: tuple[MappedTag, ...]
     header: str
@@ -97,7 +96,7 @@ class TokenMapping:
         read = zip((tag.key for tag in self.principal_tags), values.tags, strict=True)
         tags = {key: value for key, value in read if value is not None}
         return WantedToken(
-            self.identity_pool_id, self.developer_provider_name, Secret(values.user), tags, self.token_duration
+            self.identity_pool_id, self.developer_provider_name, Secret(values.user), tags, self.token_duration_seconds
         )
 
     def header_value(self, token: Secret) -> str:
@@ -107,13 +106,12 @@ class TokenMapping:
 
 def token_mapping(config: Config, name: str, settings: ExtAuthzMapping) -> TokenMapping:
     """Returns the mapping for its settings."""
-    seconds = settings.token_duration_seconds
     namespace = config.ext_authz.metadata_namespace
     return TokenMapping(
         name,
         settings.identity_pool_id,
         config.pools[settings.identity_pool_id].developer_provider_name,
-        None if seconds is None else timedelta(seconds=seconds),
+        settings.token_duration_seconds,
         _read(settings.user, namespace),
         tuple(MappedTag(key, _read(tag, namespace), tag.optional) for key, tag in settings.principal_tags.items()),
         settings.header,

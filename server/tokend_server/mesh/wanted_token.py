@@ -1,7 +1,6 @@
 """The parameters of a token, and the request of the contract for it."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -19,21 +18,21 @@ class WantedToken(NamedTuple):
         developer_provider_name: The developer provider of the pool.
         user: The developer user identifier.
         principal_tags: Session tags for the token.
-        token_duration: Its duration; None for the policy's maximum, but at most the default.
+        token_duration_seconds: Its duration; None for the policy's maximum, but at most the default.
     """
 
     identity_pool_id: str
     developer_provider_name: str
     user: Secret
     principal_tags: Mapping[str, str] = MappingProxyType({})
-    token_duration: timedelta | None = None
+    token_duration_seconds: int | None = None
 
     def to_request(self) -> pb.GetOpenIdTokenForDeveloperIdentityRequest:
         """Returns the request that a caller with an SDK would send for it."""
-        duration = None if self.token_duration is None else Duration(seconds=int(self.token_duration.total_seconds()))
+        seconds = self.token_duration_seconds
         return pb.GetOpenIdTokenForDeveloperIdentityRequest(
             identity_pool_id=self.identity_pool_id,
             logins={self.developer_provider_name: self.user.reveal()},
             principal_tags=self.principal_tags,
-            token_duration=duration,
+            token_duration=None if seconds is None else Duration(seconds=seconds),
         )

@@ -1,6 +1,5 @@
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 
 import pytest
 from tests.fakes.clock import FakeClock
@@ -52,7 +51,7 @@ class Place:
         self.woken: list[str] = []
         self.renewals: list[bool] = []
         own = TokenSecret(lambda caller: WantedToken(POOL, "login", Secret(caller)), _contents)
-        fixed = TokenSecret(lambda _caller: WantedToken(POOL, "login", Secret("batch"), {}, timedelta(60)), _contents)
+        fixed = TokenSecret(lambda _caller: WantedToken(POOL, "login", Secret("batch"), {}, 86_400), _contents)
         self.tokens = PushedTokens(
             {"own": own, "fixed": fixed},
             issue=self.issuer,

@@ -1,4 +1,3 @@
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ def test_attributes_of_envoy_become_the_requested_token() -> None:
         EMBEDDED_DEVELOPER_PROVIDER,
         Secret("alice"),
         {"tenant": "acme", "team": "blue"},
-        timedelta(minutes=5),
+        300,
     )
 
 

@@ -1,5 +1,3 @@
-from datetime import timedelta
-
 from google.protobuf.duration_pb2 import Duration
 
 from tokend.v1 import developer_identity_service_pb2 as pb
@@ -10,7 +8,7 @@ POOL = "us-east-1:0"
 
 
 def test_the_request_equals_that_of_an_sdk() -> None:
-    wanted = WantedToken(POOL, "login.example", Secret("alice"), {"tenant": "acme"}, timedelta(minutes=5))
+    wanted = WantedToken(POOL, "login.example", Secret("alice"), {"tenant": "acme"}, 300)
     assert wanted.to_request() == pb.GetOpenIdTokenForDeveloperIdentityRequest(
         identity_pool_id=POOL,
         logins={"login.example": "alice"},
