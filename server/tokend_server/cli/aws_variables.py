@@ -1,7 +1,7 @@
 """The environment variables with which AWS clients call a service on this machine."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from tokend_server.app import Service
 from tokend_server.config import Config
@@ -67,7 +67,7 @@ def with_variables(environment: Mapping[str, str], added: Mapping[str, str]) -> 
     return {name: value for name, value in environment.items() if name not in CONFLICTING_VARIABLES} | dict(added)
 
 
-def shell_lines(added: Mapping[str, str], removed: Sequence[str] = CONFLICTING_VARIABLES) -> str:
-    """Returns commands of a POSIX shell that set and unset variables."""
+def shell_lines(added: Mapping[str, str]) -> str:
+    """Returns commands of a POSIX shell that set variables, and unset those in `CONFLICTING_VARIABLES`."""
     lines = [f"export {name}={shlex.quote(value)}" for name, value in added.items()]
-    return "\n".join([f"unset {' '.join(removed)}", *lines])
+    return "\n".join([f"unset {' '.join(CONFLICTING_VARIABLES)}", *lines])

@@ -1,6 +1,5 @@
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
@@ -9,21 +8,13 @@ from tokend_server.config import load_config
 from tokend_server.engines.local.stores.sqlite.backup import Contents, CopyRefused, back_up
 from tokend_server.engines.local.stores.sqlite.backup import restore as put_back
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def _file_argument(command: _Command) -> _Command:
-    return click.argument("file", type=FilePath())(command)
-
-
-def _force_option(what: str) -> Callable[[_Command], _Command]:
-    return click.option("--force", is_flag=True, help=what)
+_file_argument = click.argument("file", type=FilePath())
 
 
 @click.command()
 @config_option
 @_file_argument
-@_force_option("Replace FILE if it exists.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 def backup(config_path: Path | None, file: Path, *, force: bool) -> None:
     """Copy the database into FILE, also while servers use it. FILE then contains the private keys."""
     database = load_config(config_path).store_file
@@ -33,7 +24,7 @@ def backup(config_path: Path | None, file: Path, *, force: bool) -> None:
 @click.command()
 @config_option
 @_file_argument
-@_force_option("Replace the identities and keys in the database.")
+@click.option("--force", is_flag=True, help="Replace the identities and keys in the database.")
 @click.option(
     "--without-log",
     is_flag=True,

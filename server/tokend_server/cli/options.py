@@ -2,10 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 from pydantic import ValidationError
@@ -17,8 +15,6 @@ from tokend_server.model import NumericDate
 
 #: The prefix with which pydantic reports the errors of tokend's checks.
 _PYDANTIC_PREFIX = "Value error, "
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class FilePath(click.Path):
@@ -49,15 +45,14 @@ def reject_empty(_context: click.Context, _parameter: click.Parameter, value: st
     return value
 
 
-def config_option(command: _Command) -> _Command:
-    """Adds the option `--config`, which is passed as `config_path`."""
-    return click.option(
-        "--config",
-        "config_path",
-        type=FilePath(),
-        envvar="TOKEND_CONFIG",
-        help="tokend.toml; without it, the embedded default.",
-    )(command)
+#: Adds the option `--config`, which is passed as `config_path`.
+config_option = click.option(
+    "--config",
+    "config_path",
+    type=FilePath(),
+    envvar="TOKEND_CONFIG",
+    help="tokend.toml; without it, the embedded default.",
+)
 
 
 def with_store(config: Config, url: str) -> Config:

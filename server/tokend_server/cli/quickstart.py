@@ -65,9 +65,7 @@ def quickstart(  # noqa: PLR0913 - the options
     if not aws:
         _show_first_token(config, once=once)
         return
-    config = _only_on_loopback(
-        _with_pool(config, identity_pool_id, developer_provider_name), _ANY_FREE_PORT, _ANY_FREE_PORT, _ANY_FREE_PORT
-    )
+    config = _only_on_loopback(_with_pool(config, identity_pool_id, developer_provider_name))
     exit_immediately(quickstart_aws.serve(config, command, until_stdin_closes=until_stdin_closes))
 
 
@@ -107,10 +105,12 @@ def _start_service(config: Config) -> app.Service:
     try:
         return app.start(_only_on_loopback(config, *stable))
     except ConfigError:  # another process may have taken a port
-        return app.start(_only_on_loopback(config, _ANY_FREE_PORT, _ANY_FREE_PORT, _ANY_FREE_PORT))
+        return app.start(_only_on_loopback(config))
 
 
-def _only_on_loopback(config: Config, grpc: str, issuer: str, ops: str) -> Config:
+def _only_on_loopback(
+    config: Config, grpc: str = _ANY_FREE_PORT, issuer: str = _ANY_FREE_PORT, ops: str = _ANY_FREE_PORT
+) -> Config:
     """Returns the configuration on these addresses only, without authentication of callers."""
     unguarded = Grpc(listen=[grpc])
     return config.model_copy(
