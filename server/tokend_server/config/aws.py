@@ -7,15 +7,13 @@ from pydantic import Field, model_validator
 
 from tokend_server.config.aws_client import Region
 from tokend_server.config.fields import (
-    ClockSkew,
     EndpointUrl,
     PositiveSeconds,
-    ProviderIssuer,
     Section,
     TcpAddress,
 )
 from tokend_server.config.listeners import Listener, TlsSettings
-from tokend_server.config.pools import issuer_name_problems
+from tokend_server.config.pools import OpenIdConnectProvider, issuer_name_problems
 
 
 class AwsCredentials(Section):
@@ -41,15 +39,11 @@ class AwsCredentials(Section):
         """None, as `profile`."""
 
 
-class DeclaredProvider(Section):
+class DeclaredProvider(OpenIdConnectProvider):
     """A login provider of managed pools, as it would be declared in IAM."""
 
     client_ids: list[str] = Field(
         [], description="Accepted `aud` or `azp` values if a pool refers to the provider by its ARN"
-    )
-    issuer: ProviderIssuer | None = Field(None, description="The provider's issuer; default https:// + its name")
-    clock_skew_seconds: ClockSkew = Field(
-        300.0, description="Tolerance for `exp`, `nbf` and `iat` of its ID tokens: how far clocks may differ"
     )
 
 

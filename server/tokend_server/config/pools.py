@@ -1,7 +1,7 @@
 """The settings of identity pools, the local engine's store, and Cognito."""
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, Protocol, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -111,28 +111,23 @@ class Cognito(AwsClientSettings):
         return self
 
 
-class _HasIssuer(Protocol):
-    @property
-    def issuer(self) -> str | None: ...
-
-
-def issuer_name_problems(providers: Mapping[str, _HasIssuer]) -> Iterator[str]:
-    """Yields the problems of providers' names from which no issuer can be derived."""
-    for number, (name, provider) in enumerate(providers.items(), start=1):
-        try:
-            provider_issuer(provider.issuer or f"https://{name}")
-        except ValueError as error:
-            yield f"open_id_connect_providers: https:// + name {number} {error}"
-
-
 class OpenIdConnectProvider(Section):
     """A public login provider of a pool."""
 
     client_ids: list[str] = Field(min_length=1, description="Accepted `aud` or `azp` values")
     issuer: ProviderIssuer | None = Field(None, description="The provider's issuer; default https:// + its name")
     clock_skew_seconds: ClockSkew = Field(
-        300.0, description="Grace for `exp`, `nbf` and `iat` of its ID tokens: how far clocks may differ"
+        300.0, description="Tolerance for `exp`, `nbf` and `iat` of its ID tokens: how far clocks may differ"
     )
+
+
+def issuer_name_problems(providers: Mapping[str, OpenIdConnectProvider]) -> Iterator[str]:
+    """Yields the problems of providers' names from which no issuer can be derived."""
+    for number, (name, provider) in enumerate(providers.items(), start=1):
+        try:
+            provider_issuer(provider.issuer or f"https://{name}")
+        except ValueError as error:
+            yield f"open_id_connect_providers: https:// + name {number} {error}"
 
 
 class RoleRule(Section):
