@@ -15,7 +15,7 @@ from tokend_server.errors import TokendError
 from tokend_server.failures import log_defect, log_failure
 from tokend_server.rpc.call import CURRENT_CALL, Call
 from tokend_server.rpc.interceptors.layers import Behavior
-from tokend_server.rpc.trace_context import parse_traceparent
+from tokend_server.rpc.trace_context import trace_id_of
 from tokend_server.rpc.tracing import UNTRACED, Tracing
 
 #: The label of unknown operations, and the code of successful calls, in metrics.
@@ -153,7 +153,7 @@ class Calls:
             AwsError: The operation failed.
         """
         with self._tracing.span(self._service.service_name, operation.name, request.values) as set_code:
-            call.trace_id = self._tracing.trace_id() or _trace_id(request.values)
+            call.trace_id = self._tracing.trace_id() or trace_id_of(request.values.get("traceparent", ""))
             CURRENT_CALL.set(call)
             try:
                 output = self._service.behaviors[operation.name](request, None)
@@ -175,8 +175,3 @@ class Calls:
             return self._service.defect()
         log_failure(call.method, error)
         return self._service.failure(call, error)
-
-
-def _trace_id(values: Mapping[str, str]) -> str | None:
-    parent = parse_traceparent(values.get("traceparent", ""))
-    return parent.trace_id if parent else None

@@ -15,7 +15,7 @@ from tokend_server.errors import MetadataTooLarge
 from tokend_server.model import Secret
 from tokend_server.rpc.call import CURRENT_CALL, Call
 from tokend_server.rpc.interceptors.layers import Behavior, Check, Layer, Method
-from tokend_server.rpc.trace_context import parse_traceparent
+from tokend_server.rpc.trace_context import trace_id_of
 
 #: The overhead of a header field in HTTP/2, which counts towards its size (RFC 9113, section 6.5.2).
 FIELD_OVERHEAD = 32
@@ -107,5 +107,4 @@ def _proxy_request_id(given: Sequence[str]) -> str | None:
 
 def _trace_id(given: Sequence[str]) -> str | None:
     """Returns the id of the trace in the caller's `traceparent`; None if it is not valid."""
-    parent = parse_traceparent(given[0]) if len(given) == 1 else None
-    return parent.trace_id if parent else None
+    return trace_id_of(given[0]) if len(given) == 1 else None
