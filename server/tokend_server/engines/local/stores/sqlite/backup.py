@@ -19,13 +19,8 @@ from sqlalchemy.pool import NullPool
 
 from tokend_server.config.stores import SQLITE_FILE_SUFFIXES
 from tokend_server.engines.local.stores.sql import migrations
-from tokend_server.engines.local.stores.sqlite.write_ahead_log import (
-    Mark,
-    clear_mark,
-    lacks_log,
-    log_of,
-    log_size,
-)
+from tokend_server.engines.local.stores.sqlite.database_file import log_of
+from tokend_server.engines.local.stores.sqlite.write_ahead_log import Mark, clear_mark, lacks_log, log_size
 from tokend_server.process.signals import cleaning_up_on_signal
 
 #: Seconds that a backup waits for another process to let it read.

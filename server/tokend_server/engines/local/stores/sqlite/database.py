@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects import sqlite
@@ -14,6 +14,7 @@ from tokend_server.clock import Deadline
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.stores.sql.database import NEW_IDENTITIES, NEW_LOGINS, OWNER, NewRows
 from tokend_server.engines.local.stores.sqlite.connections import DriverStatement, ReadConnections
+from tokend_server.engines.local.stores.sqlite.database_file import DatabaseFile
 from tokend_server.engines.local.stores.sqlite.write_turn import NoTurn, WriteTurn
 from tokend_server.errors import EngineUnavailable
 
@@ -27,12 +28,6 @@ _INSERTS = {
 }
 
 _Result = TypeVar("_Result")
-
-
-class _OpenFile(Protocol):
-    def check(self) -> None: ...
-
-    def check_with_log(self) -> None: ...
 
 
 class SqliteDatabase:
@@ -50,7 +45,7 @@ class SqliteDatabase:
         self,
         readers: ReadConnections,
         writes: Engine,
-        file: _OpenFile,
+        file: DatabaseFile,
         turn: WriteTurn,
         before_commit: Callable[[], None],
     ) -> None:

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from tokend_server.engines.local.stores.sqlite.write_ahead_log import log_of
 from tokend_server.errors import EngineUnavailable
 
 _ADVICE = "Put the file back, or restart all servers that use it so that they open the current file."
@@ -53,6 +52,12 @@ class DatabaseFile:
             raise _moved(f"The identity store's file is gone ({error.strerror}).") from error
         if (status.st_dev, status.st_ino) != opened:
             raise _moved("The identity store's file was replaced by another one.")
+
+
+def log_of(path: Path) -> Path:
+    """Returns the path of a database's write-ahead log: next to the file, after resolving links."""
+    file = Path(os.path.realpath(path)) if path.is_symlink() else path
+    return file.with_name(f"{file.name}-wal")
 
 
 def _moved(text: str) -> EngineUnavailable:

@@ -6,13 +6,8 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from tokend_server.engines.local.stores.sqlite.write_ahead_log import (
-    APPLICATION_ID,
-    clear_mark,
-    lacks_log,
-    log_of,
-    log_size,
-)
+from tokend_server.engines.local.stores.sqlite.database_file import log_of
+from tokend_server.engines.local.stores.sqlite.write_ahead_log import APPLICATION_ID, clear_mark, lacks_log, log_size
 
 _log = logging.getLogger(__name__)
 

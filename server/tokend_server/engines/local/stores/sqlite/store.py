@@ -21,14 +21,14 @@ from tokend_server.engines.local.stores.sql.store import SqlStore
 from tokend_server.engines.local.stores.sqlite.checkpoints import Checkpoints
 from tokend_server.engines.local.stores.sqlite.connections import ReadConnections
 from tokend_server.engines.local.stores.sqlite.database import LOCK_TIMEOUT, SqliteDatabase, unavailable
-from tokend_server.engines.local.stores.sqlite.database_file import DatabaseFile
+from tokend_server.engines.local.stores.sqlite.database_file import DatabaseFile, log_of
 from tokend_server.engines.local.stores.sqlite.file_checks import (
     FileRefused,
     check_log_not_orphaned,
     check_mode,
     claim_database,
 )
-from tokend_server.engines.local.stores.sqlite.write_ahead_log import WriteAheadLog, log_of
+from tokend_server.engines.local.stores.sqlite.write_ahead_log import WriteAheadLog
 from tokend_server.engines.local.stores.sqlite.write_turn import WriteTurn
 from tokend_server.errors import ConfigError, EngineUnavailable
 from tokend_server.metrics import Metrics

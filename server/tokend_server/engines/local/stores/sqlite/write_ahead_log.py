@@ -8,15 +8,14 @@ log was copied into the file, as any program does that is the last to close the 
 the removal, or could not make it, the next process of this service that opens or closes the database removes the mark.
 """
 
-import os
 import sqlite3
 import threading
 import time
 from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
-from typing import Protocol
 
+from tokend_server.engines.local.stores.sqlite.database_file import DatabaseFile, log_of
 from tokend_server.engines.local.stores.sqlite.write_turn import NoTurn, WriteTurn
 from tokend_server.errors import EngineUnavailable
 
@@ -40,10 +39,6 @@ class Mark(IntEnum):
     LACKS_LOG = 1
 
 
-class _OpenFile(Protocol):
-    def check_with_log(self) -> None: ...
-
-
 class WriteAheadLog:
     """The log of an open database. It is thread-safe.
 
@@ -54,7 +49,7 @@ class WriteAheadLog:
         turn: The turns of writes.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, file: _OpenFile, turn: WriteTurn) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, file: DatabaseFile, turn: WriteTurn) -> None:
         self._path = path
         self._connection = connection
         self._lock = threading.RLock()
@@ -192,12 +187,6 @@ def _is_marked(connection: sqlite3.Connection) -> bool:
     (mark,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     return bool(application == APPLICATION_ID and mark == Mark.LACKS_LOG)
-
-
-def log_of(path: Path) -> Path:
-    """Returns the path of a database's log: next to the file, after resolving links."""
-    file = Path(os.path.realpath(path)) if path.is_symlink() else path
-    return file.with_name(f"{file.name}-wal")
 
 
 def log_size(path: Path) -> int:
