@@ -164,19 +164,8 @@ class PoolReader:
                 yield self._identity(listed, frozenset(), disabled=True)
 
     def _list_identities(self, *, hide_disabled: bool) -> Iterator[Listed]:
-        next_token = None
-        while True:
-            page, following = listed_identities(
-                self._client.call(
-                    "ListIdentities", self._source, MaxResults=PAGE, HideDisabled=hide_disabled, NextToken=next_token
-                )
-            )
-            yield from page
-            if following is None:
-                return
-            if following == next_token:
-                raise unexpected_response()
-            next_token = following
+        for response in self._pages("ListIdentities", HideDisabled=hide_disabled):
+            yield from listed_identities(response)
 
     def _read(self, listed: Listed, public: frozenset[str]) -> Identity | SkippedIdentity:
         if not listed.identity_id.startswith(f"{self._source.partition(':')[0]}:"):
@@ -193,28 +182,29 @@ class PoolReader:
         return self._identity(listed, logins, disabled=False)
 
     def _developer_logins(self, identity_id: str) -> Iterator[Login]:
+        try:
+            for found in map(developer_identity, self._pages("LookupDeveloperIdentity", IdentityId=identity_id)):
+                if found.identity_id != identity_id:
+                    raise unexpected_response()
+                for user in found.developer_user_identifiers:
+                    yield Login(self._provider, user)
+        except ResourceNotFound as error:
+            if error.resource_type == "IdentityPool":
+                raise
+            # Otherwise it has no developer user in Cognito.
+
+    def _pages(self, operation: str, **members: object) -> Iterator[Mapping[str, Any]]:
+        """Yields the responses of all pages, whose members the caller checks before it requests the next page."""
         next_token = None
         while True:
-            try:
-                response = self._client.call(
-                    "LookupDeveloperIdentity",
-                    self._source,
-                    IdentityId=identity_id,
-                    MaxResults=PAGE,
-                    NextToken=next_token,
-                )
-            except ResourceNotFound as error:
-                if error.resource_type == "IdentityPool":
-                    raise
-                return  # it has no developer user in Cognito
-            found = developer_identity(response)
-            if found.identity_id != identity_id or (next_token and found.next_token == next_token):
-                raise unexpected_response()
-            for user in found.developer_user_identifiers:
-                yield Login(self._provider, user)
-            if found.next_token is None:
+            response = self._client.call(operation, self._source, MaxResults=PAGE, NextToken=next_token, **members)
+            yield response
+            following = response.get("NextToken") or None
+            if following is None:
                 return
-            next_token = found.next_token
+            if following == next_token:
+                raise unexpected_response()
+            next_token = following
 
     def _identity(self, listed: Listed, logins: frozenset[Login], *, disabled: bool) -> Identity:
         return Identity(

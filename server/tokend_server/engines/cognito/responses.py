@@ -64,8 +64,8 @@ def developer_identity(response: Mapping[str, Any]) -> DeveloperIdentity:
     return DeveloperIdentity(identity_id(response), tuple(map(Secret, users)), next_token or None)
 
 
-def listed_identities(response: Mapping[str, Any]) -> tuple[tuple[Listed, ...], str | None]:
-    """Returns the identities in a response of ListIdentities, and the token of the next page.
+def listed_identities(response: Mapping[str, Any]) -> tuple[Listed, ...]:
+    """Returns the identities in a response of ListIdentities.
 
     Raises:
         EngineMisconfigured: A member is missing or of another type.
@@ -73,7 +73,7 @@ def listed_identities(response: Mapping[str, Any]) -> tuple[tuple[Listed, ...], 
     identities, next_token = response.get("Identities"), response.get("NextToken")
     if not isinstance(identities, list) or not isinstance(next_token, str | None):
         raise unexpected_response()
-    return tuple(map(_listed, identities)), next_token or None
+    return tuple(map(_listed, identities))
 
 
 def developer_provider_name(response: Mapping[str, Any]) -> str:
