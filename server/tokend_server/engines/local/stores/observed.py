@@ -32,27 +32,8 @@ class ObservedStore:
         self._clock = clock
         self._observe_seconds = {
             operation: observing(metrics.store_seconds.labels(operation))
-            for operation in (
-                "check",
-                "owners",
-                "read",
-                "find",
-                "identities",
-                "commit",
-                "delete",
-                "kept_pools",
-                "kept_pool",
-                "keep_pool",
-                "forget_pool",
-                "signing_keys",
-                "add_signing_key",
-                "replace_material",
-                "replace_signs_from",
-                "remove_signing_key",
-                "fetch_records",
-                "keep_fetch_record",
-                "forget_fetch_records",
-            )
+            for operation in vars(ObservedStore)  # the series of all operations exist from the start
+            if not operation.startswith("_")
         }
 
     def check(self) -> None:
