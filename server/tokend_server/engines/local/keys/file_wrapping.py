@@ -52,7 +52,13 @@ class FileWrapping:
 
     def check(self) -> list[str]:
         """Returns the problems of the files, one text for each."""
-        return [str(error) for file in self._files if (error := _problem(file))]
+        problems = []
+        for file in self._files:
+            try:
+                file.check()
+            except ValueError as error:
+                problems.append(str(error))
+        return problems
 
     def wrap(self, kid: str, algorithm: SigningAlgorithm, private_key: Secret) -> Secret:
         if self._current is None:
@@ -86,14 +92,6 @@ class FileWrapping:
             return self._current is not None and _matching_key(self._current, material) is not None
         except ValueError as error:
             raise _encryption_error(str(error)) from None
-
-
-def _problem(file: WrappingFile) -> ValueError | None:
-    try:
-        file.check()
-    except ValueError as error:
-        return error
-    return None
 
 
 def _matching_key(file: WrappingFile, material: FileMaterial) -> WrappingKey | None:

@@ -136,7 +136,7 @@ class KmsKeys:
             self._delete(material.key_arn, days)
         elif material.is_ours:
             _log.info(
-                "a signing key was removed from the store and stays in AWS KMS", extra=_log_fields(material.key_arn)
+                "a signing key was removed from the store and stays in AWS KMS", extra={"kms_key": material.key_arn}
             )
 
     def tested_key(self, key_arn: str, algorithm: SigningAlgorithm, *, is_ours: bool) -> tuple[RSAKey | ECKey, Secret]:
@@ -220,13 +220,7 @@ class KmsKeys:
         except TokendError as error:
             _log.warning(
                 "an unused signing key is left in AWS KMS",
-                extra={**_log_fields(key_arn), "error": error.text, "advice": error.advice},
+                extra={"kms_key": key_arn, "error": error.text, "advice": error.advice},
             )
         else:
-            _log.info(
-                "the deletion of a signing key is scheduled in AWS KMS", extra={**_log_fields(key_arn), "days": days}
-            )
-
-
-def _log_fields(key_arn: str) -> Mapping[str, str]:
-    return {"kms_key": key_arn}
+            _log.info("the deletion of a signing key is scheduled in AWS KMS", extra={"kms_key": key_arn, "days": days})

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,13 +37,6 @@ class Scrypt(BaseModel):
 _NEW = {"n": 2**15, "r": 8, "p": 3}
 
 
-class Derived(NamedTuple):
-    """A wrapping key, and the parameters of its derivation; None if it was not derived."""
-
-    key: WrappingKey
-    scrypt: Scrypt | None
-
-
 class WrappingFile(Protocol):
     """A file with wrapping keys.
 
@@ -54,8 +47,8 @@ class WrappingFile(Protocol):
         """Checks that the file can be used."""
         ...
 
-    def new_key(self) -> Derived:
-        """Returns the wrapping key for a new key."""
+    def new_key(self) -> tuple[WrappingKey, Scrypt | None]:
+        """Returns the wrapping key for a new key, and the parameters of its derivation; None if it is not derived."""
         ...
 
     def find_key(self, scrypt: Scrypt | None) -> WrappingKey | None:
@@ -76,8 +69,8 @@ class KeyFile:
     def check(self) -> None:
         self._read()
 
-    def new_key(self) -> Derived:
-        return Derived(self._read(), None)
+    def new_key(self) -> tuple[WrappingKey, None]:
+        return self._read(), None
 
     def find_key(self, scrypt: Scrypt | None) -> WrappingKey | None:
         return None if scrypt else self._read()
@@ -103,9 +96,9 @@ class PassphraseFile:
     def check(self) -> None:
         read_short_file(self._path, parse_passphrase)
 
-    def new_key(self) -> Derived:
+    def new_key(self) -> tuple[WrappingKey, Scrypt]:
         scrypt = Scrypt(**_NEW, salt=self._random_bytes(_SALT_BYTES))
-        return Derived(self._key(scrypt), scrypt)
+        return self._key(scrypt), scrypt
 
     def find_key(self, scrypt: Scrypt | None) -> WrappingKey | None:
         return self._key(scrypt) if scrypt else None
