@@ -120,8 +120,7 @@ class TokenSigner:
         """
         now = self._clock.now()
         loaded, key = self._current(algorithm, now)
-        if "exp" in claims:
-            self._check_published(loaded.published_until[key.kid], claims["exp"], now)
+        self._check_published(loaded.published_until[key.kid], claims["exp"], now)
         return SignedToken(loaded.signers[key.kid].sign(claims, token_type, deadline), key.kid)
 
     def key_set(self) -> KeySet:
