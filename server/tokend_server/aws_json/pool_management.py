@@ -96,7 +96,7 @@ class ManagementOperations:
         if any(IDENTITY_ID.violations(f"{call.region}:{_ANY_GUID}")):  # the signer chooses the Region's name
             raise wrong_region(call.region)
         pool = self._pools.create(call.region, settings, tags, deadline)
-        call.audited = AuditedRequest(region=call.region), AuditedResult(result_identity_pool_id=pool.identity_pool_id)
+        call.audited = AuditedRequest(region=call.region), AuditedResult(identity_pool_id=pool.identity_pool_id)
         return described(pool)
 
     def _update(self, given: Mapping[str, Any]) -> Output:

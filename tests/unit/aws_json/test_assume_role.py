@@ -403,7 +403,8 @@ def test_the_role_is_in_the_audit_log_and_no_secret(sts: Sts) -> None:
     issued = sts.local.issue("alice")
     credentials = sts.call(issued.token.reveal())["Credentials"]
     (entry,) = sts.audited
-    assert (entry.method, entry.role_arn, entry.expire_time) == ("AssumeRoleWithWebIdentity", USERS, NOW + 3600)
-    assert (entry.identity_pool_id, entry.result_identity_id) == (POOL, issued.identity_id)
+    result = entry.result
+    assert (entry.method, result.role_arn, result.expire_time) == ("AssumeRoleWithWebIdentity", USERS, NOW + 3600)
+    assert (entry.request.identity_pool_id, result.identity_id) == (POOL, issued.identity_id)
     for secret in (credentials["SecretAccessKey"], credentials["SessionToken"], issued.token.reveal()):
         assert secret not in repr(entry)

@@ -198,8 +198,9 @@ def test_the_role_is_in_the_audit_log_and_no_secret(face: Face) -> None:
     user, logins = face.own("alice")
     credentials = face.call(IdentityId=user, Logins=logins)["Credentials"]
     (entry,) = face.audited
-    assert (entry.role_arn, entry.expire_time, entry.result_identity_id) == (USERS, NOW + 3600, user)
-    assert (entry.identity_pool_id, entry.provider_names) == (POOL, (OWN,))
+    result, request = entry.result, entry.request
+    assert (result.role_arn, result.expire_time, result.identity_id) == (USERS, NOW + 3600, user)
+    assert (request.identity_pool_id, request.provider_names) == (POOL, (OWN,))
     for secret in (credentials["SecretKey"], credentials["SessionToken"], logins[OWN]):
         assert secret not in repr(entry)
         assert secret not in repr(face.source.asked)

@@ -183,7 +183,7 @@ def test_an_identity_is_described(face: Face) -> None:
     assert described == {"IdentityId": guest, "Logins": [], "CreationDate": NOW, "LastModifiedDate": NOW}
     user = face.local.identity_of({"login.example.test": "u1", "accounts.google.com": "user subject"})
     assert face.call("DescribeIdentity", IdentityId=user)["Logins"] == ["accounts.google.com", "login.example.test"]
-    assert face.audited[-1].identity_pool_id == POOL
+    assert face.audited[-1].request.identity_pool_id == POOL
     assert face.audited[-1].policy == "all"
 
 
@@ -196,7 +196,7 @@ def test_identities_are_deleted_and_their_users_are_new_ones(face: Face) -> None
     assert face.local.identity_of("u2") == kept
     assert face.changed == [POOL, POOL]
     deleted = next(entry for entry in face.audited if entry.method == "DeleteIdentities")
-    assert deleted.identity_ids == (first, guest)
+    assert deleted.request.identity_ids == (first, guest)
 
 
 def test_a_deletion_is_repeated_with_the_same_answer(face: Face) -> None:
@@ -213,7 +213,7 @@ def test_identities_that_cannot_be_deleted_are_returned_as_unprocessed(face: Fac
     assert answered == {"UnprocessedIdentityIds": [{"IdentityId": stuck, "ErrorCode": "InternalServerError"}]}
     assert [face.local.store.find(each) is None for each in (first, stuck, last)] == [True, False, True]
     assert face.changed == [POOL] * 3
-    assert face.audited[-1].unprocessed_identity_ids == (stuck,)
+    assert face.audited[-1].result.unprocessed_identity_ids == (stuck,)
 
 
 @pytest.mark.parametrize(

@@ -125,12 +125,12 @@ def test_the_audit_log_has_names_and_no_secret(face: Face) -> None:
     created, issued = face.audited
     for entry in (created, issued):
         assert (entry.caller, entry.authenticator) == (f"unsigned:{DEVICE}", "")
-        assert (entry.policy, entry.identity_pool_id) == ("unsigned:**", POOL)
-        assert entry.provider_names == ("accounts.google.com",)
-        assert entry.result_identity_id == user
-    assert (created.outcome, issued.outcome) == ("created", "retrieved")
-    assert issued.key_id
-    assert issued.expire_time == int(face.local.clock.now()) + 600
+        assert (entry.policy, entry.request.identity_pool_id) == ("unsigned:**", POOL)
+        assert entry.request.provider_names == ("accounts.google.com",)
+        assert entry.result.identity_id == user
+    assert (created.result.outcome, issued.result.outcome) == ("created", "retrieved")
+    assert issued.result.key_id
+    assert issued.result.expire_time == int(face.local.clock.now()) + 600
     assert CANARY not in repr(face.audited)
 
 

@@ -105,7 +105,7 @@ def test_a_reused_token_has_the_same_audit_data(sidecar: Sidecar) -> None:
         ("login.example.test",),
         ("tenant",),
     )
-    assert (found.result_identity_id, found.outcome, found.key_id) == (ISSUED.identity_id, "retrieved", ISSUED.key_id)
+    assert (found.identity_id, found.outcome, found.key_id) == (ISSUED.identity_id, "retrieved", ISSUED.key_id)
     assert (call.policy, call.token_source) == ("", TokenSource.REUSED)
     assert sidecar.sources == [TokenSource.ISSUED, TokenSource.REUSED]
 

@@ -49,7 +49,18 @@ _DELETE = b"\x7f"
 
 
 class AuditedRequest(NamedTuple):
-    """The members of an `AuditEntry` about the request."""
+    """The request of a call in the log.
+
+    Attributes:
+        identity_pool_id: The pool.
+        identity_id: The identity.
+        provider_names: The keys of the logins.
+        developer_provider_name: The provider of the users to be merged or unlinked.
+        token_duration_seconds: The duration of the token.
+        principal_tag_keys: The keys of the tags.
+        identity_ids: The identities to be deleted.
+        region: The AWS Region of a call that concerns no single pool.
+    """
 
     identity_pool_id: str = ""
     identity_id: str = ""
@@ -62,14 +73,24 @@ class AuditedRequest(NamedTuple):
 
 
 class AuditedResult(NamedTuple):
-    """The members of an `AuditEntry` about the result."""
+    """The result of a call in the log.
 
-    result_identity_id: str | None = None
+    Attributes:
+        identity_id: The identity in the response.
+        outcome: What the call did to that identity.
+        key_id: The key that signed the token.
+        expire_time: The token's `exp`.
+        unprocessed_identity_ids: The identities in `identity_ids` of the request that were not deleted.
+        identity_pool_id: The pool that was created.
+        role_arn: The role of the credentials, which expire at `expire_time`.
+    """
+
+    identity_id: str | None = None
     outcome: str | None = None
     key_id: str | None = None
     expire_time: NumericDate | None = None
     unprocessed_identity_ids: tuple[str, ...] = ()
-    result_identity_pool_id: str | None = None
+    identity_pool_id: str | None = None
     role_arn: str | None = None
 
 
@@ -83,23 +104,10 @@ class AuditEntry(NamedTuple):
         authenticator: The authenticator that identified the caller, such as `mutual_tls`.
         source_address: The address of the client.
         user_agent: The user agent of the client.
-        identity_pool_id: The pool in the request.
-        identity_id: The identity in the request.
-        provider_names: The keys of the logins.
-        developer_provider_name: The provider of the users to be merged or unlinked.
-        token_duration_seconds: The duration in the request.
-        principal_tag_keys: The keys of the tags in the request.
-        identity_ids: The identities to be deleted.
-        region: The AWS Region of a call that concerns no single pool.
+        request: The request.
         request_id: The id of the call.
         trace_id: The id of its trace.
-        result_identity_id: The identity in the response.
-        outcome: What the call did to that identity.
-        key_id: The key that signed the token.
-        expire_time: The token's `exp`.
-        unprocessed_identity_ids: The identities in `identity_ids` that were not deleted.
-        result_identity_pool_id: The pool that was created.
-        role_arn: The role of the credentials, which expire at `expire_time`.
+        result: The result.
         policy: The policy row that allowed the call.
         mapping: The setting that mapped a proxy's request to the operation.
         token_source: The source of a token that may be reused.
@@ -116,23 +124,10 @@ class AuditEntry(NamedTuple):
     authenticator: str = ""
     source_address: str = ""
     user_agent: str = ""
-    identity_pool_id: str = ""
-    identity_id: str = ""
-    provider_names: tuple[str, ...] = ()
-    developer_provider_name: str = ""
-    token_duration_seconds: int | None = None
-    principal_tag_keys: tuple[str, ...] = ()
-    identity_ids: tuple[str, ...] = ()
-    region: str = ""
+    request: AuditedRequest = AuditedRequest()
     request_id: str = ""
     trace_id: str | None = None
-    result_identity_id: str | None = None
-    outcome: str | None = None
-    key_id: str | None = None
-    expire_time: NumericDate | None = None
-    unprocessed_identity_ids: tuple[str, ...] = ()
-    result_identity_pool_id: str | None = None
-    role_arn: str | None = None
+    result: AuditedResult = AuditedResult()
     policy: str | None = None
     mapping: str | None = None
     token_source: str | None = None
@@ -170,36 +165,25 @@ def to_json(entry: AuditEntry, event_id: str) -> bytes:
 
 
 def _request_members(  # noqa: PLR0913, PLR0917 - the attributes of `_REQUEST_FIELDS`
-    method: str,
-    caller: str,
-    authenticator: str,
-    source_address: str,
-    user_agent: str,
-    identity_pool_id: str,
-    identity_id: str,
-    provider_names: tuple[str, ...],
-    developer_provider_name: str,
-    token_duration_seconds: int | None,
-    principal_tag_keys: tuple[str, ...],
-    identity_ids: tuple[str, ...],
-    region: str,
+    method: str, caller: str, authenticator: str, source_address: str, user_agent: str, request: AuditedRequest
 ) -> dict[str, Any]:
     """Returns the members about the caller and the request."""
+    identity_pool_id = request.identity_pool_id
     parameters = {
         "identityPoolId": identity_pool_id,
-        "identityId": identity_id,
-        "logins": _redacted(provider_names),
-        "developerProviderName": developer_provider_name,
-        "tokenDuration": token_duration_seconds,
-        "principalTags": _redacted(principal_tag_keys),
-        "identityIdsToDelete": _first(identity_ids, MAX_IDS),
+        "identityId": request.identity_id,
+        "logins": _redacted(request.provider_names),
+        "developerProviderName": request.developer_provider_name,
+        "tokenDuration": request.token_duration_seconds,
+        "principalTags": _redacted(request.principal_tag_keys),
+        "identityIdsToDelete": _first(request.identity_ids, MAX_IDS),
     }
     return {
         "eventVersion": "1.08",
         "userIdentity": {"type": authenticator or "Unknown"} | ({"principalId": caller} if caller else {}),
         "eventSource": "tokend",
         "eventName": method,
-        "awsRegion": region or identity_pool_id.rpartition(":")[0],
+        "awsRegion": request.region or identity_pool_id.rpartition(":")[0],
         "sourceIPAddress": source_address,
         "userAgent": user_agent,
         "requestParameters": {name: value for name, value in parameters.items() if value},
@@ -234,22 +218,24 @@ def _cached_request_json(*asked: Any) -> bytes:  # noqa: ANN401 - as `_request_m
         _TooLong: The request is too long to be cached: requests may have megabytes.
     """
     rendered = orjson.dumps(_request_members(*asked))
-    if len(rendered) > MAX_WHOLE_LINE or any(isinstance(each, tuple) and len(each) > MAX_NAMES for each in asked):
+    *_, request = asked
+    if len(rendered) > MAX_WHOLE_LINE or any(isinstance(each, tuple) and len(each) > MAX_NAMES for each in request):
         raise _TooLong(rendered)
     return rendered
 
 
 def _call_members(entry: AuditEntry, event_id: str) -> dict[str, Any]:
     """Returns the members that differ between calls: their time and their outcome."""
+    result = entry.result
     members: dict[str, Any] = {
         "eventTime": _milliseconds(entry.event_time),
-        "responseElements": {"identityId": entry.result_identity_id} if entry.result_identity_id else None,
+        "responseElements": {"identityId": result.identity_id} if result.identity_id else None,
         "additionalEventData": _additional_event_data(entry),
         "requestID": entry.request_id,
         "eventID": event_id,
     }
-    if entry.result_identity_pool_id:
-        members["responseElements"] = {"identityPoolId": entry.result_identity_pool_id}
+    if result.identity_pool_id:
+        members["responseElements"] = {"identityPoolId": result.identity_pool_id}
     if error := entry.error_reason or entry.error_code:
         members["errorCode"] = error
         members["errorMessage"] = entry.error_text or ""
@@ -257,12 +243,13 @@ def _call_members(entry: AuditEntry, event_id: str) -> dict[str, Any]:
 
 
 def _additional_event_data(entry: AuditEntry) -> dict[str, Any]:
+    result = entry.result
     members = {
-        "outcome": entry.outcome,
-        "keyId": entry.key_id,
-        "unprocessedIdentityIds": _first(entry.unprocessed_identity_ids, MAX_IDS),
-        "roleArn": entry.role_arn,
-        "expireTime": None if entry.expire_time is None else f"{_second(entry.expire_time)}Z",
+        "outcome": result.outcome,
+        "keyId": result.key_id,
+        "unprocessedIdentityIds": _first(result.unprocessed_identity_ids, MAX_IDS),
+        "roleArn": result.role_arn,
+        "expireTime": None if result.expire_time is None else f"{_second(result.expire_time)}Z",
         "policy": entry.policy,
         "mapping": entry.mapping,
         "tokenSource": entry.token_source,

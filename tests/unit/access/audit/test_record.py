@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokend_server.access.audit.record import HIDDEN, MAX_IDS, MAX_NAMES, MAX_TEXT, MAX_WHOLE_LINE, AuditEntry, to_json
+from tokend_server.access.audit.record import (
+    HIDDEN,
+    MAX_IDS,
+    MAX_NAMES,
+    MAX_TEXT,
+    MAX_WHOLE_LINE,
+    AuditedRequest,
+    AuditedResult,
+    AuditEntry,
+    to_json,
+)
 from tokend_server.model import Secret
 
 POOL = "eu-west-1:0d4a2c3b-1111-2222-3333-444455556666"
@@ -22,17 +32,27 @@ ISSUED = AuditEntry(
     trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
     source_address="10.1.2.3",
     user_agent="grpc-go/1.80",
-    identity_pool_id=POOL,
-    identity_id=IDENTITY,
-    provider_names=("login.acme.shop", "accounts.google.com"),
-    token_duration_seconds=600,
-    principal_tag_keys=("department",),
-    result_identity_id=IDENTITY,
-    outcome="linked",
-    key_id="eu-west-1-1",
-    expire_time=1_800_000_600,
+    request=AuditedRequest(
+        identity_pool_id=POOL,
+        identity_id=IDENTITY,
+        provider_names=("login.acme.shop", "accounts.google.com"),
+        token_duration_seconds=600,
+        principal_tag_keys=("department",),
+    ),
+    result=AuditedResult(
+        identity_id=IDENTITY,
+        outcome="linked",
+        key_id="eu-west-1-1",
+        expire_time=1_800_000_600,
+    ),
     policy="shop",
 )
+PARTS: dict[str, Any] = {"request": AuditedRequest, "result": AuditedResult}
+#: The fields of an entry and of its parts.
+FIELDS = [
+    *(field for field in AuditEntry._fields if field not in PARTS),
+    *(f"{name}.{field}" for name, part in PARTS.items() for field in part._fields),
+]
 #: Any characters, including lone surrogates.
 TEXTS = st.text(st.characters(), max_size=20)
 #: Strings beyond every limit.
@@ -40,23 +60,30 @@ LONG_TEXTS = st.builds(lambda text, times: text * times, st.text(min_size=1), st
 
 
 def entries(texts: st.SearchStrategy[str]) -> st.SearchStrategy[AuditEntry]:
-    kinds = get_type_hints(AuditEntry)
     names = st.lists(texts, max_size=60).map(tuple)
-    return st.builds(
-        AuditEntry,
-        event_time=st.floats(0, 4e9),
-        token_duration_seconds=st.none() | st.integers(-(2**63), 2**63 - 1),
-        expire_time=st.none() | st.integers(0, 2**32),
-        omitted=st.integers(0, 2**63 - 1),
-        provider_names=names,
-        principal_tag_keys=names,
-        identity_ids=names,
-        unprocessed_identity_ids=names,
-        **{name: texts for name, kind in kinds.items() if kind in (str, str | None)},
-    )
+    numbers = {
+        "event_time": st.floats(0, 4e9),
+        "token_duration_seconds": st.none() | st.integers(-(2**63), 2**63 - 1),
+        "expire_time": st.none() | st.integers(0, 2**32),
+        "omitted": st.integers(0, 2**63 - 1),
+    }
+
+    def built(record: type[Any], **parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+        kinds = get_type_hints(record)
+        members = {name: names if kind == tuple[str, ...] else texts for name, kind in kinds.items()}
+        return st.builds(record, **(members | {name: numbers[name] for name in kinds.keys() & numbers} | parts))
+
+    return built(AuditEntry, **{name: built(part) for name, part in PARTS.items()})
 
 
 ENTRIES = entries(st.text(max_size=3)) | entries(TEXTS) | entries(TEXTS | LONG_TEXTS)
+
+
+def changed(entry: AuditEntry, field: str, value: object) -> AuditEntry:
+    """Returns an entry with another value of one of the `FIELDS`."""
+    part, _, name = field.rpartition(".")
+    given: dict[str, Any] = {name: value}
+    return entry._replace(**({part: getattr(entry, part)._replace(**given)} if part else given))
 
 
 def event(entry: AuditEntry, event_id: str = "event-1") -> dict[str, Any]:
@@ -115,7 +142,9 @@ def test_a_failure_without_a_reason_is_reported_by_its_code() -> None:
 
 
 def test_an_audited_merge_has_its_provider() -> None:
-    recorded = event(AuditEntry(0.0, "MergeDeveloperIdentities", developer_provider_name="login.acme.shop"))
+    recorded = event(
+        AuditEntry(0.0, "MergeDeveloperIdentities", request=AuditedRequest(developer_provider_name="login.acme.shop"))
+    )
     assert recorded["requestParameters"] == {"developerProviderName": "login.acme.shop"}
 
 
@@ -171,7 +200,8 @@ def test_a_long_caller_name_and_error_text_are_not_cut() -> None:
 @pytest.mark.parametrize("count", [MAX_NAMES, MAX_NAMES + 1, 1000])
 def test_names_beyond_their_most_are_not_shown(count: int) -> None:
     names = tuple(f"name {number}" for number in range(count))
-    asked = event(ISSUED._replace(provider_names=names, principal_tag_keys=names))["requestParameters"]
+    request = AuditedRequest(provider_names=names, principal_tag_keys=names)
+    asked = event(ISSUED._replace(request=request))["requestParameters"]
     expected = list(names) if count == MAX_NAMES else [*names[: MAX_NAMES - 1], "…"]
     assert (list(asked["logins"]), list(asked["principalTags"])) == (expected, expected)
 
@@ -179,7 +209,8 @@ def test_names_beyond_their_most_are_not_shown(count: int) -> None:
 @pytest.mark.parametrize("count", [MAX_IDS, MAX_IDS + 1, 1000])
 def test_ids_beyond_their_most_are_not_shown(count: int) -> None:
     ids = tuple(f"{IDENTITY}{number}" for number in range(count))
-    recorded = event(ISSUED._replace(identity_ids=ids, unprocessed_identity_ids=ids))
+    request, result = AuditedRequest(identity_ids=ids), AuditedResult(unprocessed_identity_ids=ids)
+    recorded = event(ISSUED._replace(request=request, result=result))
     expected = list(ids) if count == MAX_IDS else [*ids[: MAX_IDS - 1], "…"]
     assert recorded["requestParameters"]["identityIdsToDelete"] == expected
     assert recorded["additionalEventData"]["unprocessedIdentityIds"] == expected
@@ -195,19 +226,23 @@ def is_kept_in(field: str, *before: str) -> bool:
     """Returns whether a long string in an entry, after others, is kept in its line."""
     text = Text("x" * MAX_WHOLE_LINE)
     kept = weakref.ref(text)
-    members: dict[str, Any] = {field: (*before, text) if before else text}
-    to_json(ISSUED._replace(**members), "event-1")
-    del text, members
+    to_json(changed(ISSUED, field, (*before, text) if before else text), "event-1")
+    del text
     return kept() is not None
 
 
-@pytest.mark.parametrize("field", ["user_agent", "identity_pool_id"])
+@pytest.mark.parametrize("field", ["user_agent", "request.identity_pool_id"])
 def test_no_long_text_is_kept(field: str) -> None:
     assert not is_kept_in(field)
 
 
 @pytest.mark.parametrize(
-    ("field", "most"), [("provider_names", MAX_NAMES), ("principal_tag_keys", MAX_NAMES), ("identity_ids", MAX_IDS)]
+    ("field", "most"),
+    [
+        ("request.provider_names", MAX_NAMES),
+        ("request.principal_tag_keys", MAX_NAMES),
+        ("request.identity_ids", MAX_IDS),
+    ],
 )
 def test_no_text_is_kept_that_is_not_shown(field: str, most: int) -> None:
     assert not is_kept_in(field, *map(str, range(most)))
@@ -215,16 +250,19 @@ def test_no_text_is_kept_that_is_not_shown(field: str, most: int) -> None:
 
 def test_a_line_is_bounded() -> None:
     most = "\U0001f600" * 100_000
-    kinds = get_type_hints(AuditEntry)
-    values: dict[str, Any] = {name: most if kind in (str, str | None) else 0 for name, kind in kinds.items()}
-    values["provider_names"] = values["principal_tag_keys"] = tuple(f"{number}{most}" for number in range(99))
-    values["identity_ids"] = values["unprocessed_identity_ids"] = values["provider_names"]
-    entry = AuditEntry(**values)
+    names = tuple(f"{number}{most}" for number in range(99))
+
+    def longest(record: type[Any], **parts: object) -> Any:  # noqa: ANN401 - an entry or one of its parts
+        values = {str: most, str | None: most, tuple[str, ...]: names}
+        return record(**({name: values.get(kind, 0) for name, kind in get_type_hints(record).items()} | parts))
+
+    entry = longest(AuditEntry, **{name: longest(part) for name, part in PARTS.items()})
     assert len(to_json(entry, "event-1")) < 850_000
 
 
 def test_a_lone_surrogate_is_reported_by_its_number() -> None:
-    recorded = event(ISSUED._replace(user_agent="a\ud800b", identity_ids=("\ud800",)))
+    request = AuditedRequest(identity_ids=("\ud800",))
+    recorded = event(ISSUED._replace(user_agent="a\ud800b", request=request))
     assert (recorded["userAgent"], recorded["requestParameters"]["identityIdsToDelete"]) == (r"a\ud800b", [r"\ud800"])
 
 
@@ -236,15 +274,16 @@ def test_delete_is_reported_by_its_number() -> None:
 
 def test_an_entry_has_no_place_for_a_value_of_a_login_or_a_tag() -> None:
     plain = (str, str | None, int, int | None, float, tuple[str, ...])
-    assert {name for name, kind in get_type_hints(AuditEntry).items() if kind not in plain} == set()
+    for record, parts in ((AuditEntry, set(PARTS)), (AuditedRequest, set()), (AuditedResult, set())):
+        assert {name for name, kind in get_type_hints(record).items() if kind not in plain} == parts
 
 
-@pytest.mark.parametrize("field", AuditEntry._fields)
+@pytest.mark.parametrize("field", FIELDS)
 def test_a_secret_that_strays_into_an_entry_is_not_shown(field: str) -> None:
     stray: Any = Secret("canary-4711")
     if "names" in field or "keys" in field:
         stray = (stray,)
-    entry = ISSUED._replace(**{"error_code": "INTERNAL", field: stray})
+    entry = changed(ISSUED._replace(error_code="INTERNAL"), field, stray)
     with pytest.raises((TypeError, AttributeError, ValueError)) as failed:
         to_json(entry, "event-1")
     assert "canary" not in str(failed.value)
@@ -272,6 +311,7 @@ def test_operations_of_devices_are_data_events() -> None:
 
 
 def test_a_call_about_no_pool_has_the_region_of_its_signature() -> None:
-    recorded = event(AuditEntry(0.0, "CreateIdentityPool", region="eu-west-2", result_identity_pool_id="eu-west-2:0"))
+    request, result = AuditedRequest(region="eu-west-2"), AuditedResult(identity_pool_id="eu-west-2:0")
+    recorded = event(AuditEntry(0.0, "CreateIdentityPool", request=request, result=result))
     assert recorded["awsRegion"] == "eu-west-2"
     assert recorded["responseElements"] == {"identityPoolId": "eu-west-2:0"}
