@@ -71,7 +71,6 @@ class KmsApi:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        self.region = region
         self._methods = methods_of(client, OPERATIONS)
         self._close = client.close
         self._admission = threading.BoundedSemaphore(max_calls)

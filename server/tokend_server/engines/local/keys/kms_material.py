@@ -37,11 +37,6 @@ class KmsMaterial:
     public_key: bytes
     is_ours: bool
 
-    @property
-    def region(self) -> str:
-        """The Region of the key."""
-        return region_of(self.key_arn)
-
     def serialized(self) -> Secret:
         """Returns it as stored in the key store."""
         members = {
