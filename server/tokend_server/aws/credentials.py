@@ -24,7 +24,7 @@ _SEARCH_PAUSE = 5.0
 _MIN_REMAINING_SECONDS = 60
 
 #: The timeout of waits for credentials outside of calls, in seconds.
-_PATIENCE = 1.0
+_FETCH_TIMEOUT = 1.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,7 +75,7 @@ class BackgroundCredentials(Credentials):
         if current is not None and not needs_renewal(current.source, _MIN_REMAINING_SECONDS):
             return current.frozen
         call = CURRENT_UPSTREAM_CALL.get()
-        return fetching.result(call.deadline.remaining() if call else _PATIENCE)
+        return fetching.result(call.deadline.remaining() if call else _FETCH_TIMEOUT)
 
     def _fetch(self) -> Future[ReadOnlyCredentials]:
         with self._lock:

@@ -53,7 +53,7 @@ from tokend_server.token_cache import TokenCache
 _Read = TypeVar("_Read")
 
 #: Seconds that a call waits for Cognito if it has a cached token that is past its refresh time.
-STALE_PATIENCE = 1.0
+STALE_TIMEOUT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class CognitoEngine:
                 )
             except (EngineUnavailable, EngineMisconfigured, TooManyRequests, DeadlineExceeded):
                 deadline.check()
-                self._retry_at = self._clock.monotonic() + STALE_PATIENCE
+                self._retry_at = self._clock.monotonic() + STALE_TIMEOUT
         stale = cache.usable(key)
         if stale is None:  # it has expired meanwhile
             raise EngineUnavailable("Cognito did not answer in time.")
@@ -223,7 +223,7 @@ class CognitoEngine:
         return known
 
     def _stale_deadline(self, deadline: Deadline) -> Deadline:
-        wait = min(STALE_PATIENCE, deadline.remaining() / 2)
+        wait = min(STALE_TIMEOUT, deadline.remaining() / 2)
         return Deadline(self._clock, self._clock.monotonic() + wait)
 
     @contextmanager

@@ -11,7 +11,7 @@ from tokend_server.oidc.documents import VerificationKey, import_keys
 from tokend_server.oidc.outbound import FetchFailed, IssuerHttp, require_secure_url
 
 #: The timeout for each document, in seconds. Clouds do not document theirs; the client of a token exchange waits too.
-PATIENCE = 5.0
+FETCH_TIMEOUT = 5.0
 
 _JSON = "application/json"
 
@@ -87,7 +87,7 @@ class IssuerCheck:
         return keys
 
     def _get_json(self, url: str, what: str, media_types: Collection[str]) -> Mapping[str, Any] | None:
-        deadline = Deadline(self._clock, self._clock.monotonic() + PATIENCE)
+        deadline = Deadline(self._clock, self._clock.monotonic() + FETCH_TIMEOUT)
         try:
             fetched = self._http.get(url, {"accept": ", ".join(media_types)}, deadline)
         except FetchFailed as failure:

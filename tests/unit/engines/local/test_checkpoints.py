@@ -5,7 +5,7 @@ import threading
 import pytest
 from tests.fakes.clock import FakeClock
 
-from tokend_server.engines.local.stores.sqlite.checkpoints import OTHERS_INTERVAL, PATIENCE, Checkpoints
+from tokend_server.engines.local.stores.sqlite.checkpoints import OTHERS_INTERVAL, WARNING_AFTER, Checkpoints
 from tokend_server.errors import EngineUnavailable
 
 
@@ -81,10 +81,10 @@ def test_a_file_that_falls_behind_is_reported_once(
     log.writes, log.outcome = True, outcome
     checkpoints.checkpoint_if_due()
     assert (checkpoints.seconds_behind(), caplog.messages) == (0, [])
-    clock.advance(PATIENCE)
+    clock.advance(WARNING_AFTER)
     for _ in range(3):
         checkpoints.checkpoint_if_due()
-    assert checkpoints.seconds_behind() == PATIENCE
+    assert checkpoints.seconds_behind() == WARNING_AFTER
     assert [message.partition(":")[0] for message in caplog.messages] == ["the database file is behind its log"]
     log.outcome = True
     checkpoints.checkpoint_if_due()

@@ -93,7 +93,7 @@ def test_a_migration_that_waits_for_a_write_is_logged(
 
 @pytest.mark.parametrize("locked", [directory_locked, file_locked])
 def test_a_start_gives_up_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locked: Lock) -> None:
-    monkeypatch.setattr(sqlite, "LOCK_PATIENCE", 0.2)
+    monkeypatch.setattr(sqlite, "START_LOCK_TIMEOUT", 0.2)
     with locked(tmp_path / "tokend.db"), pytest.raises(EngineUnavailable) as caught:
         open_store(tmp_path / "tokend.db")
     assert "is locked" in caught.value.advice

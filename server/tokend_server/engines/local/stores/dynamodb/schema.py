@@ -18,7 +18,7 @@ MIGRATIONS = ("0001",)
 _OLDEST = 1
 
 #: Seconds that a migration waits for the table, and between two checks of it.
-PATIENCE = 120.0
+READY_TIMEOUT = 120.0
 _INTERVAL = 1.0
 
 _VERSION: items.Item = {"version": {"N": str(len(MIGRATIONS))}, "oldest": {"N": str(_OLDEST)}}
@@ -77,7 +77,7 @@ def migrate(table: Table, kms_key_id: str | None, clock: Clock, sleep: Sleep) ->
     names = missing(table)
     if not names:
         return []
-    limit = Deadline(clock, clock.monotonic() + PATIENCE)
+    limit = Deadline(clock, clock.monotonic() + READY_TIMEOUT)
     made = table.describe() is None and table.create(table_settings(kms_key_id))
     while (table.describe() or {}).get("TableStatus") not in {"ACTIVE", "UPDATING"}:
         _wait(limit, sleep)

@@ -23,7 +23,7 @@ from tokend_server.metrics import Metrics
 _OTHERS = 4
 
 #: Seconds that a start waits for its first connection.
-_START_PATIENCE = 15.0
+_START_TIMEOUT = 15.0
 
 
 class PostgresqlStore(SqlStore):
@@ -44,7 +44,7 @@ def open_configured(config: Config) -> PostgresqlStore:
     threads = config.grpc.threads + (config.sds.threads if config.sds.listen else 0)
     pool = ConnectionPool(opener.open, store.max_connections or threads + _OTHERS)
     try:
-        pool.release(pool.acquire(monotonic() + _START_PATIENCE))
+        pool.release(pool.acquire(monotonic() + _START_TIMEOUT))
     except NoConnection as error:
         pool.close()
         raise _opening_error(error.__cause__, config.store_name) from error

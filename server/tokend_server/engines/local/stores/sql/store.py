@@ -76,7 +76,7 @@ _KEEP_DEVELOPER_PROVIDER = insert(developer_providers).values(
 )
 
 #: Seconds that a migration waits for other writes before it fails, and before it logs that it waits.
-MIGRATION_PATIENCE = 30.0
+MIGRATION_TIMEOUT = 30.0
 _MIGRATION_WARNING_AFTER = 1.0
 
 _log = logging.getLogger(__name__)
@@ -108,9 +108,9 @@ class SqlStore:
         except EngineUnavailable:
             _log.warning(
                 "waiting for the store, in which other writes lock the schema",
-                extra={"seconds_at_most": MIGRATION_PATIENCE},
+                extra={"seconds_at_most": MIGRATION_TIMEOUT},
             )
-        return self._database.migrate(upgrade, MIGRATION_PATIENCE)
+        return self._database.migrate(upgrade, MIGRATION_TIMEOUT)
 
     def missing_migrations(self) -> list[str]:
         return self._database.read(migrations.missing)

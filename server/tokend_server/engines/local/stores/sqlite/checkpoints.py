@@ -12,7 +12,7 @@ INTERVAL = 2.0
 OTHERS_INTERVAL = 60.0
 
 #: Seconds that the file may be behind before this is logged.
-PATIENCE = 60.0
+WARNING_AFTER = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Checkpoints:
             return
         if self._behind_since is None:
             self._behind_since = self._clock.monotonic()
-        if self.seconds_behind() >= PATIENCE and not self._warned:
+        if self.seconds_behind() >= WARNING_AFTER and not self._warned:
             self._warned = True
             _log.warning(
                 "the database file is behind its log: a copy without the log would lack the latest writes",

@@ -61,7 +61,7 @@ READERS = 4
 _OTHER_READERS = 4
 
 #: Seconds that a start waits for a file that another process has locked.
-LOCK_PATIENCE = 30.0
+START_LOCK_TIMEOUT = 30.0
 
 #: Seconds after which it logs that it waits, and between two attempts.
 _LOCK_WARNING_AFTER = 1.0
@@ -217,17 +217,17 @@ def _dedicated_connection(path: Path) -> sqlite3.Connection:
 
 
 def _retry_until_unlocked(path: Path, attempt: Callable[[], bool]) -> None:
-    """Retries until the file is unlocked, logs that it waits, and fails after `LOCK_PATIENCE`."""
+    """Retries until the file is unlocked, logs that it waits, and fails after `START_LOCK_TIMEOUT`."""
     started, is_logged = time.monotonic(), False
     while not attempt():
         waited = time.monotonic() - started
-        if waited >= LOCK_PATIENCE:
+        if waited >= START_LOCK_TIMEOUT:
             raise _unusable(path, "SQLITE_BUSY")
         if waited >= _LOCK_WARNING_AFTER and not is_logged:
             is_logged = True
             _log.warning(
                 "waiting for the database, which another process has locked",
-                extra={"path": str(path), "seconds_at_most": LOCK_PATIENCE},
+                extra={"path": str(path), "seconds_at_most": START_LOCK_TIMEOUT},
             )
         time.sleep(_LOCK_INTERVAL)
 

@@ -23,7 +23,7 @@ from tokend_server.errors import EngineUnavailable
 APPLICATION_ID = 0x746F6B64
 
 #: Seconds that a checkpoint waits for writes, twice.
-_PATIENCE = 1.0
+_WRITE_TIMEOUT = 1.0
 
 #: The sizes in bytes of a log's header, and of each page's header in it (SQLite, "Database File Format", section 4.1).
 _LOG_HEADER, _PAGE_HEADER = 32, 24
@@ -142,12 +142,12 @@ class WriteAheadLog:
     def close(self) -> None:
         """Closes the connection; tries to remove a mark that a checkpoint could not remove."""
         with suppress(sqlite3.Error):
-            self._connection.execute(f"PRAGMA busy_timeout = {int(_PATIENCE * 1000)}")
+            self._connection.execute(f"PRAGMA busy_timeout = {int(_WRITE_TIMEOUT * 1000)}")
             clear_mark(self._connection)
         self._connection.close()
 
     def _set(self, mark: Mark) -> None:
-        with self._turn.taken(_PATIENCE) as left:
+        with self._turn.taken(_WRITE_TIMEOUT) as left:
             self._connection.execute(f"PRAGMA busy_timeout = {int(left * 1000)}")
             self._connection.execute(f"PRAGMA user_version = {mark}")
 
