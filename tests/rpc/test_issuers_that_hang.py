@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from tests.fakes.oidc_provider import Fault, OidcProvider, rsa_key, sign
-from tests.support.grpc_service import PATIENCE, VALID, GrpcService, failure, grpc_service
+from tests.support.grpc_service import TIMEOUT, VALID, GrpcService, failure, grpc_service
 
 from tokend_server.access.authentication.jwt import TokenIssuer
 from tokend_server.callers import keys
@@ -31,7 +31,7 @@ class Site:
         """Makes a call of a caller that is identified without an issuer."""
         self.service.call(METHOD, metadata=[("authorization", f"Bearer {KEY.reveal()}")])
 
-    def unknown(self, kid: str, timeout: float | None = 10.0 * PATIENCE) -> "grpc.Future[Message]":
+    def unknown(self, kid: str, timeout: float | None = 10.0 * TIMEOUT) -> "grpc.Future[Message]":
         """Starts a call with a token signed by a key of the issuer."""
         token = sign({"alg": "RS256", "kid": kid}, {"iss": self.provider.issuer, "sub": "checkout"}, rsa_key("1"))
         begin: Callable[..., Any] = self.service.stub.LookupDeveloperIdentity.future
@@ -45,10 +45,11 @@ class Site:
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A service whose issuer hangs for the whole test."""
     for name in ("oidc.outbound.SOCKET_TIMEOUT", "oidc.keys.FETCH_TIMEOUT"):
-        monkeypatch.setattr(f"tokend_server.{name}", 10.0 * PATIENCE)
+        monkeypatch.setattr(f"tokend_server.{name}", 10.0 * TIMEOUT)
     defaults = TokenIssuer.__init__.__kwdefaults__
     assert defaults
-    monkeypatch.setitem(defaults, "patience", 10.0 * PATIENCE)
+    assert "keys_timeout" in defaults
+    monkeypatch.setitem(defaults, "keys_timeout", 10.0 * TIMEOUT)
     with OidcProvider(fault=Fault.HANG) as provider:
         sections = {
             "callers": {
@@ -64,7 +65,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 def test_known_callers_are_served_while_an_issuer_hangs(site: Site) -> None:
     calls = [site.unknown(f"made up {number}") for number in range(4 * THREADS)]
-    assert site.provider.hanging.wait(PATIENCE)
+    assert site.provider.hanging.wait(TIMEOUT)
     for _ in range(3):
         site.known()
     refused = failure(_first_to_end(calls).result, RetryInfo)
@@ -76,7 +77,7 @@ def test_known_callers_are_served_while_an_issuer_hangs(site: Site) -> None:
 
 def test_no_thread_waits_longer_than_its_caller(site: Site) -> None:
     waits = site.unknown("1", timeout=0.5)
-    assert site.provider.hanging.wait(PATIENCE)
+    assert site.provider.hanging.wait(TIMEOUT)
     assert failure(waits.result).code is grpc.StatusCode.DEADLINE_EXCEEDED
     site.service.until_over(1)
     # Its place is free again: the next call waits instead of being rejected.
@@ -96,5 +97,5 @@ def _first_to_end(calls: "list[grpc.Future[Message]]") -> "grpc.Future[Message]"
 
     for call in calls:
         call.add_done_callback(end)
-    assert ended.wait(PATIENCE)
+    assert ended.wait(TIMEOUT)
     return first[0]
