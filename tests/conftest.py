@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.postgresql import PostgresqlServer
 
 #: Seconds for the process to end after its tests.
-_LAST_PATIENCE = 60
+_EXIT_TIMEOUT = 60
 
 #: The arguments of `gc.set_threshold`. With Python's defaults, garbage collection takes a sixth of the CPU time of test
 #: processes, since most loaded objects stay.
@@ -62,7 +62,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     gc.freeze()
     if hasattr(config, "workerinput"):
         return
-    faulthandler.dump_traceback_later(_LAST_PATIENCE, exit=True, file=2)
+    faulthandler.dump_traceback_later(_EXIT_TIMEOUT, exit=True, file=2)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,7 @@ from typing import Self
 
 import grpc
 from tests.support.authority import Identification
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID
 
 from tokend.v1 import developer_identity_service_pb2 as pb
@@ -68,7 +68,7 @@ class Load:
             self._wait(lambda: len(self.failures) >= wanted)
 
     def _wait(self, condition: Callable[[], bool]) -> None:
-        if not self._changed.wait_for(condition, PATIENCE):
+        if not self._changed.wait_for(condition, TIMEOUT):
             raise TimeoutError(f"answers: {dict(self._answered)}, failures: {self.failures}")
 
     def _call_briefly(self, number: int) -> None:
@@ -94,7 +94,7 @@ class Load:
         )
         stub = DeveloperIdentityServiceStub(channel)
         try:
-            stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=PATIENCE)
+            stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=TIMEOUT)
         except grpc.RpcError as error:
             with self._changed:
                 self.failures.append(f"{error.code().name}: {error.details()}")

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from tests.access.guarded_service import Metadata
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 
@@ -34,14 +34,14 @@ def call(path: str, channel: grpc.Channel, request: Message, metadata: Metadata)
 
 def _unary(stub: Callable[[grpc.Channel], object], path: str) -> _Call:
     def unary(channel: grpc.Channel, request: Message, metadata: Metadata) -> Any:  # noqa: ANN401 - any response
-        return _method(stub, path, channel)(request, metadata=metadata, timeout=PATIENCE)
+        return _method(stub, path, channel)(request, metadata=metadata, timeout=TIMEOUT)
 
     return unary
 
 
 def _server_stream(stub: Callable[[grpc.Channel], object], path: str) -> _Call:
     def server_stream(channel: grpc.Channel, request: Message, metadata: Metadata) -> Any:  # noqa: ANN401 - any response
-        with _ending(_method(stub, path, channel)(request, metadata=metadata, timeout=PATIENCE)) as responses:
+        with _ending(_method(stub, path, channel)(request, metadata=metadata, timeout=TIMEOUT)) as responses:
             return next(responses)
 
     return server_stream
@@ -49,7 +49,7 @@ def _server_stream(stub: Callable[[grpc.Channel], object], path: str) -> _Call:
 
 def _bidi_stream(stub: Callable[[grpc.Channel], object], path: str) -> _Call:
     def bidi_stream(channel: grpc.Channel, request: Message, metadata: Metadata) -> Any:  # noqa: ANN401 - any response
-        with _ending(_method(stub, path, channel)(iter([request]), metadata=metadata, timeout=PATIENCE)) as responses:
+        with _ending(_method(stub, path, channel)(iter([request]), metadata=metadata, timeout=TIMEOUT)) as responses:
             return next(responses)
 
     return bidi_stream

@@ -11,7 +11,7 @@ from cryptography import x509
 from tests.access.guarded_service import SPIFFE
 from tests.access.load import Load
 from tests.support.authority import Authority, Identification
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.server_process import ServerProcess, write_config
 
 ADDRESS = "127.0.0.1"
@@ -90,7 +90,7 @@ class Site:
         context.set_alpn_protocols(["h2"])
         host, _, port = server.endpoint.rpartition(":")
         with (
-            socket.create_connection((host, int(port)), PATIENCE) as connection,
+            socket.create_connection((host, int(port)), TIMEOUT) as connection,
             context.wrap_socket(connection, server_hostname=host) as secured,
         ):
             return x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"").serial_number

@@ -11,7 +11,7 @@ from tests.access.guarded_service import PROVIDER, Credentials
 from tests.fakes.cognito_script import Hang, Success
 from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
 from tests.support.aws_environment import give_credentials, without_aws_settings
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
@@ -41,7 +41,7 @@ class Callers:
 
     def begin(self, caller: str, method: str, request: object) -> "grpc.Future[Any]":
         begun: grpc.Future[Any] = getattr(self._stub, method).future(
-            request, metadata=[self._credentials.key(KEYS[caller])], timeout=PATIENCE
+            request, metadata=[self._credentials.key(KEYS[caller])], timeout=TIMEOUT
         )
         return begun
 

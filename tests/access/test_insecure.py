@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.access.methods import GET, call
-from tests.support.grpc_service import PATIENCE, failure, insecure_channel
+from tests.support.grpc_service import TIMEOUT, failure, insecure_channel
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 
 from tokend.v1 import developer_identity_service_pb2 as pb
@@ -34,7 +34,7 @@ def test_an_insecure_listener_is_rejected_by_default(tmp_path: Path) -> None:
         capture_output=True,
         encoding="utf-8",
         check=False,
-        timeout=2 * PATIENCE,
+        timeout=2 * TIMEOUT,
     )
     assert ended.returncode == 1
     for missing in ("tls_certificate_file", "identify_by", "[policy.NAME]", "insecure = true"):

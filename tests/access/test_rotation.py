@@ -24,7 +24,7 @@ from tests.access.site import (
     swap,
 )
 from tests.support.authority import Authority, Identification
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.metric_samples import samples
 from tests.support.server_process import ServerProcess
 
@@ -42,7 +42,7 @@ def stale(server: ServerProcess) -> float:
 
 
 def metric(server: ServerProcess, name: str) -> float:
-    text = httpx.get(f"{server.ops}/metrics", trust_env=False, verify=False, timeout=PATIENCE).text
+    text = httpx.get(f"{server.ops}/metrics", trust_env=False, verify=False, timeout=TIMEOUT).text
     (sample,) = samples(text, name)
     return sample.value
 
@@ -120,6 +120,6 @@ def test_a_hangup_makes_the_server_look_at_its_files(site: Site) -> None:
 
 def wait_until_stale(server: ServerProcess, value: float) -> None:
     """Repeats a request until the response is the expected one, since a handled signal is not visible otherwise."""
-    give_up = time.monotonic() + PATIENCE
+    give_up = time.monotonic() + TIMEOUT
     while stale(server) != value:
         assert time.monotonic() < give_up

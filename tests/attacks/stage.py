@@ -16,7 +16,7 @@ import grpc
 import httpx
 from tests.attacks.flood import BEGUN
 from tests.support.authority import Authority, Identification
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.metric_samples import named_like, total
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 
@@ -207,7 +207,7 @@ class Stage:
 
     def _metrics(self) -> str:
         url = f"{self.server.ops}/metrics"
-        return httpx.get(url, trust_env=False, verify=False, timeout=PATIENCE).raise_for_status().text
+        return httpx.get(url, trust_env=False, verify=False, timeout=TIMEOUT).raise_for_status().text
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pytest
 from tests.attacks.attacks import ATTACKS
 from tests.attacks.flood import Flood, Tally, run
 from tests.attacks.stage import ATTACKER, INTERVAL, InnocentCaller, Size, Stage, stage
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 
 from tokend_server.config import Grpc
 
@@ -136,7 +136,7 @@ def test_idle_connections_do_not_block_new_ones(tmp_path: Path) -> None:
         while not attack.is_over(within=INTERVAL):
             with running.channel() as channel:
                 # One that comes before there is room again is turned away; its client's next try gets in.
-                grpc.channel_ready_future(channel).result(PATIENCE)
+                grpc.channel_ready_future(channel).result(TIMEOUT)
                 assert InnocentCaller(running, channel).call() is None
         assert InnocentCaller(running, first).call() is None
         assert attack.tally["ended"]

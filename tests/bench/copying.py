@@ -46,7 +46,7 @@ WITHOUT_LOGIN, WITH_TWO, CHANGED = 0, 1, 2
 _PAUSE = 0.005
 
 #: Seconds that a connection to the target may take, however busy the machine is with reads.
-_PATIENCE = 60
+_TIMEOUT = 60
 
 _COPIED = (tables.identities, tables.linked_logins, tables.signing_keys, tables.developer_providers)
 
@@ -146,7 +146,7 @@ def copy(directory: Path, identities: int) -> str:
     with ExitStack() as stack:
         tokend = stack.enter_context(serving(directory, Cores.available(), url))
         os.sched_setaffinity(0, affinity)
-        target = f"{stack.enter_context(own_server(directory, **DEFAULTS)).url}?connect_timeout={_PATIENCE}"
+        target = f"{stack.enter_context(own_server(directory, **DEFAULTS)).url}?connect_timeout={_TIMEOUT}"
         with running_reads(tokend.grpc_address, identities) as reads:
             began = time.monotonic()
             done = subprocess.run([sys.executable, "-m", "tokend_server", "store", "copy", url, target], check=False)

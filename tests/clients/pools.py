@@ -8,7 +8,7 @@ from typing import Any
 from tests.fakes.cognito_engine import CognitoLikeEngine, FailingEngine
 from tests.fakes.cognito_faults import AWS_FAILURES
 from tests.fakes.cognito_script import AwsFailure
-from tests.fakes.scripted_upstream import PATIENCE
+from tests.fakes.scripted_upstream import TIMEOUT
 
 from tokend_server.aws_json.errors import AwsError
 from tokend_server.clock import Clock, Deadline
@@ -72,7 +72,7 @@ class Gate:
             TimeoutError: No call has arrived.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: self._waiting > 0, PATIENCE):
+            if not self._changed.wait_for(lambda: self._waiting > 0, TIMEOUT):
                 raise TimeoutError("no call has come to the gate")
 
     def release(self) -> None:

@@ -10,7 +10,7 @@ import httpx
 from tests.clients.in_flight import calls_in_flight
 from tests.clients.pools import COGNITO_POOLS, LOCAL_POOLS, POOL_IDS, PROVIDER
 from tests.fakes.cognito_upstream import ACCESS_KEY
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.ports import free_ports
 from tests.support.server_process import ServerProcess
 
@@ -104,7 +104,7 @@ max_attempts = 1
             for algorithm in SigningAlgorithm:
                 rotation.add(algorithm, signs_in=0)
             expected = {key.kid for key in store.signing_keys()}
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while self._published() != expected:
             if time.monotonic() > deadline:
                 raise RuntimeError("the new keys are not published")

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import RetryInfo
 from tests.clients import scripted
 from tests.clients.conductor import Harness
-from tests.support.grpc_service import PATIENCE, Failure, failure, insecure_channel
+from tests.support.grpc_service import TIMEOUT, Failure, failure, insecure_channel
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
@@ -27,7 +27,7 @@ def ask(harness: Harness) -> Ask:
     """Requests a token of a pool on a separate connection."""
     conduct(harness, "/reset")
 
-    def ask_once(pool: str = "pool", user: str = "alice", timeout: float = PATIENCE) -> Message:
+    def ask_once(pool: str = "pool", user: str = "alice", timeout: float = TIMEOUT) -> Message:
         with insecure_channel(harness.endpoint) as channel:
             return send(DeveloperIdentityServiceStub(channel), token_request(harness, pool, user), timeout)
 
@@ -42,7 +42,7 @@ def token_request(harness: Harness, pool: str, user: str = "alice") -> pb.GetOpe
 def send(
     stub: DeveloperIdentityServiceStub,
     request: pb.GetOpenIdTokenForDeveloperIdentityRequest,
-    timeout: float = PATIENCE,
+    timeout: float = TIMEOUT,
 ) -> pb.GetOpenIdTokenForDeveloperIdentityResponse:
     return stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=timeout)
 
@@ -50,7 +50,7 @@ def send(
 def conduct(harness: Harness, path: str) -> int:
     request = urllib.request.Request(f"{harness.conductor}{path}", method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
             return int(response.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -58,7 +58,7 @@ def conduct(harness: Harness, path: str) -> int:
 
 
 def published_kids(harness: Harness) -> set[str]:
-    with urllib.request.urlopen(f"{harness.issuer}/.well-known/jwks.json", timeout=PATIENCE) as response:
+    with urllib.request.urlopen(f"{harness.issuer}/.well-known/jwks.json", timeout=TIMEOUT) as response:
         keys: list[dict[str, Any]] = json.load(response)["keys"]
         return {key["kid"] for key in keys}
 
@@ -104,7 +104,7 @@ def test_a_replica_that_hangs_keeps_its_connection_and_answers_after_reset(harne
         identities = {send(stub, request).identity_id for stub in (first, second)}
         assert len(identities) == 1  # they share a store
         assert conduct(harness, "/hang") == 200
-        waiting = first.GetOpenIdTokenForDeveloperIdentity.future(request, timeout=PATIENCE)
+        waiting = first.GetOpenIdTokenForDeveloperIdentity.future(request, timeout=TIMEOUT)
         assert {send(second, request).identity_id} == identities
         assert not waiting.done()
         assert conduct(harness, "/reset") == 200

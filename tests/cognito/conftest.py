@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.cognito.running_service import PATIENCE, RunningService, Services
+from tests.cognito.running_service import TIMEOUT, RunningService, Services
 from tests.fakes.cognito_script import Success
 from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
 from tests.support.aws_environment import give_credentials, without_aws_settings
@@ -72,7 +72,7 @@ def wait_for_joining(monkeypatch: pytest.MonkeyPatch) -> WaitForJoining:
 
     def wait(count: int) -> None:
         for _ in range(count):
-            assert joined.acquire(timeout=PATIENCE)
+            assert joined.acquire(timeout=TIMEOUT)
 
     monkeypatch.setattr(SingleFlight, "_join", joining)
     return wait

@@ -30,7 +30,7 @@ LOCAL_POOL = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000b"
 IDENTITY = "us-east-1:0a1b2c3d-0000-4000-8000-0000000000aa"
 
 #: How long a test waits for an expected event.
-PATIENCE = 30
+TIMEOUT = 30
 
 GET = "GetOpenIdTokenForDeveloperIdentity"
 LOOKUP = "LookupDeveloperIdentity"
@@ -96,12 +96,12 @@ class RunningService:
             httpx.Client(trust_env=False, verify=False, base_url=f"http://{self.service.ops_address}")
         )
 
-    def call(self, method: str = GET, request: Message | None = None, timeout: float | None = PATIENCE) -> Any:  # noqa: ANN401
+    def call(self, method: str = GET, request: Message | None = None, timeout: float | None = TIMEOUT) -> Any:  # noqa: ANN401
         """Calls a method, by default with its request of `REQUESTS`."""
         return self._method(method)(request or REQUESTS[method], timeout=timeout)
 
     def begin(
-        self, method: str = GET, request: Message | None = None, timeout: float | None = PATIENCE
+        self, method: str = GET, request: Message | None = None, timeout: float | None = TIMEOUT
     ) -> "grpc.Future[Any]":
         """Starts a call of a method."""
         multicallable: Any = self._method(method)
@@ -112,7 +112,7 @@ class RunningService:
         """Gets a token of a user."""
         return self.call(GET, token_request(user, pool_id, **members))
 
-    def refused(self, method: str = GET, request: Message | None = None, timeout: float | None = PATIENCE) -> Failure:
+    def refused(self, method: str = GET, request: Message | None = None, timeout: float | None = TIMEOUT) -> Failure:
         """Makes a call that must fail."""
         return failure(lambda: self.call(method, request, timeout), *_DETAILS)
 
@@ -130,10 +130,10 @@ class RunningService:
         return [each for family in families for each in family.samples]
 
     def metrics_text(self) -> str:
-        return self._http.get("/metrics", timeout=PATIENCE).text
+        return self._http.get("/metrics", timeout=TIMEOUT).text
 
     def readyz(self) -> tuple[int, str]:
-        answer = self._http.get("/readyz", timeout=PATIENCE)
+        answer = self._http.get("/readyz", timeout=TIMEOUT)
         return answer.status_code, answer.text
 
     def _method(self, name: str) -> Callable[..., Any]:

@@ -13,9 +13,9 @@ from tests.cognito.running_service import (
     COGNITO_POOL,
     GET,
     LOCAL_POOL,
-    PATIENCE,
     PROVIDER,
     REQUESTS,
+    TIMEOUT,
     Services,
     token_request,
 )
@@ -136,7 +136,7 @@ def dripping_over_tls(directory: Path, sent: bytes) -> Iterator[tuple[str, threa
             read_request(secured)
             secured.sendall(sent)
             holding.set()
-            end.wait(2 * PATIENCE)
+            end.wait(2 * TIMEOUT)
 
     listener = Listener(serve)
     listener.start()

@@ -12,8 +12,8 @@ from tests.cognito.running_service import (
     IDENTITY,
     LOOKUP,
     MERGE,
-    PATIENCE,
     PROVIDER,
+    TIMEOUT,
     UNLINK,
     RunningService,
     Services,
@@ -297,7 +297,7 @@ def test_a_stale_token_that_reaches_its_margin_during_the_call_is_not_returned(
 
 
 @pytest.mark.parametrize("name", DELAYS)
-@pytest.mark.parametrize("deadline", [PATIENCE, None, 1.5])
+@pytest.mark.parametrize("deadline", [TIMEOUT, None, 1.5])
 def test_a_stale_token_is_returned_when_cognito_is_slow(services: Services, name: str, deadline: float | None) -> None:
     clock = ShiftedClock()
     with CognitoUpstream(clock) as upstream:

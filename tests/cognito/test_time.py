@@ -9,7 +9,7 @@ from tests.cognito.running_service import (
     GET,
     LOCAL_POOL,
     METHODS,
-    PATIENCE,
+    TIMEOUT,
     RunningService,
     Services,
     code_of,
@@ -108,7 +108,7 @@ def test_every_operation_ends_at_its_deadline(patient: Patient, upstream: Cognit
 
 
 @pytest.mark.parametrize("delay", DELAYS)
-@pytest.mark.parametrize("deadline", [None, PATIENCE])
+@pytest.mark.parametrize("deadline", [None, TIMEOUT])
 def test_the_service_does_not_wait_without_end_either(
     services: Services, upstream: CognitoUpstream, delay: str, deadline: float | None
 ) -> None:
@@ -200,7 +200,7 @@ def test_no_attempt_is_waited_for_that_would_come_too_late(  # noqa: PLR0913, PL
     back_off(20)
     service = services.start(upstream.url, timeout_seconds=10 if limit == "the service's" else FOR_EVER)
     upstream.always(failure)
-    failed = service.refused(timeout=PATIENCE if limit == "the service's" else 10)
+    failed = service.refused(timeout=TIMEOUT if limit == "the service's" else 10)
     assert (failed.code, failed.reason) == (code, reason)
     assert len(upstream.requests) == 1
 

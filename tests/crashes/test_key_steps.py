@@ -14,7 +14,7 @@ import pytest
 from tests.crashes.dying_key_change import EARLY_BEGINNING, NEVER, REPLACEMENT, STEPS, VARIABLE
 from tests.fakes.clock import FakeClock
 from tests.support.calls import Caller
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.key_replica import ES256, KeyReplica
 from tests.support.preloaded import ForkedProcess, fork
 from tests.support.server_process import POOL_ID, ServerProcess, write_config
@@ -86,12 +86,12 @@ def files_with(key: SigningKey, path: Path) -> list[str]:
 def test_a_step_that_a_kill_interrupts_is_done_once(point: str, path: Path) -> None:
     step = point.partition(":")[0]
     first, *rest = make_due(step, path)
-    assert dying(point, "serve", "--config", str(path)).wait(PATIENCE) == -signal.SIGKILL
+    assert dying(point, "serve", "--config", str(path)).wait(TIMEOUT) == -signal.SIGKILL
 
     left = [key.kid for key in kept(path)]
     assert {first.kid, *(key.kid for key in rest)} >= set(left) or step == "add"
     with ServerProcess(path) as server, closing(Caller(server)) as caller:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while len(published(server)) != (2 if step == "add" else 1):
             assert time.monotonic() < until
             time.sleep(0.05)
@@ -109,7 +109,7 @@ def test_a_step_that_a_kill_interrupts_is_done_once(point: str, path: Path) -> N
 def test_the_replacement_of_a_compromised_key_is_finished_by_another_run(point: str, path: Path) -> None:
     (compromised,) = make_due("add", path)
     words = ("keys", "rotate", "--compromised", compromised.kid, "--config", str(path))
-    assert dying(point, *words).wait(PATIENCE) == -signal.SIGKILL
+    assert dying(point, *words).wait(TIMEOUT) == -signal.SIGKILL
 
     left = kept(path)
     generations = {"before the new key is durable": [1], "when the old key is gone": [2]}.get(point, [1, 2])
@@ -123,7 +123,7 @@ def test_the_replacement_of_a_compromised_key_is_finished_by_another_run(point: 
         # A replacement that the killed command has made is the one that stays.
         assert key.generation == 2
         assert key in left or left == (compromised,)
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while published(server) != [key.kid]:
             assert time.monotonic() < until
             time.sleep(0.05)
@@ -137,9 +137,9 @@ def test_a_server_follows_a_replacement_that_is_killed_half_way(path: Path) -> N
     words = ("keys", "rotate", "--compromised", compromised.kid, "--config", str(path))
     with ServerProcess(path, NO_ROTATION) as server, closing(Caller(server)) as caller:
         assert signing(server, caller) == compromised.kid
-        assert dying("between the new key and the old", *words).wait(PATIENCE) == -signal.SIGKILL
+        assert dying("between the new key and the old", *words).wait(TIMEOUT) == -signal.SIGKILL
         _, replacing = kept(path)
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while signing(server, caller) != replacing.kid:
             assert time.monotonic() < until
         done(*words)
@@ -161,12 +161,12 @@ def test_a_key_that_every_verifier_has_begins_early_once(
         replica.pass_time(1)
         replica.fetched_by("envoy")
         replica.task.stop()
-    assert dying(point, "serve", "--config", str(path)).wait(PATIENCE) == -signal.SIGKILL
+    assert dying(point, "serve", "--config", str(path)).wait(TIMEOUT) == -signal.SIGKILL
 
     first, killed = kept(path)
     assert (killed.signs_from < added.signs_from) == (point == "when it is durable")
     with ServerProcess(path, {VARIABLE: NEVER}, module=MODULE) as server, closing(Caller(server)) as caller:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while kept(path)[1].signs_from == added.signs_from:
             assert time.monotonic() < until
             time.sleep(0.05)

@@ -37,7 +37,7 @@ _VARIABLES = {"$__rate_interval": "1m", "$__range": "1m"} | {
     if each["type"] == "query"
 }
 
-_PATIENCE = 60
+_TIMEOUT = 60
 
 
 class Query(NamedTuple):
@@ -68,7 +68,7 @@ class Prometheus:
 
     def wait_for(self, expression: str) -> None:
         """Waits until an expression has a value."""
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _TIMEOUT
         while not self._answers() or not self.ask(expression):
             assert time.monotonic() < until, expression
             time.sleep(0.1)
@@ -188,4 +188,4 @@ scrape_configs:
             yield Prometheus(f"http://{address}", http)
     finally:
         process.terminate()
-        process.wait(_PATIENCE)
+        process.wait(_TIMEOUT)

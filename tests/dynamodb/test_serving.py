@@ -8,7 +8,7 @@ import httpx
 import jwt
 import pytest
 from tests.support.dynamodb import table_name, table_url
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 
 from tokend.v1 import developer_identity_service_pb2 as pb
@@ -28,7 +28,7 @@ def servers(moto_url: str, tmp_path: Path) -> Iterator[list[ServerProcess]]:
 def call(server: ServerProcess, user: str) -> pb.GetOpenIdTokenForDeveloperIdentityResponse:
     request = pb.GetOpenIdTokenForDeveloperIdentityRequest(identity_pool_id=POOL_ID, logins={DEVELOPER_PROVIDER: user})
     with grpc.insecure_channel(server.endpoint) as channel:
-        return DeveloperIdentityServiceStub(channel).GetOpenIdTokenForDeveloperIdentity(request, timeout=PATIENCE)
+        return DeveloperIdentityServiceStub(channel).GetOpenIdTokenForDeveloperIdentity(request, timeout=TIMEOUT)
 
 
 def test_a_user_has_one_identity_and_tokens_have_the_same_keys(servers: list[ServerProcess]) -> None:

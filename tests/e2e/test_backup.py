@@ -20,7 +20,7 @@ from tests.support.tokend import done, failed, run
 
 from tokend_server.clock import Deadline, SystemClock
 
-PATIENCE = 60
+TIMEOUT = 60
 
 USERS = [f"user-{number}" for number in range(20)]
 
@@ -103,7 +103,7 @@ def test_a_backup_of_a_running_server_holds_all_that_was_acknowledged(
 def test_the_file_alone_has_all_users_soon(serving: ServerProcess, config: Path, tmp_path: Path) -> None:
     database = config.parent / "tokend.db"
     identities_of(serving)
-    within = Deadline(SystemClock(), SystemClock.monotonic() + PATIENCE)
+    within = Deadline(SystemClock(), SystemClock.monotonic() + TIMEOUT)
     while users_in(shutil.copyfile(database, tmp_path / "plain.db")) < len(USERS):
         within.check()
 
@@ -149,7 +149,7 @@ def test_a_backup_that_a_signal_ends_leaves_nothing(number: signal.Signals, othe
         "    target.execute('INSERT INTO begun VALUES (1)')\n"
         "    print(os.listdir('.'), flush=True)\n"
         f"    os.kill(os.getpid(), {number})\n"
-        f"    time.sleep({PATIENCE})\n"
+        f"    time.sleep({TIMEOUT})\n"
         "backup._copy = copy\n"
         "from tokend_server.__main__ import main\n"
         "main()\n"
@@ -159,7 +159,7 @@ def test_a_backup_that_a_signal_ends_leaves_nothing(number: signal.Signals, othe
         cwd=directory,
         capture_output=True,
         encoding="utf-8",
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (-number, "")

@@ -14,7 +14,7 @@ import jwt
 import pytest
 import urllib3
 from tests.support.calls import Caller
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.health import NOT_SERVING, SERVING, wait_for, watch_health
 from tests.support.metric_samples import total
 from tests.support.preloaded import fork
@@ -174,7 +174,7 @@ def test_a_rewrap_that_is_killed_loses_no_key_and_is_finished_by_another(
     config = configured(tmp_path, by_file(path))
     words = ["keys", "rewrap", "--config", str(config)]
     killed = fork("tests.support.killed_rewrap", words, os.environ | {"KILLED": f"{where} {number}"}, tmp_path)
-    assert killed.wait(PATIENCE) == -signal.SIGKILL
+    assert killed.wait(TIMEOUT) == -signal.SIGKILL
     rewrapped = number if where == "after" else number - 1
     assert [text in kept.values() for text in materials(tmp_path).values()].count(False) == rewrapped
     assert listed(clear) == before

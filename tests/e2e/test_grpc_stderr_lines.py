@@ -17,7 +17,7 @@ from tests.support.server_process import ServerProcess, write_config
 from tokend_server.rpc.server import SERVICE_NAME
 
 LOOPBACK = "127.0.0.1"
-PATIENCE = 30
+TIMEOUT = 30
 
 #: How many handshakes a stranger fails.
 TIMES = 200
@@ -73,7 +73,7 @@ def tls_server(directory: Path, verbosity: str | None = None) -> Iterator[Server
 def send(endpoint: str, octets: bytes) -> None:
     """Sends octets, closes the sending side, and waits for the server to end the connection."""
     host, _, port = endpoint.rpartition(":")
-    with suppress(OSError), socket.create_connection((host, int(port)), PATIENCE) as connection:
+    with suppress(OSError), socket.create_connection((host, int(port)), TIMEOUT) as connection:
         connection.sendall(octets)
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(65_536):
@@ -84,7 +84,7 @@ def shake_hands(endpoint: str, context: ssl.SSLContext) -> None:
     host, _, port = endpoint.rpartition(":")
     with (
         suppress(OSError),
-        socket.create_connection((host, int(port)), PATIENCE) as connection,
+        socket.create_connection((host, int(port)), TIMEOUT) as connection,
         context.wrap_socket(connection) as secured,
     ):
         while secured.recv(65_536):
@@ -111,7 +111,7 @@ def lines_without_the_log(server: ServerProcess) -> list[str]:
 
 
 def handshakes(server: ServerProcess) -> float:
-    with urllib.request.urlopen(f"{server.ops}/metrics", timeout=PATIENCE) as page:
+    with urllib.request.urlopen(f"{server.ops}/metrics", timeout=TIMEOUT) as page:
         return total(page.read().decode(), "tokend_tls_handshakes_total")
 
 

@@ -11,7 +11,7 @@ import httpx
 import jwt
 import pytest
 from tests.support.calls import get_token
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
 from tests.support.tokend import done, failed, printed, run
 
@@ -62,7 +62,7 @@ def test_keys_are_added_and_removed_while_the_server_runs(config: Path) -> None:
 
         def wait_until_published(*kids: str) -> None:
             """Waits for the keys, which are read again every few seconds even without readiness checks."""
-            until = time.monotonic() + PATIENCE
+            until = time.monotonic() + TIMEOUT
             while published() != list(kids):
                 assert time.monotonic() < until
                 time.sleep(0.05)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.fakes.clock import FakeClock
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.key_replica import ES256, KeyReplica
 from tests.support.managed_pools import MANAGED_POOLS
 from tests.support.server_process import write_config
@@ -174,7 +174,7 @@ def test_the_embedded_default_rotates_a_key_of_thirty_days_by_itself(
     config = Config(data_dir=tmp_path, grpc=Grpc(listen=["127.0.0.1:0"]), issuer=Issuer(**local), ops=Ops(**local))
     service = app.start(config)
     try:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while len(kids := published(service.issuer)) < 2:
             assert time.monotonic() < until
             time.sleep(0.02)

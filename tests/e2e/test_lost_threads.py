@@ -12,7 +12,7 @@ from tests.support.calls import Caller
 from tests.support.health import NOT_SERVING, SERVING, check_health, wait_for, watch_health
 from tests.support.server_process import ServerProcess, write_config
 
-PATIENCE = 60
+TIMEOUT = 60
 
 #: The names of threads, of each kind that does something while a server serves.
 KINDS = [
@@ -46,7 +46,7 @@ def order(directory: Path, text: str) -> None:
 
 def status(server: ServerProcess, page: str) -> int:
     try:
-        with urllib.request.urlopen(f"{server.ops}/{page}", timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(f"{server.ops}/{page}", timeout=TIMEOUT) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -56,7 +56,7 @@ def use(server: ServerProcess, caller: Caller) -> None:
     """Makes the threads work: a waiting thread ends only when it wakes."""
     with suppress(OSError):
         status(server, "readyz")
-    with suppress(OSError), urllib.request.urlopen(f"{server.issuer}/.well-known/jwks.json", timeout=PATIENCE):
+    with suppress(OSError), urllib.request.urlopen(f"{server.issuer}/.well-known/jwks.json", timeout=TIMEOUT):
         pass
     for _ in range(4):
         with suppress(grpc.RpcError):

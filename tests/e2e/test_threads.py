@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.calls import Caller
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.health import SERVING, check_health, wait_for, watch_health
 from tests.support.server_process import ServerProcess, write_config
 from tests.support.silent_calls import SilentCalls
@@ -59,14 +59,14 @@ def use(server: ServerProcess) -> None:
         wait_for(watch, SERVING)
     inquire: grpc.StreamStreamMultiCallable[bytes, bytes] = caller.channel.stream_stream(REFLECTION, None, None)
     for _ in range(20):
-        assert len(list(inquire(iter([b"\x3a\x00"]), timeout=PATIENCE))) == 1
+        assert len(list(inquire(iter([b"\x3a\x00"]), timeout=TIMEOUT))) == 1
     with SilentCalls(server.endpoint, "LookupDeveloperIdentity") as silent:
         silent.begin(60)
         for number in range(40):
-            caller.get_token(f"user-{number}", timeout=PATIENCE)
+            caller.get_token(f"user-{number}", timeout=TIMEOUT)
         assert check_health(caller.channel) == SERVING
     for page in ("livez", "readyz", "metrics"):
-        with urllib.request.urlopen(f"{server.ops}/{page}", timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(f"{server.ops}/{page}", timeout=TIMEOUT) as answer:
             assert answer.status == 200
     for watch in watches:
         watch.cancel()

@@ -21,7 +21,7 @@ EXAMPLES = ROOT / "clients" / "envoy"
 _ADMIN = "port_value: 9901"
 
 #: Seconds that a test waits for a state of Envoy.
-PATIENCE = 30
+TIMEOUT = 30
 
 #: The timeouts of requests and connections in the examples; 0 for none.
 _TIMES = re.compile(r"\b((?:connect_)?timeout): (?!0s)[\d.]+s\b")
@@ -63,7 +63,7 @@ class Envoy:
     def __init__(self, configuration: str, directory: Path, *, patient: bool = True) -> None:
         configuration = configuration.replace(_ADMIN, "port_value: 0")
         if patient:
-            configuration = _TIMES.sub(rf"\1: {PATIENCE}s", configuration)
+            configuration = _TIMES.sub(rf"\1: {TIMEOUT}s", configuration)
         self._configuration = directory / "envoy.yaml"
         self._configuration.write_text(configuration, encoding="utf-8")
         self._log = directory / "envoy.log"
@@ -74,7 +74,7 @@ class Envoy:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
-        self._admin = httpx.Client(trust_env=False, timeout=PATIENCE)
+        self._admin = httpx.Client(trust_env=False, timeout=TIMEOUT)
         try:
             self._wait(self._is_live, "did not become live")
         except BaseException:
@@ -125,7 +125,7 @@ class Envoy:
         return f"http://{self._admin_address.read_text(encoding='utf-8').strip()}{path}"
 
     def _wait(self, condition: Callable[[], bool], failure: str) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not condition():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"Envoy {failure}")
@@ -134,4 +134,4 @@ class Envoy:
     def _end(self) -> None:
         self._admin.close()
         self._process.terminate()
-        self._process.wait(PATIENCE)
+        self._process.wait(TIMEOUT)

@@ -12,7 +12,7 @@ import yaml  # type: ignore[import-untyped] # it has no types
 from tests.envoy.examples import Envoy, example
 from tests.envoy.page import MUTUAL_TLS, with_files
 from tests.support.authority import Authority, Identification
-from tests.support.grpc_service import PATIENCE, insecure_channel
+from tests.support.grpc_service import TIMEOUT, insecure_channel
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
 
 from tokend.v1 import developer_identity_service_pb2 as pb
@@ -156,7 +156,7 @@ def outcome_of_a_call(channel: grpc.Channel, metadata: Metadata = NOTHING) -> st
     )
     try:
         DeveloperIdentityServiceStub(channel).GetOpenIdTokenForDeveloperIdentity(
-            request, metadata=metadata, timeout=PATIENCE, wait_for_ready=True
+            request, metadata=metadata, timeout=TIMEOUT, wait_for_ready=True
         )
     except grpc.RpcError as error:
         return to_error(error).reason or error.code().name
@@ -187,7 +187,7 @@ def test_without_a_certificate_there_is_no_connection(site: Site, envoy: Envoy) 
     with grpc.secure_channel(envoy.address, grpc.ssl_channel_credentials(trusted)) as channel:
         request = pb.LookupDeveloperIdentityRequest(identity_pool_id=POOL_ID)
         with pytest.raises(grpc.RpcError) as caught:
-            DeveloperIdentityServiceStub(channel).LookupDeveloperIdentity(request, timeout=PATIENCE)
+            DeveloperIdentityServiceStub(channel).LookupDeveloperIdentity(request, timeout=TIMEOUT)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from tests.envoy.examples import PATIENCE, Envoy, example
+from tests.envoy.examples import TIMEOUT, Envoy, example
 from tests.fakes.clock import FakeClock
 from tests.support.authority import Authority
 from tests.support.metric_samples import total
@@ -160,7 +160,7 @@ def envoy(place: Place, tmp_path_factory: pytest.TempPathFactory, request: pytes
 
 def authorization(envoy: Envoy, headers: dict[str, str] | None = None) -> list[str]:
     """Makes a request, and returns the `authorization` header that reached the called service."""
-    response = httpx.get(f"http://{envoy.address}/", headers=headers, trust_env=False, timeout=PATIENCE)
+    response = httpx.get(f"http://{envoy.address}/", headers=headers, trust_env=False, timeout=TIMEOUT)
     assert response.status_code == HTTPStatus.OK
     return [value for name, value in response.json() if name == "authorization"]
 
@@ -183,7 +183,7 @@ def key_id(envoy: Envoy) -> str:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(_LOOK_AGAIN)
@@ -250,7 +250,7 @@ def test_without_a_token_no_request_goes_out(place: Place, tmp_path: Path) -> No
     port = free_port()
     nothing = Place(tmp_path, port, place.upstream)
     with nothing.envoy(tmp_path / "envoy", "DELTA_GRPC") as alone:
-        answer = httpx.get(f"http://{alone.address}/", trust_env=False, timeout=PATIENCE)
+        answer = httpx.get(f"http://{alone.address}/", trust_env=False, timeout=TIMEOUT)
         assert answer.status_code == HTTPStatus.UNAUTHORIZED
         nothing.start()
         try:

@@ -10,7 +10,7 @@ import jwt
 import pytest
 from tests.envoy.examples import Envoy
 from tests.envoy.outbound import STRANGER, Site, app, site
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.ports import free_ports
 from tests.support.tokend import run
 
@@ -43,7 +43,7 @@ def envoy(place: Site, called: str, tmp_path_factory: pytest.TempPathFactory) ->
 def get(envoy: Envoy, token: str | None, *others: tuple[str, str], path: str = "/") -> httpx.Response:
     """Makes a request as the calling service, with its user's token."""
     authorization = [("authorization", f"Bearer {token}")] if token else []
-    with httpx.Client(trust_env=False, base_url=f"http://{envoy.address}", timeout=PATIENCE) as client:
+    with httpx.Client(trust_env=False, base_url=f"http://{envoy.address}", timeout=TIMEOUT) as client:
         return client.get(path, headers=[*others, *authorization])
 
 
@@ -190,7 +190,7 @@ def test_a_key_that_was_taken_away_signs_no_request_any_more(place: Site, envoy:
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.02)

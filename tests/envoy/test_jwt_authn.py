@@ -14,7 +14,7 @@ import httpx
 import jwt
 import pytest
 from tests.envoy.examples import Envoy, example
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.server_process import ServerProcess, write_config
 
 from tokend.v1 import developer_identity_service_pb2 as pb
@@ -104,7 +104,7 @@ def envoy(kind: str, server: ServerProcess, app_port: int, tmp_path_factory: pyt
 @pytest.fixture
 def get(envoy: Envoy) -> Iterator[Callable[..., httpx.Response]]:
     """Makes a request to the application through Envoy, with a token if one is given."""
-    with httpx.Client(trust_env=False, base_url=f"http://{envoy.address}", timeout=PATIENCE) as client:
+    with httpx.Client(trust_env=False, base_url=f"http://{envoy.address}", timeout=TIMEOUT) as client:
 
         def send(token: str | None = None, **headers: str) -> httpx.Response:
             authorization = {} if token is None else {"authorization": f"Bearer {token}"}
@@ -119,7 +119,7 @@ def issued(server: ServerProcess, kind: str) -> pb.GetOpenIdTokenForDeveloperIde
         identity_pool_id=POOLS[kind], logins={PROVIDER: "alice"}, principal_tags=TAGS
     )
     with grpc.insecure_channel(server.endpoint) as channel:
-        return DeveloperIdentityServiceStub(channel).GetOpenIdTokenForDeveloperIdentity(request, timeout=PATIENCE)
+        return DeveloperIdentityServiceStub(channel).GetOpenIdTokenForDeveloperIdentity(request, timeout=TIMEOUT)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from tests.fakes.cognito_script import Body
 from tests.fakes.http_connections import HttpRequest
-from tests.fakes.scripted_upstream import PATIENCE, ScriptedUpstream
+from tests.fakes.scripted_upstream import TIMEOUT, ScriptedUpstream
 
 from tokend_server.aws_json.wire import AwsResponse, canonical_headers
 from tokend_server.engine import Engine
@@ -101,7 +101,7 @@ class DynamoDbUpstream(ScriptedUpstream):
         return answer
 
     def _passed_on(self, request: HttpRequest, headers: Mapping[str, str], body: bytes) -> AwsResponse:
-        connection = http.client.HTTPConnection(self._host, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(self._host, timeout=TIMEOUT)
         sent = {**headers, "content-length": str(len(body))}
         try:
             connection.request(request.method, request.target, body, sent)

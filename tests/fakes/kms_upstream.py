@@ -15,7 +15,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.kms.models import Key, kms_backends
 from tests.fakes.cognito_script import Body
 from tests.fakes.http_connections import HttpRequest
-from tests.fakes.scripted_upstream import PATIENCE, ScriptedUpstream
+from tests.fakes.scripted_upstream import TIMEOUT, ScriptedUpstream
 
 from tokend_server.aws_json.wire import AwsResponse, canonical_headers
 from tokend_server.engine import Engine
@@ -87,7 +87,7 @@ class KmsUpstream(ScriptedUpstream):
         return answer
 
     def _passed_on(self, request: HttpRequest, headers: Mapping[str, str], body: bytes) -> AwsResponse:
-        connection = http.client.HTTPConnection(self._host, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(self._host, timeout=TIMEOUT)
         try:
             connection.request(request.method, request.target, body, {**headers, "content-length": str(len(body))})
             answer = connection.getresponse()

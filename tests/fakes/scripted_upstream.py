@@ -19,7 +19,7 @@ from tokend_server.aws_json.wire import AwsResponse, canonical_headers
 from tokend_server.engine import Engine
 
 #: How long a test waits for an expected event.
-PATIENCE = 30
+TIMEOUT = 30
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ class ScriptedUpstream(ABC):
     def wait_for_requests(self, count: int) -> list[Arrived]:
         """Waits for this many requests, and returns all."""
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self._requests) >= count, PATIENCE):
+            if not self._changed.wait_for(lambda: len(self._requests) >= count, TIMEOUT):
                 raise TimeoutError(f"{len(self._requests)} of {count} requests have come")
             return list(self._requests)
 
     def wait_for_held(self, count: int) -> None:
         """Waits until this many connections hang or drip."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._held >= count, PATIENCE):
+            if not self._changed.wait_for(lambda: self._held >= count, TIMEOUT):
                 raise TimeoutError(f"{self._held} of {count} connections are held")
 
     def release(self) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from tests.fakes.cognito_upstream import AccessKey
 from tests.fakes.http_connections import Listener, read_request
-from tests.fakes.scripted_upstream import PATIENCE
+from tests.fakes.scripted_upstream import TIMEOUT
 
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 
@@ -98,7 +98,7 @@ class StsDouble:
 
     def wait_for_requests(self, count: int) -> None:
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self._requests) >= count, PATIENCE):
+            if not self._changed.wait_for(lambda: len(self._requests) >= count, TIMEOUT):
                 raise TimeoutError(f"{len(self._requests)} of {count} requests have come")
 
     def _serve(self, connection: socket.socket, _number: int) -> None:

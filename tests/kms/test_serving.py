@@ -19,7 +19,7 @@ from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 from tests.fakes.cognito_script import Hang, Success
 from tests.fakes.kms_upstream import KmsUpstream, failure
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.kms import REGION, boto3_client, config_of, kms_keys
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 from tests.support.tokend import run
@@ -44,14 +44,14 @@ def settings(upstream: KmsUpstream, signer: str = "aws-kms") -> dict[str, str]:
     }
 
 
-def issue(server: ServerProcess, user: str = "alice", timeout: float = PATIENCE) -> str:
+def issue(server: ServerProcess, user: str = "alice", timeout: float = TIMEOUT) -> str:
     request = pb.GetOpenIdTokenForDeveloperIdentityRequest(identity_pool_id=POOL_ID, logins={DEVELOPER_PROVIDER: user})
     with grpc.insecure_channel(server.endpoint) as channel:
         stub = DeveloperIdentityServiceStub(channel)
         return stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=timeout).token
 
 
-def refusal(server: ServerProcess, timeout: float = PATIENCE) -> tuple[grpc.StatusCode, str]:
+def refusal(server: ServerProcess, timeout: float = TIMEOUT) -> tuple[grpc.StatusCode, str]:
     """Returns the code and the reason of a failed call; at its deadline there is no reason, on either side."""
     with pytest.raises(grpc.RpcError) as raised:
         issue(server, timeout=timeout)
@@ -84,7 +84,7 @@ def add(config: Path, environment: Mapping[str, str], *words: str) -> dict[str, 
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -159,7 +159,7 @@ def test_kms_that_hangs_leaves_threads_to_what_needs_no_signature(upstream: KmsU
         assert refusal(server) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS")
         with grpc.insecure_channel(server.endpoint) as channel:
             request = pb.LookupDeveloperIdentityRequest(identity_pool_id=POOL_ID, developer_user_identifier="alice")
-            assert DeveloperIdentityServiceStub(channel).LookupDeveloperIdentity(request, timeout=PATIENCE).identity_id
+            assert DeveloperIdentityServiceStub(channel).LookupDeveloperIdentity(request, timeout=TIMEOUT).identity_id
         upstream.always(Success())
         upstream.release()
         assert len({signer_of(call.result()) for call in calls}) == 1

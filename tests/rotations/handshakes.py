@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 
 _THREADS = 4
-_PATIENCE = 30
+_TIMEOUT = 30
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
         while True:
             with (
                 suppress(OSError),  # whether connections fail is seen by those that call
-                socket.create_connection((host, int(port)), _PATIENCE) as connection,
+                socket.create_connection((host, int(port)), _TIMEOUT) as connection,
                 context.wrap_socket(connection, server_hostname=host),
             ):
                 pass

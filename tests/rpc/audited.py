@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from google.rpc.error_details_pb2 import QuotaFailure, RequestInfo, ResourceInfo, RetryInfo
 from tests.fakes.clock import FakeClock
-from tests.support.grpc_service import METHODS, PATIENCE, POOL_ID, GrpcService, grpc_service
+from tests.support.grpc_service import METHODS, POOL_ID, TIMEOUT, GrpcService, grpc_service
 
 from tokend_server.access.audit.auditor import Auditor
 from tokend_server.callers import keys
@@ -109,7 +109,7 @@ class HeldLog:
 
     def write(self, line: bytes) -> None:
         self.begun.set()
-        assert self.release.wait(PATIENCE)
+        assert self.release.wait(TIMEOUT)
         self.lines.append(line)
 
     def reopen(self) -> None: ...

@@ -12,7 +12,7 @@ from tokend_server.rpc.peers import peer_name
 MOST = 16
 
 #: Seconds for a connection.
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 
 
 class GuardedListener:
@@ -39,7 +39,7 @@ class GuardedListener:
     def _count(self) -> None:
         self.ended += 1
 
-    def connect(self, host: str = "127.0.0.1", within: float = _PATIENCE) -> socket.socket:
+    def connect(self, host: str = "127.0.0.1", within: float = _TIMEOUT) -> socket.socket:
         client = socket.create_connection(("127.0.0.1", self.port), within, source_address=(host, 0))
         self._undo.enter_context(client)
         self._undo.enter_context(self._listener.accept()[0])

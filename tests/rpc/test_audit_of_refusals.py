@@ -22,7 +22,7 @@ from tests.rpc.audited import (
     bearing,
 )
 from tests.support import raw_http2
-from tests.support.grpc_service import METHODS, PATIENCE, POOL_ID, VALID, failure
+from tests.support.grpc_service import METHODS, POOL_ID, TIMEOUT, VALID, failure
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server import errors
@@ -98,11 +98,11 @@ def test_a_call_that_is_refused_early_is_reported(tmp_path: Path) -> None:
         audited.service.engine.holding() as hold,
     ):
         held = other.submit(audited.call, LOOKUP)
-        assert hold.entered.wait(PATIENCE)
+        assert hold.entered.wait(TIMEOUT)
         assert failure(lambda: audited.call(GET), *KINDS).text == "Too many calls at once."
         assert audited_error(audited) == ("TOO_MANY_REQUESTS", "RESOURCE_EXHAUSTED", "")
         hold.release.set()
-        held.result(PATIENCE)
+        held.result(TIMEOUT)
         assert len(audited.events) == 2
 
 
@@ -110,7 +110,7 @@ def test_a_call_that_is_refused_early_is_reported(tmp_path: Path) -> None:
 def test_a_message_that_is_none_is_reported(method: str, audited: Audited) -> None:
     send: Callable[..., bytes] = audited.service.channel.unary_unary(f"/{SERVICE_NAME}/{method}", None, None)
     for serialized in (b"\xff", CANARY.encode()):
-        assert failure(partial(send, serialized, metadata=[bearing(CHECKOUT)], timeout=PATIENCE)).violations
+        assert failure(partial(send, serialized, metadata=[bearing(CHECKOUT)], timeout=TIMEOUT)).violations
     codes = {(event["errorCode"], event["additionalEventData"]["grpcCode"]) for event in audited.events}
     assert codes == {("VALIDATION_FAILED", "INVALID_ARGUMENT")}
     assert len(audited.events) == 2

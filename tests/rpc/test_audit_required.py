@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_engine import IDENTITY_ID, ISSUED
 from tests.rpc.audited import CANARY, GET, KINDS, HeldLog, audited_call, token
-from tests.support.grpc_service import METHODS, PATIENCE, GrpcService, failure, grpc_service
+from tests.support.grpc_service import METHODS, TIMEOUT, GrpcService, failure, grpc_service
 
 from tokend_server import errors
 
@@ -70,11 +70,11 @@ def test_a_call_returns_after_its_required_line_is_written(*, fails: bool) -> No
 
     with ThreadPoolExecutor(1) as thread:
         answer = thread.submit(audited_call, log, behave)
-        assert log.begun.wait(PATIENCE)
+        assert log.begun.wait(TIMEOUT)
         assert not answer.done()
         log.release.set()
         if fails:
-            assert isinstance(answer.exception(PATIENCE), errors.NotAuthorized)
+            assert isinstance(answer.exception(TIMEOUT), errors.NotAuthorized)
         else:
-            assert answer.result(PATIENCE) == "answer"
+            assert answer.result(TIMEOUT) == "answer"
     assert len(log.lines) == 1

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from tests.support import raw_http2
-from tests.support.grpc_service import METHODS, PATIENCE, POOL_ID, GrpcService, failure, grpc_service, insecure_channel
+from tests.support.grpc_service import METHODS, POOL_ID, TIMEOUT, GrpcService, failure, grpc_service, insecure_channel
 from tests.support.health import check_health, watch_health
 from tests.support.silent_calls import SilentCalls
 
@@ -62,13 +62,13 @@ def test_calls_that_are_taken_back_make_room() -> None:
 def test_calls_that_are_taken_back_in_the_queue_make_room() -> None:
     with grpc_service(None, at_most(2), threads=1) as service, service.engine.holding() as hold:
         first = service.begin("LookupDeveloperIdentity")
-        assert hold.entered.wait(PATIENCE)
+        assert hold.entered.wait(TIMEOUT)
         queued = service.begin("LookupDeveloperIdentity")
         next(watch_health(service.channel))  # what was sent before it has arrived
         assert refuses(service)
         queued.cancel()
         hold.release.set()
-        first.result(PATIENCE)
+        first.result(TIMEOUT)
         while True:
             with suppress(grpc.RpcError):
                 service.call("LookupDeveloperIdentity")
@@ -83,22 +83,22 @@ def test_a_connection_with_many_calls_leaves_another_its_share(tmp_path: Path) -
         insecure_channel(service.server.addresses[1]) as other,
     ):
         first = service.begin("LookupDeveloperIdentity")
-        assert hold.entered.wait(PATIENCE)
+        assert hold.entered.wait(TIMEOUT)
         over: SimpleQueue[grpc.Future[Message]] = SimpleQueue()
         for _ in range(6):
             service.begin("LookupDeveloperIdentity").add_done_callback(over.put)
         for _ in range(3):
-            assert over.get(timeout=PATIENCE).code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]
+            assert over.get(timeout=TIMEOUT).code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]
         request = UnlinkDeveloperIdentityRequest(
             identity_pool_id=POOL_ID,
             identity_id=POOL_ID,
             developer_provider_name="login.example.test",
             developer_user_identifier="alice",
         )
-        theirs = DeveloperIdentityServiceStub(other).UnlinkDeveloperIdentity.future(request, timeout=PATIENCE)
+        theirs = DeveloperIdentityServiceStub(other).UnlinkDeveloperIdentity.future(request, timeout=TIMEOUT)
         next(watch_health(other))  # what was sent before it has arrived
         hold.release.set()
-        first.result(PATIENCE)
+        first.result(TIMEOUT)
         theirs.result()
         # It has not waited for all earlier calls.
         names = [type(each).__name__ for each in service.engine.requests]
@@ -129,4 +129,4 @@ def test_a_client_that_keeps_all_its_streams_busy_has_no_call_refused() -> None:
         check_health(channel)  # the connection knows its limit
         busy = replace(service, stub=DeveloperIdentityServiceStub(channel))
         for call in [callers.submit(busy.call, "LookupDeveloperIdentity") for _ in range(600)]:
-            call.result(PATIENCE)
+            call.result(TIMEOUT)

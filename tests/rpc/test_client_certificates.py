@@ -14,7 +14,7 @@ import pytest
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from tests.support import raw_http2
 from tests.support.authority import DNS_NAME, URI, Authority, Identification
-from tests.support.grpc_service import PATIENCE, VALID, GrpcService, failure, grpc_service
+from tests.support.grpc_service import TIMEOUT, VALID, GrpcService, failure, grpc_service
 from tests.support.health import check_health
 
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
@@ -66,7 +66,7 @@ class Site:
 
     def lookup(self, client: Identification, *metadata: tuple[str, str]) -> Callable[[], object]:
         stub = DeveloperIdentityServiceStub(self.channel(client))
-        return lambda: stub.LookupDeveloperIdentity(VALID[LOOKUP], metadata=metadata, timeout=PATIENCE)  # type: ignore[arg-type]
+        return lambda: stub.LookupDeveloperIdentity(VALID[LOOKUP], metadata=metadata, timeout=TIMEOUT)  # type: ignore[arg-type]
 
     def callers(self) -> list[str | None]:
         """Returns the callers in the audit log."""
@@ -193,7 +193,7 @@ def call_in_session(
     host, _, port = address.rpartition(":")
     path, message = f"/{SERVICE_NAME}/{LOOKUP}", VALID[LOOKUP].SerializeToString()
     with (
-        socket.create_connection((host, int(port)), PATIENCE) as connection,
+        socket.create_connection((host, int(port)), TIMEOUT) as connection,
         context.wrap_socket(connection, server_hostname=host, session=session) as secured,
     ):
         ending = raw_http2.call_on(secured, address, path, message)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.clock import FakeClock
 from tests.rpc import descriptor_cases, guard_cases
-from tests.support.grpc_service import PATIENCE, grpc_service
+from tests.support.grpc_service import TIMEOUT, grpc_service
 from tests.support.preloaded import fork
 
 from tokend_server.rpc.connection_guard import ConnectionGuard, largest_first
@@ -21,7 +21,7 @@ ADDRESSLESS = "a_peer_without_an_address_bars_no_host"
 def run(module: str, arguments: list[str], directory: Path) -> None:
     """Runs a case in a separate process."""
     with (directory / "stderr").open("w+", encoding="utf-8") as stderr:
-        ended = fork(module, arguments, os.environ, Path.cwd(), stderr.fileno()).wait(PATIENCE)
+        ended = fork(module, arguments, os.environ, Path.cwd(), stderr.fileno()).wait(TIMEOUT)
         stderr.seek(0)
         assert ended == 0, stderr.read()
 

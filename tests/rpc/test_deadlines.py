@@ -6,7 +6,7 @@ import grpc
 import pytest
 from tests.fakes.clock import FakeClock
 from tests.support import raw_http2
-from tests.support.grpc_service import METHODS, PATIENCE, VALID, GrpcService, failure, grpc_service
+from tests.support.grpc_service import METHODS, TIMEOUT, VALID, GrpcService, failure, grpc_service
 from tests.support.health import watch_health
 
 from tokend_server.rpc.server import SERVICE_NAME
@@ -55,14 +55,14 @@ def test_no_deadline_is_never_spent() -> None:
 def test_a_call_whose_deadline_passes_in_the_queue_never_reaches_the_engine() -> None:
     with grpc_service(threads=1) as service, service.engine.holding() as hold:
         first = service.begin(GET)
-        assert hold.entered.wait(PATIENCE)
+        assert hold.entered.wait(TIMEOUT)
         second = service.begin("LookupDeveloperIdentity", timeout=0.5)
         # The connection keeps the order of calls: when the watch has a response, earlier calls have arrived.
         next(watch_health(service.channel))
         assert failure(second.result).code is grpc.StatusCode.DEADLINE_EXCEEDED
         next(watch_health(service.channel))
         hold.release.set()
-        assert first.result(PATIENCE)
+        assert first.result(TIMEOUT)
         service.call("UnlinkDeveloperIdentity")
         assert [type(request).__name__ for request in service.engine.requests] == ["TokenRequest", "UnlinkRequest"]
 
@@ -71,13 +71,13 @@ def test_a_call_whose_deadline_passes_in_the_queue_never_reaches_the_engine() ->
 def test_a_call_that_is_cancelled_in_the_queue_never_reaches_the_engine() -> None:
     with grpc_service(threads=1) as service, service.engine.holding() as hold:
         first = service.begin(GET)
-        assert hold.entered.wait(PATIENCE)
+        assert hold.entered.wait(TIMEOUT)
         second = service.begin("LookupDeveloperIdentity")
         next(watch_health(service.channel))
         second.cancel()
         next(watch_health(service.channel))
         hold.release.set()
-        assert first.result(PATIENCE)
+        assert first.result(TIMEOUT)
         service.call("UnlinkDeveloperIdentity")
         assert [type(request).__name__ for request in service.engine.requests] == ["TokenRequest", "UnlinkRequest"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 from tests.fakes.scripted_engine import IDENTITY_ID
-from tests.support.grpc_service import PATIENCE, GrpcService, failure, insecure_channel
+from tests.support.grpc_service import TIMEOUT, GrpcService, failure, insecure_channel
 from tests.support.health import NOT_SERVING, SERVING, check_health, wait_for, watch_health
 from tests.support.server_process import ServerProcess, write_config
 
@@ -34,41 +34,41 @@ def turned_away(channel: grpc.Channel) -> threading.Event:
             gone.set()
 
     channel.subscribe(follow)
-    assert ready.wait(PATIENCE)
+    assert ready.wait(TIMEOUT)
     return gone
 
 
 def test_a_call_in_flight_finishes(service: GrpcService, thread: ThreadPoolExecutor) -> None:
     with service.engine.holding() as hold:
         call = service.begin("MergeDeveloperIdentities")
-        assert hold.entered.wait(PATIENCE)
+        assert hold.entered.wait(TIMEOUT)
         gone = turned_away(service.channel)
-        stopped = thread.submit(service.server.stop, PATIENCE)
-        assert gone.wait(PATIENCE)
+        stopped = thread.submit(service.server.stop, TIMEOUT)
+        assert gone.wait(TIMEOUT)
         with insecure_channel(service.address) as late:
             assert failure(lambda: check_health(late)).code is grpc.StatusCode.UNAVAILABLE
         with pytest.raises(TimeoutError):  # it waits for the call
             stopped.result(0.5)
         hold.release.set()
-        assert getattr(call.result(PATIENCE), "identity_id") == IDENTITY_ID  # noqa: B009 - a Message to mypy
-        stopped.result(PATIENCE)
+        assert getattr(call.result(TIMEOUT), "identity_id") == IDENTITY_ID  # noqa: B009 - a Message to mypy
+        stopped.result(TIMEOUT)
 
 
 def test_a_call_that_takes_too_long_is_ended(service: GrpcService, thread: ThreadPoolExecutor) -> None:
     with service.engine.holding() as hold:
         call = service.begin("MergeDeveloperIdentities")
-        assert hold.entered.wait(PATIENCE)
+        assert hold.entered.wait(TIMEOUT)
         stopped = thread.submit(service.server.stop, 0.1)
         assert failure(call.result).code in {grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE}
         hold.release.set()
-        stopped.result(PATIENCE)
+        stopped.result(TIMEOUT)
 
 
 def test_an_open_watch_does_not_hold_up_the_end(service: GrpcService, thread: ThreadPoolExecutor) -> None:
     service.server.set_serving(True)
     watch = watch_health(service.channel)
     wait_for(watch, SERVING)
-    thread.submit(service.server.stop, 10 * PATIENCE).result(PATIENCE)
+    thread.submit(service.server.stop, 10 * TIMEOUT).result(TIMEOUT)
     assert list(watch) == []
 
 
@@ -79,12 +79,12 @@ def test_sigterm_is_announced_and_calls_still_succeed(tmp_path: Path) -> None:
             identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "alice"}
         )
         stub = DeveloperIdentityServiceStub(channel)
-        before = stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=PATIENCE)
+        before = stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=TIMEOUT)
         watch = watch_health(channel)
         wait_for(watch, SERVING)
         server.terminate()
         wait_for(watch, NOT_SERVING)
-        after = stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=PATIENCE)
+        after = stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=TIMEOUT)
         assert after.identity_id == before.identity_id
         assert server.wait() == 0
         assert failure(lambda: check_health(channel)).code is grpc.StatusCode.UNAVAILABLE

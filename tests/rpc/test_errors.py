@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, ResourceInfo, RetryInfo
-from tests.support.grpc_service import METHODS, PATIENCE, VALID, GrpcService, failure
+from tests.support.grpc_service import METHODS, TIMEOUT, VALID, GrpcService, failure
 
 from tokend.v1.error_reason_pb2 import ErrorReason
 from tokend_server import errors
@@ -212,6 +212,6 @@ def test_errors_of_grpc_itself_have_no_reason(
     path: str, message: bytes, code: grpc.StatusCode, service: GrpcService
 ) -> None:
     call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = service.channel.unary_unary(path, None, None)
-    seen = failure(lambda: call(message, timeout=PATIENCE))
+    seen = failure(lambda: call(message, timeout=TIMEOUT))
     assert (seen.code, seen.reason) == (code, None)
     assert service.engine.asked == []

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_engine import IDENTITY_ID, ISSUED
 from tests.support.checks import CHECK, Answer, check_request, read_answer
-from tests.support.grpc_service import PATIENCE, POOL_ID, GrpcService, failure, grpc_service
+from tests.support.grpc_service import POOL_ID, TIMEOUT, GrpcService, failure, grpc_service
 
 from tokend_server import errors
 from tokend_server.callers import keys
@@ -81,10 +81,10 @@ class Sidecar:
         self.service = service
         self._path = path
 
-    def ask(self, request: Any, key: Secret | None = SIDECAR, timeout: float = PATIENCE) -> Answer:  # noqa: ANN401 - a message
+    def ask(self, request: Any, key: Secret | None = SIDECAR, timeout: float = TIMEOUT) -> Answer:  # noqa: ANN401 - a message
         return read_answer(self.send(request.SerializeToString(), key, timeout))
 
-    def send(self, request: bytes, key: Secret | None = SIDECAR, timeout: float = PATIENCE) -> bytes:
+    def send(self, request: bytes, key: Secret | None = SIDECAR, timeout: float = TIMEOUT) -> bytes:
         metadata = (("authorization", f"Bearer {key.reveal()}"),) if key else ()
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self.service.channel.unary_unary(CHECK, None, None)
         return call(request, metadata=metadata, timeout=timeout)
@@ -243,10 +243,10 @@ def test_a_defect_is_reported_without_details(envoy: Sidecar) -> None:
 def test_the_deadline_of_envoy_is_kept(tmp_path: Path) -> None:
     clock = FakeClock()
     with sidecar(tmp_path, clock) as envoy:
-        envoy.service.engine.act = lambda: clock.advance(PATIENCE)
+        envoy.service.engine.act = lambda: clock.advance(TIMEOUT)
         envoy.ask(check_request(claims=ALICE))
         (asked,) = envoy.service.engine.asked
-        assert 0 < asked.remaining <= PATIENCE * 1.01  # gRPC rounds timeouts up, by at most a hundredth
+        assert 0 < asked.remaining <= TIMEOUT * 1.01  # gRPC rounds timeouts up, by at most a hundredth
 
 
 def test_a_request_that_asks_the_same_gets_the_same_token_and_a_line_of_its_own(envoy: Sidecar) -> None:

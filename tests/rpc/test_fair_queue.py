@@ -8,7 +8,7 @@ from types import MappingProxyType
 import grpc
 import pytest
 from tests.fakes.clock import FakeClock
-from tests.support.grpc_service import PATIENCE, GrpcService, failure, grpc_service, insecure_channel
+from tests.support.grpc_service import TIMEOUT, GrpcService, failure, grpc_service, insecure_channel
 from tests.support.health import watch_health
 
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
@@ -106,7 +106,7 @@ def test_a_taker_waits_for_the_end_of_a_pause(queue: FairQueue[str], clock: Fake
     assert taken == []
     clock.advance(0.5)
     queue.wake()
-    taker.join(PATIENCE)
+    taker.join(TIMEOUT)
     assert taken == ["a2"]
 
 
@@ -123,7 +123,7 @@ def test_a_task_withdrawn_during_a_pause_does_not_delay_others(queue: FairQueue[
         pass
     queue.withdraw("a2", "a")
     offer(queue, "b1")
-    taker.join(PATIENCE)
+    taker.join(TIMEOUT)
     assert taken == ["b1"]
 
 
@@ -184,14 +184,14 @@ def test_the_calls_of_two_connections_take_turns() -> None:
         service.engine.holding() as hold,
     ):
         begun = [service.begin(LOOKUP)]
-        assert hold.entered.wait(PATIENCE)
+        assert hold.entered.wait(TIMEOUT)
         begun += [service.begin(LOOKUP) for _ in range(10)]
         late = replace(service, stub=DeveloperIdentityServiceStub(other)).begin("UnlinkDeveloperIdentity")
         for channel in (service.channel, other):
             next(watch_health(channel))  # what was sent before it has arrived
         hold.release.set()
         for each in [*begun, late]:
-            each.result(PATIENCE)
+            each.result(TIMEOUT)
         assert [type(request) for request in service.engine.requests].index(UnlinkRequest) <= 2
 
 
@@ -213,4 +213,4 @@ def test_a_connection_pauses_after_a_refused_call(call: Callable[[GrpcService], 
             replace(service, stub=DeveloperIdentityServiceStub(other)).call(LOOKUP)
         assert not held.done()
         clock.advance(0.5)
-        held.result(PATIENCE)
+        held.result(TIMEOUT)

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
-from tests.support.grpc_service import PATIENCE, GrpcService, failure, grpc_service
+from tests.support.grpc_service import TIMEOUT, GrpcService, failure, grpc_service
 from tests.support.health import NOT_SERVING, SERVING, check_health, wait_for, watch_health
 
 from tokend_server.errors import EngineUnavailable
@@ -114,7 +114,7 @@ def open_reflection(channel: grpc.Channel) -> Iterator[None]:
         ServerReflectionResponse.FromString,
     )
     stream = inquire(requests())
-    assert asked.wait(PATIENCE)
+    assert asked.wait(TIMEOUT)
     yield
     closed.set()
     stream.cancel()
@@ -140,5 +140,5 @@ def test_the_health_list_has_all_services(service: GrpcService, readiness: Readi
     for problem, status in ((None, SERVING), (EngineUnavailable("The store does not answer."), NOT_SERVING)):
         service.engine.problem = problem
         readiness.check()
-        answer = stub.List(health_pb2.HealthListRequest(), timeout=PATIENCE)  # type: ignore[attr-defined] # not in the stubs
+        answer = stub.List(health_pb2.HealthListRequest(), timeout=TIMEOUT)  # type: ignore[attr-defined] # not in the stubs
         assert {name: each.status for name, each in answer.statuses.items()} == dict.fromkeys(NAMES, status)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 import grpc
 import pytest
 from tests.attacks import http2
-from tests.support.grpc_service import PATIENCE, GrpcService, grpc_service
+from tests.support.grpc_service import TIMEOUT, GrpcService, grpc_service
 from tests.support.health import SERVING, check_health, wait_for, watch_health
 
 #: Two pings more than gRPC tolerates.
@@ -22,7 +22,7 @@ BETWEEN = 1.1
 @contextmanager
 def connection(service: GrpcService, stream: bytes = b"") -> Iterator[socket.socket]:
     host, _, port = service.address.rpartition(":")
-    with socket.create_connection((host, int(port)), PATIENCE) as connection:
+    with socket.create_connection((host, int(port)), TIMEOUT) as connection:
         connection.sendall(http2.PREFACE + http2.settings() + http2.settings_ack() + stream)
         yield connection
 
@@ -132,7 +132,7 @@ def test_the_keepalive_of_a_real_client_at_the_interval_is_welcome(*, watches: b
                 wait_for(watch := watch_health(channel), SERVING)
             assert check_health(channel) == SERVING
             for _ in range(PINGS):
-                assert tap.pings.acquire(timeout=PATIENCE)
+                assert tap.pings.acquire(timeout=TIMEOUT)
             assert check_health(channel) == SERVING
             assert (tap.connections, tap.farewells) == (1, [])
             if watches:

@@ -14,7 +14,7 @@ from tests.support.certificates import Certificate, write_certificate
 from tests.support.grpc_service import (
     LONGEST_POOL_ID,
     METHODS,
-    PATIENCE,
+    TIMEOUT,
     VALID,
     failure,
     grpc_service,
@@ -30,7 +30,7 @@ from tokend_server.errors import ConfigError
 def lookup(channel: grpc.Channel) -> pb.LookupDeveloperIdentityResponse:
     request = VALID["LookupDeveloperIdentity"]
     assert isinstance(request, pb.LookupDeveloperIdentityRequest)
-    return DeveloperIdentityServiceStub(channel).LookupDeveloperIdentity(request, timeout=PATIENCE)
+    return DeveloperIdentityServiceStub(channel).LookupDeveloperIdentity(request, timeout=TIMEOUT)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import grpc
 import pytest
 from tests.fakes.clock import FakeClock
-from tests.support.grpc_service import METHODS, PATIENCE, VALID, GrpcService, failure, grpc_service
+from tests.support.grpc_service import METHODS, TIMEOUT, VALID, GrpcService, failure, grpc_service
 from tests.support.silent_calls import SilentCalls
 
 from tokend_server.clock import SystemClock
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Seconds of a stopped clock that the test moves; in real seconds, the wait never checks by itself.
 INTERVAL = 1000.0
-TIMEOUT = 5000.0
+MESSAGE_TIMEOUT = 5000.0
 
 
 class FakeContext:
@@ -67,7 +67,7 @@ class Silent:
 
     def __next__(self) -> bytes:
         self.asked.set()
-        assert self.come.wait(PATIENCE)
+        assert self.come.wait(TIMEOUT)
         return b"message"
 
 
@@ -78,7 +78,7 @@ class Waiting:
         self.clock = FakeClock()
         self.replaced: list[int] = []
         self.spare = 10
-        self.wait = MessageWait(TIMEOUT, self.clock, interval=INTERVAL)
+        self.wait = MessageWait(MESSAGE_TIMEOUT, self.clock, interval=INTERVAL)
 
     def replace(self, idle: int) -> None:
         self.replaced.append(idle)
@@ -105,7 +105,7 @@ class Waiting:
                 threads.submit(self.receive, messages, context)
             try:
                 for _, messages in calls:
-                    assert messages.asked.wait(PATIENCE)
+                    assert messages.asked.wait(TIMEOUT)
                 yield calls
             finally:
                 for _, messages in calls:
@@ -134,7 +134,7 @@ def test_a_call_is_cancelled_after_the_timeout_and_not_before(waiting: Waiting) 
     with waiting.calls(1) as ((first, _),):
         waiting.look_after(1)
         with waiting.calls(1) as ((second, _),):
-            waiting.look_after(TIMEOUT - 2)
+            waiting.look_after(MESSAGE_TIMEOUT - 2)
             assert not first.cancelled.is_set()
             waiting.look_after(1)
             assert first.cancelled.is_set()
@@ -147,15 +147,15 @@ def test_a_call_whose_message_came_is_not_cancelled_however_long_it_takes(waitin
 
     def work(message: bytes, _context: grpc.ServicerContext) -> bytes:
         received.set()
-        assert release.wait(PATIENCE)
+        assert release.wait(TIMEOUT)
         return message
 
     with ThreadPoolExecutor(1) as thread:
         answer = thread.submit(waiting.wait.receiving(work, waiting), iter([b"message"]), context)
-        assert received.wait(PATIENCE)
-        assert waiting.look_after(2 * TIMEOUT) == []
+        assert received.wait(TIMEOUT)
+        assert waiting.look_after(2 * MESSAGE_TIMEOUT) == []
         release.set()
-        assert answer.result(PATIENCE) == b"message"
+        assert answer.result(TIMEOUT) == b"message"
     assert not context.cancelled.is_set()
 
 
@@ -209,14 +209,14 @@ def test_a_stream_waits_for_each_message_as_for_a_first(waiting: Waiting) -> Non
     receive = waiting.wait.receiving_each(lambda messages, _context: messages, waiting)
     received = receive(messages(), context)
     assert next(received) == b"first"
-    assert waiting.look_after(TIMEOUT) == []
+    assert waiting.look_after(MESSAGE_TIMEOUT) == []
     with ThreadPoolExecutor(1) as thread:
         second = thread.submit(next, received)
-        assert silent.asked.wait(PATIENCE)
-        assert waiting.look_after(TIMEOUT) == [1]
+        assert silent.asked.wait(TIMEOUT)
+        assert waiting.look_after(MESSAGE_TIMEOUT) == [1]
         assert context.cancelled.is_set()
         silent.come.set()
-        assert second.result(PATIENCE) == b"message"
+        assert second.result(TIMEOUT) == b"message"
     assert next(received, None) is None
 
 
@@ -231,11 +231,11 @@ class Looked(threading.Event):
 
 def test_expired_waits_are_ended_periodically() -> None:
     looked = Looked()
-    wait = MessageWait(PATIENCE, SystemClock(), interval=0.01)
+    wait = MessageWait(TIMEOUT, SystemClock(), interval=0.01)
     messages = Silent()
     with ThreadPoolExecutor(1) as thread:
         thread.submit(wait.receiving(lambda message, _context: message, looked), messages, FakeContext())
-        assert looked.wait(PATIENCE)
+        assert looked.wait(TIMEOUT)
         messages.come.set()
     wait.stop()
 
@@ -289,7 +289,7 @@ def test_a_caller_that_is_not_identified_is_refused_before_its_message(method: s
     with grpc_service(None, sections, identify_by=["bearer_key"], message_timeout_seconds=3600) as service:
         path = f"/{SERVICE_NAME}/{method}"
         call: grpc.StreamUnaryMultiCallable[bytes, bytes] = service.channel.stream_unary(path, None, None)
-        seen = failure(lambda: call(no_message(), timeout=PATIENCE))
+        seen = failure(lambda: call(no_message(), timeout=TIMEOUT))
         over.set()
     assert seen.code is grpc.StatusCode.UNAUTHENTICATED
 
@@ -298,13 +298,13 @@ def test_a_silent_caller_sees_that_its_call_was_cancelled() -> None:
     over = threading.Event()
 
     def silence() -> Iterator[bytes]:
-        over.wait(PATIENCE)
+        over.wait(TIMEOUT)
         yield from ()
 
     with grpc_service(message_timeout_seconds=0.1) as service:
         path = f"/{SERVICE_NAME}/LookupDeveloperIdentity"
         send: Callable[..., Message] = service.channel.stream_unary(path, None, None)
-        assert failure(lambda: send(silence(), timeout=PATIENCE)).code is grpc.StatusCode.CANCELLED
+        assert failure(lambda: send(silence(), timeout=TIMEOUT)).code is grpc.StatusCode.CANCELLED
         over.set()
 
 
@@ -336,7 +336,7 @@ def test_a_call_that_is_taken_back_while_it_waits_counts_as_cancelled(
 @pytest.mark.parametrize("method", METHODS)
 def test_a_call_without_a_message_has_its_own_error(method: str, service: GrpcService) -> None:
     send: Callable[..., Message] = service.channel.stream_unary(f"/{SERVICE_NAME}/{method}", None, None)
-    seen = failure(lambda: send(iter([]), timeout=PATIENCE))
+    seen = failure(lambda: send(iter([]), timeout=TIMEOUT))
     assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
     assert seen.violations == [("", "Request must be one message")]
     assert service.engine.asked == []
@@ -346,5 +346,5 @@ def test_a_call_without_a_message_has_its_own_error(method: str, service: GrpcSe
 def test_the_first_of_several_messages_is_answered(method: str, service: GrpcService) -> None:
     send: Callable[..., bytes] = service.channel.stream_unary(f"/{SERVICE_NAME}/{method}", None, None)
     serialized = VALID[method].SerializeToString()
-    assert isinstance(send(iter([serialized, b"\xff\xff", serialized]), timeout=PATIENCE), bytes)
+    assert isinstance(send(iter([serialized, b"\xff\xff", serialized]), timeout=TIMEOUT), bytes)
     assert len(service.engine.asked) == 1

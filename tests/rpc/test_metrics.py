@@ -9,7 +9,7 @@ from google.rpc.error_details_pb2 import RequestInfo, ResourceInfo, RetryInfo
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 from prometheus_client import CollectorRegistry
 from tests.support import raw_http2
-from tests.support.grpc_service import METHODS, PATIENCE, GrpcService, failure, grpc_service
+from tests.support.grpc_service import METHODS, TIMEOUT, GrpcService, failure, grpc_service
 from tests.support.health import check_health, watch_health
 
 from tokend_server import errors
@@ -124,7 +124,7 @@ def reflection_call(
             ServerReflectionResponse.FromString,
         )
     )
-    return call(requests, timeout=PATIENCE)
+    return call(requests, timeout=TIMEOUT)
 
 
 def counted_after(action: Callable[[GrpcService], object]) -> dict[tuple[str, ...], float]:

@@ -12,8 +12,8 @@ import pytest
 from grpc._server import _RPCState
 from tests.support.grpc_service import (
     METHODS,
-    PATIENCE,
     POOL_ID,
+    TIMEOUT,
     VALID,
     GrpcService,
     failure,
@@ -34,7 +34,7 @@ LIST_SERVICES = b"\x3a\x00"
 
 
 def until(condition: Callable[[], object]) -> None:
-    for _ in range(100 * PATIENCE):
+    for _ in range(100 * TIMEOUT):
         if condition():
             return
         threading.Event().wait(0.01)
@@ -104,7 +104,7 @@ def unknown_method(service: GrpcService) -> None:
 def no_message(service: GrpcService) -> None:
     send: Callable[..., bytes] = service.channel.stream_unary(f"/{SERVICE_NAME}/{GET}", None, None)
     with suppress(grpc.RpcError):
-        send(iter([]), timeout=PATIENCE)
+        send(iter([]), timeout=TIMEOUT)
 
 
 def deadline_in_the_engine(service: GrpcService) -> None:
@@ -130,7 +130,7 @@ def deadline_in_the_queue(service: GrpcService) -> None:
 def cancelled_in_the_engine(service: GrpcService) -> None:
     with service.engine.holding() as hold:
         call = service.begin(GET)
-        hold.entered.wait(PATIENCE)
+        hold.entered.wait(TIMEOUT)
         call.cancel()
         hold.release.set()
 
@@ -139,7 +139,7 @@ def connection_gone_in_the_engine(service: GrpcService) -> None:
     with service.engine.holding() as hold, SilentCalls(service.address, GET) as calls:
         (stream,) = calls.begin()
         calls.send(stream, VALID[GET].SerializeToString())
-        hold.entered.wait(PATIENCE)
+        hold.entered.wait(TIMEOUT)
         calls.close()
         hold.release.set()
 
@@ -169,13 +169,13 @@ def message_never_came(service: GrpcService) -> None:
 
 def reflection(service: GrpcService) -> None:
     inquire: Callable[..., Iterator[bytes]] = service.channel.stream_stream(REFLECTION, None, None)
-    list(inquire(iter([LIST_SERVICES]), timeout=PATIENCE))
+    list(inquire(iter([LIST_SERVICES]), timeout=TIMEOUT))
 
 
 def malformed_reflection(service: GrpcService) -> None:
     inquire: Callable[..., Iterator[bytes]] = service.channel.stream_stream(REFLECTION, None, None)
     with suppress(grpc.RpcError):
-        list(inquire(iter([b"\xff"]), timeout=PATIENCE))
+        list(inquire(iter([b"\xff"]), timeout=TIMEOUT))
 
 
 def cancelled_reflection(service: GrpcService) -> None:
@@ -183,10 +183,10 @@ def cancelled_reflection(service: GrpcService) -> None:
 
     def requests() -> Iterator[bytes]:
         yield LIST_SERVICES
-        over.wait(PATIENCE)
+        over.wait(TIMEOUT)
 
     inquire: grpc.StreamStreamMultiCallable[bytes, bytes] = service.channel.stream_stream(REFLECTION, None, None)
-    stream = inquire(requests(), timeout=PATIENCE)
+    stream = inquire(requests(), timeout=TIMEOUT)
     next(stream)
     stream.cancel()
     over.set()
@@ -213,7 +213,7 @@ def connection_of_watch_gone(service: GrpcService) -> None:
 def malformed_watch(service: GrpcService) -> None:
     watch: Callable[..., Iterator[bytes]] = service.channel.unary_stream(WATCH, None, None)
     with suppress(grpc.RpcError):
-        list(watch(b"\xff", timeout=PATIENCE))
+        list(watch(b"\xff", timeout=TIMEOUT))
 
 
 def watch_with_deadline(service: GrpcService) -> None:
@@ -225,7 +225,7 @@ def watch_with_deadline(service: GrpcService) -> None:
 def watch_without_its_message(service: GrpcService) -> None:
     send: Callable[..., Iterator[bytes]] = service.channel.stream_stream(WATCH, None, None)
     with suppress(grpc.RpcError):
-        list(send(iter([]), timeout=PATIENCE))
+        list(send(iter([]), timeout=TIMEOUT))
 
 
 ENDINGS = (
@@ -325,7 +325,7 @@ def test_nothing_of_a_refused_call_is_left(why: str, live_calls: "WeakSet[_RPCSt
 def test_nothing_is_left_of_calls_that_are_too_many(live_calls: "WeakSet[_RPCState]") -> None:
     with grpc_service(None, {"limits": {"concurrent_calls": 1}}) as service, service.engine.holding() as hold:
         first = service.begin(GET)
-        assert hold.entered.wait(PATIENCE)
+        assert hold.entered.wait(TIMEOUT)
         with without_collector():
             live_calls.clear()
             for method in METHODS * 3:
@@ -333,4 +333,4 @@ def test_nothing_is_left_of_calls_that_are_too_many(live_calls: "WeakSet[_RPCSta
                     service.call(method)
             until(lambda: not live_calls)
         hold.release.set()
-        first.result(PATIENCE)
+        first.result(TIMEOUT)

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client import generate_latest
 from tests.fakes.clock import FakeClock
 from tests.support.authority import Authority
-from tests.support.grpc_service import PATIENCE, GrpcService, grpc_service
+from tests.support.grpc_service import TIMEOUT, GrpcService, grpc_service
 from tests.support.health import NOT_SERVING, SERVING, check_health
 from tests.support.ports import can_connect
 
@@ -34,8 +34,8 @@ KEYS = {
 
 
 @contextmanager
-def probing(service: GrpcService, clock: FakeClock, *, call_timeout: float = PATIENCE) -> Iterator[Prober]:
-    prober = service.server.prober(clock, call_timeout=call_timeout, connection_timeout=PATIENCE, interval=0.01)
+def probing(service: GrpcService, clock: FakeClock, *, call_timeout: float = TIMEOUT) -> Iterator[Prober]:
+    prober = service.server.prober(clock, call_timeout=call_timeout, connection_timeout=TIMEOUT, interval=0.01)
     prober.start()
     try:
         yield prober
@@ -45,7 +45,7 @@ def probing(service: GrpcService, clock: FakeClock, *, call_timeout: float = PAT
 
 def until(seen: Callable[[], bool]) -> None:
     """Waits until the prober's thread sees a condition."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not seen():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -236,7 +236,7 @@ def test_the_probe_passes_when_the_connection_limit_is_reached(
     settings = tls(demands_certificates=False) if has_tls else {}
     with grpc_service(max_connections=1, **settings) as service:
         host, _, port = service.address.rpartition(":")
-        with socket.create_connection((host, int(port)), PATIENCE) as only:
+        with socket.create_connection((host, int(port)), TIMEOUT) as only:
             if not has_tls:
                 only.recv(1)
             until(lambda: _is_turned_away(service.address))
@@ -247,7 +247,7 @@ def test_the_probe_passes_when_the_connection_limit_is_reached(
 def _is_turned_away(address: str) -> bool:
     """Returns whether the server ends a new connection at once."""
     host, _, port = address.rpartition(":")
-    with socket.create_connection((host, int(port)), PATIENCE) as newcomer:
+    with socket.create_connection((host, int(port)), TIMEOUT) as newcomer:
         newcomer.settimeout(0.2)
         try:
             return newcomer.recv(1) == b""
@@ -277,7 +277,7 @@ def test_a_port_that_says_nothing_is_alive_and_not_ready(
     with grpc_service(**settings) as service, socket.create_server(("127.0.0.1", 0)) as silent:
         target = Target("here", "{}:{}".format(*silent.getsockname()), has_tls, service.server._targets[0].private)  # noqa: SLF001
         path = service.server._probe.path  # noqa: SLF001
-        prober = Prober([target], path, clock, call_timeout=PATIENCE, connection_timeout=0.2, interval=0.01)
+        prober = Prober([target], path, clock, call_timeout=TIMEOUT, connection_timeout=0.2, interval=0.01)
         prober.start()
         readiness = Readiness({"scripted": service.engine}, service.server.set_serving, prober.reachability)
         assert (readiness.check().ready, readiness.check_liveness().ready) == (False, True)
@@ -316,7 +316,7 @@ def test_no_thread_is_left() -> None:
 
 def test_a_plaintext_listener_fails_a_tls_probe() -> None:
     with grpc_service() as service:
-        assert not accepts_connections(service.address, PATIENCE, has_tls=True)
+        assert not accepts_connections(service.address, TIMEOUT, has_tls=True)
 
 
 def test_a_tls_listener_passes_if_it_answers_the_start_of_a_handshake() -> None:
@@ -333,7 +333,7 @@ def test_a_tls_listener_passes_if_it_answers_the_start_of_a_handshake() -> None:
             return hello
 
         first = thread.submit(answered)
-        assert accepts_connections("{}:{}".format(*listener.getsockname()), PATIENCE, has_tls=True)
+        assert accepts_connections("{}:{}".format(*listener.getsockname()), TIMEOUT, has_tls=True)
         assert first.result() == b"\x16"
 
 
@@ -341,8 +341,8 @@ def test_a_closed_port_fails_the_probe(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     for address in (f"127.0.0.1:{port}", f"[::1]:{port}", f"unix:{tmp_path}/none"):
-        assert not accepts_connections(address, PATIENCE, has_tls=False)
-        assert not accepts_connections(address, PATIENCE, has_tls=True)
+        assert not accepts_connections(address, TIMEOUT, has_tls=False)
+        assert not accepts_connections(address, TIMEOUT, has_tls=True)
 
 
 def test_probes_of_a_listener_that_demands_certificates_log_nothing(

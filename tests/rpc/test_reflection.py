@@ -6,7 +6,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from tests.fakes.scripted_engine import IDENTITY_ID
-from tests.support.grpc_service import PATIENCE, POOL_ID, GrpcService, failure, grpc_service
+from tests.support.grpc_service import POOL_ID, TIMEOUT, GrpcService, failure, grpc_service
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 
@@ -41,7 +41,7 @@ def test_a_call_can_be_made_from_it(service: GrpcService) -> None:
     call = service.channel.unary_unary(
         f"/{SERVICE}/{method.name}", request_type.SerializeToString, response_type.FromString
     )
-    response = call(request, timeout=PATIENCE)
+    response = call(request, timeout=TIMEOUT)
     values = {field.name: value for field, value in response.ListFields()}
     assert (values["identity_id"], values["token"]) == (IDENTITY_ID, "header.claims.signature")
     assert values["expire_time"].seconds == 1_800_000_900

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from tests.attacks import http2
-from tests.support.grpc_service import METHODS, PATIENCE, VALID, GrpcService, failure, grpc_service, insecure_channel
+from tests.support.grpc_service import METHODS, TIMEOUT, VALID, GrpcService, failure, grpc_service, insecure_channel
 from tests.support.health import NOT_SERVING, SERVING, check_health, wait_for, watch_health
 from tests.support.silent_calls import SilentCalls
 
@@ -80,7 +80,7 @@ def test_streams_without_a_message_do_not_block_others(path: str) -> None:
 
 def reflected(channel: grpc.Channel, requests: list[bytes]) -> list[bytes]:
     inquire: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(REFLECTION, None, None)
-    return list(inquire(iter(requests), timeout=PATIENCE))
+    return list(inquire(iter(requests), timeout=TIMEOUT))
 
 
 def test_watches_that_take_no_answer_keep_no_other_waiting(service: GrpcService) -> None:
@@ -99,14 +99,14 @@ def test_open_reflection_streams_are_bounded_and_others_still_served() -> None:
 
     def requests() -> Iterator[bytes]:
         yield LIST_SERVICES
-        over.wait(PATIENCE)
+        over.wait(TIMEOUT)
 
     with grpc_service(message_timeout_seconds=3600) as service, ExitStack() as channels:
         streams = []
         for _ in range(3):
             channel = channels.enter_context(insecure_channel(service.address))
             inquire: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(REFLECTION, None, None)
-            streams += [inquire(requests(), timeout=PATIENCE) for _ in range(20)]
+            streams += [inquire(requests(), timeout=TIMEOUT) for _ in range(20)]
         for _ in range(3):
             assert len(reflected(service.channel, [LIST_SERVICES] * 3)) == 3
         over.set()
@@ -125,11 +125,11 @@ def test_more_reflection_streams_than_may_wait_are_refused(monkeypatch: pytest.M
     def requests() -> Iterator[bytes]:
         yield LIST_SERVICES
         asked.set()
-        over.wait(PATIENCE)
+        over.wait(TIMEOUT)
 
     with grpc_service(message_timeout_seconds=3600) as service:
         inquire: grpc.StreamStreamMultiCallable[bytes, bytes] = service.channel.stream_stream(REFLECTION, None, None)
-        streams = [inquire(requests(), timeout=PATIENCE) for _ in range(4)]
+        streams = [inquire(requests(), timeout=TIMEOUT) for _ in range(4)]
         for stream in streams:
             next(stream)
         seen = failure(lambda: reflected(service.channel, [LIST_SERVICES]), RetryInfo)
@@ -156,9 +156,9 @@ def test_calls_that_end_while_they_wait_give_their_places_up_at_once(method: str
         service.engine.holding() as hold,
     ):
         first = service.begin(method)
-        assert hold.entered.wait(PATIENCE)
+        assert hold.entered.wait(TIMEOUT)
         for number in range(1, 11):
-            ended = [service.begin(method, timeout=PATIENCE) for _ in range(5)]
+            ended = [service.begin(method, timeout=TIMEOUT) for _ in range(5)]
             next(watch_health(service.channel))  # what was sent before it has arrived
             for call in ended:
                 call.cancel()
@@ -167,7 +167,7 @@ def test_calls_that_end_while_they_wait_give_their_places_up_at_once(method: str
         queued = [service.begin(method) for _ in range(5)]
         hold.release.set()
         for call in (first, *queued):
-            call.result(PATIENCE)
+            call.result(TIMEOUT)
         assert len(service.engine.asked) == 6
         assert cancelled(service, method) == 50
 
@@ -191,13 +191,13 @@ def test_a_deadline_that_passes_in_the_queue_is_counted_as_such() -> None:
         SilentCalls(service.address, "LookupDeveloperIdentity", metadata=[("grpc-timeout", "100m")]) as calls,
     ):
         first = service.begin("UnlinkDeveloperIdentity")
-        assert hold.entered.wait(PATIENCE)
+        assert hold.entered.wait(TIMEOUT)
         for stream in calls.begin(3):
             calls.send(stream, VALID["LookupDeveloperIdentity"].SerializeToString())
         while service.registry.get_sample_value("grpc_server_handled_total", labels) != 3:
             threading.Event().wait(0.01)
         hold.release.set()
-        first.result(PATIENCE)
+        first.result(TIMEOUT)
         assert len(service.engine.asked) == 1
 
 
@@ -237,10 +237,10 @@ def test_more_refusals_than_can_wait_are_answered_as_the_others(monkeypatch: pyt
     monkeypatch.setattr(worker_pool, "_MAX_REFUSALS", 0)
     with grpc_service(None, {"limits": {"concurrent_calls": 1}}) as service, service.engine.holding() as hold:
         first = service.begin("LookupDeveloperIdentity")
-        assert hold.entered.wait(PATIENCE)
+        assert hold.entered.wait(TIMEOUT)
         for method in METHODS:
             seen = failure(lambda method=method: service.call(method), RetryInfo)  # type: ignore[misc] # mypy cannot tell
             assert (seen.code, seen.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS")
         hold.release.set()
-        first.result(PATIENCE)
+        first.result(TIMEOUT)
         assert refused(service, "server_calls") == len(METHODS)

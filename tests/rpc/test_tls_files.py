@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from prometheus_client import CollectorRegistry
 from tests.support.authority import Authority, Identification
 from tests.support.certificates import UNUSABLE, USABLE, write_odd_certificate
-from tests.support.grpc_service import PATIENCE, VALID, GrpcService, failure, grpc_service
+from tests.support.grpc_service import TIMEOUT, VALID, GrpcService, failure, grpc_service
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
@@ -105,7 +105,7 @@ def served_number(address: str, rotated: Rotated, client: Identification, direct
     context.set_alpn_protocols(["h2"])
     host, _, port = address.rpartition(":")
     with (
-        socket.create_connection((host, int(port)), PATIENCE) as connection,
+        socket.create_connection((host, int(port)), TIMEOUT) as connection,
         context.wrap_socket(connection, server_hostname=host) as secure,
     ):
         shown = secure.getpeercert()
@@ -141,7 +141,7 @@ POLICY = {"policy": {"clients": {"callers": ["dns:*"], "pools": ["*"], "operatio
 def lookup(stub: DeveloperIdentityServiceStub) -> pb.LookupDeveloperIdentityResponse:
     request = VALID["LookupDeveloperIdentity"]
     assert isinstance(request, pb.LookupDeveloperIdentityRequest)
-    return stub.LookupDeveloperIdentity(request, timeout=PATIENCE)
+    return stub.LookupDeveloperIdentity(request, timeout=TIMEOUT)
 
 
 def test_the_first_connection_sees_what_was_written_since_the_start(
@@ -334,7 +334,7 @@ def test_odd_certificates_are_served(
     replace_file(rotated.files.certificate, odd)
     replace_file(rotated.files.private_key, (tmp_path / "odd.key").read_bytes())
     host, _, port = channels.service.address.rpartition(":")
-    assert ssl.get_server_certificate((host, int(port)), timeout=PATIENCE).encode() == odd
+    assert ssl.get_server_certificate((host, int(port)), timeout=TIMEOUT).encode() == odd
     assert stale(channels.service.registry) == {f"{LOOPBACK}:0": 0}
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import grpc
 import pytest
 from tests.fakes.clock import FakeClock
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.threads import no_threads_left
 
 from tokend_server.clock import Clock, SystemClock
@@ -45,7 +45,7 @@ def test_tasks_get_their_arguments(pool: WorkerPool) -> None:
     done: list[tuple[int, int]] = []
     finished = threading.Event()
     pool.submit(lambda a, *, b: done.append((a, b)), 1, b=2).add_done_callback(lambda _: finished.set())
-    assert finished.wait(PATIENCE)
+    assert finished.wait(TIMEOUT)
     assert done == [(1, 2)]
 
 
@@ -53,7 +53,7 @@ def test_tasks_get_their_arguments(pool: WorkerPool) -> None:
 def test_the_end_of_work_is_reported_once(pool: WorkerPool, *, late: bool) -> None:
     done: list[object] = []
     release, finished = threading.Event(), threading.Event()
-    task = pool.submit(release.wait, PATIENCE)
+    task = pool.submit(release.wait, TIMEOUT)
     if late:
         release.set()
         pool.shutdown()
@@ -61,7 +61,7 @@ def test_the_end_of_work_is_reported_once(pool: WorkerPool, *, late: bool) -> No
     task.add_done_callback(lambda _: finished.set())
     assert finished.is_set() == late
     release.set()
-    assert finished.wait(PATIENCE)
+    assert finished.wait(TIMEOUT)
     pool.shutdown()
     assert done == [task]
 
@@ -72,15 +72,15 @@ def test_a_failed_task_does_not_end_its_worker(pool: WorkerPool, caplog: pytest.
         pool.submit(lambda: 1 / 0)
     finished = threading.Event()
     pool.submit(lambda: None).add_done_callback(lambda _: finished.set())
-    assert finished.wait(PATIENCE)
+    assert finished.wait(TIMEOUT)
     assert "work on a call failed" in caplog.text
 
 
 def test_as_many_tasks_run_at_once_as_there_are_workers(pool: WorkerPool) -> None:
     together = threading.Barrier(3)
     for _ in range(2):
-        pool.submit(together.wait, PATIENCE)
-    together.wait(PATIENCE)
+        pool.submit(together.wait, TIMEOUT)
+    together.wait(TIMEOUT)
 
 
 def test_shutdown_ends_the_threads() -> None:
@@ -94,12 +94,12 @@ def busy(pool: WorkerPool, count: int) -> threading.Event:
     release, together = threading.Event(), threading.Barrier(count + 1)
 
     def work() -> None:
-        together.wait(PATIENCE)
-        release.wait(PATIENCE)
+        together.wait(TIMEOUT)
+        release.wait(TIMEOUT)
 
     for _ in range(count):
         pool.submit(work)
-    together.wait(PATIENCE)
+    together.wait(TIMEOUT)
     return release
 
 
@@ -155,13 +155,13 @@ def test_cancelled_calls_beyond_the_limit_keep_their_places() -> None:
     release.set()
     assert does_work(pool)
     pool.shutdown()  # which ends all pauses
-    assert all_skipped.wait(PATIENCE)
+    assert all_skipped.wait(TIMEOUT)
 
 
 def does_work(pool: WorkerPool) -> bool:
     done = threading.Event()
     pool.submit(done.set)
-    return done.wait(PATIENCE)
+    return done.wait(TIMEOUT)
 
 
 def test_workers_that_only_wait_are_replaced(pool: WorkerPool) -> None:
@@ -182,7 +182,7 @@ def test_replacements_are_limited_to_the_spare_threads(pool: WorkerPool) -> None
     pool.submit(late.set)
     assert not late.is_set()
     release.set()
-    assert late.wait(PATIENCE)
+    assert late.wait(TIMEOUT)
     pool.replace(0)
     assert does_work(pool)
 
@@ -196,7 +196,7 @@ def test_waiting_tasks_run_before_a_replacement_ends(pool: WorkerPool) -> None:
         pool.submit(each.set)
     pool.replace(0)
     third.set()
-    assert all(each.wait(PATIENCE) for each in done)
+    assert all(each.wait(TIMEOUT) for each in done)
     release.set()
 
 
@@ -223,7 +223,7 @@ def test_a_pool_without_its_threads_is_none(left: int, monkeypatch: pytest.Monke
             with pytest.raises(RuntimeError, match="can't start new thread"):
                 made(4, spare=8)
         for thread in started:
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
 
 
 def test_no_thread_begins_after_the_pool_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +237,7 @@ def test_no_thread_begins_after_the_pool_has(monkeypatch: pytest.MonkeyPatch) ->
         release = busy(pool, 1)
         refused = threading.Event()
         pool.submit(lambda: refused.set() if pool.must_refuse() else None)
-        assert refused.wait(PATIENCE)
+        assert refused.wait(TIMEOUT)
         pool.replace(2)
         release.set()
         assert does_work(pool)

@@ -19,7 +19,7 @@ from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServi
 _REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 #: A client that waits for its answer waits so long.
-_PATIENCE = 30.0
+_TIMEOUT = 30.0
 
 #: Seconds after which the thread of a call without a message is replaced, and some more.
 _LATE = 0.3
@@ -127,7 +127,7 @@ class Client:
     def _get(self) -> None:
         user, began = self._user(), time.monotonic()
         with self._record.call("get"):
-            answer = self._stub.GetOpenIdTokenForDeveloperIdentity(self._request(user), timeout=_PATIENCE)
+            answer = self._stub.GetOpenIdTokenForDeveloperIdentity(self._request(user), timeout=_TIMEOUT)
             self._record.is_identity(user, answer.identity_id)
             self._typical += (time.monotonic() - began - self._typical) / 20
 
@@ -139,14 +139,14 @@ class Client:
 
     def _cancel(self) -> None:
         calls = [
-            self._stub.GetOpenIdTokenForDeveloperIdentity.future(self._request(self._user()), timeout=_PATIENCE)
+            self._stub.GetOpenIdTokenForDeveloperIdentity.future(self._request(self._user()), timeout=_TIMEOUT)
             for _ in range(self._random.randrange(1, 6))
         ]
         time.sleep(self._edge())
         for call in calls:
             call.cancel()
             with self._record.call("cancel", *_GIVEN_UP):
-                call.result(_PATIENCE)
+                call.result(_TIMEOUT)
 
     def _look_up(self) -> None:
         request = pb.LookupDeveloperIdentityRequest(
@@ -163,16 +163,16 @@ class Client:
         pool = self._server.identity_pool_id
         with self._record.call("merge and unlink"):
             for user in (source, destination):
-                self._stub.GetOpenIdTokenForDeveloperIdentity(self._request(user), timeout=_PATIENCE)
+                self._stub.GetOpenIdTokenForDeveloperIdentity(self._request(user), timeout=_TIMEOUT)
             merge = pb.MergeDeveloperIdentitiesRequest(
                 identity_pool_id=pool,
                 developer_provider_name=self._server.developer_provider_name,
                 source_user_identifier=source,
                 destination_user_identifier=destination,
             )
-            merged = self._stub.MergeDeveloperIdentities(merge, timeout=_PATIENCE).identity_id
+            merged = self._stub.MergeDeveloperIdentities(merge, timeout=_TIMEOUT).identity_id
             for user in (source, destination):
-                answer = self._stub.GetOpenIdTokenForDeveloperIdentity(self._request(user), timeout=_PATIENCE)
+                answer = self._stub.GetOpenIdTokenForDeveloperIdentity(self._request(user), timeout=_TIMEOUT)
                 if answer.identity_id != merged:
                     self._record.count_fault("a merged user has another identity")
             unlink = pb.UnlinkDeveloperIdentityRequest(
@@ -181,7 +181,7 @@ class Client:
                 developer_provider_name=self._server.developer_provider_name,
                 developer_user_identifier=source,
             )
-            self._stub.UnlinkDeveloperIdentity(unlink, timeout=_PATIENCE)
+            self._stub.UnlinkDeveloperIdentity(unlink, timeout=_TIMEOUT)
 
     def _reflect(self) -> None:
         inquire: grpc.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(_REFLECTION, None, None)
@@ -201,7 +201,7 @@ class Client:
     def _go_in_the_middle(self) -> None:
         """Closes its connection while calls are in flight, and opens another."""
         for _ in range(3):
-            self._stub.GetOpenIdTokenForDeveloperIdentity.future(self._request(self._user()), timeout=_PATIENCE)
+            self._stub.GetOpenIdTokenForDeveloperIdentity.future(self._request(self._user()), timeout=_TIMEOUT)
         time.sleep(self._edge())
         self._channel.close()
         self._connect()

@@ -26,7 +26,7 @@ from tokend_server.errors import EngineUnavailable
 from tokend_server.model import IdentityOutcome, IssuedToken, MergeRequest, Secret, TokenRequest
 
 #: The timeout of a caller, in seconds.
-PATIENCE = 2.5
+TIMEOUT = 2.5
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def all_unavailable_in_time(store: Store) -> None:
     ]
 
     def left_after(call: Callable[[Deadline], object]) -> float:
-        deadline = deadline_in(PATIENCE)
+        deadline = deadline_in(TIMEOUT)
         with pytest.raises(EngineUnavailable):
             call(deadline)
         return deadline.remaining()
@@ -71,7 +71,7 @@ def test_a_server_that_is_killed_and_restarted(server: PostgresqlServer, opened:
     server.kill()
     all_unavailable_in_time(store)
     server.start()
-    until_back(lambda: owner(store, "x", deadline_in(PATIENCE)))
+    until_back(lambda: owner(store, "x", deadline_in(TIMEOUT)))
     assert store.read(POOL, [login("x")]).owners == {login("x"): kept}
 
 
@@ -97,7 +97,7 @@ def test_calls_recover_when_a_hung_server_continues(server: PostgresqlServer, op
         all_unavailable_in_time(store)  # no connection is left, and no new one is possible
     finally:
         server.signal(signal.SIGCONT)
-    until_back(lambda: owner(store, "x", deadline_in(PATIENCE)))
+    until_back(lambda: owner(store, "x", deadline_in(TIMEOUT)))
     assert owner(store, "x") == "eu-west-1:kept"
 
 
@@ -107,7 +107,7 @@ def test_a_way_that_is_lost_and_comes_back(distant: Store, proxy: FaultProxy, fa
     proxy.be(fault)
     all_unavailable_in_time(distant)
     proxy.be(Fault.NONE)
-    until_back(lambda: owner(distant, "x", deadline_in(PATIENCE)))
+    until_back(lambda: owner(distant, "x", deadline_in(TIMEOUT)))
     assert distant.read(POOL, [login("x")]).owners == {login("x"): kept}
 
 

@@ -18,7 +18,7 @@ from tests.clients.toolchains import need, run
 from werkzeug.serving import make_server
 
 _HOST = "127.0.0.1"
-_PATIENCE = 30
+_TIMEOUT = 30
 
 DYNOXIDE = "3.2.0"
 
@@ -86,11 +86,11 @@ def dynoxide_process(directory: Path) -> Iterator[tuple[str, int]]:
         yield f"http://{_HOST}:{port}", process.pid
     finally:
         process.kill()  # on SIGTERM, it would wait for all connections
-        process.wait(_PATIENCE)
+        process.wait(_TIMEOUT)
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(_PATIENCE * 100):
+    for _ in range(_TIMEOUT * 100):
         with socket.socket() as connection:
             if connection.connect_ex((_HOST, port)) == 0:
                 return

@@ -38,7 +38,7 @@ SHORTEST_POOL_ID = "r:0"
 POOL_IDS = (POOL_ID, LONGEST_POOL_ID, SHORTEST_POOL_ID)
 
 #: How long a test waits for an expected event.
-PATIENCE = 30
+TIMEOUT = 30
 
 #: A valid request message of each method.
 VALID: Mapping[str, Message] = MappingProxyType(
@@ -106,7 +106,7 @@ class GrpcService:
         request: Message | None = None,
         *,
         metadata: Sequence[tuple[str, str]] = (),
-        timeout: float | None = PATIENCE,
+        timeout: float | None = TIMEOUT,
     ) -> Message:
         """Calls a method of DeveloperIdentityService by its name, by default with its valid request."""
         send: Callable[..., Message] = getattr(self.stub, method)
@@ -135,7 +135,7 @@ class GrpcService:
     def _samples(self, name: str) -> Sequence[Sample]:
         return [each for metric in self.registry.collect() for each in metric.samples if each.name == name]
 
-    def begin(self, method: str, *, timeout: float | None = PATIENCE) -> "grpc.Future[Message]":
+    def begin(self, method: str, *, timeout: float | None = TIMEOUT) -> "grpc.Future[Message]":
         """Starts a call of a method of DeveloperIdentityService with its valid request."""
         send: Callable[..., grpc.Future[Message]] = getattr(self.stub, method).future
         return send(VALID[method], timeout=timeout)
@@ -147,7 +147,7 @@ class GrpcService:
     def send_to(self, path: str, serialized: bytes = b"") -> bytes:
         """Calls the unary method of a path, which need not exist."""
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(path, None, None)
-        return call(serialized, timeout=PATIENCE)
+        return call(serialized, timeout=TIMEOUT)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 
 SERVING = HealthCheckResponse.SERVING
 NOT_SERVING = HealthCheckResponse.NOT_SERVING
@@ -26,7 +26,7 @@ def check_health(channel: grpc.Channel, service: str = "") -> int:
     check: grpc.UnaryUnaryMultiCallable[HealthCheckRequest, HealthCheckResponse] = channel.unary_unary(
         "/grpc.health.v1.Health/Check", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
     )
-    return check(HealthCheckRequest(service=service), timeout=PATIENCE).status
+    return check(HealthCheckRequest(service=service), timeout=TIMEOUT).status
 
 
 def watch_health(channel: grpc.Channel, service: str = "") -> Watch:
@@ -34,7 +34,7 @@ def watch_health(channel: grpc.Channel, service: str = "") -> Watch:
     watch: grpc.UnaryStreamMultiCallable[HealthCheckRequest, HealthCheckResponse] = channel.unary_stream(
         "/grpc.health.v1.Health/Watch", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
     )
-    return watch(HealthCheckRequest(service=service), timeout=PATIENCE)
+    return watch(HealthCheckRequest(service=service), timeout=TIMEOUT)
 
 
 def wait_for(watch: Watch, status: int) -> None:

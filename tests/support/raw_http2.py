@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -46,7 +46,7 @@ class Ending:
 def settings(address: str) -> dict[int, int]:
     """The server's SETTINGS: values by parameter."""
     host, _, port = address.rpartition(":")
-    with socket.create_connection((host, int(port)), PATIENCE) as connection:
+    with socket.create_connection((host, int(port)), TIMEOUT) as connection:
         connection.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, b""))
         payload = next(payload for kind, _, payload in _frames(connection) if kind == _SETTINGS)
     return dict(struct.iter_unpack(">HI", payload))
@@ -55,7 +55,7 @@ def settings(address: str) -> dict[int, int]:
 def call(address: str, path: str, message: bytes, metadata: Sequence[tuple[str, str]]) -> Ending:
     """Makes a unary call with these header fields in addition to gRPC's required ones."""
     host, _, port = address.rpartition(":")
-    with socket.create_connection((host, int(port)), PATIENCE) as connection:
+    with socket.create_connection((host, int(port)), TIMEOUT) as connection:
         return call_on(connection, address, path, message, metadata)
 
 

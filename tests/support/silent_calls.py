@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Self
 
 from tests.attacks import http2
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 
 from tokend_server.rpc.server import SERVICE_NAME
 
@@ -30,7 +30,7 @@ class SilentCalls:
         self._open: set[int] = set()
         self._streams = iter(range(1, 2**31, 2))
         host, _, port = address.rpartition(":")
-        self._connection = socket.create_connection((host, int(port)), PATIENCE)
+        self._connection = socket.create_connection((host, int(port)), TIMEOUT)
         self._connection.sendall(http2.PREFACE + http2.settings(*settings) + http2.settings_ack())
 
     def begin(self, count: int = 1) -> Sequence[int]:

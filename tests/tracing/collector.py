@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-PATIENCE = 30
+TIMEOUT = 30
 
 _EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
@@ -80,7 +80,7 @@ class Collector:
     def wait_for(self, count: int) -> list[Received]:
         """Waits for this many spans, and returns all."""
         with self._arrival:
-            assert self._arrival.wait_for(lambda: len(self.spans()) >= count, PATIENCE), self.spans()
+            assert self._arrival.wait_for(lambda: len(self.spans()) >= count, TIMEOUT), self.spans()
         return self.spans()
 
 

@@ -16,7 +16,7 @@ from tests.conformance.over_aws import aws_client
 from tests.fakes.cognito_script import AwsFailure
 from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
 from tests.support.aws_environment import give_credentials, without_aws_settings
-from tests.support.grpc_service import PATIENCE, Failure, failure, insecure_channel
+from tests.support.grpc_service import TIMEOUT, Failure, failure, insecure_channel
 from tests.support.health import SERVING, check_health
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 from tests.tracing.collector import Collector, Received, grpc_collector, http_collector
@@ -44,7 +44,7 @@ class Traced:
         self.channel = channel
         self.stub = DeveloperIdentityServiceStub(channel)
 
-    def get_token(self, *metadata: tuple[str, str], pool_id: str = POOL_ID, timeout: float = PATIENCE) -> str:
+    def get_token(self, *metadata: tuple[str, str], pool_id: str = POOL_ID, timeout: float = TIMEOUT) -> str:
         request = pb.GetOpenIdTokenForDeveloperIdentityRequest(
             identity_pool_id=pool_id, logins={DEVELOPER_PROVIDER: CANARY}
         )
@@ -52,7 +52,7 @@ class Traced:
 
     def fail_to_look_up(self, *metadata: tuple[str, str]) -> Failure:
         request = pb.LookupDeveloperIdentityRequest(identity_pool_id=POOL_ID, developer_user_identifier="unknown-9d41")
-        call = partial(self.stub.LookupDeveloperIdentity, request, metadata=metadata, timeout=PATIENCE)
+        call = partial(self.stub.LookupDeveloperIdentity, request, metadata=metadata, timeout=TIMEOUT)
         return failure(call, ResourceInfo)
 
 
@@ -178,7 +178,7 @@ def test_log_records_have_the_callers_trace_without_opentelemetry(tmp_path: Path
 
 def records_of(server: ServerProcess, trace_id: str) -> list[dict[str, object]]:
     """Returns the log records of a trace, written before the response; the pipe may deliver them later."""
-    give_up = time.monotonic() + PATIENCE
+    give_up = time.monotonic() + TIMEOUT
     while not (found := [record for record in server.log if record.get("trace_id") == trace_id]):
         assert time.monotonic() < give_up, server.log
     return found

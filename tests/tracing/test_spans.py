@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
-from tests.support.grpc_service import PATIENCE, failure, insecure_channel
+from tests.support.grpc_service import TIMEOUT, failure, insecure_channel
 
 from tokend_server.rpc.interceptors.layers import Method
 from tokend_server.rpc.status import Status
@@ -54,7 +54,7 @@ class Served:
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(
             f"/{METHOD.service}/{METHOD.name}", None, None
         )
-        return call(request, metadata=metadata, timeout=PATIENCE)
+        return call(request, metadata=metadata, timeout=TIMEOUT)
 
     def span(self) -> ReadableSpan:
         """Returns the only span. A span ends before the response of its call is sent."""

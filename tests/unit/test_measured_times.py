@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry
 from tests.fakes.clock import FakeClock
-from tests.support.grpc_service import METHODS, PATIENCE, grpc_service
+from tests.support.grpc_service import METHODS, TIMEOUT, grpc_service
 from tests.support.health import watch_health
 
 from tokend_server.aws_json.calls import UNKNOWN_OPERATION, Calls
@@ -105,7 +105,7 @@ def test_a_stream_until_its_caller_turns_away(clock: FakeClock) -> None:
         next(watch)
         clock.advance(SECONDS)
         watch.cancel()
-        service.server.stop(PATIENCE)  # it waits for the calls in flight
+        service.server.stop(TIMEOUT)  # it waits for the calls in flight
         assert sums(service.registry, "grpc_server_handling_seconds", "grpc_method") == {"Watch": SECONDS}
 
 

@@ -11,7 +11,7 @@ from tokend_server.clock import Deadline, SystemClock
 from tokend_server.single_flight import CallTimedOut, SingleFlight, Terms
 
 #: How long a test waits for an expected event.
-PATIENCE = 30
+TIMEOUT = 30
 
 FOR_EVER = Deadline(FakeClock())
 
@@ -32,7 +32,7 @@ class Call:
         self._let_go = threading.Event()
 
     def __call__(self) -> str:
-        assert self._let_go.wait(PATIENCE)
+        assert self._let_go.wait(TIMEOUT)
         if isinstance(self._result, BaseException):
             raise self._result
         return self._result
@@ -73,7 +73,7 @@ class Line:
 
     def next_made(self) -> Call:
         """Waits until another call is running."""
-        assert self._making.acquire(timeout=PATIENCE)
+        assert self._making.acquire(timeout=TIMEOUT)
         return self.made[-1]
 
     def follow(self, count: int, make: Callable[[], Call]) -> list[Future[tuple[str, bool]]]:
@@ -91,7 +91,7 @@ class Line:
     def wait_for_waiting(self, count: int) -> None:
         """Waits until this many more callers wait for another's call."""
         for _ in range(count):
-            assert self._waiting.acquire(timeout=PATIENCE)
+            assert self._waiting.acquire(timeout=TIMEOUT)
 
     def is_empty(self) -> bool:
         return not self.flights._flights  # noqa: SLF001 - a leak shows nowhere else
@@ -126,8 +126,8 @@ def test_identical_calls_cost_one(line: Line) -> None:
     call = Call("answer")
     leader, followers = line.lead(call), line.follow(10, never)
     call.let_go()
-    assert leader.result(PATIENCE) == ("answer", False)
-    assert [each.result(PATIENCE) for each in followers] == [("answer", True)] * 10
+    assert leader.result(TIMEOUT) == ("answer", False)
+    assert [each.result(TIMEOUT) for each in followers] == [("answer", True)] * 10
     assert line.made == [call]
     assert line.is_empty()
 
@@ -137,7 +137,7 @@ def test_all_get_the_same_error(line: Line, error: BaseException) -> None:
     call = Call(error)
     leader, followers = line.lead(call), line.follow(5, never)
     call.let_go()
-    assert [each.exception(PATIENCE) for each in (leader, *followers)] == [error] * 6
+    assert [each.exception(TIMEOUT) for each in (leader, *followers)] == [error] * 6
     assert line.is_empty()
 
 
@@ -145,12 +145,12 @@ def test_a_call_given_up_for_want_of_time_is_made_again_by_one_of_the_others(lin
     given_up, again = Call(CallTimedOut()), Call("answer")
     leader, followers = line.lead(given_up), line.follow(6, lambda: again)
     given_up.let_go()
-    assert isinstance(leader.exception(PATIENCE), CallTimedOut)
+    assert isinstance(leader.exception(TIMEOUT), CallTimedOut)
     assert line.next_made() is again
     line.wait_for_waiting(5)
     assert line.made == [given_up, again]
     again.let_go()
-    answers = [each.result(PATIENCE) for each in followers]
+    answers = [each.result(TIMEOUT) for each in followers]
     assert sorted(answers) == [("answer", False)] + [("answer", True)] * 5
     assert line.made == [given_up, again]
     assert line.is_empty()
@@ -166,7 +166,7 @@ def test_calls_given_up_one_after_another_are_made_one_after_another(line: Line)
         line.wait_for_waiting(left)
         assert len(line.made) == 4 - left
     line.made[-1].let_go()
-    assert all(isinstance(each.exception(PATIENCE), CallTimedOut) for each in callers)
+    assert all(isinstance(each.exception(TIMEOUT), CallTimedOut) for each in callers)
     assert line.is_empty()
 
 
@@ -176,15 +176,15 @@ def test_a_call_with_little_time_does_not_wait_for_the_shared_one(line: Line, se
     leader, follower = line.lead(call), line.follow(1, never)[0]
     clock = SystemClock()
     hurried = line.do(never(), deadline=Deadline(clock, clock.monotonic() + seconds))
-    assert isinstance(hurried.exception(PATIENCE), CallTimedOut)
+    assert isinstance(hurried.exception(TIMEOUT), CallTimedOut)
     assert not leader.done()
     assert not follower.done()
     call.let_go()
-    assert (leader.result(PATIENCE), follower.result(PATIENCE)) == (("answer", False), ("answer", True))
+    assert (leader.result(TIMEOUT), follower.result(TIMEOUT)) == (("answer", False), ("answer", True))
 
 
 def test_an_expired_deadline_makes_no_call(line: Line) -> None:
-    assert isinstance(line.do(never(), deadline=Deadline(FakeClock(), 0.0)).exception(PATIENCE), CallTimedOut)
+    assert isinstance(line.do(never(), deadline=Deadline(FakeClock(), 0.0)).exception(TIMEOUT), CallTimedOut)
     assert line.made == []
     assert line.is_empty()
 
@@ -194,8 +194,8 @@ def test_a_follower_that_does_not_insist_gets_the_leaders_timeout(line: Line) ->
     leader = line.lead(call)
     follower = line.follow_without_insisting()
     call.let_go()
-    assert isinstance(leader.exception(PATIENCE), CallTimedOut)
-    assert isinstance(follower.exception(PATIENCE), CallTimedOut)
+    assert isinstance(leader.exception(TIMEOUT), CallTimedOut)
+    assert isinstance(follower.exception(TIMEOUT), CallTimedOut)
     assert (line.made, line.is_empty()) == ([call], True)
 
 
@@ -204,9 +204,9 @@ def test_different_calls_do_not_wait_for_each_other(line: Line) -> None:
     first = line.lead(held)
     second = line.lead(other, key=b"other")
     other.let_go()
-    assert second.result(PATIENCE) == ("other", False)
+    assert second.result(TIMEOUT) == ("other", False)
     held.let_go()
-    assert first.result(PATIENCE) == ("held", False)
+    assert first.result(TIMEOUT) == ("held", False)
 
 
 @pytest.mark.parametrize("first", ["answer", Refused("no")])
@@ -214,8 +214,8 @@ def test_a_call_after_the_answer_is_another_call(line: Line, first: str | BaseEx
     calls = [Call(first), Call("later")]
     for call in calls:
         call.let_go()
-    line.do(calls[0]).exception(PATIENCE)
-    assert line.do(calls[1]).result(PATIENCE) == ("later", False)
+    line.do(calls[0]).exception(TIMEOUT)
+    assert line.do(calls[1]).result(TIMEOUT) == ("later", False)
 
 
 def test_no_caller_joins_once_the_answer_is_known(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import jwt
 import pytest
 from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, fail, need, run
 from tests.support.go_program import go_program
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.java_program import java_program
 from tests.support.server_process import ServerProcess, write_config
 
@@ -51,7 +51,7 @@ def tokens(server: ServerProcess) -> Mapping[str, Mapping[str, str]]:
         stub = DeveloperIdentityServiceStub(channel)
         for (algorithm, token_type), pool in POOLS.items():
             request = pb.GetOpenIdTokenForDeveloperIdentityRequest(identity_pool_id=pool, logins={PROVIDER: "alice"})
-            token = stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=PATIENCE).token
+            token = stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=TIMEOUT).token
             assert jwt.get_unverified_header(token)["typ"] == token_type
             header, claims, signature = token.split(".")
             named[f"{algorithm} {token_type}"] = {"audience": pool, "token": token}

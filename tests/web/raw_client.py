@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 
 GET_PAGE = b"GET /page HTTP/1.1\r\nhost: test\r\n\r\n"
 
@@ -15,7 +15,7 @@ def connected(address: str, receive_buffer: int | None = None) -> Iterator[socke
     """A connection; with a small `receive_buffer`, the server notices soon that nothing is read."""
     host, _, port = address.partition(":")
     with socket.socket() as client:
-        client.settimeout(PATIENCE)
+        client.settimeout(TIMEOUT)
         if receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         client.connect((host, int(port)))
@@ -42,7 +42,7 @@ def read_answer(client: socket.socket) -> bytes:
     return head + body
 
 
-def is_gone(client: socket.socket, seconds: float = PATIENCE) -> bool:
+def is_gone(client: socket.socket, seconds: float = TIMEOUT) -> bool:
     """Returns whether the server ends the connection within some seconds, without reading its data."""
     return _is_signalled(client, select.POLLRDHUP, seconds)
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack, closing
 from http import HTTPStatus
 
 import pytest
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.web.raw_client import connected, is_gone, read_answer, read_to_end
 
 from tokend_server.web.listener import BoundAddress, HttpListener
@@ -46,7 +46,7 @@ def start(echo: Echo) -> Iterator[Start]:
     """Starts listeners, and returns the HOST:PORT of each."""
     with ExitStack() as running:
 
-        def begin(patience: float = PATIENCE, max_total_body_bytes: int = 10 * MOST) -> str:
+        def begin(patience: float = TIMEOUT, max_total_body_bytes: int = 10 * MOST) -> str:
             bound = running.enter_context(closing(BoundAddress("test", "127.0.0.1:0")))
             listener = HttpListener(bound, echo, timeout=patience, max_total_body_bytes=max_total_body_bytes).start()
             running.callback(listener.stop)

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.registry import Collector
 from tests.fakes.clock import FakeClock
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.web.raw_client import GET_PAGE, connected, is_gone, is_reset, read_answer, read_to_end
 
 from tokend_server.web.listener import BoundAddress, HttpListener
@@ -85,7 +85,7 @@ def pages() -> Pages:
 
 
 @contextmanager
-def serving(pages: dict[str, Page], *, patience: float = PATIENCE, max_connections: int = 256) -> Iterator[str]:
+def serving(pages: dict[str, Page], *, patience: float = TIMEOUT, max_connections: int = 256) -> Iterator[str]:
     """Starts a listener on a separate port, and returns its HOST:PORT."""
     with closing(BoundAddress("test", "127.0.0.1:0")) as bound:
         listener = HttpListener(
@@ -106,7 +106,7 @@ def start(pages: Pages) -> Iterator[Start]:
 
 def get(address: str, path: str = "/page", method: str = "GET") -> httpx.Response:
     """Makes a well-behaved client's request, on a separate connection."""
-    with httpx.Client(trust_env=False, verify=False, timeout=PATIENCE) as client:
+    with httpx.Client(trust_env=False, verify=False, timeout=TIMEOUT) as client:
         return client.request(method, f"http://{address}{path}")
 
 
@@ -155,7 +155,7 @@ def test_a_client_has_its_time_for_itself_and_not_for_the_answer(start: Start, p
     address = start(patience=SHORT)
     with connected(address) as client:
         client.sendall(GET_PAGE.replace(b"/page", b"/waits"))
-        assert pages.waiting.wait(PATIENCE)
+        assert pages.waiting.wait(TIMEOUT)
         with connected(address) as later:
             assert is_gone(later)
         pages.release()
@@ -219,7 +219,7 @@ def test_clients_that_wait_for_an_answer_keep_no_client_out(start: Start, pages:
     with connected(address) as first, connected(address) as second:
         for client in (first, second):
             client.sendall(GET_PAGE.replace(b"/page", b"/waits"))
-        assert pages.waiting.wait(PATIENCE)
+        assert pages.waiting.wait(TIMEOUT)
         assert get(address).text == "page\n"
         pages.release()
 
@@ -260,7 +260,7 @@ def test_nothing_is_read_while_an_answer_is_not_taken(start: Start, pages: Pages
 def test_nothing_is_read_while_an_answer_is_made(start: Start, pages: Pages) -> None:
     with connected(start()) as client:
         client.sendall(GET_PAGE.replace(b"/page", b"/waits"))
-        assert pages.waiting.wait(PATIENCE)
+        assert pages.waiting.wait(TIMEOUT)
         client.sendall(GET_PAGE)
         pages.release()
         assert read_answer(client).endswith(b"waited\n")
@@ -381,13 +381,13 @@ def test_a_listener_that_stops_gives_the_answers_it_owes(pages: Pages) -> None:
     listener = HttpListener(bound, Site(pages.by_path)).start()
     with connected(bound.address) as idle, connected(bound.address) as client:
         client.sendall(GET_PAGE.replace(b"/page", b"/waits"))
-        assert pages.waiting.wait(PATIENCE)
+        assert pages.waiting.wait(TIMEOUT)
         stopping = threading.Thread(target=listener.stop)
         stopping.start()
         assert is_gone(idle)
         pages.release()
         answer = read_to_end(client)
-    stopping.join(PATIENCE)
+    stopping.join(TIMEOUT)
     assert answer.endswith(b"waited\n")
     assert b"connection: close\r\n" in answer
     assert not stopping.is_alive()
@@ -407,7 +407,7 @@ class Looks:
     def __call__(self) -> tuple[bool, list[str]]:
         self.count += 1
         self.begun.set()
-        assert self.released.wait(PATIENCE)
+        assert self.released.wait(TIMEOUT)
         return True, []
 
 
@@ -428,7 +428,7 @@ def test_a_flood_of_readiness_probes_looks_once_at_a_time_and_stalls_nothing() -
         clients = [flood.enter_context(connected(address)) for _ in range(100)]
         for client in clients:
             client.sendall(GET_PAGE.replace(b"/page", b"/readyz"))
-        assert looks.begun.wait(PATIENCE)
+        assert looks.begun.wait(TIMEOUT)
         assert get(address, "/livez").text == "ok\n"
         assert get(address, "/metrics").status_code == HTTPStatus.OK
         looks.released.set()
@@ -466,5 +466,5 @@ def test_a_client_that_goes_between_its_answer_and_the_end_is_dropped_quietly(
         client.sendall(b"GET /page HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
         with suppress(ConnectionError):
             read_to_end(client)
-        assert is_reset(client, PATIENCE)
+        assert is_reset(client, TIMEOUT)
     assert caplog.records == []

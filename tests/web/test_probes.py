@@ -12,7 +12,7 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.metric_samples import samples
 from tests.support.server_process import ServerProcess
 from tests.web.in_process import start_service
@@ -42,7 +42,7 @@ class Probed:
 
     def wait_for(self, probe: str, status_code: int) -> httpx.Response:
         """Returns the first response with that status."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while (answer := self.get(probe)).status_code != status_code:
             assert time.monotonic() < until
         return answer

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 
 from tokend_server.web.message import Request, Response, plain_text
 from tokend_server.web.shared_response import SharedResponse
@@ -24,7 +24,7 @@ class Making:
         self.count += 1
         number = self.count
         self.begun.set()
-        assert self.released.wait(PATIENCE)
+        assert self.released.wait(TIMEOUT)
         return plain_text(f"{number}")
 
 
@@ -46,7 +46,7 @@ def test_requests_while_an_answer_is_made_share_the_next() -> None:
     async def ask() -> list[bytes]:
         page = SharedResponse(making)
         first = page(REQUEST)
-        await asyncio.to_thread(making.begun.wait, PATIENCE)
+        await asyncio.to_thread(making.begun.wait, TIMEOUT)
         later = [page(REQUEST) for _ in range(100)]
         making.released.set()
         return [(await answer).body for answer in (first, *later)]
@@ -116,7 +116,7 @@ def test_waiting_is_not_computing() -> None:
     async def ask() -> None:
         page = SharedResponse(making, sleeper)
         answer = page(REQUEST)
-        await asyncio.to_thread(making.begun.wait, PATIENCE)
+        await asyncio.to_thread(making.begun.wait, TIMEOUT)
         await asyncio.to_thread(threading.Event().wait, 0.2)
         making.released.set()
         await answer

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from tests.support.authority import Authority
 from tests.support.certificates import Certificate, write_certificate
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.web.raw_client import GET_PAGE, connected, is_gone, read_to_end
 
 from tokend_server.tls_files import TlsFiles, TlsGauges
@@ -68,7 +68,7 @@ def start(certificate: Certificate, seen: Seen) -> Iterator[Start]:
     """Starts listeners, and returns the HOST:PORT of each."""
     with ExitStack() as running:
 
-        def begin(client_ca: Path | None = None, max_connections: int = 8, patience: float = PATIENCE) -> str:
+        def begin(client_ca: Path | None = None, max_connections: int = 8, patience: float = TIMEOUT) -> str:
             files = TlsFiles(certificate.certificate_file, certificate.private_key_file, client_ca)
             bound = running.enter_context(closing(BoundAddress("test", "127.0.0.1:0")))
             tls = reloaded_context(files, bound.address, seen.gauges)
@@ -87,7 +87,7 @@ def trusting(certificate: Certificate, own: Certificate | None = None) -> ssl.SS
 
 
 def client_of(address: str, context: ssl.SSLContext) -> httpx.Client:
-    return httpx.Client(base_url=f"https://{address}", verify=context, trust_env=False, timeout=PATIENCE)
+    return httpx.Client(base_url=f"https://{address}", verify=context, trust_env=False, timeout=TIMEOUT)
 
 
 def test_requests_are_answered_on_a_connection_that_lasts(start: Start, certificate: Certificate, seen: Seen) -> None:

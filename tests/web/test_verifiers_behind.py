@@ -12,7 +12,7 @@ import httpx
 import jwt
 import pytest
 from tests.fakes.clock import FakeClock
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.metric_samples import samples
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, write_config
 from tests.support.tokend import done
@@ -50,7 +50,7 @@ def service(config: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.02)

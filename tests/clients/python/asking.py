@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.clients.python.facades import PATIENCE, Facade
+from tests.clients.python.facades import TIMEOUT, Facade
 from tests.fakes.clock import FakeClock
 
 from tokend_client import Token, TokendError, TokenRequest
@@ -24,7 +24,7 @@ def warm(facade: Facade, request: TokenRequest, clock: FakeClock, seconds: float
 
 def failure(future: "Future[Token]") -> TokendError:
     with pytest.raises(TokendError) as caught:
-        future.result(PATIENCE)
+        future.result(TIMEOUT)
     return caught.value
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
-from tests.clients.python.facades import PATIENCE
+from tests.clients.python.facades import TIMEOUT
 
 METHOD = "/example.Orders/List"
 
@@ -52,11 +52,11 @@ def bearer_server(
 def call(channel: grpc.Channel) -> bytes:
     """Calls the service."""
     send: Any = channel.unary_unary(METHOD)
-    answer: bytes = send(b"", timeout=PATIENCE)
+    answer: bytes = send(b"", timeout=TIMEOUT)
     return answer
 
 
 def begin(channel: grpc.Channel) -> Any:  # noqa: ANN401 - a future and the status of its call in one
     """Starts a call of the service."""
     send: Any = channel.unary_unary(METHOD)
-    return send.future(b"", timeout=PATIENCE)
+    return send.future(b"", timeout=TIMEOUT)

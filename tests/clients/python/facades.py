@@ -24,7 +24,7 @@ from tokend_client import (
 from tokend_client.verifier import TokenVerifier, VerifiedIdentity
 
 #: Seconds that a test waits for an expected event.
-PATIENCE = 30
+TIMEOUT = 30
 
 #: Makes gRPC use a separate connection for the client.
 OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
@@ -34,7 +34,7 @@ _Result = TypeVar("_Result")
 
 def patient(**settings: Any) -> CachingPolicy:  # noqa: ANN401 - those of a policy
     """Returns a policy whose refreshes are not attempted a second time on a busy machine."""
-    return CachingPolicy(refresh_timeout=2 * PATIENCE, **settings)
+    return CachingPolicy(refresh_timeout=2 * TIMEOUT, **settings)
 
 
 class Calls:
@@ -65,7 +65,7 @@ class Calls:
     def wait_for(self, count: int) -> None:
         """Waits until this many attempts have started since its creation."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.methods) >= count, PATIENCE)
+            assert self._changed.wait_for(lambda: len(self.methods) >= count, TIMEOUT)
 
 
 class SyncFacade:
@@ -94,10 +94,10 @@ class SyncFacade:
     def call(self, operation: str, **fields: Any) -> Any:  # noqa: ANN401 - what the operation answers
         return getattr(self.client, operation)(**fields)
 
-    def ask(self, request: TokenRequest, timeout: float | None = PATIENCE) -> Token:
+    def ask(self, request: TokenRequest, timeout: float | None = TIMEOUT) -> Token:
         return self.cache.token(request, timeout)
 
-    def begin(self, request: TokenRequest, timeout: float | None = PATIENCE) -> "Future[Token]":
+    def begin(self, request: TokenRequest, timeout: float | None = TIMEOUT) -> "Future[Token]":
         return self._threads.submit(self.ask, request, timeout)
 
     def source(self, request: TokenRequest) -> TokenSource:
@@ -109,10 +109,10 @@ class SyncFacade:
         return snapshot
 
     def wait_for_refresh(self, request: TokenRequest) -> None:
-        self.source(request).wait_for_refresh(PATIENCE)
+        self.source(request).wait_for_refresh(TIMEOUT)
 
     def wait_until_connected(self) -> None:
-        grpc.channel_ready_future(self.client._channel).result(PATIENCE)  # noqa: SLF001 - no caller needs it
+        grpc.channel_ready_future(self.client._channel).result(TIMEOUT)  # noqa: SLF001 - no caller needs it
 
     def ask_briefly(self, request: TokenRequest) -> None:
         """Requests a token without waiting."""
@@ -154,7 +154,7 @@ class AsyncFacade:
         self._end_loop()
 
     def run(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(TIMEOUT)
 
     def on_loop(self, make: Callable[[], _Result]) -> _Result:
         async def made() -> _Result:
@@ -170,10 +170,10 @@ class AsyncFacade:
     def call(self, operation: str, **fields: Any) -> Any:  # noqa: ANN401 - what the operation answers
         return self.run(getattr(self.client, operation)(**fields))
 
-    def ask(self, request: TokenRequest, timeout: float | None = PATIENCE) -> Token:
-        return self.begin(request, timeout).result(PATIENCE)
+    def ask(self, request: TokenRequest, timeout: float | None = TIMEOUT) -> Token:
+        return self.begin(request, timeout).result(TIMEOUT)
 
-    def begin(self, request: TokenRequest, timeout: float | None = PATIENCE) -> "Future[Token]":
+    def begin(self, request: TokenRequest, timeout: float | None = TIMEOUT) -> "Future[Token]":
         return asyncio.run_coroutine_threadsafe(self.cache.token(request, timeout), self.loop)
 
     def source(self, request: TokenRequest) -> AsyncTokenSource:

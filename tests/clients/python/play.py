@@ -19,7 +19,7 @@ from tests.clients import cases
 from tests.clients.cases import Case, ExpectedError
 from tests.clients.conductor import Harness
 from tests.clients.matching import expanded, mismatch
-from tests.clients.python.facades import PATIENCE, Facade
+from tests.clients.python.facades import TIMEOUT, Facade
 from tests.fakes.clock import FakeClock
 
 from tokend.v1 import developer_identity_service_pb2 as pb
@@ -148,7 +148,7 @@ class Player:
     def _stampede(self, step: cases.Stampede) -> None:
         requests = [self._numbered(step.request, number) for number in range(step.users)]
         futures = [self._facade.source(request).token_future() for request in requests]
-        tokens = {future.result(PATIENCE).value for future in futures}
+        tokens = {future.result(TIMEOUT).value for future in futures}
         assert len(tokens) == step.users
         most = self._facade.calls.most_at_once
         assert most <= step.most_at_once, f"{most} calls at a time instead of {step.most_at_once}"

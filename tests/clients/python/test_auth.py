@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from tests.clients.python.bearer_server import METHOD, BearerServer, bearer_server, begin, call
-from tests.clients.python.facades import PATIENCE, AsyncFacade, Facade
+from tests.clients.python.facades import TIMEOUT, AsyncFacade, Facade
 from tests.fakes.clock import FakeClock
 from tests.support.certificates import write_certificate
 
@@ -84,7 +84,7 @@ def test_no_thread_is_blocked_while_the_token_is_fetched(
     assert not any(each.done() for each in calls)
     assert orders.seen == []
     server.resume()
-    assert [each.result(PATIENCE) for each in calls] == [b"done"] * 8
+    assert [each.result(TIMEOUT) for each in calls] == [b"done"] * 8
     assert len(server.requests) == 1
 
 
@@ -99,7 +99,7 @@ def test_the_plugin_returns_before_there_is_a_token(
     assert answers.empty()
     server.resume()
     expected = ((("authorization", f"Bearer {facade.ask(alice).value}"),), None)
-    assert answers.get(timeout=PATIENCE) == expected
+    assert answers.get(timeout=TIMEOUT) == expected
 
 
 def test_a_call_without_a_token_fails_and_does_not_arrive(
@@ -125,7 +125,7 @@ def test_an_asyncio_channel_bears_it_as_well(
     async def scenario() -> bytes:
         async with grpc.aio.secure_channel(orders.address, credentials(tls, source)) as channel:
             send: Any = channel.unary_unary(METHOD)
-            return bytes(await send(b"", timeout=PATIENCE))
+            return bytes(await send(b"", timeout=TIMEOUT))
 
     source = facade.source(alice)
     with AsyncFacade("127.0.0.1:1") as other:
@@ -153,7 +153,7 @@ def test_the_token_is_never_sent_in_plaintext(facade: Facade, alice: TokenReques
     with bearer_server() as orders, grpc.insecure_channel(orders.address) as channel:
         send: Any = channel.unary_unary(METHOD)
         with pytest.raises(grpc.RpcError) as caught:
-            send(b"", timeout=PATIENCE, credentials=bearer)
+            send(b"", timeout=TIMEOUT, credentials=bearer)
         assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
         assert orders.seen == []
 
@@ -200,14 +200,14 @@ def intercepted(
             return bytes(await method(b"", timeout=timeout))
 
         aio_channel = facade.run(open_channel())
-        yield lambda timeout=PATIENCE: facade.run(send(aio_channel, timeout))
+        yield lambda timeout=TIMEOUT: facade.run(send(aio_channel, timeout))
         facade.run(aio_channel.close())
     else:
         channel = grpc.secure_channel(address, credentials) if credentials else grpc.insecure_channel(address)
         with channel:
             intercepting = grpc.intercept_channel(channel, TokenInterceptor(source, plaintext=plaintext))
             method: Any = intercepting.unary_unary(METHOD)
-            yield lambda timeout=PATIENCE: bytes(method(b"", timeout=timeout))
+            yield lambda timeout=TIMEOUT: bytes(method(b"", timeout=timeout))
 
 
 class Picky(BearerServer):

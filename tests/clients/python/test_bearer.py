@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 from tests.clients.python.bearer_server import bearer_server, call
-from tests.clients.python.facades import OPTIONS, PATIENCE, Facade
+from tests.clients.python.facades import OPTIONS, TIMEOUT, Facade
 
 from tokend_client import BearerToken, Token, TokendError, TokenRequest, tls_credentials
 from tokend_client.channel import channel_credentials
@@ -97,7 +97,7 @@ def test_a_call_without_a_token_fails_before_it_is_sent(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     alice = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "alice"})
-    with facade_type(server.endpoint, bearer_token=make(file), timeout=PATIENCE) as facade:
+    with facade_type(server.endpoint, bearer_token=make(file), timeout=TIMEOUT) as facade:
         with pytest.raises(TokendError) as caught:
             facade.call("get_token", request=alice)
         assert caught.value.code is grpc.StatusCode.UNAVAILABLE

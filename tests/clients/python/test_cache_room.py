@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from tests.clients.python.asking import failure, refused
-from tests.clients.python.facades import PATIENCE, Facade, patient
+from tests.clients.python.facades import TIMEOUT, Facade, patient
 from tests.fakes.clock import FakeClock
 
 from tokend_client import Closed, ErrorReason, TokendError, TokenRequest
@@ -69,7 +69,7 @@ def test_the_least_recently_used_makes_room(
         facade.ask(users[2])
         assert len(facade.cache) == 2
         assert facade.ask(users[0]) is first
-        assert held.token_future().result(PATIENCE) is second
+        assert held.token_future().result(TIMEOUT) is second
         assert facade.ask(users[1]) is not second
         assert len(server.requests) == 4
         facade.close_cache()
@@ -88,7 +88,7 @@ def test_a_source_evicted_during_a_refresh_returns_with_its_token(
         facade.source(idle)
         assert len(facade.cache) == 2
         server.resume()
-        brought = future.result(PATIENCE)
+        brought = future.result(TIMEOUT)
         asked = len(server.requests)
         assert (facade.ask(refreshing), facade.ask(first)) == (brought, kept)
         assert (len(facade.cache), len(server.requests)) == (2, asked)
@@ -103,7 +103,7 @@ def test_an_evicted_source_stays_out_if_it_was_replaced_or_the_cache_is_closed(
         facade.source(other)
         after = facade.source(alice)
         assert after is not before
-        before.token_future().result(PATIENCE)
+        before.token_future().result(TIMEOUT)
         assert facade.source(alice) is after
         assert after.snapshot is None
         facade.close_cache()

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from tests.clients.python.bearer_server import BearerServer, bearer_server
-from tests.clients.python.facades import OPTIONS, PATIENCE, Facade, SyncFacade
+from tests.clients.python.facades import OPTIONS, TIMEOUT, Facade, SyncFacade
 from tests.clients.python.silent import SilentProxy
 from tests.support.certificates import Certificate, write_certificate
 
@@ -143,7 +143,7 @@ def test_a_connection_that_falls_silent_is_given_up(
     with SilentProxy(server.endpoint) as proxy, facade_type(proxy.endpoint, options=options) as facade:
         facade.ask(alice)
         proxy.fall_silent()
-        assert proxy.closed.wait(PATIENCE)
+        assert proxy.closed.wait(TIMEOUT)
 
 
 def test_a_call_ends_by_its_own_time_where_no_connection_comes_about(facade_type: type[Facade]) -> None:

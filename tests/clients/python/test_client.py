@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
-from tests.clients.python.facades import OPTIONS, PATIENCE, Facade, SyncFacade
+from tests.clients.python.facades import OPTIONS, TIMEOUT, Facade, SyncFacade
 from tests.clients.python.silent import SilentProxy
 from tests.fakes.clock import FakeClock
 from tests.fakes.developer_identity_server import FakeDeveloperIdentityService, serving
@@ -198,7 +198,7 @@ def test_a_second_attempt_is_answered(facade_type: type[Facade], server: FakeTok
         future = facade.source(alice).token_future()
         server.wait_for_calls(3)
         server.resume()
-        assert future.result(PATIENCE).identity_id
+        assert future.result(TIMEOUT).identity_id
         assert len(facade.calls.methods) == 3
 
 
@@ -218,7 +218,7 @@ def test_no_call_fails_while_one_of_two_replicas_hangs(
             facade.ask(user)
         hung.fall_silent()
         futures = [facade.source(user).token_future() for user in users[8:]]
-        assert len({future.result(PATIENCE).identity_id for future in futures}) == len(futures)
+        assert len({future.result(TIMEOUT).identity_id for future in futures}) == len(futures)
 
 
 @pytest.mark.parametrize("timeout", [0, -0.5, math.nan, -math.inf])

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 from tests.clients.python.asking import failure, refused
-from tests.clients.python.facades import PATIENCE, AsyncFacade, Facade
+from tests.clients.python.facades import TIMEOUT, AsyncFacade, Facade
 
 from tokend_client import Closed, TokenRequest
 from tokend_client.testing import FakeTokendServer
@@ -43,7 +43,7 @@ def test_closing_the_client_ends_calls_and_refreshes(
             facade.run(facade.client.close())
         else:
             facade.client.close()
-        assert isinstance(call.exception(PATIENCE), Closed)
+        assert isinstance(call.exception(TIMEOUT), Closed)
     assert {type(failure(future)) for future in waiting} == {Closed}
     assert not caplog.records
 

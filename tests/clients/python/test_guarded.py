@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 from tests.clients.guarded import Guarded, guarded_server
-from tests.clients.python.facades import PATIENCE, Facade
+from tests.clients.python.facades import TIMEOUT, Facade
 
 from tokend_client import BearerToken, ErrorReason, Token, TokendError, TokenRequest, tls_credentials
 
@@ -22,7 +22,7 @@ def trusted(guarded: Guarded, *, identified: bool = False) -> grpc.ChannelCreden
 @contextmanager
 def bearing(facade_type: type[Facade], guarded: Guarded, bearer_token: BearerToken | None) -> Iterator[Facade]:
     with facade_type(
-        guarded.bearer, credentials=trusted(guarded), bearer_token=bearer_token, timeout=PATIENCE
+        guarded.bearer, credentials=trusted(guarded), bearer_token=bearer_token, timeout=TIMEOUT
     ) as facade:
         yield facade
 

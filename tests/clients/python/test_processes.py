@@ -7,7 +7,7 @@ import sys
 import textwrap
 
 import pytest
-from tests.clients.python.facades import PATIENCE
+from tests.clients.python.facades import TIMEOUT
 
 from tokend_client import AsyncClient, AsyncTokenCache, AsyncTokenSource, TokenRequest
 from tokend_client.testing import FakeTokendServer
@@ -84,7 +84,7 @@ def test_a_forked_child_gets_an_error_and_its_parent_goes_on() -> None:
             assert process.stdout.readline() == f"{['Forked'] * 5} None\n"
             assert process.stdout.readline() == "forked\n"
             server.resume()
-            assert process.communicate(timeout=PATIENCE)[0] == "True True\n"
+            assert process.communicate(timeout=TIMEOUT)[0] == "True True\n"
             assert process.returncode == 0
         finally:
             process.kill()
@@ -103,7 +103,7 @@ def test_importing_registers_nothing_for_forks() -> None:
         tokend_client.Client("127.0.0.1:1", plaintext=True).close()
         assert len(ours()) == 1, registered
     """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=PATIENCE)
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=TIMEOUT)
 
 
 def test_a_second_event_loop_gets_an_error() -> None:
@@ -123,7 +123,7 @@ def test_a_second_event_loop_gets_an_error() -> None:
                 ("Source", source.token()),
             ):
                 with pytest.raises(RuntimeError, match=f"{what} belongs to another event loop"):
-                    await asyncio.wait_for(ask, PATIENCE)
+                    await asyncio.wait_for(ask, TIMEOUT)
 
         with asyncio.Runner() as first:
             made = first.run(make())
@@ -133,7 +133,7 @@ def test_a_second_event_loop_gets_an_error() -> None:
             first.run(made[0].close())
         with pytest.raises(RuntimeError, match="belongs to another event loop"):
             asyncio.run(made[1].token(user))
-        assert made[2].token_future().exception(PATIENCE) is not None
+        assert made[2].token_future().exception(TIMEOUT) is not None
 
 
 def test_a_cache_made_outside_of_a_loop_belongs_to_the_first_that_uses_it() -> None:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from tests.clients.guarded import Guarded
 from tests.clients.python.bearer_server import bearer_server, call
-from tests.clients.python.facades import OPTIONS, PATIENCE
+from tests.clients.python.facades import OPTIONS, TIMEOUT
 from tests.clients.python.orders_over_http import orders_over_http
 from tests.clients.python.sts import WebIdentitySts
 from tests.clients.python.verifier.issuer import IDENTITY_ID, POOL, token
@@ -78,9 +78,9 @@ def test_a_grpc_server_knows_its_callers(names: SimpleNamespace, issuer: OidcPro
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         send: Any = channel.unary_unary("/example.Orders/List")
         bearer = f"Bearer {token(issuer)}"
-        assert send(b"", metadata=[("authorization", bearer)], timeout=PATIENCE) == f"orders of {IDENTITY_ID}".encode()
+        assert send(b"", metadata=[("authorization", bearer)], timeout=TIMEOUT) == f"orders of {IDENTITY_ID}".encode()
         with pytest.raises(grpc.RpcError, match="UNAUTHENTICATED"):
-            send(b"", timeout=PATIENCE)
+            send(b"", timeout=TIMEOUT)
     server.stop(None).wait()
 
 

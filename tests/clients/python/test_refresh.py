@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.clients.python.asking import LIFE, UNTIL_REFRESH, warm
 from tests.clients.python.conftest import Draws
-from tests.clients.python.facades import PATIENCE, Facade, patient
+from tests.clients.python.facades import TIMEOUT, Facade, patient
 from tests.fakes.clock import FakeClock
 
 from tokend_client import TokenRequest
@@ -37,7 +37,7 @@ def test_a_stale_token_is_given_at_once_while_one_refresh_runs(
 ) -> None:
     old = warm(facade, alice, clock, UNTIL_REFRESH)
     server.pause()
-    assert [future.result(PATIENCE) for future in [facade.begin(alice) for _ in range(64)]] == [old] * 64
+    assert [future.result(TIMEOUT) for future in [facade.begin(alice) for _ in range(64)]] == [old] * 64
     server.wait_for_calls(2)
     server.resume()
     facade.wait_for_refresh(alice)
@@ -57,7 +57,7 @@ def test_a_stale_token_is_given_until_the_skew_before_its_end(
     server.wait_for_calls(2)
     assert not waiting.done()
     server.resume()
-    assert waiting.result(PATIENCE) is not old
+    assert waiting.result(TIMEOUT) is not old
 
 
 def test_a_clock_that_is_set_back_makes_no_token_younger(
@@ -119,8 +119,8 @@ def test_a_future_is_done_at_once_where_there_is_a_token(
     facade: Facade, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
     source = facade.source(alice)
-    first = source.token_future().result(PATIENCE)
+    first = source.token_future().result(TIMEOUT)
     clock.advance(UNTIL_REFRESH)
     server.pause()
-    assert source.token_future().result(PATIENCE) is first
+    assert source.token_future().result(TIMEOUT) is first
     server.wait_for_calls(2)

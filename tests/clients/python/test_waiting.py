@@ -8,7 +8,7 @@ from dataclasses import replace
 import grpc
 import pytest
 from tests.clients.python.asking import LIFE, failure, warm
-from tests.clients.python.facades import PATIENCE, AsyncFacade, Facade, patient
+from tests.clients.python.facades import TIMEOUT, AsyncFacade, Facade, patient
 from tests.fakes.clock import FakeClock
 
 from tokend_client import AsyncTokenSource, ErrorReason, Token, TokenRequest
@@ -27,7 +27,7 @@ def test_without_a_token_that_can_be_used_all_wait_for_one_refresh(
     server.wait_for_calls(calls + 1)
     assert not any(future.done() for future in futures)
     server.resume()
-    tokens = {future.result(PATIENCE).value for future in futures}
+    tokens = {future.result(TIMEOUT).value for future in futures}
     assert tokens == {facade.ask(alice).value}
     assert len(server.requests) == calls + 1
 
@@ -39,7 +39,7 @@ def test_a_caller_that_stops_waiting_does_not_affect_the_others(
     impatient, patient = facade.begin(alice, timeout=0.05), facade.begin(alice)
     assert failure(impatient).code is grpc.StatusCode.DEADLINE_EXCEEDED
     server.resume()
-    assert patient.result(PATIENCE).value == facade.ask(alice).value
+    assert patient.result(TIMEOUT).value == facade.ask(alice).value
     assert len(server.requests) == 1
 
 
@@ -52,10 +52,10 @@ def test_a_cancelled_future_takes_nothing_from_the_others(
     server.wait_for_calls(1)
     assert cancelled.cancel()
     server.resume()
-    assert other.result(PATIENCE).identity_id
+    assert other.result(TIMEOUT).identity_id
     assert len(server.requests) == 1
     with pytest.raises(CancelledError):
-        cancelled.result(PATIENCE)
+        cancelled.result(TIMEOUT)
 
 
 def test_a_cancelled_task_takes_nothing_from_the_others(
@@ -99,7 +99,7 @@ def test_at_most_32_refreshes_run_and_the_others_wait_in_order(
     facade.ask_briefly(alice)
     assert len(server.requests) == 32
     server.resume()
-    assert len({future.result(PATIENCE).identity_id for future in futures}) == 100
+    assert len({future.result(TIMEOUT).identity_id for future in futures}) == 100
     assert facade.calls.most_at_once <= 32
     facade.ask(alice)
     sent = [request.logins[server.developer_provider_name] for request in server.requests]  # type: ignore[attr-defined]
@@ -117,7 +117,7 @@ def test_a_source_that_is_closed_while_it_waits_for_its_turn_takes_none(
     for user in users[32:39]:
         facade.close_source(user)
     server.resume()
-    assert [future.exception(PATIENCE) is None for future in futures] == [True] * 32 + [False] * 7 + [True]
+    assert [future.exception(TIMEOUT) is None for future in futures] == [True] * 32 + [False] * 7 + [True]
     assert len(server.requests) == 33
 
 

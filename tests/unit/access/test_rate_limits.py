@@ -14,7 +14,7 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from tests.fakes.clock import FakeClock
-from tests.support.grpc_service import METHODS, PATIENCE, Failure, GrpcService, failure, grpc_service
+from tests.support.grpc_service import METHODS, TIMEOUT, Failure, GrpcService, failure, grpc_service
 from tests.support.local_engine import DEVELOPER, POOL, LocalEngineUnderTest
 
 from tokend_server.access import rate_limits as limits_module
@@ -418,7 +418,7 @@ def test_a_caller_with_too_many_calls_at_once_is_refused() -> None:
         service.engine.holding() as hold,
     ):
         first = caller.submit(service.call, LOOKUP, metadata=[AUTHORIZATION])
-        assert hold.entered.wait(PATIENCE)
+        assert hold.entered.wait(TIMEOUT)
         seen = failure(lambda: service.call(LOOKUP, metadata=[AUTHORIZATION]), RetryInfo)
         too_many(seen, "Too many calls of this caller at once.", 1000)
         hold.release.set()
@@ -436,9 +436,9 @@ def test_calls_beyond_the_most_at_once_are_refused_early(method: str) -> None:
             calls = [service.begin(method) for _ in range(3)]
             for each in calls:
                 each.add_done_callback(done.put)
-            too_many(failure(done.get(timeout=PATIENCE).result, RetryInfo), "Too many calls at once.", 500)
+            too_many(failure(done.get(timeout=TIMEOUT).result, RetryInfo), "Too many calls at once.", 500)
             assert refused(service, "server_calls") == 1
         for _ in range(2):
-            done.get(timeout=PATIENCE).result()
+            done.get(timeout=TIMEOUT).result()
         service.call(method)
         assert len(service.engine.asked) == 3

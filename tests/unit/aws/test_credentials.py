@@ -13,7 +13,7 @@ from botocore.exceptions import NoCredentialsError, ProfileNotFound
 from botocore.utils import ContainerMetadataFetcher
 from tests.fakes.clock import FakeClock
 from tests.fakes.cognito_upstream import ACCESS_KEY, AccessKey
-from tests.fakes.scripted_upstream import PATIENCE
+from tests.fakes.scripted_upstream import TIMEOUT
 from tests.fakes.sts import Answered, Assumed, Refused, StsDouble
 from tests.support.aws_environment import give_credentials, without_aws_settings
 
@@ -78,7 +78,7 @@ def sts(environment: pytest.MonkeyPatch) -> Iterator[StsDouble]:
 
 @pytest.fixture(autouse=True)
 def _in_a_patient_call() -> Iterator[None]:
-    with a_call(PATIENCE):
+    with a_call(TIMEOUT):
         yield
 
 
@@ -156,15 +156,15 @@ def test_many_threads_search_once(chain: Chain, clock: FakeClock) -> None:
 
     def search() -> Credentials | None:
         searching.set()
-        assert go_on.wait(PATIENCE)
+        assert go_on.wait(TIMEOUT)
         return chain()
 
     sought = BackgroundCredentials(search, clock)
     with ThreadPoolExecutor(5) as threads:
         found = [threads.submit(sought.get_frozen_credentials) for _ in range(5)]
-        assert searching.wait(PATIENCE)
+        assert searching.wait(TIMEOUT)
         go_on.set()
-        assert {each.result(PATIENCE).access_key for each in found} == {"id"}
+        assert {each.result(TIMEOUT).access_key for each in found} == {"id"}
     assert chain.searches == 1
 
 

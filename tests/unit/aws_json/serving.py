@@ -8,7 +8,7 @@ from http.client import HTTPResponse
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_engine import ScriptedEngine
-from tests.support.grpc_service import PATIENCE, POOL_ID
+from tests.support.grpc_service import POOL_ID, TIMEOUT
 from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, call, no_sts, presigned, service
 
 from tokend_server.aws_json.application import AwsJsonApplication
@@ -57,7 +57,7 @@ def serving(  # noqa: PLR0913 - its bounds
 def said(address: str, request: str | bytes) -> HTTPResponse:
     """Returns the response to some bytes."""
     host, _, port = address.partition(":")
-    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+    with socket.create_connection((host, int(port)), timeout=TIMEOUT) as connection:
         connection.sendall(request.encode() if isinstance(request, str) else request)
         response = HTTPResponse(connection)
         response.begin()

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_engine import ScriptedEngine
-from tests.support.grpc_service import PATIENCE, POOL_ID
+from tests.support.grpc_service import POOL_ID, TIMEOUT
 from tests.unit.aws_json.requests import HOST, KEY_ID, SECRET_KEY, Signed, no_sts, service
 from tests.unit.aws_json.serving import MOST, PRESIGNED, REQUEST, said, serving
 
@@ -38,7 +38,7 @@ def address(engine: ScriptedEngine) -> Iterator[str]:
 
 @pytest.fixture
 def http(address: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://{address}", trust_env=False, verify=False, timeout=PATIENCE) as client:
+    with httpx.Client(base_url=f"http://{address}", trust_env=False, verify=False, timeout=TIMEOUT) as client:
         yield client
 
 
@@ -46,7 +46,7 @@ def http(address: str) -> Iterator[httpx.Client]:
 def begun_request(address: str, framing: str) -> Iterator[socket.socket]:
     """A connection with the head of a request, whose client waits for 100 Continue to send the body."""
     host, _, port = address.partition(":")
-    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+    with socket.create_connection((host, int(port)), timeout=TIMEOUT) as connection:
         lines = [
             "POST / HTTP/1.1",
             *(f"{name}: {value}" for name, value in REQUEST.headers if name != "Content-Length"),
@@ -236,7 +236,7 @@ def test_a_call_that_waits_holds_up_no_other(http: httpx.Client, engine: Scripte
     with ThreadPoolExecutor(2) as threads:
         with engine.holding() as hold:
             waiting = [threads.submit(send, http, REQUEST) for _ in range(2)]
-            assert hold.entered.wait(PATIENCE)
+            assert hold.entered.wait(TIMEOUT)
             assert send(http, REQUEST, "/x").status_code == 404
             assert not any(each.done() for each in waiting)
         assert [each.result().status_code for each in waiting] == [200, 200]
@@ -246,12 +246,12 @@ def test_calls_above_the_most_are_throttled_as_aws_does_it(engine: ScriptedEngin
     refusals: list[None] = []
     with (
         serving(engine, max_calls=1, on_refusal=lambda: refusals.append(None)) as address,
-        httpx.Client(base_url=f"http://{address}", trust_env=False, timeout=PATIENCE) as http,
+        httpx.Client(base_url=f"http://{address}", trust_env=False, timeout=TIMEOUT) as http,
         ThreadPoolExecutor(1) as threads,
     ):
         with engine.holding() as hold:
             waiting = threads.submit(send, http, REQUEST)
-            assert hold.entered.wait(PATIENCE)
+            assert hold.entered.wait(TIMEOUT)
             refused = send(http, REQUEST)
             assert (refused.status_code, refused.json()["__type"]) == (400, "TooManyRequestsException")
             assert refused.json()["message"] == "Rate exceeded"
@@ -275,7 +275,7 @@ def test_waiting_for_a_thread_counts_toward_the_timeout_of_a_call(
     async def asked() -> Response:
         free = threading.Event()
         with ThreadPoolExecutor(1) as threads:
-            threads.submit(free.wait, PATIENCE)
+            threads.submit(free.wait, TIMEOUT)
             application = AwsJsonApplication(calls, no_sts(clock), threads, max_calls=1, on_refusal=lambda: None)
             answer = application.respond(request)
             assert isinstance(answer, asyncio.Future)

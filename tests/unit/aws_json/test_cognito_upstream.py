@@ -18,7 +18,7 @@ from tests.fakes.cognito_engine import ISSUER, identity_id_of
 from tests.fakes.cognito_faults import AWS_FAILURES, GARBAGE, SERVER_FAULTS, THROTTLED
 from tests.fakes.cognito_script import AwsFailure, Close, Drip, Hang, HangBeforeReading, NoHttp, Reset, Sent, Success
 from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
-from tests.fakes.scripted_upstream import PATIENCE
+from tests.fakes.scripted_upstream import TIMEOUT
 from tests.support.local_engine import DEVELOPER, POOL, LocalEngineUnderTest, parts_of
 from tests.support.threads import no_threads_left
 from tests.unit.aws_json.boto import cognito_client
@@ -227,7 +227,7 @@ def test_garbage_reaches_the_caller(name: str, call: Call, upstream: CognitoUpst
             call()
 
 
-@pytest.mark.parametrize("step", [Hang(), HangBeforeReading(), Drip(PATIENCE), Drip(PATIENCE, Sent.HALF_OF_BODY)])
+@pytest.mark.parametrize("step", [Hang(), HangBeforeReading(), Drip(TIMEOUT), Drip(TIMEOUT, Sent.HALF_OF_BODY)])
 def test_a_client_waits_for_an_answer_no_longer_than_it_wants(
     step: Hang | HangBeforeReading | Drip, hasty: Call, upstream: CognitoUpstream
 ) -> None:
@@ -245,7 +245,7 @@ def test_a_client_waits_for_an_answer_no_longer_than_it_wants(
         (Hang(Success()), "Token"),
         (Hang(THROTTLED), "TooManyRequestsException"),
         (HangBeforeReading(), "ConnectionClosedError"),
-        (Drip(PATIENCE), "ConnectionClosedError"),
+        (Drip(TIMEOUT), "ConnectionClosedError"),
     ],
 )
 def test_a_hanging_step_continues_when_released(
@@ -304,7 +304,7 @@ def test_requests_can_be_waited_for(call: Call, upstream: CognitoUpstream) -> No
         assert all(each.result()["Token"] for each in waiting)
 
 
-@pytest.mark.parametrize("step", [Hang(), HangBeforeReading(), Drip(PATIENCE, Sent.HALF_OF_BODY), Success()])
+@pytest.mark.parametrize("step", [Hang(), HangBeforeReading(), Drip(TIMEOUT, Sent.HALF_OF_BODY), Success()])
 def test_leaving_ends_everything(step: Hang | HangBeforeReading | Drip | Success) -> None:
     with no_threads_left():
         with ThreadPoolExecutor(1) as threads, CognitoUpstream() as upstream, cognito_client(upstream.url) as client:

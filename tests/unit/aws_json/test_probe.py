@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.clock import FakeClock
 from tests.support.authority import Authority
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 
 from tokend_server.aws_json.probe import ListenerProbe, answers_requests
 from tokend_server.rpc.readiness import ProbeTimeouts, Reachability
@@ -61,8 +61,8 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def probe(threads: ThreadPoolExecutor, clock: FakeClock) -> Probed:
-    def made(address: str, *, live: float = PATIENCE, has_tls: bool = False) -> ListenerProbe:
-        return ListenerProbe("here", address, threads, clock, ProbeTimeouts(PATIENCE, live), has_tls=has_tls)
+    def made(address: str, *, live: float = TIMEOUT, has_tls: bool = False) -> ListenerProbe:
+        return ListenerProbe("here", address, threads, clock, ProbeTimeouts(TIMEOUT, live), has_tls=has_tls)
 
     return made
 
@@ -125,7 +125,7 @@ def test_a_listener_that_ends_the_connection_has_too_many_and_takes_them() -> No
 
         ender = threading.Thread(target=end_the_first)
         ender.start()
-        assert answers_requests(f"127.0.0.1:{server.getsockname()[1]}", PATIENCE)
+        assert answers_requests(f"127.0.0.1:{server.getsockname()[1]}", TIMEOUT)
         ender.join()
 
 

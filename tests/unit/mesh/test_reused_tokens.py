@@ -28,7 +28,7 @@ OTHERS: dict[str, Any] = {
     "caller": "dns:other",
 }
 
-PATIENCE = 30
+TIMEOUT = 30
 
 
 class Issuer:
@@ -156,7 +156,7 @@ def test_concurrent_requests_issue_one_token(tokens: ReusedTokens, issuer: Issue
 
     def slowly(request: TokenRequest, deadline: Deadline) -> IssuedToken:
         entered.set()
-        assert release.wait(PATIENCE)
+        assert release.wait(TIMEOUT)
         return issuer(request, deadline)
 
     def ask() -> tuple[str, TokenSource]:
@@ -165,9 +165,9 @@ def test_concurrent_requests_issue_one_token(tokens: ReusedTokens, issuer: Issue
 
     with ThreadPoolExecutor(16) as pool:
         asked = [pool.submit(ask) for _ in range(16)]
-        assert entered.wait(PATIENCE)
+        assert entered.wait(TIMEOUT)
         release.set()
-        answers = [each.result(PATIENCE) for each in asked]
+        answers = [each.result(TIMEOUT) for each in asked]
     assert issuer.count == 1
     assert {token for token, _ in answers} == {"token 1"}
     assert [source for _, source in answers].count(TokenSource.ISSUED) == 1
@@ -178,17 +178,17 @@ def test_waiting_for_another_request_ends_at_the_own_deadline(tokens: ReusedToke
 
     def slowly(request: TokenRequest, deadline: Deadline) -> IssuedToken:
         entered.set()
-        assert release.wait(PATIENCE)
+        assert release.wait(TIMEOUT)
         return issuer(request, deadline)
 
     clock = SystemClock()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(tokens.get_or_issue, REQUEST, Deadline(clock), slowly)
-        assert entered.wait(PATIENCE)
+        assert entered.wait(TIMEOUT)
         with pytest.raises(DeadlineExceeded):
             tokens.get_or_issue(REQUEST, Deadline(clock, clock.monotonic() + 0.01), slowly)
         release.set()
-        assert first.result(PATIENCE)[1] is TokenSource.ISSUED
+        assert first.result(TIMEOUT)[1] is TokenSource.ISSUED
 
 
 def test_a_waiting_request_issues_the_token_if_the_first_times_out(tokens: ReusedTokens, issuer: Issuer) -> None:
@@ -196,18 +196,18 @@ def test_a_waiting_request_issues_the_token_if_the_first_times_out(tokens: Reuse
 
     def gives_up(_request: TokenRequest, _deadline: Deadline) -> IssuedToken:
         entered.set()
-        assert release.wait(PATIENCE)
+        assert release.wait(TIMEOUT)
         raise DeadlineExceeded
 
     deadline = Deadline(SystemClock())
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(tokens.get_or_issue, REQUEST, deadline, gives_up)
-        assert entered.wait(PATIENCE)
+        assert entered.wait(TIMEOUT)
         second = pool.submit(tokens.get_or_issue, REQUEST, deadline, issuer)
         release.set()
         with pytest.raises(DeadlineExceeded):
-            first.result(PATIENCE)
-        assert second.result(PATIENCE)[1] is TokenSource.ISSUED
+            first.result(TIMEOUT)
+        assert second.result(TIMEOUT)[1] is TokenSource.ISSUED
 
 
 def test_a_token_is_no_part_of_what_is_shown(tokens: ReusedTokens, issuer: Issuer, clock: FakeClock) -> None:

@@ -18,7 +18,7 @@ from tokend_server.oidc.outbound import IssuerHttp
 from tokend_server.oidc.waits import MAX_FETCHES
 
 #: Seconds after which everything that does not wait has ended.
-PATIENCE = 30
+TIMEOUT = 30
 
 THREADS = 16
 
@@ -28,8 +28,8 @@ HTTP = IssuerHttp()
 @pytest.fixture(autouse=True)
 def _hang_for_the_whole_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """No request ends by itself: the timeout of a fetch is measured with a stopped clock."""
-    monkeypatch.setattr("tokend_server.oidc.outbound.SOCKET_TIMEOUT", 10.0 * PATIENCE)
-    monkeypatch.setattr("tokend_server.oidc.keys.FETCH_TIMEOUT", 10.0 * PATIENCE)
+    monkeypatch.setattr("tokend_server.oidc.outbound.SOCKET_TIMEOUT", 10.0 * TIMEOUT)
+    monkeypatch.setattr("tokend_server.oidc.keys.FETCH_TIMEOUT", 10.0 * TIMEOUT)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def waiting(calls: list["Future[Any]"], expected: int) -> list["Future[Any]"]:
     """Returns the waiting calls when the expected number of calls was rejected."""
     pending = set(calls)
     while len(pending) > expected:
-        done, pending = wait(pending, PATIENCE, FIRST_COMPLETED)
+        done, pending = wait(pending, TIMEOUT, FIRST_COMPLETED)
         assert done, f"{len(pending)} threads wait for the issuer"
         for call in done:
             assert isinstance(call.exception(), KeysUnavailable)
@@ -75,14 +75,14 @@ def test_a_quarter_of_the_threads_wait_for_an_issuer_that_hangs(stack: ExitStack
     hanging = Hanging(stack, 1)
     still = waiting([hanging.find(0) for _ in range(THREADS)], THREADS // 4)
     hanging.release()
-    assert [[key.kid for key in call.result(PATIENCE)] for call in still] == [["1"]] * (THREADS // 4)
+    assert [[key.kid for key in call.result(TIMEOUT)] for call in still] == [["1"]] * (THREADS // 4)
 
 
 def test_rejected_calls_get_the_retry_delay_of_the_fetch(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokend_server.oidc.keys.FETCH_TIMEOUT", FETCH_TIMEOUT)
     hanging = Hanging(stack, 1)
     calls = [hanging.find(0) for _ in range(THREADS)]
-    done, _ = wait(calls, PATIENCE, FIRST_COMPLETED)
+    done, _ = wait(calls, TIMEOUT, FIRST_COMPLETED)
     (error,) = {repr(call.exception()): call.exception() for call in done}.values()
     assert isinstance(error, KeysUnavailable)
     assert error.retry_after == FETCH_TIMEOUT
@@ -106,7 +106,7 @@ def test_places_are_free_again(stack: ExitStack) -> None:
     for number, provider in enumerate(hanging.providers):
         (still,) = waiting([hanging.find(number), hanging.find(number)], 1)
         provider.released.set()
-        still.result(PATIENCE)
+        still.result(TIMEOUT)
 
 
 def test_fetches_at_once_are_bounded(stack: ExitStack) -> None:

@@ -16,7 +16,7 @@ from tokend_server.oidc.outbound import FetchFailed, IssuerHttp
 #: A public address that serves no issuer (AS112, RFC 7535).
 ELSEWHERE = "192.31.196.7"
 
-PATIENCE = 30.0
+TIMEOUT = 30.0
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def provider(tmp_path: Path) -> Iterator[GuardedProvider]:
         yield running
 
 
-def fetch(provider: GuardedProvider, seconds: float = PATIENCE, **environment: str) -> list[str | None]:
+def fetch(provider: GuardedProvider, seconds: float = TIMEOUT, **environment: str) -> list[str | None]:
     """Returns the ids of the found keys."""
     http = IssuerHttp(provider.ca_file, environment)
     source = KeySource(issuer=provider.issuer, http=http, bearer_token_file=provider.ca_file.parent / "token")
@@ -38,7 +38,7 @@ def fetch(provider: GuardedProvider, seconds: float = PATIENCE, **environment: s
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
 def test_a_proxy_is_gone_through(provider: GuardedProvider, name: str) -> None:
     with ConnectProxy() as proxy:
-        assert fetch(provider, PATIENCE, **{name: proxy.url}) == ["1"]
+        assert fetch(provider, TIMEOUT, **{name: proxy.url}) == ["1"]
         assert proxy.targets == [("CONNECT", f"{ELSEWHERE}:{provider.port}")] * 2
         shown = [header for request in proxy.requests for header, _ in request.headers]
     assert "authorization" not in {header.lower() for header in shown}

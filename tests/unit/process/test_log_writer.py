@@ -11,7 +11,7 @@ from tests.support.pipes import Pipe
 
 from tokend_server.process.log_writer import LogWriter
 
-PATIENCE = 30
+TIMEOUT = 30
 
 
 def record(message: str) -> logging.LogRecord:
@@ -54,7 +54,7 @@ def test_a_reader_that_is_gone_costs_records_and_no_more(pipe: Pipe) -> None:
     log.set_drop_counter(lambda _number: counted.set())
     os.close(pipe.reader)
     log.handle(record("to whom"))
-    assert counted.wait(PATIENCE)
+    assert counted.wait(TIMEOUT)
     log.close()
 
 
@@ -83,7 +83,7 @@ def test_a_closed_descriptor_costs_records_and_no_more(pipe: Pipe) -> None:
     log.set_drop_counter(lambda _number: counted.set())
     os.close(log._descriptor)  # noqa: SLF001 - what an operator or a library does by mistake
     log.handle(record("where"))
-    assert counted.wait(PATIENCE)
+    assert counted.wait(TIMEOUT)
     log.close()
 
 

@@ -12,7 +12,7 @@ from typing import Self
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "tokend-agent")
 
 #: Seconds after which a test fails, also on a busy machine.
-PATIENCE = 240
+TIMEOUT = 240
 
 
 class RunningAgent:
@@ -65,14 +65,14 @@ class RunningAgent:
             return next((at for at, line in enumerate(self.log[after:], after + 1) if text in line), 0)
 
         with self._changed:
-            self._changed.wait_for(lambda: found() or self._has_ended, PATIENCE)
+            self._changed.wait_for(lambda: found() or self._has_ended, TIMEOUT)
             assert found(), f"no {text!r} in {self.log}"
             return found()
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Sends a signal, and returns the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
     @property
     def health(self) -> str:
@@ -100,6 +100,6 @@ def once(*arguments: str | Path, environment: Mapping[str, str] | None = None) -
         encoding="utf-8",
         check=False,
         stdin=subprocess.DEVNULL,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         env={**os.environ, **(environment or {})},
     )

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.clients.python.agent.conftest import Command
-from tests.clients.python.agent.running import COMMAND, PATIENCE, RunningAgent, once
+from tests.clients.python.agent.running import COMMAND, TIMEOUT, RunningAgent, once
 from tests.clients.python.agent.settings import USER, document, token
 from tests.clients.toolchains import leave_out
 from tests.support.namespaces import first_process
@@ -101,7 +101,7 @@ def test_a_signal_between_the_last_look_and_the_wait_is_not_lost(
     toml: Toml, server: FakeTokendServer, directory: Path
 ) -> None:
     arguments = [sys.executable, "-c", SIGNALLED_BEFORE_IT_WAITS, str(toml(document(server, directory)))]
-    ended = subprocess.run(arguments, check=True, capture_output=True, encoding="utf-8", timeout=PATIENCE)
+    ended = subprocess.run(arguments, check=True, capture_output=True, encoding="utf-8", timeout=TIMEOUT)
     assert ended.stdout == "ended\n"
 
 
@@ -132,7 +132,7 @@ def test_a_signal_that_comes_when_it_begins_does_what_it_does_later(
         if number is signal.SIGHUP:
             agent.wait_for("configuration reloaded")
             agent.process.terminate()
-        assert agent.process.wait(PATIENCE) == 0
+        assert agent.process.wait(TIMEOUT) == 0
 
 
 #: The agent, which receives SIGTERM while it is being loaded.
@@ -154,7 +154,7 @@ def test_a_signal_ends_it_while_it_is_loaded_in_a_container_too(
 ) -> None:
     config = str(toml(document(server, directory)))
     program = [*first_process(), sys.executable, "-c", SIGNALLED_WHILE_IT_IS_LOADED, "check-config", "--config", config]
-    ended = subprocess.run(program, check=False, capture_output=True, encoding="utf-8", timeout=PATIENCE)
+    ended = subprocess.run(program, check=False, capture_output=True, encoding="utf-8", timeout=TIMEOUT)
     assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, "")
 
 
@@ -218,7 +218,7 @@ def test_the_socket_of_a_killed_agent_is_replaced_and_that_of_a_running_one_is_n
         agent.wait_for("ready: ")
         with RunningAgent(config) as second:
             second.wait_for("health.listen: ")
-            assert second.process.wait(PATIENCE) == 253
+            assert second.process.wait(TIMEOUT) == 253
         assert agent.end() == 0
 
 
@@ -367,12 +367,12 @@ def test_systemd_is_notified_of_readiness_and_the_end(toml: Toml, server: FakeTo
     path = directory / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
         supervisor.bind(str(path))
-        supervisor.settimeout(PATIENCE)
+        supervisor.settimeout(TIMEOUT)
         with RunningAgent(toml(document(server, directory)), environment={"NOTIFY_SOCKET": str(path)}) as agent:
             assert supervisor.recv(1000).startswith(b"READY=1\n")
             agent.process.terminate()
             assert supervisor.recv(1000) == b"STOPPING=1"
-            assert agent.process.wait(PATIENCE) == 0
+            assert agent.process.wait(TIMEOUT) == 0
 
 
 @pytest.fixture
@@ -470,6 +470,6 @@ def test_a_program_that_forks_reads_fresh_tokens_in_each_process(
             assert reader.stdout.readline() == b"forked\n"
             agent.wait_for("orders: written", after=agent.wait_for("ready: "))
             reader.stdin.close()
-            assert reader.wait(PATIENCE) == 0
+            assert reader.wait(TIMEOUT) == 0
         assert path.read_bytes() != first
         assert agent.end() == 0

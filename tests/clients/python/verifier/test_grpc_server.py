@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.clients.python.facades import PATIENCE
+from tests.clients.python.facades import TIMEOUT
 from tests.clients.python.verifier.issuer import IDENTITY_ID, token
 from tests.fakes.oidc_provider import OidcProvider
 
@@ -85,7 +85,7 @@ def serving_async(verifier: TokenVerifier) -> Iterator[str]:
 
     with ThreadPoolExecutor(1) as thread:
         ended = thread.submit(asyncio.run, serve())
-        address, stop = started.get(timeout=PATIENCE)
+        address, stop = started.get(timeout=TIMEOUT)
         yield address
         stop()
         ended.result()
@@ -101,7 +101,7 @@ def call(request: pytest.FixtureRequest, verifier: TokenVerifier) -> Iterator[Ca
             metadata = [("authorization", f"Bearer {each}") for each in tokens]
             send: Any = getattr(channel, kind)(f"/example.Orders/{method}")
             sent: Any = iter([b"", b""]) if kind.startswith("stream") else b""
-            answer = send(sent, metadata=metadata, timeout=PATIENCE)
+            answer = send(sent, metadata=metadata, timeout=TIMEOUT)
             return list(answer) if kind.endswith("stream") else [answer]
 
         yield call_it

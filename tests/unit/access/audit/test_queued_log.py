@@ -7,7 +7,7 @@ import pytest
 from tokend_server.access.audit.log import AuditWriteFailed
 from tokend_server.access.audit.queued_log import QueuedAuditLog
 
-PATIENCE = 30
+TIMEOUT = 30
 
 #: Seconds that lines wait for others, in a test that does not wait for them.
 NEVER = 3600.0
@@ -63,7 +63,7 @@ def resume(gated: Gated, log: QueuedAuditLog) -> None:
 
 
 def test_a_required_line_is_written_when_write_returns(gated: Gated, losses: list[AuditWriteFailed]) -> None:
-    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, timeout=PATIENCE)
+    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, timeout=TIMEOUT)
     for line in (b"one", b"two"):
         log.write(line)
         assert gated.written[-1] == line
@@ -81,14 +81,14 @@ def test_optional_lines_are_written_together(gated: Gated, losses: list[AuditWri
 def test_optional_lines_are_written_after_a_delay(gated: Gated, losses: list[AuditWriteFailed]) -> None:
     log = QueuedAuditLog(gated, required=False, on_loss=losses.append)
     log.write(b"one")
-    assert gated.entered.wait(PATIENCE)
+    assert gated.entered.wait(TIMEOUT)
 
 
 @pytest.mark.parametrize("required", [True, False])
 def test_lines_that_wait_are_written_at_the_end(
     gated: Gated, losses: list[AuditWriteFailed], *, required: bool
 ) -> None:
-    log = QueuedAuditLog(gated, required=required, on_loss=losses.append, timeout=PATIENCE, delay=NEVER)
+    log = QueuedAuditLog(gated, required=required, on_loss=losses.append, timeout=TIMEOUT, delay=NEVER)
     log.write(b"one")
     log.close()
     assert (gated.written, gated.closed) == ([b"one"], True)
@@ -97,7 +97,7 @@ def test_lines_that_wait_are_written_at_the_end(
 
 
 def test_a_required_line_that_fails_is_reported(gated: Gated, losses: list[AuditWriteFailed]) -> None:
-    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, timeout=PATIENCE)
+    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, timeout=TIMEOUT)
     gated.failure = OSError(28, "No space left on device")
     with pytest.raises(AuditWriteFailed) as failed:
         log.write(b"one")
@@ -121,7 +121,7 @@ def test_required_lines_fail_at_once_while_the_disk_hangs(gated: Gated, losses: 
             log.write(b"behind it")
         assert failed.value.code == "ETIMEDOUT"
     resume(gated, log)
-    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, timeout=PATIENCE)
+    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, timeout=TIMEOUT)
     log.write(b"after")
     assert gated.written == [b"late", b"after"]
 
@@ -131,7 +131,7 @@ def test_a_required_line_that_was_not_begun_is_withdrawn(gated: Gated, losses: l
     gated.gate.clear()
     first = threading.Thread(target=hang, args=(gated, log))
     first.start()
-    assert gated.entered.wait(PATIENCE)
+    assert gated.entered.wait(TIMEOUT)
     with pytest.raises(AuditWriteFailed):
         log.write(b"behind it")
     first.join()
@@ -142,7 +142,7 @@ def test_a_required_line_that_was_not_begun_is_withdrawn(gated: Gated, losses: l
 def test_optional_lines_are_queued_while_the_disk_hangs(gated: Gated, losses: list[AuditWriteFailed]) -> None:
     log = QueuedAuditLog(gated, required=False, on_loss=losses.append, delay=0, max_waiting=2)
     hang(gated, log)
-    assert gated.entered.wait(PATIENCE)
+    assert gated.entered.wait(TIMEOUT)
     log.write(b"one")
     log.write(b"two")
     with pytest.raises(AuditWriteFailed) as failed:

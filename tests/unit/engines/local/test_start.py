@@ -28,7 +28,7 @@ from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.errors import ConfigError, EngineUnavailable
 from tokend_server.metrics import Metrics
 
-PATIENCE = 20
+TIMEOUT = 20
 
 Lock: TypeAlias = Callable[[Path], AbstractContextManager[None]]
 
@@ -73,9 +73,9 @@ def test_a_start_that_waits_for_a_lock_is_logged(
     with ThreadPoolExecutor(1) as pool:
         with locked(database):
             starting = pool.submit(opened_and_migrated, database)
-            assert "waiting for the database" in warnings_logged.get(timeout=PATIENCE).message
+            assert "waiting for the database" in warnings_logged.get(timeout=TIMEOUT).message
             assert not starting.done()
-        assert starting.result(PATIENCE)
+        assert starting.result(TIMEOUT)
 
 
 def test_a_migration_that_waits_for_a_write_is_logged(
@@ -86,9 +86,9 @@ def test_a_migration_that_waits_for_a_write_is_logged(
         with closing(sqlite3.connect(database, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             migrating = pool.submit(store.migrate)
-            assert "waiting for the store" in warnings_logged.get(timeout=PATIENCE).message
+            assert "waiting for the store" in warnings_logged.get(timeout=TIMEOUT).message
             other.execute("ROLLBACK")
-        assert migrating.result(PATIENCE)
+        assert migrating.result(TIMEOUT)
 
 
 @pytest.mark.parametrize("locked", [directory_locked, file_locked])
@@ -169,7 +169,7 @@ def test_a_database_that_a_group_may_open_is_warned_of(
     database.touch()
     database.chmod(0o660)
     open_store(database).close()
-    assert "a group may open the database" in warnings_logged.get(timeout=PATIENCE).message
+    assert "a group may open the database" in warnings_logged.get(timeout=TIMEOUT).message
 
 
 def built(directory: Path, **pool: object) -> None:

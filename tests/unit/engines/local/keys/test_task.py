@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 from tests.fakes.clock import FakeClock
-from tests.support.grpc_service import PATIENCE
+from tests.support.grpc_service import TIMEOUT
 from tests.support.key_replica import ES256, KeyReplica, Locked
 
 from tokend_server.clock import SystemClock
@@ -77,7 +77,7 @@ def published(engines: Engines) -> list[str]:
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.005)
@@ -114,7 +114,7 @@ def test_the_thread_continues_after_any_error(make_replica: MakeReplica) -> None
     replica.task.start()
     try:
         for _ in range(3):
-            assert replica.store.readings.acquire(timeout=PATIENCE)
+            assert replica.store.readings.acquire(timeout=TIMEOUT)
         with pytest.raises(ValueError, match="no key"):
             replica.task.check()
     finally:
