@@ -82,24 +82,6 @@ def list_of(value: object) -> list[object]:
     return value
 
 
-def text_map(value: object) -> dict[str, str]:
-    """Returns a map of strings to strings.
-
-    Raises:
-        AwsError: SerializationException.
-    """
-    return {text(name): text(entry) for name, entry in map_of(value).items()}
-
-
-def text_list(value: object) -> list[str]:
-    """Returns a list of strings.
-
-    Raises:
-        AwsError: SerializationException.
-    """
-    return [text(entry) for entry in list_of(value)]
-
-
 def boolean(value: object) -> bool:
     """Returns a Boolean.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tokend_server.aws_json.document import list_of, map_of, text
-from tokend_server.aws_json.shapes import NULL, Shape, Text
+from tokend_server.aws_json.shapes import NULL, Shape, Text, length_violations
 
 
 class Violation(NamedTuple):
@@ -97,10 +97,8 @@ class ListOf(_Container):
         return [self.member.read(each) for each in list_of(value)]
 
     def nested_violations(self, value: Sequence[Any]) -> Iterator[Violation]:
-        if len(value) < self.min_length:
-            yield Violation("", f"Member must have length greater than or equal to {self.min_length}", "")
-        if self.max_length is not None and len(value) > self.max_length:
-            yield Violation("", f"Member must have length less than or equal to {self.max_length}", "")
+        for constraint in length_violations(value, self.min_length, self.max_length):
+            yield Violation("", constraint, "")
         for number, each in enumerate(value, start=1):
             yield from _below(f".{number}.member", self.member, each)
 
@@ -123,8 +121,8 @@ class MapOf(_Container):
         return {text(name): self.value.read(each) for name, each in map_of(value).items()}
 
     def nested_violations(self, value: Mapping[str, Any]) -> Iterator[Violation]:
-        if len(value) > self.max_length:
-            yield Violation("", f"Member must have length less than or equal to {self.max_length}", "")
+        for constraint in length_violations(value, 0, self.max_length):
+            yield Violation("", constraint, "")
         if any(any(self.key.violations(each)) for each in value):
             yield Violation("", f"Map keys must satisfy constraint: {self.key.constraints}", "")
         for number, each in enumerate(value.values(), start=1):

@@ -4,11 +4,11 @@ Texts are those of AWS's ValidationException, with the value unless it is a secr
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tokend_server.aws_json.document import boolean, integer, long, text, text_list, text_map
+from tokend_server.aws_json.document import boolean, integer, list_of, long, map_of, text
 
 #: The text for a member that is not given.
 NULL = "null"
@@ -39,6 +39,14 @@ class Shape(Protocol):
         ...
 
 
+def length_violations(value: Sized, minimum: int, maximum: int | None) -> Iterator[str]:
+    """Yields the constraints of a length that a value violates; a maximum of None allows any length."""
+    if len(value) < minimum:
+        yield f"Member must have length greater than or equal to {minimum}"
+    if maximum is not None and len(value) > maximum:
+        yield f"Member must have length less than or equal to {maximum}"
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """A string.
@@ -59,10 +67,7 @@ class Text:
         return text(value)
 
     def violations(self, value: str) -> Iterator[str]:
-        if len(value) < self.min_length:
-            yield f"Member must have length greater than or equal to {self.min_length}"
-        if len(value) > self.max_length:
-            yield f"Member must have length less than or equal to {self.max_length}"
+        yield from length_violations(value, self.min_length, self.max_length)
         if self.pattern and not re.fullmatch(_PYTHON_PATTERNS.get(self.pattern, self.pattern), value, re.ASCII):
             yield f"Member must satisfy regular expression pattern: {self.pattern}"
 
@@ -92,11 +97,10 @@ class TextMap:
     value: Text
 
     def read(self, value: object) -> dict[str, str]:
-        return text_map(value)
+        return {text(name): text(each) for name, each in map_of(value).items()}
 
     def violations(self, value: Mapping[str, str]) -> Iterator[str]:
-        if self.max_length is not None and len(value) > self.max_length:
-            yield f"Member must have length less than or equal to {self.max_length}"
+        yield from length_violations(value, 0, self.max_length)
         if any(any(self.key.violations(each)) for each in value):
             yield f"Map keys must satisfy constraint: {self.key.constraints}"
         if any(any(self.value.violations(each)) for each in value.values()):
@@ -123,13 +127,10 @@ class TextList:
     max_length: int | None = None
 
     def read(self, value: object) -> list[str]:
-        return text_list(value)
+        return [text(each) for each in list_of(value)]
 
     def violations(self, value: list[str]) -> Iterator[str]:
-        if len(value) < self.min_length:
-            yield f"Member must have length greater than or equal to {self.min_length}"
-        if self.max_length is not None and len(value) > self.max_length:
-            yield f"Member must have length less than or equal to {self.max_length}"
+        yield from length_violations(value, self.min_length, self.max_length)
         if any(any(self.member.violations(each)) for each in value):
             yield f"Member must satisfy constraint: {self.member.constraints}"
 
