@@ -145,6 +145,7 @@ def start(  # noqa: PLR0915 - all parts, in the order in which they are built
         )
         undo.callback(engines.close)
         keys = engines.local_keys
+        key_set = keys.key_set if keys else None
         mesh = Mesh(config, engines.is_published, metrics, clock)
         developer_identity = DeveloperIdentityService(engines.by_pool, access.policy, clock, mesh.forget, engines.find)
         additional_services = mesh.services(developer_identity)
@@ -167,7 +168,7 @@ def start(  # noqa: PLR0915 - all parts, in the order in which they are built
                 developer_identity,
                 engines,
                 credential_source(config, clock),
-                keys.key_set if keys else None,
+                key_set,
                 issuer,
                 mesh.forget,
                 access,
@@ -177,7 +178,9 @@ def start(  # noqa: PLR0915 - all parts, in the order in which they are built
             )
             undo.callback(aws_server.stop)
 
-        sds_servers = build_sds(config, developer_identity, access, guard, engines, metrics, clock)
+        sds_servers = build_sds(
+            config, developer_identity, access, guard, key_set, engines.is_published, metrics, clock
+        )
         for sds_server in sds_servers:
             undo.callback(sds_server.stop, 0)
 

@@ -4,7 +4,6 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
 
 from tokend_server.access.build import AccessControl
 from tokend_server.access.ids import UniqueIds
@@ -16,7 +15,7 @@ from tokend_server.mesh.extra import extra_problems
 from tokend_server.mesh.pushed_tokens import PushedTokens, TokenSecret
 from tokend_server.mesh.reused_tokens import TokenSource, always_issue
 from tokend_server.mesh.sds_health import SdsHealth
-from tokend_server.mesh.sds_server import TICK, EventLoop, SdsServer
+from tokend_server.mesh.sds_server import EventLoop, SdsServer
 from tokend_server.mesh.sds_service import SdsService
 from tokend_server.mesh.secret_stream import variants
 from tokend_server.mesh.secrets_watch import KeySetSecret, Secrets
@@ -32,38 +31,15 @@ from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.metrics import Recorder, counting_unknown_methods
 
 
-class Keys(Protocol):
-    """The keys of local pools."""
-
-    @property
-    def key_set(self) -> Callable[[], KeySet]:
-        """Returns the current keys."""
-        ...
-
-
-class Published(Protocol):
-    """The published keys of engines."""
-
-    @property
-    def local_keys(self) -> Keys | None:
-        """The keys of local pools; None if there are no local pools."""
-        ...
-
-    @property
-    def is_published(self) -> Callable[[str, str | None], bool]:
-        """Returns whether a key of a pool is published."""
-        ...
-
-
 def build_sds(  # noqa: PLR0913, PLR0917 - all their parts
     config: Config,
     operations: DeveloperIdentityService,
     access: AccessControl,
     guard: ConnectionGuard,
-    published: Published,
+    key_set: Callable[[], KeySet] | None,
+    is_published: Callable[[str, str | None], bool],
     metrics: Metrics,
     clock: Clock,
-    tick: float = TICK,
 ) -> Sequence[SdsServer]:
     """Builds the listeners without starting them; none if no address is configured.
 
@@ -72,10 +48,10 @@ def build_sds(  # noqa: PLR0913, PLR0917 - all their parts
         operations: Issues tokens.
         access: Access control.
         guard: Guards the connections of gRPC listeners.
-        published: The keys of local pools.
+        key_set: Returns the current keys of local pools; None if there are no local pools.
+        is_published: Returns whether a key of a pool is published.
         metrics: The metrics of streams and tokens.
         clock: The time.
-        tick: Seconds between two checks for due work.
 
     Raises:
         ConfigError: It needs an extra that is not installed, or a listener cannot listen on its address.
@@ -100,7 +76,7 @@ def build_sds(  # noqa: PLR0913, PLR0917 - all their parts
         },
         issue=issuing_tokens(access, MeshTokens(operations, always_issue, lambda source: sources[source].inc()), clock),
         run=loop.run_in_thread,
-        is_published=published.is_published,
+        is_published=is_published,
         max_tokens=2 * settings.max_streams,
         clock=clock,
         random=random.random,
@@ -110,8 +86,7 @@ def build_sds(  # noqa: PLR0913, PLR0917 - all their parts
     if settings.key_set:
         contents = partial(messages.key_set_secret, settings.key_set)
         keys = KeySetSecret(settings.key_set, contents, loop.call_later, random.random)
-    local = published.local_keys
-    secrets = Secrets(tokens, keys, lambda: local.key_set().jwks if local else b"")
+    secrets = Secrets(tokens, keys, lambda: key_set().jwks if key_set else b"")
     wrap = wrapping_calls(lambda method: Recorder(method, metrics), clock, UniqueIds(os.urandom))
     service = SdsService(
         variants(messages),
@@ -131,9 +106,7 @@ def build_sds(  # noqa: PLR0913, PLR0917 - all their parts
     max_watches = settings.max_connections
     health = SdsHealth(StreamPlaces(max_watches, max_watches, lambda: None), wrap, config.grpc.message_timeout_seconds)
     unknown = counting_unknown_methods(metrics)
-    return (
-        SdsServer(settings, config.grpc, loop, service, health, secrets, access, guard, metrics, unknown, clock, tick),
-    )
+    return (SdsServer(settings, config.grpc, loop, service, health, secrets, access, guard, metrics, unknown, clock),)
 
 
 _OUTCOMES: Mapping[bool, str] = {True: "issued", False: "failed"}

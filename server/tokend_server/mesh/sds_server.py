@@ -40,7 +40,7 @@ _STREAMS_OF_CONNECTION = 1000
 _MAX_UNIDENTIFIED = 1000
 
 #: Seconds between two checks for due work.
-TICK = 0.5
+_TICK = 0.5
 
 
 class EventLoop:
@@ -104,7 +104,6 @@ class SdsServer:
         metrics: The metrics of TLS files and refusals.
         count_unknown: Called for each call to an unknown method.
         clock: The time.
-        tick: Seconds between two checks for due work.
 
     Raises:
         ConfigError: A listener cannot listen on its address, or its files cannot be used.
@@ -123,7 +122,6 @@ class SdsServer:
         metrics: Metrics,
         count_unknown: Callable[[], None],
         clock: Clock,
-        tick: float = TICK,
     ) -> None:
         self._config = config
         self._grpc = grpc_config
@@ -138,7 +136,6 @@ class SdsServer:
         self._unnamed = StreamPlaces(_MAX_UNIDENTIFIED, _MAX_UNIDENTIFIED, refused)
         self._ports = Ports("sds", metrics)
         self._clock = clock
-        self._tick = tick
         self._ticked = SystemClock.monotonic()
         self._is_stopped = False
         self._servers: list[grpc.aio.Server] = []
@@ -166,7 +163,7 @@ class SdsServer:
 
     def reachability(self) -> Sequence[Reachability]:
         """Returns for each address how long the loop has made no progress."""
-        silent = max(0.0, SystemClock.monotonic() - self._ticked - self._tick)
+        silent = max(0.0, SystemClock.monotonic() - self._ticked - _TICK)
         return [Reachability(address, silent, silent, "sds") for address in self.addresses]
 
     def stop(self, grace: float) -> None:
@@ -236,7 +233,7 @@ class SdsServer:
 
     async def _tick_at_intervals(self) -> None:
         while True:
-            await asyncio.sleep(self._tick)
+            await asyncio.sleep(_TICK)
             try:
                 self._secrets.tick()
             except Exception as error:  # noqa: BLE001 - the loop must continue after any error
