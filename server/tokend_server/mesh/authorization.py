@@ -1,18 +1,21 @@
 """Envoy's external authorization: allows requests, and adds tokens to them."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+import orjson
 
 from tokend_server.callers.patterns import matches
 from tokend_server.errors import CallerNotAllowed, NotAuthorized, TokendError
 from tokend_server.failures import log_failure
+from tokend_server.lru_cache import LruCache
 from tokend_server.mesh.check_responses import CheckResponses
-from tokend_server.mesh.prepared_responses import PreparedResponse, PreparedResponses, response_key
 from tokend_server.mesh.protos import EnvoyProtos
 from tokend_server.mesh.token_mapping import MappedValues, NoTag, NoUser, TokenMapping
-from tokend_server.mesh.tokens import MeshTokens
+from tokend_server.mesh.tokens import MeshTokens, Reusable
 from tokend_server.mesh.verdict import VERDICTS, Verdict
 from tokend_server.model import Operation
 from tokend_server.rpc.additional_service import AdditionalService
@@ -23,6 +26,29 @@ SERVICE_NAME = "envoy.service.auth.v3.Authorization"
 
 #: The key of the route's mapping in the context extensions of Envoy's request.
 MAPPING_KEY = "tokend.mapping"
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedResponse:
+    """A response that was sent, and is sent again while its token can be reused.
+
+    Attributes:
+        reusable: Its token.
+        response: The serialized message, with the token in clear.
+    """
+
+    reusable: Reusable
+    response: bytes = field(repr=False)
+
+
+def response_key(caller: str, mapping: str, values: MappedValues) -> bytes:
+    """Returns a key that two requests share only if they have the same caller, mapping and values.
+
+    Returns:
+        A BLAKE2b digest: it is short, discloses nothing about the user, and costs half as much as SHA-256 by OpenSSL.
+        The JSON encoding separates the texts unambiguously.
+    """
+    return hashlib.blake2b(orjson.dumps((caller, mapping, values.user, values.tags)), digest_size=32).digest()
 
 
 class Authorization:
@@ -53,7 +79,7 @@ class Authorization:
         self._defaults = defaults
         self._tokens = tokens
         self._count = count
-        self._prepared = PreparedResponses(max_prepared)
+        self._prepared: LruCache[PreparedResponse] = LruCache(max_prepared)
 
     def service(self) -> AdditionalService:
         """The service that gRPC listeners serve."""

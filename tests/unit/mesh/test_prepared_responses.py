@@ -10,7 +10,7 @@ from tests.fakes.scripted_engine import ISSUED, ScriptedEngine
 
 from tokend_server.access.authentication.presented import PresentedCredentials
 from tokend_server.access.authorization import UNRESTRICTED, Policy
-from tokend_server.mesh.prepared_responses import PreparedResponse, response_key
+from tokend_server.mesh.authorization import PreparedResponse, response_key
 from tokend_server.mesh.reused_tokens import ReusedTokens, TokenSource
 from tokend_server.mesh.token_mapping import MappedValues
 from tokend_server.mesh.tokens import MeshTokens, Reusable
