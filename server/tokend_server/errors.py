@@ -28,7 +28,7 @@ operators and never raised by a call.
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class TokendError(Exception):
@@ -52,6 +52,11 @@ class TokendError(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
+
+    def with_advice(self, advice: str) -> Self:
+        """Sets the advice, and returns the error."""
+        self.advice = advice
+        return self
 
 
 class RetryableError(TokendError):

@@ -24,9 +24,7 @@ class Fault(NamedTuple):
 
     def to_error(self) -> TokendError:
         """Returns the error of a row with a text, with its advice."""
-        error = self.error(self.text or "")
-        error.advice = self.advice
-        return error
+        return self.error(self.text or "").with_advice(self.advice)
 
 
 class Service(NamedTuple):

@@ -4,7 +4,7 @@ from botocore.credentials import Credentials
 
 from tokend_server.engines.cognito.faults import to_contract_error
 from tokend_server.engines.cognito.lasting_errors import LastingErrors
-from tokend_server.errors import EngineCredentialsRejected, TokendError
+from tokend_server.errors import EngineCredentialsRejected
 
 
 class RegionBackend:
@@ -31,5 +31,4 @@ class RegionBackend:
 def _without_credentials(error: Exception) -> EngineCredentialsRejected:
     known = to_contract_error(error, (), "", None)
     rejection = EngineCredentialsRejected("The service's own AWS credentials are not available now.")
-    rejection.advice = known.advice if isinstance(known, TokendError) else ""
-    return rejection
+    return rejection.with_advice(known.advice if known else "")

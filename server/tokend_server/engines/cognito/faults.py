@@ -44,7 +44,7 @@ def to_contract_error(
         return None
     if isinstance(error, ClientError):
         return _to_response_error(error, fault, tuple(request_secrets), (identity_pool_id, identity_id or ""))
-    return _with_advice(fault.error(fault.text or _NO_TEXT), fault)
+    return fault.error(fault.text or _NO_TEXT).with_advice(fault.advice)
 
 
 def _to_response_error(
@@ -52,7 +52,7 @@ def _to_response_error(
 ) -> TokendError:
     code = aws_faults.error_code(error)
     message = safe_text(error.response.get("Error", {}).get("Message"), secrets, ids)
-    contract_error = _with_advice(_to_error(fault, message or _NO_TEXT, ids), fault)
+    contract_error = _to_error(fault, message or _NO_TEXT, ids).with_advice(fault.advice)
     if code in ERROR_CODES or (_CODE.fullmatch(code) and safe_text(code, secrets, ()) == code):
         contract_error.aws_error_code = code
     request_id = aws_faults.request_id(error)
@@ -70,8 +70,3 @@ def _to_error(fault: Fault, message: str, ids: tuple[str, str]) -> TokendError:
     if fault.error is LimitExceeded:
         return LimitExceeded(text, subject=ids[1] or ids[0])
     return fault.error(text)
-
-
-def _with_advice(error: TokendError, fault: Fault) -> TokendError:
-    error.advice = fault.advice
-    return error

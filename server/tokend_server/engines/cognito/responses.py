@@ -110,9 +110,7 @@ def check_acknowledged(response: Mapping[str, Any]) -> None:
 
 def unexpected_response() -> EngineMisconfigured:
     """Returns the error for a response that is not from Cognito."""
-    error = EngineMisconfigured("Cognito's response could not be parsed.")
-    error.advice = ROWS.not_service.advice
-    return error
+    return EngineMisconfigured("Cognito's response could not be parsed.").with_advice(ROWS.not_service.advice)
 
 
 def _listed(described: Any) -> Listed:  # noqa: ANN401 - any JSON value

@@ -82,9 +82,7 @@ class FileWrapping:
                 continue
             if wrapping_key:
                 return wrapping_key.decrypt(key, material)
-        refused = unusable(key)
-        refused.advice = "; ".join([*problems, _missing_key_advice(material)])
-        raise refused
+        raise unusable(key).with_advice("; ".join([*problems, _missing_key_advice(material)]))
 
     def is_current(self, key: SigningKey) -> bool:
         material = read_material(FileMaterial, key)
@@ -108,6 +106,4 @@ def _missing_key_advice(material: FileMaterial) -> str:
 
 
 def _encryption_error(problem: str) -> EngineMisconfigured:
-    error = EngineMisconfigured("Signing keys cannot be encrypted.")
-    error.advice = f"keys.encryption: {problem}"
-    return error
+    return EngineMisconfigured("Signing keys cannot be encrypted.").with_advice(f"keys.encryption: {problem}")

@@ -196,8 +196,7 @@ class KmsKeys:
             return self._regions.of(region_of(key_arn))
         except ValueError as reason:
             error = EngineMisconfigured("AWS KMS cannot be called for the signing key.")
-            error.advice = f"keys.kms: {reason}. The key is {key_arn}."
-            raise error from None
+            raise error.with_advice(f"keys.kms: {reason}. The key is {key_arn}.") from None
 
     def _retry_while_unknown(self, act: Callable[[], _Result], *, is_ours: bool) -> _Result:
         """Performs an action on a key, and retries it while not all of KMS knows a new key or its tags.

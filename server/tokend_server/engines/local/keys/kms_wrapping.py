@@ -85,12 +85,10 @@ class KmsWrapping:
             except CiphertextRejected:
                 raise unusable(key) from None
             return data_key.decrypt(key, material)
-        error = unusable(key)
-        error.advice = (
+        raise unusable(key).with_advice(
             f"It is encrypted by the KMS key {material.wrapping_key}, which is neither keys.encryption.kms_key_id nor "
             "among previous_kms_key_ids: add it to the latter."
         )
-        raise error
 
     def is_current(self, key: SigningKey) -> bool:
         key_id, api = self._current_key()

@@ -130,9 +130,7 @@ def check_public_key(key: SigningKey, public_key: RSAKey | ECKey) -> None:
 
 def unusable(key: SigningKey) -> EngineMisconfigured:
     """Returns the error for a record that cannot be opened; it contains nothing of the `material`."""
-    error = EngineMisconfigured(f"The record of signing key {key.kid} cannot be used.")
-    error.advice = (
+    return EngineMisconfigured(f"The record of signing key {key.kid} cannot be used.").with_advice(
         "It is damaged, or of a kind that this release or its configuration does not know. Restore the store from a "
         "backup, or let another key sign and remove this one with `tokend keys remove`."
     )
-    return error

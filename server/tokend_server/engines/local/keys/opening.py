@@ -67,11 +67,10 @@ def method_not_configured(key: SigningKey) -> EngineMisconfigured:
     error, method = unusable(key), method_of(key.material)
     if not method:
         return error
-    error.advice = (
+    return error.with_advice(
         "It is stored in clear, which keys.encryption.accept_clear = false refuses. If it is one of yours, set that to "
         "true until `tokend keys rewrap` has encrypted it; if not, remove it: others can write to the store."
         if method == CLEAR
         else f"It is stored by the method {method}, which is not configured in this process: use the [keys] settings "
         "of the processes that created the key."
     )
-    return error

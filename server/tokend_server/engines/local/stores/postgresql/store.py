@@ -119,7 +119,6 @@ def _opening_error(cause: BaseException | None, name: str) -> Exception:
         return ConfigError([f"store.url: {name}: {cause}"])
     if isinstance(cause, OSError):
         return _password_error(cause)
-    error = unavailable(cause if isinstance(cause, Exception) else None)
     driver = getattr(cause, "orig", cause)
-    error.advice = f"{name}: {str(driver).partition(chr(10))[0]}" if driver else f"{name}: no answer in time"
-    return error
+    advice = f"{name}: {str(driver).partition(chr(10))[0]}" if driver else f"{name}: no answer in time"
+    return unavailable(cause if isinstance(cause, Exception) else None).with_advice(advice)

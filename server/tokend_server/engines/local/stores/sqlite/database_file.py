@@ -49,21 +49,16 @@ class DatabaseFile:
         try:
             status = os.stat(path)  # noqa: PTH116 - at every read: a Path costs twice as much
         except OSError as error:
-            raise _moved(f"The identity store's file is gone ({error.strerror}).") from error
+            gone = EngineUnavailable(f"The identity store's file is gone ({error.strerror}).")
+            raise gone.with_advice(_ADVICE) from error
         if (status.st_dev, status.st_ino) != opened:
-            raise _moved("The identity store's file was replaced by another one.")
+            raise EngineUnavailable("The identity store's file was replaced by another one.").with_advice(_ADVICE)
 
 
 def log_of(path: Path) -> Path:
     """Returns the path of a database's write-ahead log: next to the file, after resolving links."""
     file = Path(os.path.realpath(path)) if path.is_symlink() else path
     return file.with_name(f"{file.name}-wal")
-
-
-def _moved(text: str) -> EngineUnavailable:
-    error = EngineUnavailable(text)
-    error.advice = _ADVICE
-    return error
 
 
 def _identity(path: str) -> tuple[int, int]:

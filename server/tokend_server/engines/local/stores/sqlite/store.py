@@ -260,6 +260,5 @@ def _switch_to_wal(path: Path) -> bool:
 
 
 def _unusable(path: Path, code: str) -> EngineUnavailable:
-    error = EngineUnavailable(f"The identity store does not answer ({code}).")
-    error.advice = f"{path} {_ADVICE.get(code, 'cannot be used: check the file and its file system')}."
-    return error
+    advice = f"{path} {_ADVICE.get(code, 'cannot be used: check the file and its file system')}."
+    return EngineUnavailable(f"The identity store does not answer ({code}).").with_advice(advice)
