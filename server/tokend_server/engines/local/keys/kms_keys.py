@@ -91,16 +91,13 @@ class KmsKeys:
         regions: KMS in each region.
         new_keys: The settings of new keys and of their deletion.
         clock: The time.
-        sleep: Waits until KMS knows a new key everywhere.
     """
 
-    def __init__(
-        self, regions: KmsRegions, new_keys: NewKeys, clock: Clock, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, regions: KmsRegions, new_keys: NewKeys, clock: Clock) -> None:
         self._regions = regions
         self._new_keys = new_keys
         self._clock = clock
-        self._sleep = sleep
+        self._sleep: Callable[[float], None] = time.sleep
         self._last_failure: tuple[float, TokendError] | None = None
 
     def generate(self, algorithm: SigningAlgorithm, generation: int) -> tuple[RSAKey | ECKey, Secret]:

@@ -17,7 +17,6 @@ from tokend_server.engines.local.stores.postgresql.pool import ConnectionPool, N
 from tokend_server.engines.local.stores.sql.database import OWNER
 from tokend_server.engines.local.stores.sql.store import SqlStore
 from tokend_server.errors import ConfigError
-from tokend_server.metrics import Metrics
 
 #: The number of further connections, for readiness checks, keys, and calls whose threads were replaced.
 _OTHERS = 4
@@ -26,14 +25,7 @@ _OTHERS = 4
 _START_TIMEOUT = 15.0
 
 
-class PostgresqlStore(SqlStore):
-    """A store on PostgreSQL, without background work."""
-
-    def start(self, metrics: Metrics) -> None:
-        del metrics
-
-
-def open_configured(config: Config) -> PostgresqlStore:
+def open_configured(config: Config) -> SqlStore:
     """Opens the database in the configuration with one connection; further ones are opened as needed.
 
     Raises:
@@ -49,7 +41,7 @@ def open_configured(config: Config) -> PostgresqlStore:
         pool.close()
         raise _opening_error(error.__cause__, config.store_name) from error
     owner = str(OWNER.compile(dialect=opener.engine.dialect))
-    return PostgresqlStore(PostgresqlDatabase(pool, owner, store.timeout_seconds, store.database_schema))
+    return SqlStore(PostgresqlDatabase(pool, owner, store.timeout_seconds, store.database_schema))
 
 
 def _opener(config: Config) -> Opener:

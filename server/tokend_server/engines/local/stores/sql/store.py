@@ -31,6 +31,7 @@ from tokend_server.engines.local.stores.sql.tables import (
     signing_keys,
 )
 from tokend_server.errors import EngineUnavailable
+from tokend_server.metrics import Metrics
 from tokend_server.model import Identity, Login, NumericDate, Secret
 
 _OWNERS = select(linked_logins.c.login_key, linked_logins.c.identity_id).where(
@@ -93,6 +94,9 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def start(self, metrics: Metrics) -> None:
+        """Does nothing: a database needs no work of its clients."""
 
     def close(self) -> None:
         self._database.close()
