@@ -66,10 +66,10 @@ class _Fetch:
     done: threading.Event = field(default_factory=threading.Event)
 
     def wait(self, deadline: Deadline, *, has_place: bool) -> None:
-        patience, left = deadline.remaining(), (self.deadline if has_place else self.unlimited_until).remaining()
-        if self.done.wait(min(patience, left)):
+        own, left = deadline.remaining(), (self.deadline if has_place else self.unlimited_until).remaining()
+        if self.done.wait(min(own, left)):
             return
-        if patience < left:
+        if own < left:
             raise DeadlineExceeded
         if not has_place and (longer := self.deadline.remaining()):
             raise _TooManyWaiting(retry_after=max(longer, 1.0))

@@ -115,14 +115,14 @@ class PostgresqlDatabase:
 
         for _ in range(_ATTEMPTS):
             try:
-                return self._transaction(exclusive, _BEGIN_SERIALIZABLE, patience=self._timeout)
+                return self._transaction(exclusive, _BEGIN_SERIALIZABLE, wait_timeout=self._timeout)
             except StaleReading:
                 continue
         raise EngineUnavailable("The identity store is being changed by too many processes at once.")
 
-    def migrate(self, work: Callable[[Connection], _Result], patience: float) -> _Result:
+    def migrate(self, work: Callable[[Connection], _Result], lock_timeout: float) -> _Result:
         def exclusive(connection: Connection) -> _Result:
-            _set_local(connection, "lock_timeout", patience)
+            _set_local(connection, "lock_timeout", lock_timeout)
             _set_local(connection, "statement_timeout", 0.0)
             connection.execute(_LOCK, {"key": _MIGRATION_LOCK})
             self._make_schema(connection)
@@ -154,7 +154,7 @@ class PostgresqlDatabase:
         return monotonic() + min(left - min(left * _RESERVE, _LONGEST_RESERVE), self._timeout)
 
     def _first_use(
-        self, act: Callable[[OpenConnection], _Result], until: float, patience: float = math.inf
+        self, act: Callable[[OpenConnection], _Result], until: float, wait_timeout: float = math.inf
     ) -> tuple[OpenConnection, _Result]:
         """Executes an action without effect if it fails, and returns the connection, which must be released.
 
@@ -163,7 +163,7 @@ class PostgresqlDatabase:
         lost_at = math.inf
         while True:
             opened = self._acquire(until)
-            opened.driver.until, opened.driver.patience = until, patience
+            opened.driver.until, opened.driver.wait_timeout = until, wait_timeout
             try:
                 return opened, act(opened)
             except (SQLAlchemyError, psycopg.Error) as error:
@@ -191,9 +191,9 @@ class PostgresqlDatabase:
         deadline: Deadline | None = None,
         *,
         until: float = math.inf,
-        patience: float = math.inf,
+        wait_timeout: float = math.inf,
     ) -> _Result:
-        opened, _ = self._first_use(lambda opened: opened.driver.execute(begin), until, patience)
+        opened, _ = self._first_use(lambda opened: opened.driver.execute(begin), until, wait_timeout)
         try:
             result = work(opened.connection)
         except (SQLAlchemyError, psycopg.Error) as error:

@@ -58,17 +58,17 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
 
     Attributes:
         until: The monotonic time at which waits end with an `OperationalError`.
-        patience: The timeout of each single wait in seconds.
+        wait_timeout: The timeout of each single wait in seconds.
         was_warned: Whether the server has sent a warning since this was set to False.
     """
 
     until: float = math.inf
-    patience: float = math.inf
+    wait_timeout: float = math.inf
     was_warned: bool = False
 
     def wait(self, gen: PQGen[_Result], interval: float = 0.1, timeout: float | None = None) -> _Result:
-        """Sends and receives data; a `timeout` replaces the patience."""
-        left = min(max(0.0, self.until - monotonic()), self.patience)
+        """Sends and receives data; a `timeout` replaces `wait_timeout`."""
+        left = min(max(0.0, self.until - monotonic()), self.wait_timeout)
         if timeout is not None:
             left = min(left, timeout)
         return psycopg_internals.wait(gen, self, interval, None if left == math.inf else left)

@@ -59,12 +59,12 @@ class Database(Protocol):
         """As `write`, with serializable isolation."""
         ...
 
-    def migrate(self, work: Callable[[Connection], _Result], patience: float) -> _Result:
+    def migrate(self, work: Callable[[Connection], _Result], lock_timeout: float) -> _Result:
         """Changes the schema in one transaction, which excludes other migrations.
 
         Args:
             work: Makes the changes, without a timeout.
-            patience: Seconds to wait for others before it starts.
+            lock_timeout: Seconds to wait for others before it starts.
         """
         ...
 

@@ -96,8 +96,8 @@ class SqliteDatabase:
     def write_serializable(self, work: Callable[[Connection], _Result]) -> _Result:
         return self.write(work)  # all writes are serialized
 
-    def migrate(self, work: Callable[[Connection], _Result], patience: float) -> _Result:
-        with self._writing(patience) as connection:
+    def migrate(self, work: Callable[[Connection], _Result], lock_timeout: float) -> _Result:
+        with self._writing(lock_timeout) as connection:
             return work(connection)
 
     def close(self) -> None:
