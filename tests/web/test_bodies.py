@@ -46,9 +46,9 @@ def start(echo: Echo) -> Iterator[Start]:
     """Starts listeners, and returns the HOST:PORT of each."""
     with ExitStack() as running:
 
-        def begin(patience: float = TIMEOUT, max_total_body_bytes: int = 10 * MOST) -> str:
+        def begin(timeout: float = TIMEOUT, max_total_body_bytes: int = 10 * MOST) -> str:
             bound = running.enter_context(closing(BoundAddress("test", "127.0.0.1:0")))
-            listener = HttpListener(bound, echo, timeout=patience, max_total_body_bytes=max_total_body_bytes).start()
+            listener = HttpListener(bound, echo, timeout=timeout, max_total_body_bytes=max_total_body_bytes).start()
             running.callback(listener.stop)
             return bound.address
 
@@ -252,7 +252,7 @@ def test_leave_to_send_a_body_is_given_only_to_those_who_wait_for_it(sent: bytes
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(start: Start, echo: Echo) -> None:
-    with connected(start(patience=SHORT)) as client:
+    with connected(start(timeout=SHORT)) as client:
         client.sendall(sized(bytes(MOST))[:-1])
         assert is_gone(client)
     assert not echo.asked

@@ -85,11 +85,11 @@ def pages() -> Pages:
 
 
 @contextmanager
-def serving(pages: dict[str, Page], *, patience: float = TIMEOUT, max_connections: int = 256) -> Iterator[str]:
+def serving(pages: dict[str, Page], *, timeout: float = TIMEOUT, max_connections: int = 256) -> Iterator[str]:
     """Starts a listener on a separate port, and returns its HOST:PORT."""
     with closing(BoundAddress("test", "127.0.0.1:0")) as bound:
         listener = HttpListener(
-            bound, Site(pages), FakeClock(), timeout=patience, max_connections=max_connections
+            bound, Site(pages), FakeClock(), timeout=timeout, max_connections=max_connections
         ).start()
         try:
             yield bound.address
@@ -119,13 +119,13 @@ def get(address: str, path: str = "/page", method: str = "GET") -> httpx.Respons
     ids=["nothing", "half a head", "all but the end of a head", "half a second request"],
 )
 def test_a_client_that_does_not_finish_its_request_is_dropped(sent: bytes, start: Start) -> None:
-    with connected(start(patience=SHORT)) as client:
+    with connected(start(timeout=SHORT)) as client:
         client.sendall(sent)
         assert is_gone(client)
 
 
 def test_sending_a_byte_at_a_time_buys_no_time(start: Start) -> None:
-    with connected(start(patience=SHORT)) as client:
+    with connected(start(timeout=SHORT)) as client:
         client.sendall(GET_PAGE[:-2])
         header = b"x-slow: " + b"a" * 1000
         sent = 0
@@ -136,23 +136,23 @@ def test_sending_a_byte_at_a_time_buys_no_time(start: Start) -> None:
 
 
 def test_a_connection_that_is_not_used_again_is_dropped(start: Start) -> None:
-    with connected(start(patience=SHORT)) as client:
+    with connected(start(timeout=SHORT)) as client:
         client.sendall(GET_PAGE)
         assert read_answer(client).endswith(b"page\n")
         assert is_gone(client)
 
 
 def test_each_response_restarts_the_timer(start: Start) -> None:
-    patience = 1.5
-    with connected(start(patience=patience)) as client:
+    timeout = 1.5
+    with connected(start(timeout=timeout)) as client:
         for _ in range(4):
             client.sendall(GET_PAGE)
             assert read_answer(client).endswith(b"page\n")
-            assert not is_gone(client, patience / 3)
+            assert not is_gone(client, timeout / 3)
 
 
 def test_a_client_has_its_time_for_itself_and_not_for_the_answer(start: Start, pages: Pages) -> None:
-    address = start(patience=SHORT)
+    address = start(timeout=SHORT)
     with connected(address) as client:
         client.sendall(GET_PAGE.replace(b"/page", b"/waits"))
         assert pages.waiting.wait(TIMEOUT)
@@ -164,7 +164,7 @@ def test_a_client_has_its_time_for_itself_and_not_for_the_answer(start: Start, p
 
 
 def test_a_client_that_does_not_read_its_answer_is_dropped(start: Start) -> None:
-    with connected(start(patience=SHORT), receive_buffer=4096) as client:
+    with connected(start(timeout=SHORT), receive_buffer=4096) as client:
         client.sendall(GET_PAGE.replace(b"/page", b"/large"))
         assert is_gone(client)
         with pytest.raises(ConnectionError):  # reset: neither this process nor its kernel buffers the response
@@ -172,7 +172,7 @@ def test_a_client_that_does_not_read_its_answer_is_dropped(start: Start) -> None
 
 
 def test_a_body_that_comes_slowly_is_not_waited_for(start: Start) -> None:
-    with connected(start(patience=SHORT)) as client:
+    with connected(start(timeout=SHORT)) as client:
         client.sendall(b"POST /page HTTP/1.1\r\nhost: test\r\ncontent-length: 1000000\r\n\r\n")
         assert read_to_end(client).startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
         sent = 0
@@ -249,7 +249,7 @@ def test_requests_that_do_not_wait_for_answers_get_one(start: Start, pages: Page
 
 
 def test_nothing_is_read_while_an_answer_is_not_taken(start: Start, pages: Pages) -> None:
-    with connected(start(patience=1.0), receive_buffer=4096) as client:
+    with connected(start(timeout=1.0), receive_buffer=4096) as client:
         client.sendall(GET_PAGE.replace(b"/page", b"/large"))
         client.recv(1)
         client.sendall(GET_PAGE)

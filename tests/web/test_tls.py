@@ -68,11 +68,11 @@ def start(certificate: Certificate, seen: Seen) -> Iterator[Start]:
     """Starts listeners, and returns the HOST:PORT of each."""
     with ExitStack() as running:
 
-        def begin(client_ca: Path | None = None, max_connections: int = 8, patience: float = TIMEOUT) -> str:
+        def begin(client_ca: Path | None = None, max_connections: int = 8, timeout: float = TIMEOUT) -> str:
             files = TlsFiles(certificate.certificate_file, certificate.private_key_file, client_ca)
             bound = running.enter_context(closing(BoundAddress("test", "127.0.0.1:0")))
             tls = reloaded_context(files, bound.address, seen.gauges)
-            listener = HttpListener(bound, Page(), timeout=patience, max_connections=max_connections, tls=tls)
+            listener = HttpListener(bound, Page(), timeout=timeout, max_connections=max_connections, tls=tls)
             running.callback(listener.start().stop)
             return bound.address
 

@@ -39,10 +39,10 @@ def serving(  # noqa: PLR0913 - its bounds
 ) -> Iterator[str]:
     """Serves the API on a separate port with a stopped clock; yields its HOST:PORT."""
     clock = FakeClock(now=now)
-    face = service({POOL_ID: engine}, SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock), clock)
+    api = service({POOL_ID: engine}, SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock), clock)
     with closing(BoundAddress("test", "127.0.0.1:0")) as bound, ThreadPoolExecutor(4) as own:
         application = AwsJsonApplication(
-            face,
+            api,
             no_sts(clock),
             threads or own,
             max_calls=max_calls,

@@ -24,7 +24,7 @@ from tokend_server.model import Secret
 from tokend_server.web.listener import BoundAddress, HttpListener
 
 
-class Face:
+class Api:
     """The API on a separate port, with a local engine for one pool and a scripted engine for the other."""
 
     def __init__(self, directory: Path) -> None:
@@ -33,11 +33,11 @@ class Face:
         verifier = SignatureVerifier(
             {ACCESS_KEY.aws_access_key_id: Secret(ACCESS_KEY.aws_secret_access_key)}, SystemClock()
         )
-        face = service({POOL: self.local.engine, OTHER_POOL: self.scripted}, verifier, SystemClock())
+        api = service({POOL: self.local.engine, OTHER_POOL: self.scripted}, verifier, SystemClock())
         self._threads = ThreadPoolExecutor(4)
         self._bound = BoundAddress("test", "127.0.0.1:0")
         sts = no_sts(SystemClock())
-        application = AwsJsonApplication(face, sts, self._threads, max_calls=100, on_refusal=lambda: None)
+        application = AwsJsonApplication(api, sts, self._threads, max_calls=100, on_refusal=lambda: None)
         self._listener = HttpListener(self._bound, application).start()
         self.url = f"http://{self._bound.address}"
 
@@ -49,14 +49,14 @@ class Face:
 
 
 @pytest.fixture(scope="module")
-def face(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
-    with closing(Face(tmp_path_factory.mktemp("face"))) as running:
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with closing(Api(tmp_path_factory.mktemp("api"))) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def client(face: Face) -> Iterator[Any]:
-    with cognito_client(face.url) as client:
+def client(api: Api) -> Iterator[Any]:
+    with cognito_client(api.url) as client:
         yield client
 
 
@@ -80,7 +80,7 @@ def test_a_user_keeps_its_identity(client: Any) -> None:  # noqa: ANN401
     assert issue(client, "kept")["IdentityId"] == issue(client, "kept")["IdentityId"]
 
 
-def test_a_user_is_looked_up_page_by_page(client: Any, face: Face) -> None:  # noqa: ANN401
+def test_a_user_is_looked_up_page_by_page(client: Any, api: Api) -> None:  # noqa: ANN401
     identity_id = issue(client, "first")["IdentityId"]
     for user in ("second", "third"):
         assert issue(client, user, IdentityId=identity_id)["IdentityId"] == identity_id
@@ -94,10 +94,10 @@ def test_a_user_is_looked_up_page_by_page(client: Any, face: Face) -> None:  # n
             break
         token = {"NextToken": page["NextToken"]}
     assert [len(page) for page in pages] == [2, 1]
-    assert {user for page in pages for user in page} == face.local.users_of(identity_id)
+    assert {user for page in pages for user in page} == api.local.users_of(identity_id)
 
 
-def test_users_are_merged_and_unlinked(client: Any, face: Face) -> None:  # noqa: ANN401
+def test_users_are_merged_and_unlinked(client: Any, api: Api) -> None:  # noqa: ANN401
     issue(client, "source")
     destination = issue(client, "destination")["IdentityId"]
     merged = client.merge_developer_identities(
@@ -107,11 +107,11 @@ def test_users_are_merged_and_unlinked(client: Any, face: Face) -> None:  # noqa
         DestinationUserIdentifier="destination",
     )
     assert merged["IdentityId"] == destination
-    assert face.local.users_of(destination) == {"source", "destination"}
+    assert api.local.users_of(destination) == {"source", "destination"}
     client.unlink_developer_identity(
         IdentityPoolId=POOL, IdentityId=destination, DeveloperProviderName=DEVELOPER, DeveloperUserIdentifier="source"
     )
-    assert face.local.users_of(destination) == {"destination"}
+    assert api.local.users_of(destination) == {"destination"}
 
 
 def test_errors_of_the_engine_are_exceptions_of_aws(client: Any) -> None:  # noqa: ANN401
@@ -140,8 +140,8 @@ def instance(kind: type[TokendError]) -> TokendError:
 
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
-def test_every_error_is_an_exception_of_its_code(kind: type[TokendError], client: Any, face: Face) -> None:  # noqa: ANN401
-    face.scripted.failure = instance(kind)
+def test_every_error_is_an_exception_of_its_code(kind: type[TokendError], client: Any, api: Api) -> None:  # noqa: ANN401
+    api.scripted.failure = instance(kind)
     with pytest.raises(ClientError) as raised:
         issue(client, "alice", IdentityPoolId=OTHER_POOL)
     response = raised.value.response
@@ -159,8 +159,8 @@ def test_every_error_is_an_exception_of_its_code(kind: type[TokendError], client
         (ACCESS_KEY._replace(aws_session_token="unknown"), "UnrecognizedClientException"),
     ],
 )
-def test_wrong_credentials_are_refused(access_key: AccessKey, code: str, face: Face) -> None:
-    with cognito_client(face.url, access_key) as client, pytest.raises(ClientError) as raised:
+def test_wrong_credentials_are_refused(access_key: AccessKey, code: str, api: Api) -> None:
+    with cognito_client(api.url, access_key) as client, pytest.raises(ClientError) as raised:
         issue(client, "alice")
     assert raised.value.response["Error"]["Code"] == code
 

@@ -64,7 +64,7 @@ class RememberingSource:
         return self._source.credentials(web_identity, role_arn, region, deadline)
 
 
-class Face:
+class Api:
     """The credentials operations of Cognito's API for devices.
 
     Attributes:
@@ -125,47 +125,47 @@ class Face:
 
 
 @pytest.fixture
-def face(local: LocalEngineUnderTest) -> Face:
-    return Face(local)
+def api(local: LocalEngineUnderTest) -> Api:
+    return Api(local)
 
 
-def test_the_token_of_a_backend_is_worth_the_role_of_users(face: Face) -> None:
-    user, logins = face.own("alice")
-    answered = face.call(IdentityId=user, Logins=logins)
+def test_the_token_of_a_backend_is_worth_the_role_of_users(api: Api) -> None:
+    user, logins = api.own("alice")
+    answered = api.call(IdentityId=user, Logins=logins)
     assert answered["IdentityId"] == user
     credentials = answered["Credentials"]
     assert credentials.keys() == {"AccessKeyId", "SecretKey", "SessionToken", "Expiration"}
     assert credentials["AccessKeyId"].startswith("ASIA")
     assert (len(credentials["AccessKeyId"]), len(credentials["SecretKey"])) == (20, 40)
     assert credentials["Expiration"] == NOW + 3600
-    ((web_identity, role_arn, region),) = face.source.asked
+    ((web_identity, role_arn, region),) = api.source.asked
     assert (web_identity.token.reveal(), role_arn, region) == (logins[OWN], USERS, "eu-west-1")
 
 
-def test_a_guest_gets_the_role_of_guests_for_a_token_that_says_so(face: Face) -> None:
-    guest = face.local.guest()
-    assert face.call(IdentityId=guest)["Credentials"]
-    ((web_identity, role_arn, _region),) = face.source.asked
+def test_a_guest_gets_the_role_of_guests_for_a_token_that_says_so(api: Api) -> None:
+    guest = api.local.guest()
+    assert api.call(IdentityId=guest)["Credentials"]
+    ((web_identity, role_arn, _region),) = api.source.asked
     assert (role_arn, web_identity.claims["amr"], web_identity.claims["sub"]) == (GUESTS, ["unauthenticated"], guest)
 
 
-def test_a_rule_gives_another_role(face: Face) -> None:
-    user, logins = face.own("alice", principal_tags={"team": "blue"})
-    assert face.call(IdentityId=user, Logins=logins)["Credentials"]
-    assert face.call(IdentityId=user, Logins=logins, CustomRoleArn=BLUE)["Credentials"]
-    refused = face.call(IdentityId=user, Logins=logins, CustomRoleArn=USERS)
+def test_a_rule_gives_another_role(api: Api) -> None:
+    user, logins = api.own("alice", principal_tags={"team": "blue"})
+    assert api.call(IdentityId=user, Logins=logins)["Credentials"]
+    assert api.call(IdentityId=user, Logins=logins, CustomRoleArn=BLUE)["Credentials"]
+    refused = api.call(IdentityId=user, Logins=logins, CustomRoleArn=USERS)
     assert refused["__type"] == "NotAuthorizedException"
-    assert [role_arn for _, role_arn, _ in face.source.asked] == [BLUE, BLUE]
+    assert [role_arn for _, role_arn, _ in api.source.asked] == [BLUE, BLUE]
 
 
 def test_a_pool_without_roles_has_the_error_of_cognito(local: LocalEngineUnderTest) -> None:
-    face = Face(local, {})
-    user, logins = face.own("alice")
-    assert face.call(IdentityId=user, Logins=logins) == {
+    api = Api(local, {})
+    user, logins = api.own("alice")
+    assert api.call(IdentityId=user, Logins=logins) == {
         "__type": "InvalidIdentityPoolConfigurationException",
         "message": "Invalid identity pool configuration. Check assigned IAM roles for this pool.",
     }
-    assert face.source.asked == []
+    assert api.source.asked == []
 
 
 @pytest.mark.parametrize(
@@ -175,47 +175,45 @@ def test_a_pool_without_roles_has_the_error_of_cognito(local: LocalEngineUnderTe
         (EngineUnavailable("x"), "InternalErrorException"),
     ],
 )
-def test_rejections_of_sts_are_reported(face: Face, failure: Exception, code: str) -> None:
-    face.source.failure = failure
-    user, logins = face.own("alice")
-    assert face.call(IdentityId=user, Logins=logins)["__type"] == code
+def test_rejections_of_sts_are_reported(api: Api, failure: Exception, code: str) -> None:
+    api.source.failure = failure
+    user, logins = api.own("alice")
+    assert api.call(IdentityId=user, Logins=logins)["__type"] == code
 
 
-def test_without_a_login_that_is_good_there_are_none(face: Face) -> None:
-    user, logins = face.own("alice")
-    other, _ = face.own("bob")
-    assert face.call(IdentityId=user)["message"] == f"Access to Identity '{user}' is forbidden."
-    assert face.call(IdentityId=other, Logins=logins)["message"].startswith("Logins don't match.")
-    assert (
-        face.call(IdentityId=user, Logins={DEVELOPER: "alice"})["message"] == "Please provide a valid public provider"
-    )
-    assert face.local.store.delete(user)
-    assert face.call(IdentityId=user, Logins=logins)["__type"] == "ResourceNotFoundException"
-    assert face.source.asked == []
+def test_without_a_login_that_is_good_there_are_none(api: Api) -> None:
+    user, logins = api.own("alice")
+    other, _ = api.own("bob")
+    assert api.call(IdentityId=user)["message"] == f"Access to Identity '{user}' is forbidden."
+    assert api.call(IdentityId=other, Logins=logins)["message"].startswith("Logins don't match.")
+    assert api.call(IdentityId=user, Logins={DEVELOPER: "alice"})["message"] == "Please provide a valid public provider"
+    assert api.local.store.delete(user)
+    assert api.call(IdentityId=user, Logins=logins)["__type"] == "ResourceNotFoundException"
+    assert api.source.asked == []
 
 
-def test_the_role_is_in_the_audit_log_and_no_secret(face: Face) -> None:
-    user, logins = face.own("alice")
-    credentials = face.call(IdentityId=user, Logins=logins)["Credentials"]
-    (entry,) = face.audited
+def test_the_role_is_in_the_audit_log_and_no_secret(api: Api) -> None:
+    user, logins = api.own("alice")
+    credentials = api.call(IdentityId=user, Logins=logins)["Credentials"]
+    (entry,) = api.audited
     result, request = entry.result, entry.request
     assert (result.role_arn, result.expire_time, result.identity_id) == (USERS, NOW + 3600, user)
     assert (request.identity_pool_id, request.provider_names) == (POOL, (OWN,))
     for secret in (credentials["SecretKey"], credentials["SessionToken"], logins[OWN]):
         assert secret not in repr(entry)
-        assert secret not in repr(face.source.asked)
+        assert secret not in repr(api.source.asked)
 
 
-def test_made_up_credentials_are_an_identitys_and_a_roles_own(face: Face) -> None:
+def test_made_up_credentials_are_an_identitys_and_a_roles_own(api: Api) -> None:
     keys = [
-        face.call(IdentityId=user, Logins=logins)["Credentials"]["AccessKeyId"]
-        for user, logins in (face.own("alice"), face.own("alice"), face.own("bob"))
+        api.call(IdentityId=user, Logins=logins)["Credentials"]["AccessKeyId"]
+        for user, logins in (api.own("alice"), api.own("alice"), api.own("bob"))
     ]
     assert keys[0] == keys[1] != keys[2]
 
 
-def test_a_role_arn_is_held_to_awss_limits(face: Face) -> None:
-    refused = face.call(IdentityId="eu-west-1:1", CustomRoleArn="arn:short")
+def test_a_role_arn_is_held_to_awss_limits(api: Api) -> None:
+    refused = api.call(IdentityId="eu-west-1:1", CustomRoleArn="arn:short")
     assert refused["message"] == (
         "1 validation error detected: Value 'arn:short' at 'customRoleArn' failed to satisfy constraint: "
         "Member must have length greater than or equal to 20"

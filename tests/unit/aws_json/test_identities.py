@@ -46,7 +46,7 @@ POLICY = Policy(
 )
 
 
-class Face:
+class Api:
     """Cognito's API with a local engine, for authenticated callers.
 
     Attributes:
@@ -110,8 +110,8 @@ def identities(local: LocalEngineUnderTest) -> Unreliable:
 
 
 @pytest.fixture
-def face(local: LocalEngineUnderTest, identities: Unreliable) -> Face:
-    return Face(local, identities)
+def api(local: LocalEngineUnderTest, identities: Unreliable) -> Api:
+    return Api(local, identities)
 
 
 def error(code: str, text: str) -> dict[str, str]:
@@ -122,10 +122,10 @@ def not_found(identity_id: str) -> dict[str, str]:
     return error("ResourceNotFoundException", f"Identity '{identity_id}' not found.")
 
 
-def test_identities_are_listed_in_pages(face: Face) -> None:
-    users = sorted(face.local.identity_of(user) for user in ("u1", "u2", "u3"))
-    first = face.call("ListIdentities", IdentityPoolId=POOL, MaxResults=2)
-    rest = face.call("ListIdentities", IdentityPoolId=POOL, MaxResults=2, NextToken=first["NextToken"])
+def test_identities_are_listed_in_pages(api: Api) -> None:
+    users = sorted(api.local.identity_of(user) for user in ("u1", "u2", "u3"))
+    first = api.call("ListIdentities", IdentityPoolId=POOL, MaxResults=2)
+    rest = api.call("ListIdentities", IdentityPoolId=POOL, MaxResults=2, NextToken=first["NextToken"])
     assert [each["IdentityId"] for page in (first, rest) for each in page["Identities"]] == users
     assert "NextToken" not in rest
     assert first["IdentityPoolId"] == POOL
@@ -137,37 +137,37 @@ def test_identities_are_listed_in_pages(face: Face) -> None:
     }
 
 
-def test_disabled_identities_are_hidden_if_that_is_asked_for(face: Face) -> None:
-    left, kept = face.local.identity_of("u1"), face.local.identity_of("u2")
-    face.local.merge("u1", "u2")
+def test_disabled_identities_are_hidden_if_that_is_asked_for(api: Api) -> None:
+    left, kept = api.local.identity_of("u1"), api.local.identity_of("u2")
+    api.local.merge("u1", "u2")
 
     def listed(**members: object) -> list[str]:
-        page = face.call("ListIdentities", IdentityPoolId=POOL, MaxResults=60, **members)
+        page = api.call("ListIdentities", IdentityPoolId=POOL, MaxResults=60, **members)
         return [each["IdentityId"] for each in page["Identities"]]
 
     assert listed() == listed(HideDisabled=False) == sorted([left, kept])
     assert listed(HideDisabled=True) == [kept]
 
 
-def test_a_page_token_of_another_listing_is_refused(face: Face) -> None:
+def test_a_page_token_of_another_listing_is_refused(api: Api) -> None:
     for user in ("u1", "u2"):
-        face.local.identity_of(user)
-    token = face.call("ListIdentities", IdentityPoolId=POOL, MaxResults=1)["NextToken"]
+        api.local.identity_of(user)
+    token = api.call("ListIdentities", IdentityPoolId=POOL, MaxResults=1)["NextToken"]
     refused = error("InvalidParameterException", "NextToken is not one that this operation returned.")
-    assert face.call("ListIdentities", IdentityPoolId=OTHER_POOL, MaxResults=1, NextToken=token) == refused
+    assert api.call("ListIdentities", IdentityPoolId=OTHER_POOL, MaxResults=1, NextToken=token) == refused
 
 
-def test_a_pool_that_is_not_there_and_one_of_cognito_are_not_listed(face: Face) -> None:
+def test_a_pool_that_is_not_there_and_one_of_cognito_are_not_listed(api: Api) -> None:
     strange = "eu-west-1:00000000-0000-4000-8000-000000000000"
     missing = error("ResourceNotFoundException", f"IdentityPool '{strange}' not found.")
-    assert face.call("ListIdentities", IdentityPoolId=strange, MaxResults=1) == missing
-    assert face.call("ListIdentities", IdentityPoolId=COGNITO_POOL, MaxResults=1)["__type"] == (
+    assert api.call("ListIdentities", IdentityPoolId=strange, MaxResults=1) == missing
+    assert api.call("ListIdentities", IdentityPoolId=COGNITO_POOL, MaxResults=1)["__type"] == (
         "UnknownOperationException"
     )
 
 
-def test_all_problems_of_a_listing_are_named(face: Face) -> None:
-    answered = face.call("ListIdentities", IdentityPoolId="eu-west-1:ZZ", MaxResults=61)
+def test_all_problems_of_a_listing_are_named(api: Api) -> None:
+    answered = api.call("ListIdentities", IdentityPoolId="eu-west-1:ZZ", MaxResults=61)
     assert answered == error(
         "ValidationException",
         "2 validation errors detected: "
@@ -177,43 +177,43 @@ def test_all_problems_of_a_listing_are_named(face: Face) -> None:
     )
 
 
-def test_an_identity_is_described(face: Face) -> None:
-    guest = face.local.guest()
-    described = face.call("DescribeIdentity", IdentityId=guest)
+def test_an_identity_is_described(api: Api) -> None:
+    guest = api.local.guest()
+    described = api.call("DescribeIdentity", IdentityId=guest)
     assert described == {"IdentityId": guest, "Logins": [], "CreationDate": NOW, "LastModifiedDate": NOW}
-    user = face.local.identity_of({"login.example.test": "u1", "accounts.google.com": "user subject"})
-    assert face.call("DescribeIdentity", IdentityId=user)["Logins"] == ["accounts.google.com", "login.example.test"]
-    assert face.audited[-1].request.identity_pool_id == POOL
-    assert face.audited[-1].policy == "all"
+    user = api.local.identity_of({"login.example.test": "u1", "accounts.google.com": "user subject"})
+    assert api.call("DescribeIdentity", IdentityId=user)["Logins"] == ["accounts.google.com", "login.example.test"]
+    assert api.audited[-1].request.identity_pool_id == POOL
+    assert api.audited[-1].policy == "all"
 
 
-def test_identities_are_deleted_and_their_users_are_new_ones(face: Face) -> None:
-    first, guest, kept = face.local.identity_of("u1"), face.local.guest(), face.local.identity_of("u2")
-    answered = face.call("DeleteIdentities", IdentityIdsToDelete=[first, guest, first])
+def test_identities_are_deleted_and_their_users_are_new_ones(api: Api) -> None:
+    first, guest, kept = api.local.identity_of("u1"), api.local.guest(), api.local.identity_of("u2")
+    answered = api.call("DeleteIdentities", IdentityIdsToDelete=[first, guest, first])
     assert answered == {"UnprocessedIdentityIds": []}
-    assert face.call("DescribeIdentity", IdentityId=first) == not_found(first)
-    assert face.local.identity_of("u1") not in {first, guest, kept}
-    assert face.local.identity_of("u2") == kept
-    assert face.changed == [POOL, POOL]
-    deleted = next(entry for entry in face.audited if entry.method == "DeleteIdentities")
+    assert api.call("DescribeIdentity", IdentityId=first) == not_found(first)
+    assert api.local.identity_of("u1") not in {first, guest, kept}
+    assert api.local.identity_of("u2") == kept
+    assert api.changed == [POOL, POOL]
+    deleted = next(entry for entry in api.audited if entry.method == "DeleteIdentities")
     assert deleted.request.identity_ids == (first, guest)
 
 
-def test_a_deletion_is_repeated_with_the_same_answer(face: Face) -> None:
-    user = face.local.identity_of("u1")
+def test_a_deletion_is_repeated_with_the_same_answer(api: Api) -> None:
+    user = api.local.identity_of("u1")
     for _ in range(2):
-        answered = face.call("DeleteIdentities", IdentityIdsToDelete=[user])
+        answered = api.call("DeleteIdentities", IdentityIdsToDelete=[user])
         assert answered == {"UnprocessedIdentityIds": []}
 
 
-def test_identities_that_cannot_be_deleted_are_returned_as_unprocessed(face: Face, identities: Unreliable) -> None:
-    first, stuck, last = (face.local.identity_of(user) for user in ("u1", "u2", "u3"))
+def test_identities_that_cannot_be_deleted_are_returned_as_unprocessed(api: Api, identities: Unreliable) -> None:
+    first, stuck, last = (api.local.identity_of(user) for user in ("u1", "u2", "u3"))
     identities.stuck = stuck
-    answered = face.call("DeleteIdentities", IdentityIdsToDelete=[first, stuck, last])
+    answered = api.call("DeleteIdentities", IdentityIdsToDelete=[first, stuck, last])
     assert answered == {"UnprocessedIdentityIds": [{"IdentityId": stuck, "ErrorCode": "InternalServerError"}]}
-    assert [face.local.store.find(each) is None for each in (first, stuck, last)] == [True, False, True]
-    assert face.changed == [POOL] * 3
-    assert face.audited[-1].result.unprocessed_identity_ids == (stuck,)
+    assert [api.local.store.find(each) is None for each in (first, stuck, last)] == [True, False, True]
+    assert api.changed == [POOL] * 3
+    assert api.audited[-1].result.unprocessed_identity_ids == (stuck,)
 
 
 @pytest.mark.parametrize(
@@ -223,76 +223,76 @@ def test_identities_that_cannot_be_deleted_are_returned_as_unprocessed(face: Fac
         (None, "null", "Member must not be null"),
     ],
 )
-def test_too_few_identities_to_delete(face: Face, ids: list[str] | None, shown: str, constraint: str) -> None:
+def test_too_few_identities_to_delete(api: Api, ids: list[str] | None, shown: str, constraint: str) -> None:
     given = {} if ids is None else {"IdentityIdsToDelete": ids}
     violation = f"Value {shown} at 'identityIdsToDelete' failed to satisfy constraint: {constraint}"
     expected = error("ValidationException", f"1 validation error detected: {violation}")
-    assert face.call("DeleteIdentities", **given) == expected
+    assert api.call("DeleteIdentities", **given) == expected
 
 
-def test_too_many_identities_to_delete_delete_none(face: Face) -> None:
-    user = face.local.identity_of("u1")
+def test_too_many_identities_to_delete_delete_none(api: Api) -> None:
+    user = api.local.identity_of("u1")
     ids = [user, *(f"eu-west-1:{number:08x}-aa" for number in range(60))]
-    refused = face.call("DeleteIdentities", IdentityIdsToDelete=ids)
+    refused = api.call("DeleteIdentities", IdentityIdsToDelete=ids)
     assert refused["__type"] == "ValidationException"
     assert refused["message"].endswith("Member must have length less than or equal to 60")
-    assert face.local.store.find(user)
+    assert api.local.store.find(user)
 
 
-def test_an_id_of_another_form_keeps_all_from_being_deleted(face: Face) -> None:
-    user = face.local.identity_of("u1")
-    refused = face.call("DeleteIdentities", IdentityIdsToDelete=[user, "eu-west-1:UPPER"])
+def test_an_id_of_another_form_keeps_all_from_being_deleted(api: Api) -> None:
+    user = api.local.identity_of("u1")
+    refused = api.call("DeleteIdentities", IdentityIdsToDelete=[user, "eu-west-1:UPPER"])
     assert refused["message"] == (
         f"1 validation error detected: Value '[{user}, eu-west-1:UPPER]' at 'identityIdsToDelete' failed to satisfy "
         "constraint: Member must satisfy constraint: [Member must have length less than or equal to 55, Member must "
         r"have length greater than or equal to 1, Member must satisfy regular expression pattern: [\w-]+:[0-9a-f-]+]"
     )
-    assert face.local.store.find(user)
+    assert api.local.store.find(user)
 
 
 @pytest.mark.parametrize("wrong", ["eu-west-1:1", {"a": "b"}, 1, True, [1], [["a"]]])
-def test_a_list_that_is_none_is_refused(face: Face, wrong: object) -> None:
-    assert face.call("DeleteIdentities", IdentityIdsToDelete=wrong)["__type"] == "SerializationException"
+def test_a_list_that_is_none_is_refused(api: Api, wrong: object) -> None:
+    assert api.call("DeleteIdentities", IdentityIdsToDelete=wrong)["__type"] == "SerializationException"
 
 
 @pytest.mark.parametrize("wrong", ["true", 1, 0, []])
-def test_a_truth_value_that_is_none_is_refused(face: Face, wrong: object) -> None:
-    answered = face.call("ListIdentities", IdentityPoolId=POOL, MaxResults=1, HideDisabled=wrong)
+def test_a_truth_value_that_is_none_is_refused(api: Api, wrong: object) -> None:
+    answered = api.call("ListIdentities", IdentityPoolId=POOL, MaxResults=1, HideDisabled=wrong)
     assert answered["__type"] == "SerializationException"
 
 
-def test_an_identity_of_another_callers_pool_looks_like_none_and_is_not_deleted(face: Face) -> None:
-    user = face.local.identity_of("u1")
-    assert face.call("DescribeIdentity", "own", IdentityId=user)["IdentityId"] == user
-    assert face.call("DescribeIdentity", "other", IdentityId=user) == not_found(user)
-    assert face.call("DeleteIdentities", "other", IdentityIdsToDelete=[user]) == {
+def test_an_identity_of_another_callers_pool_looks_like_none_and_is_not_deleted(api: Api) -> None:
+    user = api.local.identity_of("u1")
+    assert api.call("DescribeIdentity", "own", IdentityId=user)["IdentityId"] == user
+    assert api.call("DescribeIdentity", "other", IdentityId=user) == not_found(user)
+    assert api.call("DeleteIdentities", "other", IdentityIdsToDelete=[user]) == {
         "UnprocessedIdentityIds": [{"IdentityId": user, "ErrorCode": "AccessDenied"}]
     }
-    assert face.local.store.find(user)
-    assert face.changed == []
-    assert face.call("ListIdentities", "other", IdentityPoolId=POOL, MaxResults=1)["__type"] == "AccessDeniedException"
+    assert api.local.store.find(user)
+    assert api.changed == []
+    assert api.call("ListIdentities", "other", IdentityPoolId=POOL, MaxResults=1)["__type"] == "AccessDeniedException"
 
 
 @pytest.mark.parametrize("caller", ["stranger", "tokens"])
 @pytest.mark.parametrize("ask", [
-    lambda face, caller, user: face.call("DescribeIdentity", caller, IdentityId=user),
-    lambda face, caller, user: face.call("DeleteIdentities", caller, IdentityIdsToDelete=[user]),
+    lambda api, caller, user: api.call("DescribeIdentity", caller, IdentityId=user),
+    lambda api, caller, user: api.call("DeleteIdentities", caller, IdentityIdsToDelete=[user]),
 ])  # fmt: skip
 def test_a_caller_without_a_matching_policy_row_is_denied(
-    face: Face, caller: str, ask: Callable[[Face, str, str], Mapping[str, Any]]
+    api: Api, caller: str, ask: Callable[[Api, str, str], Mapping[str, Any]]
 ) -> None:
-    user = face.local.identity_of("u1")
-    denied = ask(face, caller, user)
+    user = api.local.identity_of("u1")
+    denied = ask(api, caller, user)
     assert denied["__type"] == "AccessDeniedException"
     assert denied["message"].startswith(f"User: {caller} is not authorized to perform: cognito-identity:")
     assert " on resource: * because: " in denied["message"]
-    assert face.local.store.find(user)
+    assert api.local.store.find(user)
 
 
-def test_an_identity_of_another_region_than_the_signatures_is_refused(face: Face) -> None:
+def test_an_identity_of_another_region_than_the_signatures_is_refused(api: Api) -> None:
     for operation, members in (
         ("DescribeIdentity", {"IdentityId": "us-east-1:00"}),
-        ("DeleteIdentities", {"IdentityIdsToDelete": [face.local.identity_of("u1"), "us-east-1:00"]}),
+        ("DeleteIdentities", {"IdentityIdsToDelete": [api.local.identity_of("u1"), "us-east-1:00"]}),
     ):
-        assert face.call(operation, **members)["__type"] == "InvalidSignatureException"
-    assert face.changed == []
+        assert api.call(operation, **members)["__type"] == "InvalidSignatureException"
+    assert api.changed == []

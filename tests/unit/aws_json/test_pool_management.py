@@ -56,7 +56,7 @@ def arn(pool: str, account: str = "000000000000") -> str:
     return f"arn:aws:cognito-identity:{REGION}:{account}:identitypool/{pool}"
 
 
-class Face:
+class Api:
     """Cognito's API with the pools of a store.
 
     Attributes:
@@ -103,32 +103,32 @@ class Face:
 
 
 @pytest.fixture
-def face(tmp_path: Path) -> Iterator[Face]:
-    made = Face(tmp_path)
+def api(tmp_path: Path) -> Iterator[Api]:
+    made = Api(tmp_path)
     with closing(made.store):
         yield made
 
 
-def test_a_pool_is_made_and_described_as_it_was_asked_for(face: Face) -> None:
-    made = face.does("CreateIdentityPool", **WHOLE, IdentityPoolTags=TAGS)
+def test_a_pool_is_made_and_described_as_it_was_asked_for(api: Api) -> None:
+    made = api.does("CreateIdentityPool", **WHOLE, IdentityPoolTags=TAGS)
     assert made == {"IdentityPoolId": FIRST, **WHOLE, "IdentityPoolTags": TAGS}
-    assert face.does("DescribeIdentityPool", IdentityPoolId=FIRST) == made
-    listed = face.does("ListIdentityPools", MaxResults=60)["IdentityPools"]
+    assert api.does("DescribeIdentityPool", IdentityPoolId=FIRST) == made
+    listed = api.does("ListIdentityPools", MaxResults=60)["IdentityPools"]
     assert listed == [
         {"IdentityPoolId": FIRST, "IdentityPoolName": SHOP["IdentityPoolName"]},
         {"IdentityPoolId": CONFIGURED, "IdentityPoolName": "login.own"},
     ]
 
 
-def test_members_that_are_empty_are_left_out(face: Face) -> None:
+def test_members_that_are_empty_are_left_out(api: Api) -> None:
     empty: dict[str, object] = {"SupportedLoginProviders": {}, "SamlProviderARNs": [], "CognitoIdentityProviders": []}
-    made = face.does("CreateIdentityPool", **SHOP, **empty)
+    made = api.does("CreateIdentityPool", **SHOP, **empty)
     assert made == {"IdentityPoolId": FIRST, **SHOP, "IdentityPoolTags": {}}
 
 
-def test_an_update_falls_back_to_defaults_but_for_developer_provider_and_tags(face: Face) -> None:
-    face.does("CreateIdentityPool", **WHOLE, IdentityPoolTags=TAGS)
-    updated = face.does("UpdateIdentityPool", IdentityPoolId=FIRST, **{**SHOP, "AllowUnauthenticatedIdentities": True})
+def test_an_update_falls_back_to_defaults_but_for_developer_provider_and_tags(api: Api) -> None:
+    api.does("CreateIdentityPool", **WHOLE, IdentityPoolTags=TAGS)
+    updated = api.does("UpdateIdentityPool", IdentityPoolId=FIRST, **{**SHOP, "AllowUnauthenticatedIdentities": True})
     assert updated == {
         "IdentityPoolId": FIRST,
         **SHOP,
@@ -136,23 +136,23 @@ def test_an_update_falls_back_to_defaults_but_for_developer_provider_and_tags(fa
         "DeveloperProviderName": "login.shop",
         "IdentityPoolTags": TAGS,
     }
-    assert face.does("DescribeIdentityPool", IdentityPoolId=FIRST) == updated
-    assert face.does("UpdateIdentityPool", IdentityPoolId=FIRST, **SHOP, IdentityPoolTags={})["IdentityPoolTags"] == {}
+    assert api.does("DescribeIdentityPool", IdentityPoolId=FIRST) == updated
+    assert api.does("UpdateIdentityPool", IdentityPoolId=FIRST, **SHOP, IdentityPoolTags={})["IdentityPoolTags"] == {}
 
 
-def test_a_developer_provider_is_set_once(face: Face) -> None:
-    face.does("CreateIdentityPool", **SHOP)
+def test_a_developer_provider_is_set_once(api: Api) -> None:
+    api.does("CreateIdentityPool", **SHOP)
     named = {"IdentityPoolId": FIRST, **SHOP, "DeveloperProviderName": "login.shop"}
     for _ in range(2):
-        assert face.does("UpdateIdentityPool", **named)["DeveloperProviderName"] == "login.shop"
-    refused = face.refuses("UpdateIdentityPool", **{**named, "DeveloperProviderName": "login.other"})
+        assert api.does("UpdateIdentityPool", **named)["DeveloperProviderName"] == "login.shop"
+    refused = api.refuses("UpdateIdentityPool", **{**named, "DeveloperProviderName": "login.other"})
     text = "The developer provider name of an identity pool cannot be changed once it is set."
     assert refused == ("InvalidParameterException", text)
 
 
-def test_a_pool_that_was_deleted_is_not_found(face: Face) -> None:
-    face.does("CreateIdentityPool", **SHOP)
-    assert face.does("DeleteIdentityPool", IdentityPoolId=FIRST) is None
+def test_a_pool_that_was_deleted_is_not_found(api: Api) -> None:
+    api.does("CreateIdentityPool", **SHOP)
+    assert api.does("DeleteIdentityPool", IdentityPoolId=FIRST) is None
     not_found = ("ResourceNotFoundException", f"IdentityPool '{FIRST}' not found.")
     operations: dict[str, dict[str, Any]] = {
         "DescribeIdentityPool": {},
@@ -164,13 +164,13 @@ def test_a_pool_that_was_deleted_is_not_found(face: Face) -> None:
         "SetPrincipalTagAttributeMap": {"IdentityProviderName": "p"},
     }
     for operation, members in operations.items():
-        assert face.refuses(operation, IdentityPoolId=FIRST, **members) == not_found, operation
+        assert api.refuses(operation, IdentityPoolId=FIRST, **members) == not_found, operation
     for operation in ("ListTagsForResource", "TagResource", "UntagResource"):
-        assert face.refuses(operation, ResourceArn=arn(FIRST), Tags={}, TagKeys=[]) == not_found
-    assert face.changed.count(FIRST) == 7
+        assert api.refuses(operation, ResourceArn=arn(FIRST), Tags={}, TagKeys=[]) == not_found
+    assert api.changed.count(FIRST) == 7
 
 
-def test_a_pool_of_the_configuration_stays_as_it_is(face: Face) -> None:
+def test_a_pool_of_the_configuration_stays_as_it_is(api: Api) -> None:
     text = f"IdentityPool '{CONFIGURED}' is declared in the configuration of this service."
     operations: dict[str, dict[str, Any]] = {
         "DeleteIdentityPool": {},
@@ -179,12 +179,12 @@ def test_a_pool_of_the_configuration_stays_as_it_is(face: Face) -> None:
         "SetPrincipalTagAttributeMap": {"IdentityProviderName": "p"},
     }
     for operation, members in operations.items():
-        assert face.refuses(operation, IdentityPoolId=CONFIGURED, **members) == ("NotAuthorizedException", text)
+        assert api.refuses(operation, IdentityPoolId=CONFIGURED, **members) == ("NotAuthorizedException", text)
     for operation in ("TagResource", "UntagResource"):
         members = {"ResourceArn": arn(CONFIGURED), "Tags": {}, "TagKeys": []}
-        assert face.refuses(operation, **members) == ("NotAuthorizedException", text)
-    assert face.does("GetIdentityPoolRoles", IdentityPoolId=CONFIGURED) == {"IdentityPoolId": CONFIGURED}
-    assert face.does("ListTagsForResource", ResourceArn=arn(CONFIGURED)) == {"Tags": {}}
+        assert api.refuses(operation, **members) == ("NotAuthorizedException", text)
+    assert api.does("GetIdentityPoolRoles", IdentityPoolId=CONFIGURED) == {"IdentityPoolId": CONFIGURED}
+    assert api.does("ListTagsForResource", ResourceArn=arn(CONFIGURED)) == {"Tags": {}}
 
 
 MAPPINGS = {
@@ -199,95 +199,95 @@ MAPPINGS = {
 }
 
 
-def test_roles_are_kept_and_replaced_whole(face: Face) -> None:
-    face.does("CreateIdentityPool", **SHOP)
-    assert face.does("GetIdentityPoolRoles", IdentityPoolId=FIRST) == {"IdentityPoolId": FIRST}
+def test_roles_are_kept_and_replaced_whole(api: Api) -> None:
+    api.does("CreateIdentityPool", **SHOP)
+    assert api.does("GetIdentityPoolRoles", IdentityPoolId=FIRST) == {"IdentityPoolId": FIRST}
     roles = {"authenticated": ROLE, "unauthenticated": ROLE}
-    assert face.does("SetIdentityPoolRoles", IdentityPoolId=FIRST, Roles=roles, RoleMappings=MAPPINGS) is None
-    kept = face.does("GetIdentityPoolRoles", IdentityPoolId=FIRST)
+    assert api.does("SetIdentityPoolRoles", IdentityPoolId=FIRST, Roles=roles, RoleMappings=MAPPINGS) is None
+    kept = api.does("GetIdentityPoolRoles", IdentityPoolId=FIRST)
     assert kept == {"IdentityPoolId": FIRST, "Roles": roles, "RoleMappings": MAPPINGS}
-    face.does("SetIdentityPoolRoles", IdentityPoolId=FIRST, Roles={"authenticated": ROLE})
-    kept = face.does("GetIdentityPoolRoles", IdentityPoolId=FIRST)
+    api.does("SetIdentityPoolRoles", IdentityPoolId=FIRST, Roles={"authenticated": ROLE})
+    kept = api.does("GetIdentityPoolRoles", IdentityPoolId=FIRST)
     assert kept == {"IdentityPoolId": FIRST, "Roles": {"authenticated": ROLE}}
-    face.does("UpdateIdentityPool", IdentityPoolId=FIRST, **SHOP)
-    assert face.does("GetIdentityPoolRoles", IdentityPoolId=FIRST) == kept
+    api.does("UpdateIdentityPool", IdentityPoolId=FIRST, **SHOP)
+    assert api.does("GetIdentityPoolRoles", IdentityPoolId=FIRST) == kept
 
 
-def test_a_role_mapping_says_what_becomes_of_whom_it_does_not_fit(face: Face) -> None:
-    face.does("CreateIdentityPool", **SHOP)
+def test_a_role_mapping_says_what_becomes_of_whom_it_does_not_fit(api: Api) -> None:
+    api.does("CreateIdentityPool", **SHOP)
     mappings = {"a": {"Type": "Token"}, "b": {"Type": "Rules", "AmbiguousRoleResolution": "Deny"}, **MAPPINGS}
     text = (
         "AmbiguousRoleResolution is required in the role mapping of a, of type Token. "
         "RulesConfiguration is required in the role mapping of b, of type Rules."
     )
-    refused = face.refuses("SetIdentityPoolRoles", IdentityPoolId=FIRST, Roles={}, RoleMappings=mappings)
+    refused = api.refuses("SetIdentityPoolRoles", IdentityPoolId=FIRST, Roles={}, RoleMappings=mappings)
     assert refused == ("InvalidParameterException", text)
-    assert face.does("GetIdentityPoolRoles", IdentityPoolId=FIRST) == {"IdentityPoolId": FIRST}
+    assert api.does("GetIdentityPoolRoles", IdentityPoolId=FIRST) == {"IdentityPoolId": FIRST}
 
 
-def test_tags_are_added_and_taken_away(face: Face) -> None:
-    face.does("CreateIdentityPool", **SHOP, IdentityPoolTags=TAGS)
-    assert face.does("TagResource", ResourceArn=arn(FIRST), Tags={"team": "other", "new": "1"}) == {}
+def test_tags_are_added_and_taken_away(api: Api) -> None:
+    api.does("CreateIdentityPool", **SHOP, IdentityPoolTags=TAGS)
+    assert api.does("TagResource", ResourceArn=arn(FIRST), Tags={"team": "other", "new": "1"}) == {}
     tags = {"team": "other", "empty": "", "new": "1"}
-    assert face.does("ListTagsForResource", ResourceArn=arn(FIRST, "")) == {"Tags": tags}
-    assert face.does("UntagResource", ResourceArn=arn(FIRST, "999999999999"), TagKeys=["empty", "none"]) == {}
-    assert face.does("DescribeIdentityPool", IdentityPoolId=FIRST)["IdentityPoolTags"] == {"team": "other", "new": "1"}
+    assert api.does("ListTagsForResource", ResourceArn=arn(FIRST, "")) == {"Tags": tags}
+    assert api.does("UntagResource", ResourceArn=arn(FIRST, "999999999999"), TagKeys=["empty", "none"]) == {}
+    assert api.does("DescribeIdentityPool", IdentityPoolId=FIRST)["IdentityPoolTags"] == {"team": "other", "new": "1"}
 
 
-def test_tags_have_limits_of_their_own(face: Face) -> None:
-    face.does("CreateIdentityPool", **SHOP, IdentityPoolTags={str(number): "" for number in range(50)})
+def test_tags_have_limits_of_their_own(api: Api) -> None:
+    api.does("CreateIdentityPool", **SHOP, IdentityPoolTags={str(number): "" for number in range(50)})
     text = "An identity pool may have at most 50 tags."
-    one_more = face.refuses("TagResource", ResourceArn=arn(FIRST), Tags={"one more": ""})
+    one_more = api.refuses("TagResource", ResourceArn=arn(FIRST), Tags={"one more": ""})
     assert one_more == ("InvalidParameterException", text)
-    assert face.does("TagResource", ResourceArn=arn(FIRST), Tags={"7": "changed"}) == {}
-    many = face.refuses("CreateIdentityPool", **SHOP, IdentityPoolTags={str(number): "" for number in range(51)})
+    assert api.does("TagResource", ResourceArn=arn(FIRST), Tags={"7": "changed"}) == {}
+    many = api.refuses("CreateIdentityPool", **SHOP, IdentityPoolTags={str(number): "" for number in range(51)})
     assert many == ("InvalidParameterException", text)
     reserved = ("InvalidParameterException", "Keys of tags must not begin with aws:.")
-    assert face.refuses("CreateIdentityPool", **SHOP, IdentityPoolTags={"AWS:x": ""}) == reserved
-    assert face.refuses("UpdateIdentityPool", IdentityPoolId=FIRST, **SHOP, IdentityPoolTags={"aws:x": ""}) == reserved
+    assert api.refuses("CreateIdentityPool", **SHOP, IdentityPoolTags={"AWS:x": ""}) == reserved
+    assert api.refuses("UpdateIdentityPool", IdentityPoolId=FIRST, **SHOP, IdentityPoolTags={"aws:x": ""}) == reserved
 
 
 @pytest.mark.parametrize(
     "resource", ["arn:aws:s3:::a-bucket-of-mine", f"arn:aws:cognito-identity:eu-west-1:1:identitypool/{FIRST}"]
 )
-def test_only_pools_are_resources(resource: str, face: Face) -> None:
+def test_only_pools_are_resources(resource: str, api: Api) -> None:
     refused = ("InvalidParameterException", "ResourceArn is not the ARN of an identity pool.")
     for operation in ("ListTagsForResource", "TagResource", "UntagResource"):
-        assert face.refuses(operation, ResourceArn=resource, Tags={}, TagKeys=[]) == refused
+        assert api.refuses(operation, ResourceArn=resource, Tags={}, TagKeys=[]) == refused
 
 
 @pytest.mark.parametrize("region", ["a" * 18, "us-isob-east-1", "local"])
-def test_a_pool_is_made_in_the_region_of_the_signature(region: str, face: Face) -> None:
-    made = json.loads(face.answer("CreateIdentityPool", SHOP, region).body)
+def test_a_pool_is_made_in_the_region_of_the_signature(region: str, api: Api) -> None:
+    made = json.loads(api.answer("CreateIdentityPool", SHOP, region).body)
     assert made["IdentityPoolId"] == f"{region}:00000001"
-    assert face.does("DescribeIdentityPool", IdentityPoolId=made["IdentityPoolId"]) == made
+    assert api.does("DescribeIdentityPool", IdentityPoolId=made["IdentityPoolId"]) == made
 
 
 @pytest.mark.parametrize("region", ["a" * 19, "us-east-1.aws", "us:east", "us east", "région"])
-def test_no_pool_is_made_whose_id_would_be_none(region: str, face: Face) -> None:
+def test_no_pool_is_made_whose_id_would_be_none(region: str, api: Api) -> None:
     text = f"Credential should be scoped to a valid region, not '{region}'."
-    refused = error_of(face.answer("CreateIdentityPool", SHOP, region))
+    refused = error_of(api.answer("CreateIdentityPool", SHOP, region))
     assert refused == (400, "InvalidSignatureException", text)
 
 
-def test_a_resource_of_another_region_is_refused(face: Face) -> None:
+def test_a_resource_of_another_region_is_refused(api: Api) -> None:
     resource = "arn:aws:cognito-identity:eu-west-1:1:identitypool/eu-west-1:0"
-    code, _text = face.refuses("ListTagsForResource", ResourceArn=resource)
+    code, _text = api.refuses("ListTagsForResource", ResourceArn=resource)
     assert code == "InvalidSignatureException"
 
 
-def test_principal_tags_are_kept_for_each_provider(face: Face) -> None:
-    face.does("CreateIdentityPool", **SHOP)
+def test_principal_tags_are_kept_for_each_provider(api: Api) -> None:
+    api.does("CreateIdentityPool", **SHOP)
     pool = {"IdentityPoolId": FIRST}
-    unset = face.does("GetPrincipalTagAttributeMap", **pool, IdentityProviderName="p")
+    unset = api.does("GetPrincipalTagAttributeMap", **pool, IdentityProviderName="p")
     assert unset == {**pool, "IdentityProviderName": "p", "UseDefaults": False, "PrincipalTags": {}}
     own = {**pool, "IdentityProviderName": "p", "UseDefaults": False, "PrincipalTags": {"team": "custom:team"}}
     defaults = {**pool, "IdentityProviderName": "q", "UseDefaults": True}
-    assert face.does("SetPrincipalTagAttributeMap", **own) == own
-    assert face.does("SetPrincipalTagAttributeMap", **defaults) == {**defaults, "PrincipalTags": {}}
+    assert api.does("SetPrincipalTagAttributeMap", **own) == own
+    assert api.does("SetPrincipalTagAttributeMap", **defaults) == {**defaults, "PrincipalTags": {}}
     for each in ({**defaults, "PrincipalTags": {}}, own):
         name = each["IdentityProviderName"]
-        assert face.does("GetPrincipalTagAttributeMap", **pool, IdentityProviderName=name) == each
+        assert api.does("GetPrincipalTagAttributeMap", **pool, IdentityProviderName=name) == each
 
 
 FAILED = "failed to satisfy constraint:"
@@ -389,11 +389,9 @@ TEXTS: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("operation", "members", "text"), TEXTS)
-def test_validation_errors_have_the_texts_of_aws(
-    operation: str, members: dict[str, Any], text: str, face: Face
-) -> None:
+def test_validation_errors_have_the_texts_of_aws(operation: str, members: dict[str, Any], text: str, api: Api) -> None:
     expected = ("ValidationException", f"1 validation error detected: {text}")
-    assert face.refuses(operation, **members) == expected
+    assert api.refuses(operation, **members) == expected
 
 
 @pytest.mark.parametrize(
@@ -405,21 +403,21 @@ def test_validation_errors_have_the_texts_of_aws(
         ({"IdentityPoolTags": []}, "LIST_VALUE can not be converted to a Map"),
     ],
 )
-def test_a_member_of_a_wrong_type_is_refused(members: dict[str, Any], text: str, face: Face) -> None:
-    assert face.refuses("CreateIdentityPool", **{**SHOP, **members}) == ("SerializationException", text)
-    assert face.store.kept_pools() == []
+def test_a_member_of_a_wrong_type_is_refused(members: dict[str, Any], text: str, api: Api) -> None:
+    assert api.refuses("CreateIdentityPool", **{**SHOP, **members}) == ("SerializationException", text)
+    assert api.store.kept_pools() == []
 
 
 def row(pools: str, operation: str) -> PolicyRow:
     return PolicyRow("row", ("**",), frozenset({pools}), frozenset({operation}), timedelta(minutes=15), frozenset())
 
 
-def test_making_a_pool_takes_a_row_for_all_pools(face: Face) -> None:
-    face.policy = Policy([row(CONFIGURED, "CreateIdentityPool")], [CONFIGURED])
-    code, text = face.refuses("CreateIdentityPool", **SHOP)
+def test_making_a_pool_takes_a_row_for_all_pools(api: Api) -> None:
+    api.policy = Policy([row(CONFIGURED, "CreateIdentityPool")], [CONFIGURED])
+    code, text = api.refuses("CreateIdentityPool", **SHOP)
     assert code == "AccessDeniedException"
     assert f"User: {ANONYMOUS} is not authorized to perform: cognito-identity:CreateIdentityPool on resource: *" in text
-    face.policy = Policy([row("*", "CreateIdentityPool")], [CONFIGURED])
-    face.does("CreateIdentityPool", **SHOP)
-    assert face.refuses("DeleteIdentityPool", IdentityPoolId=FIRST)[0] == "AccessDeniedException"
-    assert [each.identity_pool_id for each in face.store.kept_pools()] == [FIRST]
+    api.policy = Policy([row("*", "CreateIdentityPool")], [CONFIGURED])
+    api.does("CreateIdentityPool", **SHOP)
+    assert api.refuses("DeleteIdentityPool", IdentityPoolId=FIRST)[0] == "AccessDeniedException"
+    assert [each.identity_pool_id for each in api.store.kept_pools()] == [FIRST]

@@ -43,7 +43,7 @@ def row(caller: str, *operations: str, pool: str = "*") -> PolicyRow:
     return PolicyRow(caller, (caller,), frozenset({pool}), named, timedelta(minutes=15), frozenset())
 
 
-class Face:
+class Api:
     """Cognito's API for devices, with a local engine.
 
     Attributes:
@@ -93,36 +93,36 @@ class Face:
         answered: dict[str, Any] = json.loads(body) if body else {}
         return answered
 
-    def after_a_pause(self) -> "Face":
+    def after_a_pause(self) -> "Api":
         self.local.clock.advance(60)
         return self
 
 
 @pytest.fixture
-def face(local: LocalEngineUnderTest) -> Face:
-    return Face(local, row("unsigned:**"))
+def api(local: LocalEngineUnderTest) -> Api:
+    return Api(local, row("unsigned:**"))
 
 
 def refused(text: str, code: str = "NotAuthorizedException") -> dict[str, str]:
     return {"__type": code, "message": text}
 
 
-def test_a_device_registers_gets_tokens_and_unlinks(face: Face) -> None:
+def test_a_device_registers_gets_tokens_and_unlinks(api: Api) -> None:
     logins = {"accounts.google.com": "user g1"}
-    user = face.call("GetId", IdentityPoolId=POOL, Logins=logins, AccountId="123456789012")["IdentityId"]
-    issued = face.call("GetOpenIdToken", IdentityId=user, Logins=logins)
+    user = api.call("GetId", IdentityPoolId=POOL, Logins=logins, AccountId="123456789012")["IdentityId"]
+    issued = api.call("GetOpenIdToken", IdentityId=user, Logins=logins)
     assert issued.keys() == {"IdentityId", "Token"}
     assert issued["IdentityId"] == user
-    removed = face.call("UnlinkIdentity", IdentityId=user, Logins=logins, LoginsToRemove=list(logins))
+    removed = api.call("UnlinkIdentity", IdentityId=user, Logins=logins, LoginsToRemove=list(logins))
     assert removed == {}
-    assert face.local.stored(user).disabled
+    assert api.local.stored(user).disabled
 
 
-def test_the_audit_log_has_names_and_no_secret(face: Face) -> None:
+def test_the_audit_log_has_names_and_no_secret(api: Api) -> None:
     logins = {"accounts.google.com": f"user {CANARY}"}
-    user = face.call("GetId", IdentityPoolId=POOL, Logins=logins)["IdentityId"]
-    face.call("GetOpenIdToken", IdentityId=user, Logins=logins)
-    created, issued = face.audited
+    user = api.call("GetId", IdentityPoolId=POOL, Logins=logins)["IdentityId"]
+    api.call("GetOpenIdToken", IdentityId=user, Logins=logins)
+    created, issued = api.audited
     for entry in (created, issued):
         assert (entry.caller, entry.authenticator) == (f"unsigned:{DEVICE}", "")
         assert (entry.policy, entry.request.identity_pool_id) == ("unsigned:**", POOL)
@@ -130,42 +130,42 @@ def test_the_audit_log_has_names_and_no_secret(face: Face) -> None:
         assert entry.result.identity_id == user
     assert (created.result.outcome, issued.result.outcome) == ("created", "retrieved")
     assert issued.result.key_id
-    assert issued.result.expire_time == int(face.local.clock.now()) + 600
-    assert CANARY not in repr(face.audited)
+    assert issued.result.expire_time == int(api.local.clock.now()) + 600
+    assert CANARY not in repr(api.audited)
 
 
 @pytest.mark.parametrize("granted", ["aws:*", "anonymous", "key:*"])
 def test_devices_may_nothing_unless_a_row_names_them(local: LocalEngineUnderTest, granted: str) -> None:
-    face = Face(local, row(granted))
+    api = Api(local, row(granted))
     user = local.identity_of({DEVELOPER: "alice", "accounts.google.com": "user g1"})
     logins = {"accounts.google.com": "user g1"}
-    assert face.call("GetId", IdentityPoolId=POOL) == refused(GUESTS_OFF)
+    assert api.call("GetId", IdentityPoolId=POOL) == refused(GUESTS_OFF)
     forbidden = refused(f"Access to Identity '{user}' is forbidden.")
-    assert face.call("GetOpenIdToken", IdentityId=user, Logins=logins) == forbidden
-    face.after_a_pause()
-    assert face.call("UnlinkIdentity", IdentityId=user, Logins=logins, LoginsToRemove=[]) == forbidden
+    assert api.call("GetOpenIdToken", IdentityId=user, Logins=logins) == forbidden
+    api.after_a_pause()
+    assert api.call("UnlinkIdentity", IdentityId=user, Logins=logins, LoginsToRemove=[]) == forbidden
     assert local.stored(user).logins
-    assert [entry.policy for entry in face.audited] == [None] * 3
+    assert [entry.policy for entry in api.audited] == [None] * 3
 
 
 def test_a_row_may_grant_one_operation_in_one_pool(local: LocalEngineUnderTest) -> None:
-    face = Face(local, row("unsigned:**", "GetOpenIdToken", pool=OTHER_POOL), row("unsigned:**", "GetId", pool=POOL))
-    user = face.call("GetId", IdentityPoolId=POOL)["IdentityId"]
-    assert face.call("GetId", IdentityPoolId=OTHER_POOL) == refused(GUESTS_OFF)
+    api = Api(local, row("unsigned:**", "GetOpenIdToken", pool=OTHER_POOL), row("unsigned:**", "GetId", pool=POOL))
+    user = api.call("GetId", IdentityPoolId=POOL)["IdentityId"]
+    assert api.call("GetId", IdentityPoolId=OTHER_POOL) == refused(GUESTS_OFF)
     # An identity of a pool that is not for devices looks like a missing one.
-    assert face.call("GetOpenIdToken", IdentityId=user) == refused(
+    assert api.call("GetOpenIdToken", IdentityId=user) == refused(
         f"Identity '{user}' not found.", "ResourceNotFoundException"
     )
 
 
-def test_each_address_has_limits_of_its_own(face: Face) -> None:
-    answers = [face.call("GetId", IdentityPoolId=OTHER_POOL)["__type"] for _ in range(4)]
+def test_each_address_has_limits_of_its_own(api: Api) -> None:
+    answers = [api.call("GetId", IdentityPoolId=OTHER_POOL)["__type"] for _ in range(4)]
     assert answers == ["ResourceNotFoundException"] * 3 + ["TooManyRequestsException"]
-    assert face.call("GetId", "192.0.2.2", IdentityPoolId=OTHER_POOL)["__type"] == "ResourceNotFoundException"
+    assert api.call("GetId", "192.0.2.2", IdentityPoolId=OTHER_POOL)["__type"] == "ResourceNotFoundException"
 
 
-def test_each_address_may_make_so_many_guests(face: Face) -> None:
-    answers = [face.call("GetId", IdentityPoolId=POOL) for _ in range(3)]
+def test_each_address_may_make_so_many_guests(api: Api) -> None:
+    answers = [api.call("GetId", IdentityPoolId=POOL) for _ in range(3)]
     assert [sorted(answer) for answer in answers] == [["IdentityId"]] * 2 + [["__type", "message"]]
     assert answers[2] == refused("Rate exceeded", "TooManyRequestsException")
 
@@ -184,15 +184,15 @@ def test_ipv6_callers_are_named_by_their_64_bit_prefix(address: str, name: str) 
     assert name_by_address(address) == name
 
 
-def test_pools_that_devices_cannot_use(face: Face) -> None:
+def test_pools_that_devices_cannot_use(api: Api) -> None:
     missing = f"IdentityPool '{OTHER_POOL}' not found."
-    assert face.call("GetId", IdentityPoolId=OTHER_POOL) == refused(missing, "ResourceNotFoundException")
-    assert face.call("GetId", IdentityPoolId=COGNITO_POOL)["__type"] == "UnknownOperationException"
+    assert api.call("GetId", IdentityPoolId=OTHER_POOL) == refused(missing, "ResourceNotFoundException")
+    assert api.call("GetId", IdentityPoolId=COGNITO_POOL)["__type"] == "UnknownOperationException"
 
 
-def test_limits_of_members_are_awss_and_show_no_token(face: Face) -> None:
+def test_limits_of_members_are_awss_and_show_no_token(api: Api) -> None:
     given = {"IdentityPoolId": POOL, "AccountId": "x", "Logins": {"accounts.google.com": CANARY * 5000}}
-    answered = face.call("GetId", **given)
+    answered = api.call("GetId", **given)
     assert answered == refused(
         "2 validation errors detected: "
         r"Value 'x' at 'accountId' failed to satisfy constraint: Member must satisfy regular expression pattern: \d+; "
@@ -200,7 +200,7 @@ def test_limits_of_members_are_awss_and_show_no_token(face: Face) -> None:
         "less than or equal to 50000, Member must have length greater than or equal to 1]",
         "ValidationException",
     )
-    missing = face.call("UnlinkIdentity")["message"]
+    missing = api.call("UnlinkIdentity")["message"]
     assert [name for name in ("identityId", "logins", "loginsToRemove") if f"Value null at '{name}'" in missing] == [
         "identityId",
         "logins",

@@ -128,7 +128,7 @@ def test_tls_is_whole_or_not_there() -> None:
     assert "the TLS files cannot be used: /nothing.crt" in text
 
 
-def test_pools_are_managed_where_there_is_a_face_and_a_store_for_them() -> None:
+def test_pools_are_managed_with_a_listener_and_a_store() -> None:
     assert "aws.manage_pools: pools are managed at aws.listen, which is not set" in problems(aws={"manage_pools": True})
     cognito = {"eu-west-1:0": {"engine": "cognito", "developer_provider_name": "login.example"}}
     managed = {"listen": "127.0.0.1:4566", "manage_pools": True}
@@ -139,12 +139,12 @@ def test_pools_are_managed_where_there_is_a_face_and_a_store_for_them() -> None:
 
 def test_providers_are_those_of_pools_that_callers_make() -> None:
     providers = {"idp.example": {"client_ids": ["app"]}}
-    face = {"listen": "127.0.0.1:4566", "open_id_connect_providers": providers}
+    aws = {"listen": "127.0.0.1:4566", "open_id_connect_providers": providers}
     problem = "aws.open_id_connect_providers: they are for pools that callers make, and aws.manage_pools is not set"
-    assert problem in problems(aws=face, callers=with_keys())
-    whole = sections(aws={**face, "manage_pools": True}, callers=with_keys())
+    assert problem in problems(aws=aws, callers=with_keys())
+    whole = sections(aws={**aws, "manage_pools": True}, callers=with_keys())
     assert Config.model_validate(whole).aws.declared_provider("idp.example").client_ids == ["app"]
-    text = problems(aws={**face, "open_id_connect_providers": {"no host": {}}}, callers=with_keys())
+    text = problems(aws={**aws, "open_id_connect_providers": {"no host": {}}}, callers=with_keys())
     assert "open_id_connect_providers: https:// + name 1 must be a URL" in text
 
 

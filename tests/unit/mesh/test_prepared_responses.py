@@ -68,8 +68,8 @@ class Sidecar:
         service = DeveloperIdentityService({POOL: self.engine}, Policy([UNRESTRICTED], [POOL]), self.clock)
         self.tokens = MeshTokens(service, self.reused.get_or_issue, self.sources.append)
 
-    def call(self, patience: float = 1.0) -> Call:
-        deadline_at = self.clock.monotonic() + patience
+    def call(self, timeout: float = 1.0) -> Call:
+        deadline_at = self.clock.monotonic() + timeout
         return Call(
             Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY,
             "1",
@@ -141,7 +141,7 @@ def test_no_token_is_given_out_again_when(change: str, sidecar: Sidecar) -> None
 
 def test_a_caller_that_waits_no_more_gets_none(sidecar: Sidecar) -> None:
     reusable = sidecar.first()
-    assert not sidecar.tokens.try_reuse(reusable, sidecar.call(patience=0))
+    assert not sidecar.tokens.try_reuse(reusable, sidecar.call(timeout=0))
 
 
 def test_a_call_that_another_row_lets_through_is_decided_again(sidecar: Sidecar) -> None:

@@ -66,9 +66,7 @@ def test_a_line_that_the_pipe_cannot_hold_waits_for_the_reader(pipe: Pipe) -> No
         written.result()
 
 
-def test_a_line_waits_for_the_reader_for_its_patience_in_milliseconds(
-    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_line_waits_for_the_reader_until_its_timeout(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     class RecordingPoll:
         waited: list[float]
 

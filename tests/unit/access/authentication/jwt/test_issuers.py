@@ -104,7 +104,7 @@ def test_an_issuer_that_fails_is_not_the_fault_of_the_caller(
     assert listener.refusals == [Refusal.KEYS_UNAVAILABLE]
 
 
-def test_a_call_waits_for_an_issuer_as_long_as_its_patience_lasts(
+def test_a_call_waits_for_an_issuer_until_the_keys_timeout(
     provider: OidcProvider, kubernetes: TokenIssuer, clock: FakeClock
 ) -> None:
     provider.fault = Fault.HANG
