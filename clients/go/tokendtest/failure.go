@@ -86,11 +86,7 @@ var reasons = map[tokend.Reason]struct {
 // Err returns the failure as a gRPC status error, for use in handlers and interceptors.
 func (f Failure) Err() error {
 	code := cmp.Or(f.Code, reasons[f.Reason].code, codes.Unavailable)
-	failed, err := status.New(code, f.Message).WithDetails(f.details()...)
-	if err != nil {
-		panic(err) // cannot happen with these details
-	}
-	return failed.Err()
+	return must(status.New(code, f.Message).WithDetails(f.details()...)).Err()
 }
 
 func (f Failure) details() []protoadapt.MessageV1 {

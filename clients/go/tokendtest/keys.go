@@ -85,7 +85,7 @@ func privateKey(algorithm Algorithm, number int) crypto.Signer {
 	return rsaKeys.made[number]
 }
 
-// must panics with the errors that valid keys and claims cannot cause.
+// must panics with an error, which valid keys, claims and details do not cause.
 func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)

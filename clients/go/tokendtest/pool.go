@@ -140,10 +140,7 @@ func (p *pool) identity(id string) (*identity, error) {
 	if found := p.identities[id]; found != nil {
 		return found, nil
 	}
-	return nil, Failure{
-		Reason: tokend.ResourceNotFound, Message: fmt.Sprintf("Identity '%s' not found.", id),
-		ResourceType: "Identity", ResourceName: id,
-	}.Err()
+	return nil, notFound("Identity", id)
 }
 
 func (p *pool) owner(user string) (*identity, error) {
@@ -206,6 +203,13 @@ func (p *pool) unlink(id, user string) error {
 
 func failure(reason tokend.Reason, format string, args ...any) error {
 	return Failure{Reason: reason, Message: fmt.Sprintf(format, args...)}.Err()
+}
+
+func notFound(resourceType, name string) error {
+	return Failure{
+		Reason: tokend.ResourceNotFound, Message: fmt.Sprintf("%s '%s' not found.", resourceType, name),
+		ResourceType: resourceType, ResourceName: name,
+	}.Err()
 }
 
 func newGUID() string {

@@ -3,7 +3,6 @@ package tokendtest
 import (
 	"context"
 	"encoding/base64"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -165,10 +164,7 @@ func (s service) pool(id string, violations []tokend.FieldViolation) (*pool, err
 	if found := s.server.pools[id]; found != nil {
 		return found, nil
 	}
-	return nil, Failure{
-		Reason: tokend.ResourceNotFound, Message: fmt.Sprintf("IdentityPool '%s' not found.", id),
-		ResourceType: "IdentityPool", ResourceName: id,
-	}.Err()
+	return nil, notFound("IdentityPool", id)
 }
 
 func (s service) poolOf(id, provider string, violations []tokend.FieldViolation) (*pool, error) {

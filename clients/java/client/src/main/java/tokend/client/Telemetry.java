@@ -8,10 +8,10 @@ import org.jspecify.annotations.Nullable;
 
 /** The metrics and logs of a client. */
 final class Telemetry {
-  /** /** The version of the artifact. */
+  /** The version of the artifact. */
   static final String VERSION = "0.1.0";
 
-  /** /** Counts nothing. */
+  /** Counts nothing. */
   static final Telemetry NONE = new Telemetry(List.of());
 
   private static final long WARNING_INTERVAL = 1000;

@@ -1,6 +1,5 @@
 package tokend.client.testing;
 
-import io.grpc.StatusRuntimeException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -110,15 +109,11 @@ final class FakeLimits {
 
   private void refuse() {
     if (!broken.isEmpty()) {
-      throw refusal(broken);
+      throw Failure.of(ErrorReason.VALIDATION_FAILED)
+          .withMessage("Fields of the request break their limits.")
+          .withViolations(broken)
+          .toException();
     }
-  }
-
-  private static StatusRuntimeException refusal(List<FieldViolation> violations) {
-    return Failure.of(ErrorReason.VALIDATION_FAILED)
-        .withMessage("Fields of the request break their limits.")
-        .withViolations(violations)
-        .toException();
   }
 
   private static boolean isWithin(String text, int longest) {

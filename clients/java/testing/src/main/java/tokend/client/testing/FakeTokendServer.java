@@ -28,7 +28,7 @@ import tokend.v1.DeveloperIdentityServiceGrpc;
  * ES256 key.
  */
 public final class FakeTokendServer implements AutoCloseable {
-  /** /** The identity pool. */
+  /** The identity pool. */
   public static final String IDENTITY_POOL_ID = "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21";
 
   /** The pool's developer provider. */
