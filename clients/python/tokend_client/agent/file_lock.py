@@ -24,11 +24,6 @@ class FileLock:
         self._descriptor: int | None = None
         forks.register(self)
 
-    @property
-    def is_held(self) -> bool:
-        """Whether this process holds the lock."""
-        return self._descriptor is not None
-
     def acquire(self, directory: int) -> bool:
         """Acquires the lock, if this process does not hold it.
 

@@ -18,12 +18,13 @@ def _format_json(token: Token) -> bytes:
     members = {
         "identity_id": token.identity_id,
         "token": token.value,
-        **{name: _rfc3339(time) for name, time in times.items() if time is not None},
+        **{name: rfc3339(time) for name, time in times.items() if time is not None},
     }
     return json.dumps(members).encode() + b"\n"
 
 
-def _rfc3339(time: datetime) -> str:
+def rfc3339(time: datetime) -> str:
+    """Returns a time in UTC in whole seconds (RFC 3339)."""
     return time.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

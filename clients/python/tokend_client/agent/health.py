@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from tokend_client.agent.configuration import Health
+from tokend_client.agent.formats import rfc3339
 from tokend_client.agent.keeper import Status
 
 #: Seconds for a client's request and its response.
@@ -101,7 +102,7 @@ class HealthServer:
 def _to_json(status: Status) -> dict[str, Any]:
     shown: dict[str, Any] = {"name": status.name, "state": status.state}
     if status.expire_time is not None:
-        shown["expire_time"] = status.expire_time.isoformat(timespec="seconds").replace("+00:00", "Z")
+        shown["expire_time"] = rfc3339(status.expire_time)
     if status.problem is not None:
         shown["problem"] = status.problem
     return shown

@@ -10,6 +10,7 @@ from unicodedata import east_asian_width
 
 from tokend_client.tokendctl.errors import CommandFailed
 from tokend_client.tokendctl.exit_codes import ExitCode
+from tokend_client.tokendctl.text import is_scalar
 
 #: Spaces around the text of a cell, and the columns of a box's two edges.
 _PADDING, _EDGES = 4, 2
@@ -73,16 +74,16 @@ def _fill(boxes: list[_Box], title: str, value: Any, depth: int) -> None:  # noq
         _add_maps(boxes, title, value, depth)
     elif isinstance(value, list):
         for item in value:
-            if _is_scalar(item):
+            if is_scalar(item):
                 boxes[-1].rows.append([str(item)])
-            elif all(map(_is_scalar, item)):
+            elif all(map(is_scalar, item)):
                 boxes[-1].rows.append([str(each) for each in item])
             else:
                 _fill(boxes, title, item, depth)
 
 
 def _add_map(boxes: list[_Box], value: dict[str, Any], depth: int) -> None:
-    scalars = sorted(name for name in value if _is_scalar(value[name]))
+    scalars = sorted(name for name in value if is_scalar(value[name]))
     cells = [str(value[name]) for name in scalars]
     if len(scalars) == 1:
         boxes[-1].rows.append([*scalars, *cells])
@@ -96,8 +97,8 @@ def _add_map(boxes: list[_Box], value: dict[str, Any], depth: int) -> None:
 def _add_maps(boxes: list[_Box], title: str, maps: list[Any], depth: int) -> None:
     if not all(isinstance(each, dict) for each in maps):
         raise CommandFailed("the rows are of different types: use another --output", ExitCode.OTHER)
-    scalars = sorted({name for each in maps for name in each if _is_scalar(each[name])})
-    others = sorted({name for each in maps for name in each if not _is_scalar(each[name])})
+    scalars = sorted({name for each in maps for name in each if is_scalar(each[name])})
+    others = sorted({name for each in maps for name in each if not is_scalar(each[name])})
     for number, each in enumerate(maps):
         if number and others:
             boxes.append(_Box(title, depth))
@@ -169,7 +170,3 @@ def _terminal_columns() -> int:
         return os.get_terminal_size(sys.stdout.fileno()).columns
     except (OSError, ValueError, AttributeError):
         return _COLUMNS
-
-
-def _is_scalar(value: object) -> bool:
-    return not isinstance(value, dict | list)

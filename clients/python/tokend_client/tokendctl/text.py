@@ -25,7 +25,7 @@ def _lines(value: Any, label: Sequence[str], columns: Sequence[str] | None) -> I
 def _lines_of_map(
     value: dict[str, Any], label: Sequence[str], columns: Sequence[str] | None
 ) -> Iterator[Sequence[str]]:
-    names = sorted(name for name in value if _is_scalar(value[name])) if columns is None else columns
+    names = sorted(name for name in value if is_scalar(value[name])) if columns is None else columns
     if names:
         yield [*label, *(str(value.get(name, "")) for name in names)]
     for name in sorted(value.keys() - set(names)):
@@ -36,19 +36,20 @@ def _lines_of_list(value: list[Any], label: Sequence[str]) -> Iterator[Sequence[
     maps = [item for item in value if isinstance(item, dict)]
     if maps:
         # The rows of a table: each has a cell for every name of any row.
-        columns = sorted({name for each in maps for name in each if _is_scalar(each[name])})
+        columns = sorted({name for each in maps for name in each if is_scalar(each[name])})
         for item in value:
             yield from _lines(item, label, columns)
         return
-    scalars = [str(item) for item in value if _is_scalar(item)]
+    scalars = [str(item) for item in value if is_scalar(item)]
     if label:
         yield from ([*label, scalar] for scalar in scalars)
     elif scalars:
         yield scalars
     for item in value:
-        if not _is_scalar(item):
+        if not is_scalar(item):
             yield from _lines(item, label, None)
 
 
-def _is_scalar(value: object) -> bool:
+def is_scalar(value: object) -> bool:
+    """Returns whether a JSON value is neither a map nor a list."""
     return not isinstance(value, dict | list)
