@@ -14,7 +14,7 @@ import (
 	"tokend.internal/go"
 )
 
-func TestAnOAuth2TransportSendsTheToken(t *testing.T) {
+func TestOAuth2TransportSendsToken(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("seen", r.Header.Get("authorization"))
 	}))
@@ -31,7 +31,7 @@ func TestAnOAuth2TransportSendsTheToken(t *testing.T) {
 	}
 }
 
-func TestTheOAuth2TokenExpiresWithTheToken(t *testing.T) {
+func TestOAuth2TokenExpiresWithToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		token, err := tokend.OAuth2TokenSource(t.Context(), newSource(t, &scriptedIssuer{})).Token()
 		if err != nil || time.Until(token.Expiry) != life || !token.Valid() {
@@ -40,7 +40,7 @@ func TestTheOAuth2TokenExpiresWithTheToken(t *testing.T) {
 	})
 }
 
-func TestTheOAuth2SourceWaitsUntilItsContextIsDone(t *testing.T) {
+func TestOAuth2SourceWaitsUntilItsContextIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newSource(t, &scriptedIssuer{answer: held(nil)})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -18,7 +18,7 @@ import (
 	"tokend.internal/go/tokendv1"
 )
 
-func TestAnswersThatBreakTheContractFailTheCall(t *testing.T) {
+func TestInvalidResponsesAreProtocolErrors(t *testing.T) {
 	at := func(seconds int64) *timestamppb.Timestamp { return &timestamppb.Timestamp{Seconds: seconds} }
 	for name, response := range map[string]*tokendv1.GetOpenIdTokenForDeveloperIdentityResponse{
 		"no expire_time":                   {IssueTime: at(100), RefreshTime: at(200)},
@@ -38,7 +38,7 @@ func TestAnswersThatBreakTheContractFailTheCall(t *testing.T) {
 	}
 }
 
-func TestDelaysThatBreakTheContractAreProtocolErrors(t *testing.T) {
+func TestInvalidDelaysAreProtocolErrors(t *testing.T) {
 	for name, delay := range map[string]*durationpb.Duration{
 		"negative": {Seconds: -30}, "a nanosecond below zero": {Nanos: -1}, "beyond a Duration": {Seconds: 1 << 62},
 		"odd nanoseconds": {Seconds: 1, Nanos: 2_000_000_000}, "mixed signs": {Seconds: 1, Nanos: -1},
@@ -51,7 +51,7 @@ func TestDelaysThatBreakTheContractAreProtocolErrors(t *testing.T) {
 	}
 }
 
-func TestDelaysOfTheContractAreTakenAsTheyAre(t *testing.T) {
+func TestValidDelaysAreAccepted(t *testing.T) {
 	for _, delay := range []time.Duration{0, time.Nanosecond, 24 * time.Hour} {
 		client := newServer(t, tokendtest.WithInterceptor(answer(refusal(t, durationpb.New(delay))))).Client()
 		_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
@@ -62,7 +62,7 @@ func TestDelaysOfTheContractAreTakenAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestATokenSaysWhenItWasIssued(t *testing.T) {
+func TestTokenHasIssueTime(t *testing.T) {
 	before := time.Now()
 	token := issue(t, newServer(t).Client(), request("alice"))
 	if token.IssueTime.Before(before) || token.IssueTime.After(time.Now()) {

@@ -30,7 +30,7 @@ func (h *hanging) intercept(ctx context.Context, request any, _ *grpc.UnaryServe
 	return nil, status.FromContextError(ctx.Err()).Err()
 }
 
-func TestACallThatHangsIsMadeOnceMoreAfterHalfOfItsTimeAndAtLeastASecond(t *testing.T) {
+func TestHangingCallIsRepeatedAfterHalfOfItsTimeoutButAtLeastOneSecond(t *testing.T) {
 	for name, c := range map[string]struct {
 		timeout, want time.Duration
 		config        string
@@ -61,7 +61,7 @@ func TestACallThatHangsIsMadeOnceMoreAfterHalfOfItsTimeAndAtLeastASecond(t *test
 	}
 }
 
-func TestACallIsMadeTwiceAtTheMostAndEndsInItsTime(t *testing.T) {
+func TestCallHasAtMostTwoAttemptsWithinItsTimeout(t *testing.T) {
 	for name, c := range map[string]struct {
 		timeout, want time.Duration
 		attempts      int64
@@ -92,7 +92,7 @@ func TestACallIsMadeTwiceAtTheMostAndEndsInItsTime(t *testing.T) {
 	}
 }
 
-func TestAnUnlinkThatHangsIsMadeOnce(t *testing.T) {
+func TestHangingUnlinkIsAttemptedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := &hanging{first: 1}
 		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256), tokendtest.WithInterceptor(hangs.intercept))
@@ -104,7 +104,7 @@ func TestAnUnlinkThatHangsIsMadeOnce(t *testing.T) {
 	})
 }
 
-func TestACallWhoseCallerGivesUpIsNotMadeAgain(t *testing.T) {
+func TestCancelledCallIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := &hanging{first: 99}
 		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256), tokendtest.WithInterceptor(hangs.intercept))
@@ -118,7 +118,7 @@ func TestACallWhoseCallerGivesUpIsNotMadeAgain(t *testing.T) {
 	})
 }
 
-func TestInterceptorsOfTheUserSeeOneCallWhateverItsAttempts(t *testing.T) {
+func TestInterceptorsOfUserSeeEachCallOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := &hanging{first: 1}
 		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256), tokendtest.WithInterceptor(hangs.intercept))

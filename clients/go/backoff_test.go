@@ -11,7 +11,7 @@ const almostOne = 1 - 1e-9
 
 var errFailed = errors.New("failed")
 
-func TestBackoffDoublesFromOneSecondToSixtyAndIsDrawnFromItsUpperHalf(t *testing.T) {
+func TestBackoffDoublesToItsLimitWithJitter(t *testing.T) {
 	var least, most backoff
 	for failure, ceiling := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 60} {
 		ceiling *= time.Second
@@ -29,7 +29,7 @@ func TestBackoffDoublesFromOneSecondToSixtyAndIsDrawnFromItsUpperHalf(t *testing
 	}
 }
 
-func TestATokenThatExpiresDuringALongBackoffEndsIt(t *testing.T) {
+func TestExpiryDuringBackoffShortensBackoff(t *testing.T) {
 	b := backoff{failures: 9}.after(errFailed, reading(0), almostOne, 0)
 	for _, c := range []struct {
 		after        time.Duration
@@ -47,7 +47,7 @@ func TestATokenThatExpiresDuringALongBackoffEndsIt(t *testing.T) {
 	}
 }
 
-func TestTheBackoffFollowsTheMonotonicClock(t *testing.T) {
+func TestBackoffUsesMonotonicClock(t *testing.T) {
 	b := backoff{}.after(errFailed, reading(0), 0, 0)
 	setForward := Reading{Wall: arrival.Add(time.Hour), Monotonic: time.Hour}
 	setBack := Reading{Wall: arrival.Add(-time.Hour), Monotonic: time.Hour + 500*time.Millisecond}
@@ -56,7 +56,7 @@ func TestTheBackoffFollowsTheMonotonicClock(t *testing.T) {
 	}
 }
 
-func TestASuccessOfTheClientEndsTheBackoffOfAnOutage(t *testing.T) {
+func TestSuccessOfClientEndsBackoffOfOutage(t *testing.T) {
 	if b := (backoff{}).after(errFailed, reading(0), 0, 7); b.isOver(reading(0), false, 7) || !b.isOver(reading(0), false, 8) {
 		t.Error("an outage")
 	}
@@ -66,13 +66,13 @@ func TestASuccessOfTheClientEndsTheBackoffOfAnOutage(t *testing.T) {
 	}
 }
 
-func TestBackoffStaysAtItsCeilingAfterManyFailures(t *testing.T) {
+func TestBackoffIsLimitedAfterManyFailures(t *testing.T) {
 	if got := backoffCeiling(1_000_000_000, maxBackoff); got != maxBackoff {
 		t.Errorf("ceiling %v, want %v", got, maxBackoff)
 	}
 }
 
-func TestRetryInfoTakesThePlaceOfTheBackoffUpToAMinute(t *testing.T) {
+func TestRetryInfoReplacesBackoffUpToOneMinute(t *testing.T) {
 	for asked, want := range map[time.Duration]time.Duration{
 		30 * time.Second: 30 * time.Second, 24 * time.Hour: time.Minute, 0: 500 * time.Millisecond,
 	} {

@@ -155,7 +155,7 @@ func hung(ctx context.Context) error {
 
 func unavailable(context.Context) error { return status.Error(codes.Unavailable, "restarting") }
 
-func TestNoCallGoesTwiceToAServerThatFailsItWhileThereIsAnother(t *testing.T) {
+func TestRetriesUseServersThatTheCallHasNotUsed(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault  func(context.Context) error
 		config string
@@ -177,7 +177,7 @@ func TestNoCallGoesTwiceToAServerThatFailsItWhileThereIsAnother(t *testing.T) {
 	}
 }
 
-func TestNoAttemptGoesToAServerThatIsNotServing(t *testing.T) {
+func TestNotServingServerGetsNoAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servers, client := newFleet(t, 3)
 		servers.set(hung, answered, answered)
@@ -189,7 +189,7 @@ func TestNoAttemptGoesToAServerThatIsNotServing(t *testing.T) {
 	})
 }
 
-func TestTheAttemptsOfACallGoRoundAllServers(t *testing.T) {
+func TestAttemptsOfCallUseAllServers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servers, client := newFleet(t, 3, tokend.WithServiceConfig(withoutThrottling))
 		servers.set(unavailable, unavailable, unavailable)
@@ -204,7 +204,7 @@ func TestTheAttemptsOfACallGoRoundAllServers(t *testing.T) {
 	})
 }
 
-func TestCallsAreSpreadEvenlyOverAllServers(t *testing.T) {
+func TestCallsAreBalancedOverAllServers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servers, client := newFleet(t, 4)
 		servers.set(answered, answered, answered, answered)
@@ -217,7 +217,7 @@ func TestCallsAreSpreadEvenlyOverAllServers(t *testing.T) {
 	})
 }
 
-func TestACallIsMadeAgainOnTheOnlyConnection(t *testing.T) {
+func TestSecondAttemptUsesTheOnlyConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servers, client := newFleet(t, 1)
 		servers.set(hung)
@@ -232,7 +232,7 @@ func TestACallIsMadeAgainOnTheOnlyConnection(t *testing.T) {
 	})
 }
 
-func TestAConfigOfTheUserDecidesHowCallsAreBalanced(t *testing.T) {
+func TestServiceConfigOfUserSetsLoadBalancing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servers, client := newFleet(t, 2, tokend.WithServiceConfig(`{"loadBalancingConfig": [{"pick_first": {}}]}`))
 		servers.set(answered, answered)

@@ -60,7 +60,7 @@ func call(t *testing.T, client *tokend.Client) *status.Status {
 	return status.Convert(err)
 }
 
-func TestEachCallSendsTheTokenThatTheFileHolds(t *testing.T) {
+func TestEachCallSendsCurrentTokenOfFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	client := newBearerClient(t, file)
 	for _, token := range []string{"a.b-c_d~e+f/g==", "next"} {
@@ -71,7 +71,7 @@ func TestEachCallSendsTheTokenThatTheFileHolds(t *testing.T) {
 	}
 }
 
-func TestACallWithoutATokenTellsSoAndDoesNotArrive(t *testing.T) {
+func TestCallWithoutTokenFailsAndIsNotSent(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	client := newBearerClient(t, file)
 	expect := func() {
@@ -97,7 +97,7 @@ func TestACallWithoutATokenTellsSoAndDoesNotArrive(t *testing.T) {
 	}
 }
 
-func TestABearerTokenIsNotSentInPlaintext(t *testing.T) {
+func TestBearerTokenIsNotSentInPlaintext(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	write(t, file, []byte("abc"))
 	client, err := tokend.New("127.0.0.1:1", tokend.WithPlaintext(), tokend.WithBearerTokenFile(file))

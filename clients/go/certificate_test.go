@@ -40,7 +40,7 @@ func write(t *testing.T, path string, content []byte) {
 	}
 }
 
-func TestEveryConnectionShowsTheCertificateThatThereIs(t *testing.T) {
+func TestEachConnectionUsesCurrentCertificate(t *testing.T) {
 	files := newIdentity(t)
 	get := tokend.ClientCertificate(files.certificateFile, files.keyFile)
 	for range 2 {
@@ -49,7 +49,7 @@ func TestEveryConnectionShowsTheCertificateThatThereIs(t *testing.T) {
 	}
 }
 
-func TestFilesInTheMiddleOfARenewalLeaveTheLastCertificate(t *testing.T) {
+func TestIncompleteRenewalKeepsLastCertificate(t *testing.T) {
 	files := newIdentity(t)
 	get := tokend.ClientCertificate(files.certificateFile, files.keyFile)
 	last := files.renew(t)
@@ -66,7 +66,7 @@ func TestFilesInTheMiddleOfARenewalLeaveTheLastCertificate(t *testing.T) {
 	}
 }
 
-func TestWithoutACertificateThereIsNoConnection(t *testing.T) {
+func TestConnectionRequiresCertificate(t *testing.T) {
 	files := newIdentity(t)
 	write(t, files.keyFile, anotherKey(t))
 	if _, err := tokend.ClientCertificate(files.certificateFile, files.keyFile)(nil); err == nil {

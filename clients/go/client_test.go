@@ -31,7 +31,7 @@ func newServer(t *testing.T, opts ...tokendtest.Option) *tokendtest.Server {
 	return server
 }
 
-func TestTheFourOperations(t *testing.T) {
+func TestOperations(t *testing.T) {
 	client := newServer(t).Client()
 	alice := issue(t, client, request("alice"))
 	bob := issue(t, client, request("bob"))
@@ -89,7 +89,7 @@ func usersAre(identity tokend.LookupResult, users ...string) bool {
 	return reflect.DeepEqual(got, users)
 }
 
-func TestARequestCarriesAllItsFields(t *testing.T) {
+func TestRequestSendsAllFields(t *testing.T) {
 	var got []any
 	client := newServer(t, tokendtest.WithInterceptor(
 		func(_ context.Context, request any, info *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) {
@@ -126,7 +126,7 @@ func TestARequestCarriesAllItsFields(t *testing.T) {
 	}
 }
 
-func TestWhatADrainingServerAnswersIsRetried(t *testing.T) {
+func TestFailuresOfDrainingServerAreRetried(t *testing.T) {
 	for _, code := range []codes.Code{codes.Unavailable, codes.Canceled} {
 		server := newServer(t)
 		for range 3 {
@@ -139,7 +139,7 @@ func TestWhatADrainingServerAnswersIsRetried(t *testing.T) {
 	}
 }
 
-func TestRefusalsAreNotRetried(t *testing.T) {
+func TestPermanentFailuresAreNotRetried(t *testing.T) {
 	server := newServer(t)
 	server.FailNext(tokendtest.Failure{Reason: tokend.NotAuthorized})
 	_, err := server.Client().GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
@@ -148,7 +148,7 @@ func TestRefusalsAreNotRetried(t *testing.T) {
 	}
 }
 
-func TestTheLargestRequestIsRetried(t *testing.T) {
+func TestLargestRequestIsRetried(t *testing.T) {
 	attempts := 0
 	client := newServer(t, tokendtest.WithInterceptor(
 		func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) {
@@ -167,7 +167,7 @@ func TestTheLargestRequestIsRetried(t *testing.T) {
 	}
 }
 
-func TestACallWithoutADeadlineHasOneOfThreeSeconds(t *testing.T) {
+func TestDefaultDeadlineIsThreeSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256), tokendtest.WithInterceptor(
 			func(ctx context.Context, _ any, _ *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) {
@@ -183,7 +183,7 @@ func TestACallWithoutADeadlineHasOneOfThreeSeconds(t *testing.T) {
 	})
 }
 
-func TestTheServiceConfigIsTheOneOfAllClients(t *testing.T) {
+func TestServiceConfigIsThatOfAllClients(t *testing.T) {
 	_, rest, _ := strings.Cut(read(t, "../README.md"), "```json\n")
 	documented, _, _ := strings.Cut(rest, "```")
 	if documented != tokend.ServiceConfig {
@@ -191,13 +191,13 @@ func TestTheServiceConfigIsTheOneOfAllClients(t *testing.T) {
 	}
 }
 
-func TestAWrongServiceConfigIsRefused(t *testing.T) {
+func TestInvalidServiceConfigIsRejected(t *testing.T) {
 	if _, err := tokend.New("localhost:1", tokend.WithServiceConfig("{")); err == nil {
 		t.Error("it was taken")
 	}
 }
 
-func TestPlaintextHasToBeAskedFor(t *testing.T) {
+func TestPlaintextRequiresOption(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -235,7 +235,7 @@ func TestCallsAreLoggedWithoutSecrets(t *testing.T) {
 	}
 }
 
-func TestFailedRefreshesAreLoggedWithTheNextAttemptAndWithoutSecrets(t *testing.T) {
+func TestFailedRefreshesAreLoggedWithNextAttemptAndWithoutSecrets(t *testing.T) {
 	var out bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&out, nil))
 	source := tokend.NewTokenSource(&scriptedIssuer{answer: down}, request(hidden), tokend.WithRefreshLogger(logger))

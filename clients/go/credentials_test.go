@@ -66,7 +66,7 @@ func callBackend(t *testing.T, address string, opts ...grpc.DialOption) error {
 	return err
 }
 
-func TestTheTokenIsAttachedToCallsOverTLS(t *testing.T) {
+func TestTokenIsAttachedToCallsOverTLS(t *testing.T) {
 	certificate, trusted := selfSigned(t)
 	address := startBackend(t, grpc.Creds(credentials.NewServerTLSFromCert(&certificate)))
 	err := callBackend(t, address,
@@ -77,7 +77,7 @@ func TestTheTokenIsAttachedToCallsOverTLS(t *testing.T) {
 	}
 }
 
-func TestTheTokenIsNotSentOverPlaintext(t *testing.T) {
+func TestTokenIsNotSentInPlaintext(t *testing.T) {
 	source := newSource(t, &scriptedIssuer{})
 	address := startBackend(t)
 	if !tokend.PerRPCCredentials(source).RequireTransportSecurity() {
@@ -99,7 +99,7 @@ type careless struct{ credentials.PerRPCCredentials }
 
 func (careless) RequireTransportSecurity() bool { return false }
 
-func TestTheTokenIsSentOverPlaintextWhereThatIsAskedFor(t *testing.T) {
+func TestTokenIsSentInPlaintextWithOption(t *testing.T) {
 	err := callBackend(t, startBackend(t), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithPerRPCCredentials(tokend.PlaintextPerRPCCredentials(newSource(t, &scriptedIssuer{}))))
 	if got := status.Convert(err).Message(); got != "Bearer 1" {
@@ -107,7 +107,7 @@ func TestTheTokenIsSentOverPlaintextWhereThatIsAskedFor(t *testing.T) {
 	}
 }
 
-func TestACallWithoutATokenFailsWithTheCodeOfItsCause(t *testing.T) {
+func TestCallWithoutTokenFailsWithCodeOfCause(t *testing.T) {
 	for cause, want := range map[error]codes.Code{
 		status.Error(codes.Unavailable, "down"):           codes.Unavailable,
 		status.Error(codes.DeadlineExceeded, "late"):      codes.DeadlineExceeded,

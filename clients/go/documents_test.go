@@ -12,7 +12,7 @@ import (
 
 var snippet = regexp.MustCompile("(?s)```go\n(.*?)```")
 
-func TestEverySnippetOfThePageIsInAFileThatIsCompiled(t *testing.T) {
+func TestEachSnippetOfReadmeIsCompiled(t *testing.T) {
 	var compiled strings.Builder
 	for _, pattern := range []string{"examples/*/*.go", "example_test.go"} {
 		paths, err := filepath.Glob(pattern)
@@ -34,7 +34,7 @@ func TestEverySnippetOfThePageIsInAFileThatIsCompiled(t *testing.T) {
 	}
 }
 
-func TestThePageNamesTheGoAndTheVersionOfTheModule(t *testing.T) {
+func TestReadmeHasGoVersionAndModuleVersion(t *testing.T) {
 	page, requirements := read(t, "README.md"), read(t, "go.mod")
 	for _, want := range []struct{ text, pattern string }{
 		{page, `Go 1\.25 or later`}, {requirements, `(?m)^go 1\.25\.`},

@@ -18,7 +18,7 @@ import (
 // downstreamRow is a row of the table in clients/README.md whose failures have reasons.
 var downstreamRow = regexp.MustCompile("(?m)^\\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \\| `([A-Z_]+)` \\|$")
 
-func TestEveryReasonBecomesTheCodeOfTheTable(t *testing.T) {
+func TestEachReasonHasDocumentedCode(t *testing.T) {
 	seen := map[tokend.Reason]bool{}
 	for _, row := range downstreamRow.FindAllStringSubmatch(read(t, "../README.md"), -1) {
 		for name := range strings.SplitSeq(row[1], ", ") {
@@ -37,7 +37,7 @@ func TestEveryReasonBecomesTheCodeOfTheTable(t *testing.T) {
 	}
 }
 
-func TestFailuresWithoutAKnownReasonBecomeTheCodeOfTheirCause(t *testing.T) {
+func TestFailuresWithoutKnownReasonHaveCodeOfCause(t *testing.T) {
 	page := read(t, "../README.md")
 	for _, row := range []string{ // which the cases below show
 		"| without a reason: `DEADLINE_EXCEEDED`; or the caller's own deadline has passed | `DEADLINE_EXCEEDED` |",

@@ -19,7 +19,7 @@ import (
 	"tokend.internal/go/tokendv1"
 )
 
-func TestAFailureIsATypedError(t *testing.T) {
+func TestFailureIsTypedError(t *testing.T) {
 	server := newServer(t)
 	server.Fail(tokendtest.Failure{
 		Reason: tokend.TooManyRequests, Message: "Slow down.", RetryDelay: 2 * time.Second, AWSRequestID: "request-1",
@@ -58,7 +58,7 @@ func exported(e tokend.Error) string {
 	return text.String()
 }
 
-func TestErrorsIsFindsTheReasonAndNoOther(t *testing.T) {
+func TestErrorsIsMatchesOnlyReasonOfError(t *testing.T) {
 	server := newServer(t)
 	server.Fail(tokendtest.Failure{Reason: tokend.ResourceConflict})
 	_, err := server.Client().GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
@@ -78,7 +78,7 @@ var (
 	awsErrorCodeOfReason = regexp.MustCompile(`Cognito: (\w+)`)
 )
 
-func TestEveryReasonOfTheContractHasAConstantAndAFailure(t *testing.T) {
+func TestEachReasonOfContractHasConstantAndFailure(t *testing.T) {
 	server := newServer(t)
 	client := server.Client(tokend.WithServiceConfig(`{}`)) // without retries
 	documented := documentedReason.FindAllStringSubmatch(read(t, "../../proto/tokend/v1/error_reason.proto"), -1)
@@ -120,7 +120,7 @@ var constants = map[tokend.Reason]bool{
 	tokend.CallerNotAllowed: true, tokend.UnsupportedByEngine: true, tokend.Internal: true, tokend.MetadataTooLarge: true,
 }
 
-func TestACancelledCallIsTheCallersCancellation(t *testing.T) {
+func TestCancelledCallWrapsContextCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := newServer(t).Client().GetOpenIdTokenForDeveloperIdentity(ctx, request("alice"))
@@ -129,7 +129,7 @@ func TestACancelledCallIsTheCallersCancellation(t *testing.T) {
 	}
 }
 
-func TestACancellationByTheServerIsNotTheCallers(t *testing.T) {
+func TestCancellationByServerIsNotThatOfCaller(t *testing.T) {
 	server := newServer(t)
 	server.Fail(tokendtest.Failure{Code: codes.Canceled})
 	_, err := server.Client().GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
@@ -138,7 +138,7 @@ func TestACancellationByTheServerIsNotTheCallers(t *testing.T) {
 	}
 }
 
-func TestReasonsOfOtherDomainsAreNotTokends(t *testing.T) {
+func TestErrorInfoOfOtherDomainsIsIgnored(t *testing.T) {
 	failed := status.New(codes.PermissionDenied, "RBAC: access denied")
 	failed, err := failed.WithDetails(errorInfo("NOT_AUTHORIZED", "mesh.example.internal"))
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestTheGeneratedCodeIsThatOfTheProtos(t *testing.T) {
+func TestGeneratedCodeMatchesProtos(t *testing.T) {
 	if _, err := exec.LookPath("uv"); err != nil && os.Getenv("CI") != "true" {
 		t.Skip("there is no uv, whose protoc generates the code")
 	}

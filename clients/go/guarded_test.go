@@ -85,7 +85,7 @@ func (g guarded) expect(t *testing.T, client *tokend.Client, pool string, want e
 	}
 }
 
-func TestACertificateTellsTheServiceWhoCalls(t *testing.T) {
+func TestCertificateIdentifiesCaller(t *testing.T) {
 	g := newGuarded(t)
 	get := tokend.ClientCertificate(g.CertificateFile, g.PrivateKeyFile)
 	client := g.client(t, g.MutualTLS, &tls.Config{GetClientCertificate: get})
@@ -96,7 +96,7 @@ func TestACertificateTellsTheServiceWhoCalls(t *testing.T) {
 	}
 }
 
-func TestABearerTokenTellsTheServiceWhoCalls(t *testing.T) {
+func TestBearerTokenIdentifiesCaller(t *testing.T) {
 	g := newGuarded(t)
 	client := g.bearing(t, g.KeyFile)
 	g.expect(t, client, g.IdentityPoolID, nil)
@@ -104,7 +104,7 @@ func TestABearerTokenTellsTheServiceWhoCalls(t *testing.T) {
 	g.expect(t, g.client(t, g.Bearer, &tls.Config{}), g.IdentityPoolID, tokend.CallerUnauthenticated)
 }
 
-func TestAReplacedBearerTokenIsShown(t *testing.T) {
+func TestReplacedBearerTokenIsSent(t *testing.T) {
 	g := newGuarded(t)
 	directory := t.TempDir()
 	file, next := filepath.Join(directory, "token"), filepath.Join(directory, "next")
@@ -119,7 +119,7 @@ func TestAReplacedBearerTokenIsShown(t *testing.T) {
 	g.expect(t, client, g.IdentityPoolID, nil)
 }
 
-func TestWhoWaitsTheGivenTimeIsServedAgain(t *testing.T) {
+func TestCallSucceedsAfterRetryDelay(t *testing.T) {
 	g := newGuarded(t)
 	client := g.bearing(t, g.KeyOfALimitedFile)
 	var err error

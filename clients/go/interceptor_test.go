@@ -34,7 +34,7 @@ func (r *rejecting) intercept(ctx context.Context, request any, _ *grpc.UnarySer
 	return handle(ctx, request)
 }
 
-func TestACallWhoseTokenIsRejectedIsMadeOnceMoreWithANewOne(t *testing.T) {
+func TestCallWithRejectedTokenIsRetriedOnceWithNewToken(t *testing.T) {
 	for name, c := range map[string]struct {
 		rejects []string
 		want    codes.Code
@@ -62,7 +62,7 @@ func TestACallWhoseTokenIsRejectedIsMadeOnceMoreWithANewOne(t *testing.T) {
 	}
 }
 
-func TestTheInterceptorSendsNothingOverPlaintextUnlessItIsAskedTo(t *testing.T) {
+func TestInterceptorSendsTokenInPlaintextOnlyWithOption(t *testing.T) {
 	source := newSource(t, &scriptedIssuer{})
 	plaintext := grpc.WithTransportCredentials(insecure.NewCredentials())
 	service := &rejecting{}
@@ -77,7 +77,7 @@ func TestTheInterceptorSendsNothingOverPlaintextUnlessItIsAskedTo(t *testing.T) 
 	}
 }
 
-func TestACallForWhichTokendRefusesATokenIsMadeOnce(t *testing.T) {
+func TestCallWithoutTokenIsAttemptedOnce(t *testing.T) {
 	issuer := &scriptedIssuer{answer: func(context.Context) error {
 		return &tokend.Error{Code: codes.Unauthenticated, Reason: tokend.CallerUnauthenticated}
 	}}
@@ -90,7 +90,7 @@ func TestACallForWhichTokendRefusesATokenIsMadeOnce(t *testing.T) {
 	}
 }
 
-func TestOnlyTheTokenThatIsHeldIsDropped(t *testing.T) {
+func TestOnlyCachedTokenIsInvalidated(t *testing.T) {
 	issuer := &scriptedIssuer{}
 	source := newSource(t, issuer)
 	cache := newCache(t, &scriptedIssuer{})
@@ -121,7 +121,7 @@ func TestOnlyTheTokenThatIsHeldIsDropped(t *testing.T) {
 	cache.Invalidate(request("carol"), tokend.Token{}) // not in the cache
 }
 
-func TestCallsOfManyUsersThroughOneInterceptorHaveTheirOwnTokens(t *testing.T) {
+func TestCallsOfManyUsersThroughOneInterceptorHaveOwnTokens(t *testing.T) {
 	cache := newCache(t, &scriptedIssuer{})
 	source := tokend.SourceFunc(func(ctx context.Context) (tokend.TokenSource, error) {
 		return cache.Source(request(ctx.Value(userKey{}).(string))), nil
@@ -144,7 +144,7 @@ func TestCallsOfManyUsersThroughOneInterceptorHaveTheirOwnTokens(t *testing.T) {
 	calling.Wait()
 }
 
-func TestACallWithoutASourceFailsAndTellsWhy(t *testing.T) {
+func TestCallWithoutSourceFailsWithCause(t *testing.T) {
 	missing := errors.New("no user")
 	source := tokend.SourceFunc(func(context.Context) (tokend.TokenSource, error) { return nil, missing })
 	connection := connect(t, startBackend(t), grpc.WithChainUnaryInterceptor(tokend.PlaintextUnaryInterceptor(source)),
@@ -159,7 +159,7 @@ func TestACallWithoutASourceFailsAndTellsWhy(t *testing.T) {
 	}
 }
 
-func TestAStreamWhoseTokenIsRejectedIsNotOpenedAgainAndTheNextHasAnother(t *testing.T) {
+func TestStreamWithRejectedTokenIsNotRetriedAndNextHasNewToken(t *testing.T) {
 	var seen []string
 	rejectTheFirst := func(_ any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, _ grpc.StreamHandler) error {
 		md, _ := metadata.FromIncomingContext(stream.Context())
@@ -186,7 +186,7 @@ func TestAStreamWhoseTokenIsRejectedIsNotOpenedAgainAndTheNextHasAnother(t *test
 	}
 }
 
-func TestStreamsCarryNoTokenOverPlaintextUnlessThatIsAskedFor(t *testing.T) {
+func TestStreamsSendTokenInPlaintextOnlyWithOption(t *testing.T) {
 	var seen int
 	count := func(any, grpc.ServerStream, *grpc.StreamServerInfo, grpc.StreamHandler) error { seen++; return nil }
 	connection := connect(t, startBackend(t, grpc.StreamInterceptor(count)),

@@ -59,7 +59,7 @@ func (issuing) GetOpenIdTokenForDeveloperIdentity(
 	return answerOfLife(life), nil
 }
 
-func TestAConnectionThatHangsIsGivenUpWithin33SecondsAlsoWithoutCalls(t *testing.T) {
+func TestHungConnectionIsClosedWithin33SecondsWithoutCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		listener := bufconn.Listen(1 << 20)
 		server := grpc.NewServer()

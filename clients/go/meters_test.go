@@ -83,7 +83,7 @@ func (c upDownCounter) Add(_ context.Context, by int64, opts ...metric.AddOption
 	c.provider.add(c.name, by, opts)
 }
 
-func TestAllThatHappensToTokensIsCounted(t *testing.T) {
+func TestAllInstrumentsAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		provider := &meterProvider{sums: map[string]int64{}}
 		issuer := &choosyIssuer{refuses: map[string]bool{"carol": true}}
@@ -113,7 +113,7 @@ func TestAllThatHappensToTokensIsCounted(t *testing.T) {
 	})
 }
 
-func TestAFailureWithoutAReasonIsCountedByItsCode(t *testing.T) {
+func TestFailureWithoutReasonIsCountedByCode(t *testing.T) {
 	provider := &meterProvider{sums: map[string]int64{}}
 	client := newClient(t, "passthrough:///127.0.0.1:1")
 	source := tokend.NewTokenSource(client, request("alice"), tokend.WithMeterProvider(provider))
@@ -126,7 +126,7 @@ func TestAFailureWithoutAReasonIsCountedByItsCode(t *testing.T) {
 	}
 }
 
-func TestCallsNameTheClientAndItsVersion(t *testing.T) {
+func TestUserAgentHasClientAndVersion(t *testing.T) {
 	agents := make(chan string, 1)
 	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
 		if headers, ok := metadata.FromIncomingContext(stream.Context()); ok {

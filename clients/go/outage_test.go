@@ -10,13 +10,13 @@ import (
 )
 
 // An outage of half a token's lifetime must not be noticed, whenever it begins.
-func TestAnOutageOfHalfTheLifeIsInvisible(t *testing.T) {
+func TestOutageOfHalfTheLifetimeCausesNoFailure(t *testing.T) {
 	for begin := time.Duration(0); begin <= life; begin += 30 * time.Second {
 		requestThroughOutage(t, begin, life/2, rand.New(rand.NewPCG(1, uint64(begin))).Float64)
 	}
 }
 
-func TestAnOutageThatBeginsWithTheRefreshIsInvisibleForTheRestLessSkewAndBackoff(t *testing.T) {
+func TestOutageFromRefreshCausesNoFailureUntilSkewAndBackoff(t *testing.T) {
 	for name, c := range map[string]struct {
 		begin  time.Duration
 		random float64
@@ -30,7 +30,7 @@ func TestAnOutageThatBeginsWithTheRefreshIsInvisibleForTheRestLessSkewAndBackoff
 	}
 }
 
-func TestInAnOutageTheServiceIsAskedWithBackoff(t *testing.T) {
+func TestOutageCausesBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer)

@@ -16,7 +16,7 @@ import (
 // proxied makes the test below make a call in a separate process, since Go reads the proxy's variables once.
 const proxied = "TOKEND_TEST_PROXIED"
 
-func TestCallsGoThroughTheProxyOfTheEnvironmentOnlyWhereThatIsAskedFor(t *testing.T) {
+func TestEnvironmentProxyIsUsedOnlyWithOption(t *testing.T) {
 	switch os.Getenv(proxied) {
 	case "no":
 		callThroughProxy(t)

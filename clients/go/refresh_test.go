@@ -13,7 +13,7 @@ func (i *countingIssuer) GetOpenIdTokenForDeveloperIdentity(context.Context, Tok
 	return tokenOfLife(time.Hour), nil
 }
 
-func TestWhoSawTheOldTokenJustBeforeTheNewOneCameStartsNoSecondRefresh(t *testing.T) {
+func TestCallerWithOldSnapshotStartsNoSecondRefresh(t *testing.T) {
 	issuer := &countingIssuer{}
 	now := func() Reading { return reading(0) }
 	source := NewTokenSource(issuer, TokenRequest{}, WithClock(now))
@@ -28,7 +28,7 @@ func TestWhoSawTheOldTokenJustBeforeTheNewOneCameStartsNoSecondRefresh(t *testin
 }
 
 // A caller that is woken while the lock is held, and finds the new token already stale, would not start a refresh.
-func TestALandingWakesNoCallerBeforeItsLockIsFree(t *testing.T) {
+func TestEndOfRefreshWakesCallersAfterUnlocking(t *testing.T) {
 	source := NewTokenSource(&countingIssuer{}, TokenRequest{}, WithClock(func() Reading { return reading(0) }))
 	defer source.Close()
 	for name, err := range map[string]error{"a token": nil, "a failure": errFailed} {

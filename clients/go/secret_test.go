@@ -59,7 +59,7 @@ func leaks(printed string) bool {
 	return strings.Contains(printed, hidden) || strings.Contains(strings.ToLower(printed), fmt.Sprintf("%x", hidden))
 }
 
-func TestASecretRevealsItsText(t *testing.T) {
+func TestSecretRevealsItsText(t *testing.T) {
 	if got := tokend.NewSecret(hidden).Reveal(); got != hidden {
 		t.Errorf("revealed %q", got)
 	}

@@ -38,7 +38,7 @@ func (a *atOnce) intercept(ctx context.Context, request any, _ *grpc.UnaryServer
 	return handle(ctx, request)
 }
 
-func TestAClientHas32RefreshesUnderWayWhateverItsSourcesAndCaches(t *testing.T) {
+func TestClientRunsAtMost32Refreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := &atOnce{takes: time.Second}
 		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256), tokendtest.WithInterceptor(calls.intercept))
@@ -61,7 +61,7 @@ func TestAClientHas32RefreshesUnderWayWhateverItsSourcesAndCaches(t *testing.T) 
 	})
 }
 
-func TestRefreshesAreSentInTheOrderInWhichTheyCame(t *testing.T) {
+func TestRefreshesAreSentInOrderOfRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
 		issuer := &scriptedIssuer{answer: func(context.Context) error {
@@ -83,7 +83,7 @@ func TestRefreshesAreSentInTheOrderInWhichTheyCame(t *testing.T) {
 	})
 }
 
-func TestARefreshThatNobodyWaitsForIsStillMadeInItsTurn(t *testing.T) {
+func TestQueuedRefreshRunsWithoutWaitingCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		issuer := &scriptedIssuer{answer: held(release)}
@@ -112,7 +112,7 @@ func TestARefreshThatNobodyWaitsForIsStillMadeInItsTurn(t *testing.T) {
 	})
 }
 
-func TestClosingWakesARefreshThatWaitsForItsTurn(t *testing.T) {
+func TestCloseWakesQueuedRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cache := newCache(t, &scriptedIssuer{answer: held(nil)})
 		var asking sync.WaitGroup
@@ -129,7 +129,7 @@ func TestClosingWakesARefreshThatWaitsForItsTurn(t *testing.T) {
 	})
 }
 
-func TestOneSuccessEndsTheBackoffOfEverySourceThatMetAnOutage(t *testing.T) {
+func TestOneSuccessEndsBackoffOfAllSourcesAfterOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
 		defer server.Close()
@@ -162,7 +162,7 @@ func newSourceOf(t *testing.T, issuer tokend.Issuer, user string) *tokend.Cached
 	return source
 }
 
-func TestAClientWarnsOnceOfClocksThatAreApart(t *testing.T) {
+func TestClockDifferenceIsLoggedOnce(t *testing.T) {
 	for off, want := range map[time.Duration]int{
 		-time.Hour: 1, -61 * time.Second: 1, -58 * time.Second: 0, 0: 0, 58 * time.Second: 0, 62 * time.Second: 1, 14 * time.Minute: 1,
 	} {
@@ -193,7 +193,7 @@ func TestAClientWarnsOnceOfClocksThatAreApart(t *testing.T) {
 	}
 }
 
-func TestAClientWithoutALoggerWarnsOfItsClockInTheDefaultOneAndOfNothingElse(t *testing.T) {
+func TestDefaultLoggerGetsOnlyClockWarning(t *testing.T) {
 	var out bytes.Buffer
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))

@@ -50,14 +50,14 @@ func TestNoSnapshotIsExpired(t *testing.T) {
 	}
 }
 
-func TestTheSkewIsAtMostATenthOfTheLife(t *testing.T) {
+func TestSkewIsAtMostATenthOfLifetime(t *testing.T) {
 	held := newSnapshot(tokenOfLife(100*time.Second), reading(0), time.Minute, 0)
 	if got := held.usableFor; got != 90*time.Second {
 		t.Errorf("handed out for %v, want 90s", got)
 	}
 }
 
-func TestTheSkewHoldsWhereTheServerNamesALateRefreshTime(t *testing.T) {
+func TestSkewLimitsLateRefreshTime(t *testing.T) {
 	end := arrival.Add(900 * time.Second)
 	token := Token{IssueTime: arrival, ExpireTime: end, RefreshTime: end}
 	held := newSnapshot(token, reading(0), time.Minute, 0)
@@ -66,7 +66,7 @@ func TestTheSkewHoldsWhereTheServerNamesALateRefreshTime(t *testing.T) {
 	}
 }
 
-func TestThousandClientsOfOneSecondDoNotRefreshInOneSecond(t *testing.T) {
+func TestJitterSpreadsRefreshesOfAThousandClients(t *testing.T) {
 	const clients, life = 1000, 900 * time.Second
 	random := rand.New(rand.NewPCG(1, 2))
 	refreshes := map[int64]int{}
@@ -85,7 +85,7 @@ func TestThousandClientsOfOneSecondDoNotRefreshInOneSecond(t *testing.T) {
 	}
 }
 
-func TestTheGreaterAgeOfBothClocksCounts(t *testing.T) {
+func TestGreaterAgeOfBothClocksCounts(t *testing.T) {
 	held := newSnapshot(tokenOfLife(900*time.Second), reading(0), time.Minute, 0)
 	for name, now := range map[string]Reading{
 		"the wall clock was set back":            {Wall: arrival.Add(-time.Hour), Monotonic: time.Hour + 840*time.Second},
@@ -98,7 +98,7 @@ func TestTheGreaterAgeOfBothClocksCounts(t *testing.T) {
 	}
 }
 
-func TestAWrongWallClockChangesNoAge(t *testing.T) {
+func TestWrongWallClockDoesNotChangeAge(t *testing.T) {
 	for _, wrong := range []time.Duration{-24 * time.Hour, -time.Hour, 14 * time.Minute, 24 * time.Hour} {
 		at := func(age time.Duration) Reading {
 			return Reading{Wall: arrival.Add(wrong + age), Monotonic: time.Hour + age}
@@ -114,7 +114,7 @@ func TestAWrongWallClockChangesNoAge(t *testing.T) {
 	}
 }
 
-func TestWithoutAnIssueTimeTheTimesAreComparedWithTheWallClock(t *testing.T) {
+func TestTokenWithoutIssueTimeIsMeasuredByWallClock(t *testing.T) {
 	token := tokenOfLife(900 * time.Second)
 	token.IssueTime = time.Time{}
 	held := newSnapshot(token, reading(100*time.Second), time.Minute, 0)
@@ -123,7 +123,7 @@ func TestWithoutAnIssueTimeTheTimesAreComparedWithTheWallClock(t *testing.T) {
 	}
 }
 
-func TestATokenIsFreshForASecondWhateverItsTimes(t *testing.T) {
+func TestTokenIsFreshForAtLeastOneSecond(t *testing.T) {
 	for name, token := range map[string]Token{
 		"refreshed before it was issued": {
 			IssueTime: arrival, ExpireTime: arrival.Add(900 * time.Second), RefreshTime: arrival.Add(-time.Minute),

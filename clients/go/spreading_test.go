@@ -28,7 +28,7 @@ func (p *cyclePicker) Pick(balancer.PickInfo) (balancer.PickResult, error) {
 	return balancer.PickResult{SubConn: picked}, nil
 }
 
-func TestAnAttemptWhoseTimeIsOverUsesNoConnection(t *testing.T) {
+func TestExpiredAttemptUsesNoConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hung, good := &connection{name: "hung"}, &connection{name: "good"}
 		picker := spreadingPicker{

@@ -31,7 +31,7 @@ func TestEqualRequestsShareAToken(t *testing.T) {
 	}
 }
 
-func TestRequestsThatDifferInAnyInputShareNoToken(t *testing.T) {
+func TestDifferentRequestsShareNoToken(t *testing.T) {
 	cache := newCache(t, &scriptedIssuer{})
 	seen := map[string]string{}
 	for name, change := range map[string]func(*tokend.TokenRequest){
@@ -56,7 +56,7 @@ func TestRequestsThatDifferInAnyInputShareNoToken(t *testing.T) {
 	}
 }
 
-func TestTheLeastRecentlyUsedMakesRoom(t *testing.T) {
+func TestLeastRecentlyUsedIsEvicted(t *testing.T) {
 	issuer := &scriptedIssuer{}
 	clock := newClock()
 	cache := newCache(t, issuer, tokend.WithMaxUsers(2), tokend.WithClock(clock.Now))
@@ -74,7 +74,7 @@ func TestTheLeastRecentlyUsedMakesRoom(t *testing.T) {
 	ask("alice", "1")
 }
 
-func TestOfUsersOfTheSameMomentTheFirstMakesRoom(t *testing.T) {
+func TestFirstOfUsersOfSameMillisecondIsEvicted(t *testing.T) {
 	clock := newClock() // which stands still
 	issuer := &scriptedIssuer{}
 	cache := newCache(t, issuer, tokend.WithMaxUsers(10), tokend.WithClock(clock.Now))
@@ -109,7 +109,7 @@ type modelUser struct {
 	token tokend.Token // the zero token if there is none
 }
 
-func TestACacheHoldsWhatAModelOfItHolds(t *testing.T) {
+func TestCacheMatchesModel(t *testing.T) {
 	const users, bound = 9, 5
 	issuer := &choosyIssuer{refuses: map[string]bool{"user7": true, "user8": true}}
 	clock := newClock()
@@ -145,7 +145,7 @@ func TestACacheHoldsWhatAModelOfItHolds(t *testing.T) {
 	}
 }
 
-func TestAUserWhoseExpiredTokenCannotBeRefreshedMakesRoomFirst(t *testing.T) {
+func TestUserWithExpiredTokenAfterFailedRefreshIsEvictedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &choosyIssuer{}
 		cache := newCache(t, issuer, tokend.WithMaxUsers(2))
@@ -162,7 +162,7 @@ func TestAUserWhoseExpiredTokenCannotBeRefreshedMakesRoomFirst(t *testing.T) {
 	})
 }
 
-func TestWhoMadeRoomDuringARefreshComesBackWithItsToken(t *testing.T) {
+func TestUserEvictedDuringRefreshReturnsWithToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		cache := newCache(t, issuer, tokend.WithMaxUsers(3))
@@ -192,7 +192,7 @@ func TestWhoMadeRoomDuringARefreshComesBackWithItsToken(t *testing.T) {
 	})
 }
 
-func TestASourceOfAUserWhoMadeRoomBringsTheUserBack(t *testing.T) {
+func TestSourceOfEvictedUserReturnsUserToCache(t *testing.T) {
 	issuer := &scriptedIssuer{}
 	cache := newCache(t, issuer, tokend.WithMaxUsers(1))
 	alice, bob := cache.Source(request("alice")), cache.Source(request("bob"))
@@ -203,7 +203,7 @@ func TestASourceOfAUserWhoMadeRoomBringsTheUserBack(t *testing.T) {
 	wantToken(t, cache.Source(request("alice")), "3")
 }
 
-func TestAUserWhoMakesRoomFailsNoCallerWhoWaits(t *testing.T) {
+func TestEvictionDoesNotFailWaitingCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		release := make(chan struct{})
@@ -219,7 +219,7 @@ func TestAUserWhoMakesRoomFailsNoCallerWhoWaits(t *testing.T) {
 	})
 }
 
-func TestAClosedCacheAnswersErrClosedAndWakesThoseWhoWait(t *testing.T) {
+func TestClosedCacheReturnsErrClosedAndWakesCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		cache := newCache(t, issuer)
@@ -241,7 +241,7 @@ func TestAClosedCacheAnswersErrClosedAndWakesThoseWhoWait(t *testing.T) {
 	})
 }
 
-func TestCloseOfACacheEndsTheRefreshesInTheBackground(t *testing.T) {
+func TestCloseOfCacheEndsBackgroundRefreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		cache := newCache(t, issuer)
@@ -259,7 +259,7 @@ func TestCloseOfACacheEndsTheRefreshesInTheBackground(t *testing.T) {
 	})
 }
 
-func TestCloseOfACacheWaitsForTheRefreshOfAUserWhoHasMadeRoom(t *testing.T) {
+func TestCloseOfCacheWaitsForRefreshOfEvictedUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		cache := newCache(t, issuer, tokend.WithMaxUsers(1))
@@ -282,7 +282,7 @@ func TestCloseOfACacheWaitsForTheRefreshOfAUserWhoHasMadeRoom(t *testing.T) {
 	})
 }
 
-func TestATokenMayBeRejectedWhileItsCacheCloses(t *testing.T) {
+func TestTokenMayBeInvalidatedDuringClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		cache := newCache(t, issuer)
@@ -303,7 +303,7 @@ func TestATokenMayBeRejectedWhileItsCacheCloses(t *testing.T) {
 	})
 }
 
-func TestManyUsersMayBeAskedForAtOnce(t *testing.T) {
+func TestConcurrentRequestsForManyUsers(t *testing.T) {
 	const users, bound = 40, 10
 	issuer := &scriptedIssuer{}
 	cache := newCache(t, issuer, tokend.WithMaxUsers(bound))

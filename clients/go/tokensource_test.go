@@ -17,7 +17,7 @@ const (
 	untilExpired = life - time.Minute
 )
 
-func TestAFreshTokenIsHandedOutWithoutACall(t *testing.T) {
+func TestFreshTokenIsReturnedWithoutCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer)
@@ -31,7 +31,7 @@ func TestAFreshTokenIsHandedOutWithoutACall(t *testing.T) {
 	})
 }
 
-func TestAStaleTokenIsHandedOutAtOnceWhileOneRefreshRuns(t *testing.T) {
+func TestStaleTokenIsReturnedDuringRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer)
@@ -54,7 +54,7 @@ func TestAStaleTokenIsHandedOutAtOnceWhileOneRefreshRuns(t *testing.T) {
 	})
 }
 
-func TestWithoutAUsableTokenAllWaitForOneCall(t *testing.T) {
+func TestCallersWithoutUsableTokenWaitForOneCall(t *testing.T) {
 	for name, age := range map[string]time.Duration{"cold": 0, "expired": untilExpired} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestWithoutAUsableTokenAllWaitForOneCall(t *testing.T) {
 	}
 }
 
-func TestOneCallersCancellationFailsNoOther(t *testing.T) {
+func TestCancellationOfCallerDoesNotAffectOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		release := make(chan struct{})
@@ -96,7 +96,7 @@ func TestOneCallersCancellationFailsNoOther(t *testing.T) {
 	})
 }
 
-func TestEachCallerWaitsUntilItsOwnDeadline(t *testing.T) {
+func TestEachCallerWaitsUntilItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{answer: func(context.Context) error { time.Sleep(2 * time.Second); return nil }}
 		source := newSource(t, issuer)
@@ -118,7 +118,7 @@ func TestEachCallerWaitsUntilItsOwnDeadline(t *testing.T) {
 	})
 }
 
-func TestARefreshHasADeadlineOfItsOwn(t *testing.T) {
+func TestRefreshHasItsOwnDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{answer: held(nil)}
 		source := newSource(t, issuer)
@@ -130,7 +130,7 @@ func TestARefreshHasADeadlineOfItsOwn(t *testing.T) {
 	})
 }
 
-func TestWithRefreshTimeoutSetsTheDeadlineOfARefresh(t *testing.T) {
+func TestWithRefreshTimeoutSetsDeadlineOfRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{answer: held(nil)}
 		source := newSource(t, issuer, tokend.WithRefreshTimeout(10*time.Second))
@@ -142,7 +142,7 @@ func TestWithRefreshTimeoutSetsTheDeadlineOfARefresh(t *testing.T) {
 	})
 }
 
-func TestWithSkewSetsHowLongATokenIsHandedOut(t *testing.T) {
+func TestWithSkewLimitsUseOfToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer, tokend.WithSkew(10*time.Second))
@@ -155,7 +155,7 @@ func TestWithSkewSetsHowLongATokenIsHandedOut(t *testing.T) {
 	})
 }
 
-func TestAnExpiredTokenIsNotHandedOutWhenTheRefreshFails(t *testing.T) {
+func TestExpiredTokenIsNotReturnedAfterFailedRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer)
@@ -166,7 +166,7 @@ func TestAnExpiredTokenIsNotHandedOutWhenTheRefreshFails(t *testing.T) {
 	})
 }
 
-func TestDuringTheBackoffCallersWithoutATokenGetTheLastFailureAtOnce(t *testing.T) {
+func TestCallersDuringBackoffWithoutTokenGetLastFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{answer: down}
 		source := newSource(t, issuer) // whose first back-off is half a second
@@ -182,7 +182,7 @@ func TestDuringTheBackoffCallersWithoutATokenGetTheLastFailureAtOnce(t *testing.
 	})
 }
 
-func TestRetryInfoIsHonoured(t *testing.T) {
+func TestRetryInfoIsRespected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer)
@@ -199,7 +199,7 @@ func TestRetryInfoIsHonoured(t *testing.T) {
 	})
 }
 
-func TestASuccessEndsTheBackoff(t *testing.T) {
+func TestSuccessEndsBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{answer: down}
 		source := newSource(t, issuer)
@@ -218,7 +218,7 @@ func TestASuccessEndsTheBackoff(t *testing.T) {
 	})
 }
 
-func TestAClosedSourceAnswersErrClosedAndWakesThoseWhoWait(t *testing.T) {
+func TestClosedSourceReturnsErrClosedAndWakesCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{answer: held(nil)}
 		source := newSource(t, issuer)
@@ -238,7 +238,7 @@ func TestAClosedSourceAnswersErrClosedAndWakesThoseWhoWait(t *testing.T) {
 	})
 }
 
-func TestAClosedSourceHandsOutNothing(t *testing.T) {
+func TestClosedSourceReturnsNoToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer)
@@ -248,7 +248,7 @@ func TestAClosedSourceHandsOutNothing(t *testing.T) {
 	})
 }
 
-func TestCloseEndsTheRefreshInTheBackground(t *testing.T) {
+func TestCloseEndsBackgroundRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		source := newSource(t, issuer)
@@ -270,7 +270,7 @@ func TestCloseEndsTheRefreshInTheBackground(t *testing.T) {
 	})
 }
 
-func TestCloseWakesThoseWhoWaitForARefreshThatDoesNotEnd(t *testing.T) {
+func TestCloseWakesCallersOfHangingRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		issuer := &scriptedIssuer{answer: func(context.Context) error { <-release; return nil }}
@@ -285,7 +285,7 @@ func TestCloseWakesThoseWhoWaitForARefreshThatDoesNotEnd(t *testing.T) {
 	})
 }
 
-func TestChangesOfTheRequestDoNotReachTheSource(t *testing.T) {
+func TestSourceCopiesRequest(t *testing.T) {
 	issuer := &scriptedIssuer{}
 	asked := request("alice")
 	asked.PrincipalTags = map[string]string{"team": "blue"}
@@ -303,7 +303,7 @@ func TestChangesOfTheRequestDoNotReachTheSource(t *testing.T) {
 	}
 }
 
-func TestAFreshReadAllocatesNothing(t *testing.T) {
+func TestFreshReadAllocatesNothing(t *testing.T) {
 	issuer := &scriptedIssuer{}
 	cache := tokend.NewTokenCache(issuer)
 	defer cache.Close()
@@ -318,7 +318,7 @@ func TestAFreshReadAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestCallersRefreshesAndCloseMayRunAtOnce(t *testing.T) {
+func TestCallersRefreshesAndCloseAreConcurrent(t *testing.T) {
 	issuer := &scriptedIssuer{}
 	clock := newClock()
 	source := tokend.NewTokenSource(issuer, request("alice"), tokend.WithClock(clock.Now))

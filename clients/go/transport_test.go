@@ -61,7 +61,7 @@ func post(t *testing.T, transport http.RoundTripper, body io.Reader) (int, strin
 	return response.StatusCode, string(text)
 }
 
-func TestARequestWhoseTokenIsRejectedIsSentOnceMoreWithANewOne(t *testing.T) {
+func TestRequestWithRejectedTokenIsRetriedOnceWithNewToken(t *testing.T) {
 	for name, c := range map[string]struct {
 		rejects map[string]bool
 		body    io.Reader
@@ -89,7 +89,7 @@ func TestARequestWhoseTokenIsRejectedIsSentOnceMoreWithANewOne(t *testing.T) {
 	}
 }
 
-func TestARequestMayBeMadeByHand(t *testing.T) {
+func TestRequestWithoutHeaderMapIsAccepted(t *testing.T) {
 	address := &url.URL{Scheme: "https", Host: "api.example.internal"}
 	base, source := &api{rejects: map[string]bool{"1": true}}, newSource(t, &scriptedIssuer{})
 	sent := &http.Request{Method: http.MethodGet, URL: address} // without a map of headers
@@ -107,7 +107,7 @@ func TestARequestMayBeMadeByHand(t *testing.T) {
 	}
 }
 
-func TestARequestIsAnswered401WhereThereIsNoNewToken(t *testing.T) {
+func TestResponse401IsReturnedWithoutNewToken(t *testing.T) {
 	issuer := &scriptedIssuer{}
 	source := newSource(t, issuer)
 	wantToken(t, source, "1")
@@ -117,7 +117,7 @@ func TestARequestIsAnswered401WhereThereIsNoNewToken(t *testing.T) {
 	}
 }
 
-func TestARequestWaitsForItsTokenUntilItsOwnDeadline(t *testing.T) {
+func TestRequestWaitsForTokenUntilItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newSource(t, &scriptedIssuer{answer: held(nil)})
 		for _, client := range []*http.Client{
@@ -142,7 +142,7 @@ func TestARequestWaitsForItsTokenUntilItsOwnDeadline(t *testing.T) {
 	})
 }
 
-func TestARequestWithoutATokenIsNotSentAndItsBodyIsClosed(t *testing.T) {
+func TestRequestWithoutTokenIsNotSentAndItsBodyIsClosed(t *testing.T) {
 	failing := errors.New("no user")
 	for name, c := range map[string]struct {
 		url       string
@@ -201,7 +201,7 @@ func (r *redirecting) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-func TestARedirectTakesTheTokenToNoOtherHost(t *testing.T) {
+func TestTokenIsNotSentToHostsOfRedirects(t *testing.T) {
 	const first = "https://api.example.internal/a"
 	for name, c := range map[string]struct {
 		hops []string // each redirects to the next
@@ -250,7 +250,7 @@ func TestARedirectTakesTheTokenToNoOtherHost(t *testing.T) {
 	}
 }
 
-func TestTheTokenGoesNowhereByARedirectThroughRealConnections(t *testing.T) {
+func TestTokenIsNotSentToRedirectsOverRealConnections(t *testing.T) {
 	seen := map[string]string{}
 	handle := func(name, to string) *httptest.Server {
 		server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -276,7 +276,7 @@ func TestTheTokenGoesNowhereByARedirectThroughRealConnections(t *testing.T) {
 
 type userKey struct{}
 
-func TestTheSourceOfACallIsFoundByItsContext(t *testing.T) {
+func TestSourceFuncSelectsSourceByContext(t *testing.T) {
 	cache := newCache(t, &scriptedIssuer{})
 	source := tokend.SourceFunc(func(ctx context.Context) (tokend.TokenSource, error) {
 		user, ok := ctx.Value(userKey{}).(string)

@@ -13,7 +13,7 @@ import (
 	"tokend.internal/go/tokendverify"
 )
 
-func TestGoOIDCAcceptsTokensOfTheServiceAndNoOthers(t *testing.T) {
+func TestGoOIDCAcceptsOnlyTokensOfService(t *testing.T) {
 	harness := newHarness(t)
 	client := harness.client(t)
 	provider, err := oidc.NewProvider(t.Context(), harness.issuer)

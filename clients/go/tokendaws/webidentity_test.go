@@ -99,7 +99,7 @@ func tokenOf(t *testing.T, source tokend.TokenSource) string {
 	return token.Value.Reveal()
 }
 
-func TestEachRoleIsAssumedWithATokenThatCanBeUsed(t *testing.T) {
+func TestEachRoleIsAssumedWithUsableToken(t *testing.T) {
 	fake, client := serveSTS(t)
 	fake.life = 0 // so that the cache renews them each time
 	now := tokend.Reading{Wall: time.Now()}
@@ -132,7 +132,7 @@ func TestEachRoleIsAssumedWithATokenThatCanBeUsed(t *testing.T) {
 	}
 }
 
-func TestATokenThatSTSRejectsIsReplacedOnce(t *testing.T) {
+func TestTokenRejectedBySTSIsReplacedOnce(t *testing.T) {
 	for _, code := range []string{"InvalidIdentityToken", "ExpiredTokenException", "IDPRejectedClaim"} {
 		t.Run(code, func(t *testing.T) {
 			fake, client := serveSTS(t)
@@ -155,7 +155,7 @@ func TestATokenThatSTSRejectsIsReplacedOnce(t *testing.T) {
 	}
 }
 
-func TestOtherRefusalsOfSTSAreTheCallers(t *testing.T) {
+func TestOtherErrorsOfSTSPropagate(t *testing.T) {
 	fake, client := serveSTS(t)
 	server, source := serveTokend(t)
 	fake.rejects = func(string) string { return "AccessDenied" }
@@ -170,7 +170,7 @@ type plain struct{ source tokend.TokenSource }
 
 func (p plain) Token(ctx context.Context) (tokend.Token, error) { return p.source.Token(ctx) }
 
-func TestASourceThatCannotDropItsTokenIsAskedOnce(t *testing.T) {
+func TestSourceWithoutInvalidateIsCalledOnce(t *testing.T) {
 	fake, client := serveSTS(t)
 	_, source := serveTokend(t)
 	fake.rejects = func(string) string { return "InvalidIdentityToken" }
@@ -180,7 +180,7 @@ func TestASourceThatCannotDropItsTokenIsAskedOnce(t *testing.T) {
 	}
 }
 
-func TestWithoutATokenSTSIsNotAsked(t *testing.T) {
+func TestSTSIsNotCalledWithoutToken(t *testing.T) {
 	fake, client := serveSTS(t)
 	server, source := serveTokend(t)
 	server.Fail(tokendtest.Failure{Reason: tokend.NotAuthorized})
@@ -190,7 +190,7 @@ func TestWithoutATokenSTSIsNotAsked(t *testing.T) {
 	}
 }
 
-func TestWithoutAnotherTokenBothReasonsAreTold(t *testing.T) {
+func TestFailureWithoutNewTokenHasBothErrors(t *testing.T) {
 	fake, client := serveSTS(t)
 	server, source := serveTokend(t)
 	first := tokenOf(t, source)

@@ -40,7 +40,7 @@ func TestCallsWaitWhileTheServerIsPaused(t *testing.T) {
 	})
 }
 
-func TestAPausedCallEndsWithItsCallersDeadlineToo(t *testing.T) {
+func TestPausedCallEndsAtDeadlineOfCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokendtest.NewServer()
 		defer server.Close()
@@ -52,7 +52,7 @@ func TestAPausedCallEndsWithItsCallersDeadlineToo(t *testing.T) {
 	})
 }
 
-func TestWhoWaitsForCallsWaitsNoLongerThanTold(t *testing.T) {
+func TestWaitForCallsEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
 		defer server.Close()

@@ -13,7 +13,7 @@ import (
 	"tokend.internal/go/tokendtest"
 )
 
-func TestFailuresComeAsOftenAsTheyAreAskedFor(t *testing.T) {
+func TestFailuresApplyToConfiguredCalls(t *testing.T) {
 	server, client := start(t)
 	server.FailNext(tokendtest.Failure{Reason: tokend.NotAuthorized})
 	_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
@@ -31,7 +31,7 @@ func TestFailuresComeAsOftenAsTheyAreAskedFor(t *testing.T) {
 	}
 }
 
-func TestAFailureIsAsItIsGiven(t *testing.T) {
+func TestFailureHasGivenFields(t *testing.T) {
 	server, client := start(t)
 	server.Fail(tokendtest.Failure{
 		Reason: tokend.ValidationFailed, Code: codes.Aborted, Message: "No.", RetryDelay: time.Minute,
@@ -51,7 +51,7 @@ func TestAFailureIsAsItIsGiven(t *testing.T) {
 	}
 }
 
-func TestACallThatHangsEndsWithItsCallersDeadline(t *testing.T) {
+func TestHangingCallEndsAtDeadlineOfCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
 		defer server.Close()

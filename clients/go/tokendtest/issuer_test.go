@@ -15,7 +15,7 @@ import (
 	"tokend.internal/go/tokendtest"
 )
 
-func TestTokensAreSignedByTheAlgorithmThatIsAskedFor(t *testing.T) {
+func TestTokensAreSignedWithConfiguredAlgorithm(t *testing.T) {
 	for name, c := range map[string]struct {
 		opts []tokendtest.Option
 		want jose.SignatureAlgorithm
@@ -49,7 +49,7 @@ func TestTokensAreSignedByTheAlgorithmThatIsAskedFor(t *testing.T) {
 	tokendtest.WithAlgorithm("none")
 }
 
-func TestTokensVerifyWithTheServedKeysAlsoAfterARotation(t *testing.T) {
+func TestTokensVerifyWithServedKeysAfterRotation(t *testing.T) {
 	server, client := start(t)
 	issuer := server.ServeIssuer()
 	asked := request("alice")
@@ -89,7 +89,7 @@ func TestTokensVerifyWithTheServedKeysAlsoAfterARotation(t *testing.T) {
 	}
 }
 
-func TestServersShareTheirRSAKeysAndNoOthers(t *testing.T) {
+func TestServersShareOnlyRSAKeys(t *testing.T) {
 	for algorithm, shared := range map[tokendtest.Algorithm]bool{tokendtest.RS256: true, tokendtest.ES256: false} {
 		t.Run(string(algorithm), func(t *testing.T) {
 			ids := map[string]bool{}
@@ -123,7 +123,7 @@ func publishedKeys(t *testing.T, server *tokendtest.Server) []jose.JSONWebKey {
 	return set.Keys
 }
 
-func TestTheHandlerServesWhereItsUserPutsIt(t *testing.T) {
+func TestHandlerServesKeysOnAnotherServer(t *testing.T) {
 	server, _ := start(t)
 	web := httptest.NewServer(server.Handler())
 	defer web.Close()
@@ -137,7 +137,7 @@ func TestTheHandlerServesWhereItsUserPutsIt(t *testing.T) {
 	}
 }
 
-func TestTimesFollowTheClockAndTheDuration(t *testing.T) {
+func TestTimesAreThoseOfClockAndDuration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256),
 			tokendtest.WithClock(func() time.Time { return time.Unix(1_800_000_000, 5) }))

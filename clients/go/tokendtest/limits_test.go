@@ -10,7 +10,7 @@ import (
 	"tokend.internal/go/tokendtest"
 )
 
-func TestAllFieldsThatBreakTheirLimitsAreNamed(t *testing.T) {
+func TestAllViolationsAreReported(t *testing.T) {
 	_, client := start(t)
 	wrong := tokend.TokenRequest{
 		IdentityPoolID: "no pool", IdentityID: strings.Repeat("a", 56) + ":0",
@@ -37,7 +37,7 @@ func TestAllFieldsThatBreakTheirLimitsAreNamed(t *testing.T) {
 	issue(t, client, request(strings.Repeat("é", 50_000)))
 }
 
-func TestWhatThePoolCannotAcceptIsRefused(t *testing.T) {
+func TestInvalidRequestsAreRejected(t *testing.T) {
 	_, client := start(t, tokendtest.WithPool("eu-west-1:0", "login.other.internal"))
 	unknown := request("alice")
 	unknown.IdentityPoolID = "eu-west-1:1"

@@ -17,7 +17,7 @@ import (
 	"tokend.internal/go/tokendtest"
 )
 
-func TestAUserIsRegisteredOnceAndThenRetrieved(t *testing.T) {
+func TestUserIsRegisteredOnceAndThenRetrieved(t *testing.T) {
 	_, client := start(t)
 	first := issue(t, client, request("alice"))
 	again := issue(t, client, request("alice"))
@@ -30,7 +30,7 @@ func TestAUserIsRegisteredOnceAndThenRetrieved(t *testing.T) {
 	}
 }
 
-func TestAUserIsLinkedToANamedIdentity(t *testing.T) {
+func TestUserIsLinkedToGivenIdentity(t *testing.T) {
 	_, client := start(t)
 	alice := issue(t, client, request("alice"))
 	named := request("alice@home")
@@ -45,7 +45,7 @@ func TestAUserIsLinkedToANamedIdentity(t *testing.T) {
 	wantReason(t, err, tokend.DeveloperUserAlreadyRegistered)
 }
 
-func TestAnIdentityHasAtMostTwentyLogins(t *testing.T) {
+func TestIdentityHasAtMostTwentyLogins(t *testing.T) {
 	_, client := start(t)
 	alice := issue(t, client, request("alice"))
 	for i := range 19 {
@@ -75,7 +75,7 @@ func wantFull(t *testing.T, err error, identityID string) {
 	t.Errorf("details %v, want a QuotaFailure of %s", status.Convert(err).Details(), identityID)
 }
 
-func TestMergedUsersShareTheDestinationsIdentityAndTheSourceIsDisabled(t *testing.T) {
+func TestMergedUsersShareDestinationIdentityAndSourceIsDisabled(t *testing.T) {
 	_, client := start(t)
 	alice, bob := issue(t, client, request("alice")), issue(t, client, request("bob"))
 	for range 2 {
@@ -96,7 +96,7 @@ func TestMergedUsersShareTheDestinationsIdentityAndTheSourceIsDisabled(t *testin
 	}
 }
 
-func TestAnUnlinkedUserGetsANewIdentity(t *testing.T) {
+func TestUnlinkedUserGetsNewIdentity(t *testing.T) {
 	_, client := start(t)
 	alice, bob := issue(t, client, request("alice")), issue(t, client, request("bob"))
 	wantReason(t, unlink(client, alice.IdentityID, "bob"), tokend.ResourceConflict)
@@ -150,7 +150,7 @@ func withLogin(asked tokend.TokenRequest, provider, login string) tokend.TokenRe
 	return asked
 }
 
-func TestLoginsThatComeTogetherAreLinked(t *testing.T) {
+func TestLoginsOfOneRequestAreLinked(t *testing.T) {
 	_, client := start(t)
 	alice := issue(t, client, withLogin(request("alice"), "accounts.google.com", "alice@google"))
 	same := issue(t, client, withLogin(request("alice at work"), "accounts.google.com", "alice@google"))
@@ -190,7 +190,7 @@ func TestLoginsThatComeTogetherAreLinked(t *testing.T) {
 	}
 }
 
-func TestPagesFollowEachOther(t *testing.T) {
+func TestLookupIsPaginated(t *testing.T) {
 	_, client := start(t)
 	alice := issue(t, client, request("alice"))
 	for _, user := range []string{"bob", "carol", "dave", "erin"} {

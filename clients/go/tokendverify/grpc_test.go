@@ -76,7 +76,7 @@ func callBoth(t *testing.T, connection *grpc.ClientConn, authorization ...string
 	return status.Convert(err)
 }
 
-func TestAServiceSeesTheIdentityOfVerifiedCallers(t *testing.T) {
+func TestServiceGetsIdentityOfVerifiedCallers(t *testing.T) {
 	server := newServer(t)
 	token := issue(t, server, nil)
 	raw := token.Value.Reveal()
@@ -106,7 +106,7 @@ func TestAServiceSeesTheIdentityOfVerifiedCallers(t *testing.T) {
 	}
 }
 
-func TestACallIsUnavailableWhileThereAreNoKeys(t *testing.T) {
+func TestCallIsUnavailableWithoutKeys(t *testing.T) {
 	server := newServer(t)
 	seen := &requests{}
 	seen.fail.Store(true)
@@ -117,7 +117,7 @@ func TestACallIsUnavailableWhileThereAreNoKeys(t *testing.T) {
 	}
 }
 
-func TestOpenMethodsNeedNoToken(t *testing.T) {
+func TestOpenMethodsRequireNoToken(t *testing.T) {
 	verifier := newVerifier(t, "https://tokend.example.internal")
 	for _, c := range []struct {
 		open       []string

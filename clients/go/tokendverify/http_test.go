@@ -11,7 +11,7 @@ import (
 	"tokend.internal/go/tokendverify"
 )
 
-func TestHandlersSeeTheIdentityOfVerifiedCallers(t *testing.T) {
+func TestHandlersGetIdentityOfVerifiedCallers(t *testing.T) {
 	server := newServer(t)
 	token := issue(t, server, nil)
 	good := "Bearer " + token.Value.Reveal()

@@ -41,7 +41,7 @@ type clock struct{ offset atomic.Int64 }
 func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
 func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 
-func TestKeysAreKeptAndFetchedAgainForANewOne(t *testing.T) {
+func TestKeysAreCachedAndFetchedAgainForNewKey(t *testing.T) {
 	server := newServer(t)
 	seen, clock := &requests{}, &clock{}
 	verifier := newVerifier(t, server.Issuer(),
@@ -77,7 +77,7 @@ func TestKeysAreKeptAndFetchedAgainForANewOne(t *testing.T) {
 	verify(first, nil, 4)
 }
 
-func TestKeysAreFetchedAgainInTheBackgroundAfterAWhile(t *testing.T) {
+func TestKeysAreRefreshedInBackground(t *testing.T) {
 	server := newServer(t)
 	seen, clock := &requests{}, &clock{}
 	verifier := newVerifier(t, server.Issuer(),
@@ -97,7 +97,7 @@ func TestKeysAreFetchedAgainInTheBackgroundAfterAWhile(t *testing.T) {
 	}
 }
 
-func TestTokensOfUnknownKeysMakeTheIssuerDoLittle(t *testing.T) {
+func TestUnknownKeysCauseFewFetches(t *testing.T) {
 	f := newForger(t)
 	seen, clock := &requests{}, &clock{}
 	verifier := newVerifier(t, f.URL,
@@ -124,7 +124,7 @@ func TestTokensOfUnknownKeysMakeTheIssuerDoLittle(t *testing.T) {
 	}
 }
 
-func TestAnIssuerThatIsAwayIsNotMissedOnceItsKeysAreThere(t *testing.T) {
+func TestCachedKeysVerifyDuringOutageOfIssuer(t *testing.T) {
 	server := newServer(t)
 	seen, clock := &requests{}, &clock{}
 	var out bytes.Buffer
@@ -155,7 +155,7 @@ func TestAnIssuerThatIsAwayIsNotMissedOnceItsKeysAreThere(t *testing.T) {
 	}
 }
 
-func TestKeysThatCannotBeFetchedAgainVerifyForADay(t *testing.T) {
+func TestKeysAreUsedForOneDayDuringOutage(t *testing.T) {
 	server := newServer(t)
 	seen, clock := &requests{}, &clock{}
 	verifier := newVerifier(t, server.Issuer(), tokendverify.WithHTTPClient(&http.Client{Transport: seen}),
@@ -180,7 +180,7 @@ func TestKeysThatCannotBeFetchedAgainVerifyForADay(t *testing.T) {
 	}
 }
 
-func TestACallerWaitsForTheKeysUntilItsOwnDeadline(t *testing.T) {
+func TestCallerWaitsForKeysUntilItsDeadline(t *testing.T) {
 	release := make(chan struct{})
 	hanging := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	t.Cleanup(hanging.Close)
@@ -194,7 +194,7 @@ func TestACallerWaitsForTheKeysUntilItsOwnDeadline(t *testing.T) {
 	}
 }
 
-func TestAnIssuerThatBreaksDiscoveryHasNoKeys(t *testing.T) {
+func TestInvalidDiscoveryDocumentIsRejected(t *testing.T) {
 	f := newForger(t)
 	for name, document := range map[string]string{
 		"another issuer": `{"issuer": "https://tokend.example.internal", "jwks_uri": "%s/keys"}`,
@@ -246,7 +246,7 @@ func issuerWith(t *testing.T, f *forger, keys ...any) (issuer, token string) {
 	return url, f.token(t, "ES256", "es256", "JWS", func(claims map[string]any) { claims["iss"] = url })
 }
 
-func TestKeysThatAreNotUnderstoodAreIgnored(t *testing.T) {
+func TestUnsupportedKeysAreIgnored(t *testing.T) {
 	f := newForger(t)
 	good := jose.JSONWebKey{Key: f.ec.Public(), KeyID: "es256", Algorithm: "ES256", Use: "sig"}
 	for name, other := range map[string]any{
@@ -276,7 +276,7 @@ func TestKeysThatAreNotUnderstoodAreIgnored(t *testing.T) {
 	}
 }
 
-func TestARedirectDoesNotLeadToKeysInPlaintext(t *testing.T) {
+func TestRedirectToPlaintextKeysIsRejected(t *testing.T) {
 	f := newForger(t)
 	own := errors.New("no redirect at all")
 	for name, c := range map[string]struct {
@@ -313,7 +313,7 @@ func TestARedirectDoesNotLeadToKeysInPlaintext(t *testing.T) {
 	}
 }
 
-func TestAnIssuerOverTLSDoesNotServeItsKeysInPlaintext(t *testing.T) {
+func TestKeysOfHTTPSIssuerRequireHTTPS(t *testing.T) {
 	f := newForger(t)
 	asItIs := func(url string) string { return url }
 	plaintext := func(string) string { return f.URL + "/keys" }

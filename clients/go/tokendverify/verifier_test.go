@@ -54,7 +54,7 @@ func newVerifier(t *testing.T, issuer string, opts ...tokendverify.Option) *toke
 	return verifier
 }
 
-func TestATokenOfTheServiceNamesItsIdentity(t *testing.T) {
+func TestTokenHasIdentity(t *testing.T) {
 	server := newServer(t)
 	token := issue(t, server, func(r *tokend.TokenRequest) { r.PrincipalTags = map[string]string{"team": "blue"} })
 	identity, err := newVerifier(t, server.Issuer()).Verify(t.Context(), token.Value.Reveal())
@@ -75,7 +75,7 @@ func TestATokenOfTheServiceNamesItsIdentity(t *testing.T) {
 	}
 }
 
-func TestATokenIsExpiredAfterTheLeeway(t *testing.T) {
+func TestTokenIsExpiredAfterLeeway(t *testing.T) {
 	server := newServer(t)
 	token := issue(t, server, nil)
 	for name, c := range map[string]struct {
@@ -102,7 +102,7 @@ func TestATokenIsExpiredAfterTheLeeway(t *testing.T) {
 	}
 }
 
-func TestATokenIsNotYetThereBeforeTheLeeway(t *testing.T) {
+func TestTokenIsNotValidBeforeLeeway(t *testing.T) {
 	f := newForger(t)
 	for name, c := range map[string]struct {
 		claim  string
@@ -211,7 +211,7 @@ func sign(t *testing.T, signer jose.Signer, payload []byte) string {
 	return compact
 }
 
-func TestAClaimIsNamedOnceAndExactly(t *testing.T) {
+func TestClaimNamesAreUniqueAndCaseSensitive(t *testing.T) {
 	f := newForger(t)
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: f.ec, KeyID: "es256"}},
 		(&jose.SignerOptions{}).WithType("JWS"))
@@ -242,7 +242,7 @@ func TestAClaimIsNamedOnceAndExactly(t *testing.T) {
 	}
 }
 
-func TestWhatATokenMayBe(t *testing.T) {
+func TestBearerTokenGrammar(t *testing.T) {
 	f := newForger(t)
 	set := func(name string, value any) func(map[string]any) {
 		return func(claims map[string]any) { claims[name] = value }
@@ -294,7 +294,7 @@ func TestWhatATokenMayBe(t *testing.T) {
 	}
 }
 
-func TestAVeryLongTokenIsNotLookedAt(t *testing.T) {
+func TestTooLongTokenIsRejected(t *testing.T) {
 	f, seen := newForger(t), &requests{}
 	verifier := newVerifier(t, f.URL, tokendverify.WithHTTPClient(&http.Client{Transport: seen}))
 	within := func(length int) string {
@@ -311,7 +311,7 @@ func TestAVeryLongTokenIsNotLookedAt(t *testing.T) {
 	}
 }
 
-func TestATokenHasOneSpelling(t *testing.T) {
+func TestOnlyCanonicalEncodingIsAccepted(t *testing.T) {
 	f := newForger(t)
 	verifier := newVerifier(t, f.URL)
 	good := f.token(t, "RS512", "rs512", "JWS", nil)
@@ -331,7 +331,7 @@ func TestATokenHasOneSpelling(t *testing.T) {
 	}
 }
 
-func TestAVerifierTakesWhatItIsSetTo(t *testing.T) {
+func TestVerifierOptionsSetAlgorithmsAndTypes(t *testing.T) {
 	f := newForger(t)
 	jws, jwt := f.token(t, "RS512", "rs512", "JWS", nil), f.token(t, "ES256", "es256", "JWT", nil)
 	for name, c := range map[string]struct {
@@ -352,7 +352,7 @@ func TestAVerifierTakesWhatItIsSetTo(t *testing.T) {
 	}
 }
 
-func TestAnAlteredTokenIsRejected(t *testing.T) {
+func TestAlteredTokenIsRejected(t *testing.T) {
 	server := newServer(t)
 	verifier, raw := newVerifier(t, server.Issuer()), issue(t, server, nil).Value.Reveal()
 	for i := range 3 {
@@ -369,7 +369,7 @@ func TestAnAlteredTokenIsRejected(t *testing.T) {
 	}
 }
 
-func TestAVerifierIsNotMadeOfNothing(t *testing.T) {
+func TestInvalidVerifierSettingsAreRejected(t *testing.T) {
 	for _, c := range []struct {
 		issuer string
 		pools  []string

@@ -35,7 +35,7 @@ func newSource(t *testing.T) *tokend.CachedTokenSource {
 	return source
 }
 
-func TestAWSCredentialsAreThoseForTheSourcesToken(t *testing.T) {
+func TestAWSCredentialsAreThoseForTokenOfSource(t *testing.T) {
 	source := newSource(t)
 	var action, role, webIdentityToken string
 	fake := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -57,7 +57,7 @@ func TestAWSCredentialsAreThoseForTheSourcesToken(t *testing.T) {
 	}
 }
 
-func TestTheHTTPClientSendsTheToken(t *testing.T) {
+func TestHTTPClientSendsToken(t *testing.T) {
 	source := newSource(t)
 	var authorization string
 	api := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -77,7 +77,7 @@ func TestTheHTTPClientSendsTheToken(t *testing.T) {
 	}
 }
 
-func TestSourcesAndCachesOfThePageHandOutTokens(t *testing.T) {
+func TestSourcesAndCachesOfReadmeReturnTokens(t *testing.T) {
 	server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
 	defer server.Close()
 	one, err := oneUser(t.Context(), server.Client())
@@ -91,7 +91,7 @@ func TestSourcesAndCachesOfThePageHandOutTokens(t *testing.T) {
 	decide(err)
 }
 
-func TestTheSourceOfACallIsThatOfTheUserInItsContext(t *testing.T) {
+func TestSourceOfCallIsThatOfUserInContext(t *testing.T) {
 	server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
 	defer server.Close()
 	cache := tokend.NewTokenCache(server.Client())
@@ -112,7 +112,7 @@ func TestTheSourceOfACallIsThatOfTheUserInItsContext(t *testing.T) {
 	}
 }
 
-func TestAServiceOfThePageGreetsTheIdentityOfItsCaller(t *testing.T) {
+func TestServiceOfReadmeReadsIdentityOfCaller(t *testing.T) {
 	server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
 	defer server.Close()
 	verifier, err := tokendverify.New(server.ServeIssuer(), []string{tokendtest.IdentityPoolID})
@@ -141,7 +141,7 @@ func TestAServiceOfThePageGreetsTheIdentityOfItsCaller(t *testing.T) {
 	}
 }
 
-func TestClientsOfThePageAreMade(t *testing.T) {
+func TestClientsOfReadmeAreCreated(t *testing.T) {
 	for _, connect := range []func() (*tokend.Client, error){
 		observed, byToken, func() (*tokend.Client, error) { return byCertificate(x509.NewCertPool()) },
 	} {

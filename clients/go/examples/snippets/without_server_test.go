@@ -30,7 +30,7 @@ func TestWithoutAServer(t *testing.T) {
 	}
 }
 
-func TestAVerifierWithoutAServer(t *testing.T) {
+func TestVerifierWithoutServer(t *testing.T) {
 	server := tokendtest.NewServer()
 	defer server.Close()
 

@@ -28,7 +28,7 @@ func (draining) Watch(_ *healthv1.HealthCheckRequest, stream healthv1.Health_Wat
 	return nil
 }
 
-func TestAServerThatIsNotServingGetsNoCalls(t *testing.T) {
+func TestNotServingServerGetsNoCalls(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
