@@ -1,6 +1,8 @@
-"""A cache of the most recently used values, by key."""
+"""Caches of the most recently used values, by key."""
 
 import threading
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from cachetools import LRUCache
@@ -33,3 +35,23 @@ class LruCache(Generic[_Value]):
         with self._lock:
             if self._values.maxsize:
                 self._values[key] = value
+
+
+def one_per_key(create: Callable[[str], _Value], max_size: int) -> Callable[[str], _Value]:
+    """Returns a function that returns the object of a key, and creates it at the first use of the key.
+
+    Concurrent first uses return the same object. With `functools.lru_cache` alone each would get another one, and what
+    all but one of them count would be lost.
+
+    Args:
+        create: Creates the object of a key.
+        max_size: The maximum number of objects; the least recently used is forgotten.
+    """
+    cached = lru_cache(max_size)(create)
+    lock = threading.Lock()
+
+    def get(key: str) -> _Value:
+        with lock:
+            return cached(key)
+
+    return get

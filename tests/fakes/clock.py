@@ -1,5 +1,8 @@
 """A clock that moves only when a test moves it."""
 
+import threading
+from contextlib import suppress
+
 
 class FakeClock:
     def __init__(self, now: float = 1_800_000_000.0, monotonic: float = 1000.0) -> None:
@@ -19,3 +22,16 @@ class FakeClock:
     def move_wall_clock(self, seconds: float) -> None:
         """Sets the wall clock forward or back, like an administrator."""
         self._now += seconds
+
+
+class MeetingClock(FakeClock):
+    """Makes the first reads of two threads concurrent, if possible."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._meeting = threading.Barrier(2)
+
+    def monotonic(self) -> float:
+        with suppress(threading.BrokenBarrierError):
+            self._meeting.wait(0.2)
+        return super().monotonic()

@@ -1,7 +1,9 @@
 """The queue of a connection's calls, and the turns of connections."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, MeetingClock
 
 from tokend_server.rpc.fair_queue import FairQueue
 from tokend_server.rpc.peers import Lines, host_of, is_loopback, peer_name
@@ -90,4 +92,12 @@ def test_a_host_of_strangers_floods_where_those_of_known_callers_do_not() -> Non
     assert floods == ["192.0.2.7"]
     clock.advance(0.1)
     calls.count_call("ipv4:192.0.2.7:1")
+    assert floods == ["192.0.2.7"]
+
+
+def test_first_calls_of_a_host_at_once_share_one_burst() -> None:
+    floods: list[str] = []
+    unidentified = UnidentifiedCalls(1, 1, floods.append, MeetingClock())
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(unidentified.count_call, ("ipv4:192.0.2.7:1", "ipv4:192.0.2.7:2")))
     assert floods == ["192.0.2.7"]

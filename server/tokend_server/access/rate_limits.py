@@ -4,11 +4,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from tokend_server.callers.patterns import matches
 from tokend_server.clock import Clock
 from tokend_server.errors import TooManyRequests
+from tokend_server.lru_cache import one_per_key
 from tokend_server.model import ANONYMOUS
 from tokend_server.token_bucket import TokenBucket
 
@@ -96,8 +96,7 @@ class RateLimits:
         self._by_pattern = tuple(by_pattern)
         self._on_refusal = on_refusal
         self._clock = clock
-        self._lock = threading.Lock()
-        self._usages: Callable[[str], CallerUsage] = lru_cache(_MAX_REMEMBERED)(self._new_usage)
+        self._usage_of = one_per_key(self._new_usage, _MAX_REMEMBERED)
 
     def begin(self, caller: str) -> "CallerUsage | None":
         """Starts a call, and returns its caller's usage, on which `end` must be called; None if the caller is unknown.
@@ -134,10 +133,6 @@ class RateLimits:
         except BaseException:
             bucket.put_back()
             raise
-
-    def _usage_of(self, caller: str) -> CallerUsage:
-        with self._lock:  # otherwise two concurrent first calls would each start with their own full buckets
-            return self._usages(caller)
 
     def _new_usage(self, caller: str) -> CallerUsage:
         fitting = (limits for pattern, limits in self._by_pattern if matches(pattern, caller))

@@ -3,9 +3,9 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Container
-from functools import lru_cache
 
 from tokend_server.clock import Clock
+from tokend_server.lru_cache import one_per_key
 from tokend_server.rpc.peers import host_of
 from tokend_server.token_bucket import TokenBucket
 
@@ -28,9 +28,7 @@ class UnidentifiedCalls:
 
     def __init__(self, per_second: float, burst: int, on_flood: Callable[[str], None], clock: Clock) -> None:
         self._on_flood = on_flood
-        self._bucket: Callable[[str], TokenBucket] = lru_cache(_MAX_REMEMBERED)(
-            lambda _host: TokenBucket(per_second, burst, clock)
-        )
+        self._bucket = one_per_key(lambda _host: TokenBucket(per_second, burst, clock), _MAX_REMEMBERED)
         self._calls: Counter[str] = Counter()
         self._lock = threading.Lock()
 

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import lru_cache, partial
+from functools import partial
 from queue import SimpleQueue
 from time import monotonic
 from typing import Any, NamedTuple, TypeAlias
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import grpc
 
 from tokend_server.clock import Clock
+from tokend_server.lru_cache import one_per_key
 from tokend_server.rpc.fair_queue import FairQueue
 from tokend_server.rpc.grpc_internals import CallPool, SubmittedCall
 from tokend_server.token_bucket import TokenBucket
@@ -92,8 +93,8 @@ class WorkerPool(CallPool):
         self._on_skipped = on_skipped
         self._here = threading.local()
         self._tasks: FairQueue[_Task] = FairQueue(max_tasks, clock)
-        self._abandoned: Callable[[str], TokenBucket] = lru_cache(_MAX_REMEMBERED)(
-            lambda _line: TokenBucket(_ABANDONED_PER_SECOND, _ABANDONED_BURST, clock)
+        self._abandoned = one_per_key(
+            lambda _line: TokenBucket(_ABANDONED_PER_SECOND, _ABANDONED_BURST, clock), _MAX_REMEMBERED
         )
         self._refusals: SimpleQueue[_Task | None] = SimpleQueue()
         # One for each thread that should take tasks, or end.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, MeetingClock
 from tests.support.grpc_service import METHODS, TIMEOUT, Failure, GrpcService, failure, grpc_service
 from tests.support.local_engine import DEVELOPER, POOL, LocalEngineUnderTest
 
@@ -203,19 +203,6 @@ def test_the_least_recent_caller_is_forgotten_first(monkeypatch: pytest.MonkeyPa
         assert limited.calls(caller) == 1
     assert limited.calls("c") == limited.calls("b") == 0
     assert limited.calls("a") == 1
-
-
-class MeetingClock(FakeClock):
-    """Makes the first reads of two threads concurrent, if possible."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._meeting = threading.Barrier(2)
-
-    def monotonic(self) -> float:
-        with suppress(threading.BrokenBarrierError):
-            self._meeting.wait(0.2)
-        return super().monotonic()
 
 
 def test_first_calls_at_once_share_one_burst() -> None:
