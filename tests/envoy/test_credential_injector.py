@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +19,7 @@ from tests.support.authority import Authority
 from tests.support.metric_samples import total
 from tests.support.ports import free_port
 from tests.support.tokend import run
+from tests.support.waiting import wait_until
 
 from tokend_server import app
 from tokend_server.app import Service
@@ -29,8 +30,6 @@ POOL_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000a"
 CALLER = "spiffe://acme.internal/ns/shop/sa/checkout"
 TOKEN = "checkout-token"
 REFRESH = 300
-
-_LOOK_AGAIN = 0.02
 
 
 class _App(BaseHTTPRequestHandler):
@@ -180,13 +179,6 @@ def claims(text: str) -> dict[str, Any]:
 def key_id(envoy: Envoy) -> str:
     found: str = jwt.get_unverified_header(token(envoy))["kid"]
     return found
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(_LOOK_AGAIN)
 
 
 def wait_for_another(envoy: Envoy, before: str) -> str:

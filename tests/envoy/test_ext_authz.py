@@ -1,7 +1,6 @@
 """ext_authz.yaml with the real tokend: each request is forwarded with its user's token, and with no other."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,6 +12,7 @@ from tests.envoy.outbound import STRANGER, Site, app, site
 from tests.support.grpc_service import TIMEOUT
 from tests.support.ports import free_ports
 from tests.support.tokend import run
+from tests.support.waiting import wait_until
 
 Headers: TypeAlias = list[list[str]]
 
@@ -187,13 +187,6 @@ def test_a_key_that_was_taken_away_signs_no_request_any_more(place: Site, envoy:
     wait_until(lambda: before not in published(place))
     after = key_id(get(envoy, token))
     assert after in published(place)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def key_id(answer: httpx.Response) -> str:

@@ -3,8 +3,7 @@
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
@@ -23,6 +22,7 @@ from tests.support.grpc_service import TIMEOUT
 from tests.support.kms import REGION, boto3_client, config_of, kms_keys
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 from tests.support.tokend import run
+from tests.support.waiting import wait_until
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
@@ -81,13 +81,6 @@ def add(config: Path, environment: Mapping[str, str], *words: str) -> dict[str, 
     assert (ended.stderr, ended.returncode) == ("", 0)
     added: dict[str, Any] = json.loads(ended.stdout)
     return added
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + TIMEOUT
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def test_servers_go_from_the_store_to_kms_and_back(upstream: KmsUpstream, tmp_path: Path) -> None:

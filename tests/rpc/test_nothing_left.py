@@ -22,6 +22,7 @@ from tests.support.grpc_service import (
 )
 from tests.support.health import check_health, watch_health
 from tests.support.silent_calls import SilentCalls
+from tests.support.waiting import wait_until
 
 from tokend_server.callers.keys import digest, new_key
 from tokend_server.errors import EngineUnavailable
@@ -31,14 +32,6 @@ GET = "GetOpenIdTokenForDeveloperIdentity"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 WATCH = "/grpc.health.v1.Health/Watch"
 LIST_SERVICES = b"\x3a\x00"
-
-
-def until(condition: Callable[[], object]) -> None:
-    for _ in range(100 * TIMEOUT):
-        if condition():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("it never came to that")
 
 
 def ok(service: GrpcService) -> None:
@@ -148,17 +141,17 @@ def cancelled_before_its_message(service: GrpcService) -> None:
     with SilentCalls(service.address, GET) as calls:
         before = service.begun()
         streams = calls.begin(4)
-        until(lambda: service.begun() >= before + 4)
+        wait_until(lambda: service.begun() >= before + 4)
         for stream in streams:
             calls.cancel(stream)
-        until(lambda: not service.server._message_wait._waiting)  # noqa: SLF001 - nothing else tells
+        wait_until(lambda: not service.server._message_wait._waiting)  # noqa: SLF001 - nothing else tells
 
 
 def connection_gone_before_its_message(service: GrpcService) -> None:
     with SilentCalls(service.address, GET) as calls:
         before = service.begun()
         calls.begin(4)
-        until(lambda: service.begun() >= before + 4)
+        wait_until(lambda: service.begun() >= before + 4)
 
 
 def message_never_came(service: GrpcService) -> None:
@@ -289,7 +282,7 @@ def test_nothing_of_a_call_is_left(end: Callable[[GrpcService], None], live_call
             live_calls.clear()
             for _ in range(3):
                 end(service)
-            until(lambda: not live_calls)
+            wait_until(lambda: not live_calls)
 
 
 KEY = new_key(b"a".__mul__)
@@ -319,7 +312,7 @@ def test_nothing_of_a_refused_call_is_left(why: str, live_calls: "WeakSet[_RPCSt
             for method in METHODS * 3:
                 with pytest.raises(grpc.RpcError):
                     service.call(method, metadata=metadata)
-            until(lambda: not live_calls)
+            wait_until(lambda: not live_calls)
 
 
 def test_nothing_is_left_of_calls_that_are_too_many(live_calls: "WeakSet[_RPCState]") -> None:
@@ -331,6 +324,6 @@ def test_nothing_is_left_of_calls_that_are_too_many(live_calls: "WeakSet[_RPCSta
             for method in METHODS * 3:
                 with pytest.raises(grpc.RpcError):
                     service.call(method)
-            until(lambda: not live_calls)
+            wait_until(lambda: not live_calls)
         hold.release.set()
         first.result(TIMEOUT)

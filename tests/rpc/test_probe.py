@@ -19,6 +19,7 @@ from tests.support.authority import Authority
 from tests.support.grpc_service import TIMEOUT, GrpcService, grpc_service
 from tests.support.health import NOT_SERVING, SERVING, check_health
 from tests.support.ports import can_connect
+from tests.support.waiting import wait_until
 
 from tokend_server.callers import keys
 from tokend_server.rpc import probe
@@ -43,17 +44,9 @@ def probing(service: GrpcService, clock: FakeClock, *, call_timeout: float = TIM
         prober.stop()
 
 
-def until(seen: Callable[[], bool]) -> None:
-    """Waits until the prober's thread sees a condition."""
-    deadline = time.monotonic() + TIMEOUT
-    while not seen():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def passes_again(prober: Prober, clock: FakeClock) -> None:
     clock.advance(1000)
-    until(lambda: all(each.reached == each.answered == 0 for each in prober.reachability()))
+    wait_until(lambda: all(each.reached == each.answered == 0 for each in prober.reachability()))
 
 
 @pytest.fixture
@@ -239,7 +232,7 @@ def test_the_probe_passes_when_the_connection_limit_is_reached(
         with socket.create_connection((host, int(port)), TIMEOUT) as only:
             if not has_tls:
                 only.recv(1)
-            until(lambda: _is_turned_away(service.address))
+            wait_until(lambda: _is_turned_away(service.address))
             with probing(service, clock) as prober:
                 passes_again(prober, clock)
 
@@ -262,7 +255,7 @@ def test_the_probe_passes_when_the_loopback_address_is_barred() -> None:
     clock = FakeClock()
     with grpc_service() as service, probing(service, clock) as prober:
         service.server._guard._bar(LOOPBACK, 3600)  # noqa: SLF001 - as a flood of a local user's calls does
-        until(lambda: not can_connect(service.address))
+        wait_until(lambda: not can_connect(service.address))
         for _ in range(3):
             passes_again(prober, clock)
         assert not can_connect(service.address)
@@ -282,7 +275,7 @@ def test_a_port_that_says_nothing_is_alive_and_not_ready(
         readiness = Readiness({"scripted": service.engine}, service.server.set_serving, prober.reachability)
         assert (readiness.check().ready, readiness.check_liveness().ready) == (False, True)
         clock.advance(1000)
-        until(lambda: all(each.answered == 0 for each in prober.reachability()))
+        wait_until(lambda: all(each.answered == 0 for each in prober.reachability()))
         assert (readiness.check().ready, readiness.check_liveness().ready) == (False, True)
         prober.stop()
 
@@ -311,7 +304,7 @@ def test_no_thread_is_left() -> None:
     before = threading.active_count()
     with grpc_service() as service, probing(service, FakeClock()):
         pass
-    until(lambda: threading.active_count() <= before)
+    wait_until(lambda: threading.active_count() <= before)
 
 
 def test_a_plaintext_listener_fails_a_tls_probe() -> None:

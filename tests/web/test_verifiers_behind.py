@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +12,10 @@ import httpx
 import jwt
 import pytest
 from tests.fakes.clock import FakeClock
-from tests.support.grpc_service import TIMEOUT
 from tests.support.metric_samples import samples
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, write_config
 from tests.support.tokend import done
+from tests.support.waiting import wait_until
 
 from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityRequest
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
@@ -47,13 +47,6 @@ def service(config: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> 
     running = app.start(load_config(config), clock)
     yield running
     running.stop()
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + TIMEOUT
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def behind(service: Service) -> float:

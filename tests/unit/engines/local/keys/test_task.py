@@ -3,7 +3,6 @@
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -13,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from tests.fakes.clock import FakeClock
 from tests.support.grpc_service import TIMEOUT
 from tests.support.key_replica import ES256, KeyReplica, Locked
+from tests.support.waiting import wait_until
 
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, Keys, KeyTimes
@@ -74,13 +74,6 @@ def replica(make_replica: MakeReplica) -> KeyReplica:
 def published(engines: Engines) -> list[str]:
     assert engines.local_keys
     return [key["kid"] for key in json.loads(engines.local_keys.key_set().jwks)["keys"]]
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + TIMEOUT
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.005)
 
 
 def threads() -> list[threading.Thread]:
