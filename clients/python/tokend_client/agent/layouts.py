@@ -1,4 +1,9 @@
-"""The layout of a token in its directory: one file, or a projected volume of Kubernetes."""
+"""The layout of a token in its directory: one file, or a projected volume of Kubernetes.
+
+The methods get the descriptor of the directory. `replace` replaces the content atomically: a reader sees the old or the
+new one. If it raises `OSError`, the file has the old content, or already the new one. `clean` removes partial files of
+a killed process.
+"""
 
 import os
 import re
@@ -6,30 +11,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 from tokend_client.agent import directories
 from tokend_client.agent.directories import Access
-
-
-class Layout(Protocol):
-    """Replaces the content of a file. The descriptor is that of the file's directory."""
-
-    def replace(self, directory: int, content: bytes) -> None:
-        """Replaces the content atomically: a reader sees the old or the new one.
-
-        Raises:
-            OSError: The write failed. The file has the old content, or already the new one.
-        """
-        ...
-
-    def remove(self, directory: int) -> None:
-        """Removes the content."""
-        ...
-
-    def clean(self, directory: int) -> None:
-        """Removes partial files of a killed process."""
-        ...
 
 
 class FileLayout:
@@ -135,6 +120,9 @@ class ProjectedLayout:
         directories.remove(directory, self._unfinished)
         os.symlink(wanted, self._unfinished, dir_fd=directory)
         directories.rename(directory, self._unfinished, self._name)
+
+
+Layout: TypeAlias = FileLayout | ProjectedLayout
 
 
 def _target(directory: int) -> str | None:

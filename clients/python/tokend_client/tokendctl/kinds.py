@@ -1,53 +1,20 @@
-"""The types of request members, under the names of the AWS service model: string, integer, long and map."""
+"""The types of request members, under the names of the AWS service model: string, integer, long and map.
+
+Each has its `name` there, the `sample` of `--generate-cli-skeleton`, and its `limits` for the help. `from_text` parses
+the value of an option, `from_json` a member of a document. Both raise `InvalidInput` for another type, or for a value
+below the minimum, as the AWS CLI does. The service checks the maximum.
+"""
 
 import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from tokend_client.tokendctl import json_document, paramfile, shorthand
 from tokend_client.tokendctl.errors import InvalidInput
 
 Value: TypeAlias = str | int | dict[str, str]
-
-
-class Kind(Protocol):
-    """A type of request members: how it is parsed, and how it is shown.
-
-    Both parsers check the minimum length or value, as the AWS CLI does. The service checks the maximum.
-    """
-
-    @property
-    def name(self) -> str:
-        """AWS's name of the type."""
-        ...
-
-    @property
-    def sample(self) -> Value:
-        """The value in the output of `--generate-cli-skeleton`."""
-        ...
-
-    @property
-    def limits(self) -> str:
-        """The minimum and the maximum, for the help."""
-        ...
-
-    def from_text(self, text: str) -> Value:
-        """Parses the value of an option.
-
-        Raises:
-            InvalidInput: It has another type, or is below the minimum.
-        """
-        ...
-
-    def from_json(self, value: object) -> Value:
-        """Parses a member of a document.
-
-        Raises:
-            InvalidInput: It has another type, or is below the minimum.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +121,6 @@ class StringMap:
         if problems:
             raise InvalidInput(*problems)
         return values
+
+
+Kind: TypeAlias = String | Integer | StringMap
