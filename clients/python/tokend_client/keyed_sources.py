@@ -3,24 +3,17 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from tokend_client import forks
 from tokend_client.arguments import check_positive
+from tokend_client.async_source import AsyncTokenSource
 from tokend_client.errors import Closed, Forked
-from tokend_client.model import Token, TokenRequest
-from tokend_client.source_state import HasTokenChanged
+from tokend_client.model import TokenRequest
+from tokend_client.source import TokenSource
 from tokend_client.telemetry import Telemetry
 
-
-class _Watchable(Protocol):
-    @property
-    def snapshot(self) -> Token | None: ...
-
-    def watch(self, has_token_changed: HasTokenChanged) -> None: ...
-
-
-_Source = TypeVar("_Source", bound=_Watchable)
+_Source = TypeVar("_Source", bound=TokenSource | AsyncTokenSource)
 
 
 class KeyedSources(Generic[_Source]):
