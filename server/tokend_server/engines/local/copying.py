@@ -8,6 +8,7 @@ makes both equal.
 import hashlib
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -187,13 +188,11 @@ class StoreCopy:
         for _ in range(_ATTEMPTS):
             if not (changes := self._changes_for(identity)):
                 return
-            try:
+            with suppress(StaleReading):  # the source has changed between two reads
                 self._target.commit(*changes, deadline=self._deadline)
-            except StaleReading:  # the source has changed between two reads
-                continue
-            self._written.created += sum(change.before is None for change in changes)
-            self._written.changed += sum(change.before is not None for change in changes)
-            return
+                self._written.created += sum(change.before is None for change in changes)
+                self._written.changed += sum(change.before is not None for change in changes)
+                return
 
     def _changes_for(self, identity: Identity) -> list[Change]:
         """Returns the changes of one commit: the identity, and each identity of the target with one of its logins."""

@@ -30,8 +30,7 @@ def document_of_deleted(now: NumericDate) -> bytes:
 
 def pool_of(kept: KeptPool | None) -> IdentityPool | None:
     """Returns the pool; None if it was deleted or does not exist."""
-    members = {} if kept is None else _members(kept)
-    if kept is None or _DELETED_AT in members:
+    if kept is None or _DELETED_AT in (members := _members(kept)):
         return None
     return IdentityPool(kept.identity_pool_id, **members)
 

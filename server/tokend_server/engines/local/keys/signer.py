@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -68,10 +69,8 @@ class TokenSigner:
         existing = {key.algorithm for key in self._store.signing_keys()}
         for algorithm in sorted(algorithms - existing, key=lambda each: each.value):
             key = new_signing_key(self._manager, algorithm, generation=1, created=int(self._clock.now()))
-            try:
+            with suppress(StaleReading):
                 store_signing_key(self._store, self._manager, key)
-            except StaleReading:
-                continue
         self.refresh()
 
     def refresh(self) -> None:

@@ -107,11 +107,9 @@ class DynamoDbStore:
             identity = self.find(identity_id)
             if identity is None:
                 return False
-            try:
+            with suppress(StaleReading):
                 self.table.commit(actions.for_deletion(identity))
-            except StaleReading:
-                continue
-            return True
+                return True
         raise EngineUnavailable("The identity is being changed by too many calls at once.")
 
     def signing_keys(self) -> tuple[SigningKey, ...]:
@@ -283,13 +281,11 @@ class DynamoDbStore:
         for _ in range(_ATTEMPTS):
             # The version is read before the items.
             version = items.version_of(self.table.get(key))
-            try:
+            with suppress(StaleReading):
                 for part in decide():
                     self.table.commit([*part, actions.update(key, items.after_version(version), version)])
                     version = items.after_version(version)
-            except StaleReading:
-                continue
-            return
+                return
         raise EngineUnavailable("The store is being changed by too many processes at once.")
 
 

@@ -7,6 +7,7 @@ all rows of a table are SERIALIZABLE and retried on conflicts; so are those whos
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import TypeVar
 
@@ -114,10 +115,8 @@ class PostgresqlDatabase:
             return work(connection)
 
         for _ in range(_ATTEMPTS):
-            try:
+            with suppress(StaleReading):
                 return self._transaction(exclusive, _BEGIN_SERIALIZABLE, wait_timeout=self._timeout)
-            except StaleReading:
-                continue
         raise EngineUnavailable("The identity store is being changed by too many processes at once.")
 
     def migrate(self, work: Callable[[Connection], _Result], lock_timeout: float) -> _Result:
