@@ -13,10 +13,9 @@ from tokend_server.aws.client import aws_client
 from tokend_server.clock import Clock
 from tokend_server.config import Cognito, Config, Pool
 from tokend_server.engine import BeforeChange, do_nothing
-from tokend_server.engines.cognito.attempts import RegionAttempts
 from tokend_server.engines.cognito.backend import RegionBackend
 from tokend_server.engines.cognito.engine import CognitoEngine, Sharing
-from tokend_server.engines.cognito.gateway import CognitoGateway
+from tokend_server.engines.cognito.gateway import CognitoGateway, RegionAttempts
 from tokend_server.engines.cognito.lasting_errors import LastingErrors
 from tokend_server.engines.cognito.quota import Quota
 from tokend_server.errors import ConfigError

@@ -9,6 +9,7 @@ from tokend_server.aws.client import methods_of
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.cognito.fault_rows import ROWS
+from tokend_server.engines.cognito.faults import FAULTS
 from tokend_server.engines.cognito.quota import Quota
 from tokend_server.errors import EngineUnavailable, TooManyRequests
 from tokend_server.metrics import Metrics
@@ -133,3 +134,30 @@ class CognitoGateway:
             yield
         finally:
             self._admission.release()
+
+
+class RegionAttempts:
+    """The `RetryDecisions` of the requests to a region.
+
+    Args:
+        region: The Region, which is the label of its metrics.
+        quota: The quota that retries use, as first attempts do.
+        metrics: The metrics of requests.
+    """
+
+    def __init__(self, region: str, quota: Quota, metrics: Metrics) -> None:
+        self._region = region
+        self._quota = quota
+        self._metrics = metrics
+
+    def is_transient(self, failure: Exception | str) -> bool:
+        return FAULTS.is_transient(failure)
+
+    def allows_retry(self, call: UpstreamCall) -> bool:
+        return not self._quota.take(Operation(call.operation))
+
+    def observe(self, call: UpstreamCall, seconds: float, failure: Exception | str) -> None:
+        labels = (self._region, call.operation)
+        self._metrics.cognito_request_seconds.labels(*labels).observe(seconds)
+        if failure:
+            self._metrics.cognito_request_failures.labels(*labels, FAULTS.label(failure)).inc()
