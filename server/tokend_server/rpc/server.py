@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from types import MappingProxyType
 from typing import cast
 
 import grpc
@@ -20,7 +19,6 @@ from tokend_server.clock import Clock
 from tokend_server.config import Grpc, Listener
 from tokend_server.config.addresses import UNIX
 from tokend_server.metrics import Metrics
-from tokend_server.model import Operation
 from tokend_server.rpc.additional_service import AdditionalService, operations_by_path, pool_of
 from tokend_server.rpc.connection_guard import ConnectionGuard, is_guarded
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
@@ -37,7 +35,6 @@ from tokend_server.rpc.interceptors.metrics import (
     observing,
 )
 from tokend_server.rpc.interceptors.overload import (
-    Threads,
     pausing_after_misuse,
     recording_callers,
     refusing_at_once,
@@ -47,7 +44,7 @@ from tokend_server.rpc.interceptors.overload import (
 from tokend_server.rpc.interceptors.rate_limits import limiting_rates
 from tokend_server.rpc.message_wait import MessageWait
 from tokend_server.rpc.policy import Rule, rules
-from tokend_server.rpc.ports import Opened, Ports, client_certificates
+from tokend_server.rpc.ports import Ports, client_certificates
 from tokend_server.rpc.probe import PrivateDirectory, ProbeMethod, Prober, Target
 from tokend_server.rpc.threads import CallThreads
 from tokend_server.rpc.tracing import UNTRACED, Tracing
@@ -97,25 +94,29 @@ class GrpcServer:
         additional_services: Sequence[AdditionalService] = (),
     ) -> None:
         self._config = config
-        self._metrics = metrics
+        self._service = service
+        self._access = access
         self._guard = guard
+        self._metrics = metrics
+        self._clock = clock
+        self._tracing = tracing
+        self._additional_services = additional_services
         self._servers: list[grpc.Server] = []
         # A server whose thread could not be started would never stop.
         self._started: list[grpc.Server] = []
         self._ports = Ports("grpc", metrics)
         names = [SERVICE_NAME, health.SERVICE_NAME, *([reflection.SERVICE_NAME] if config.reflection else [])]
-        services = [descriptor_pool.Default().FindServiceByName(name) for name in names]
-        services += [each.descriptor for each in additional_services]
+        self._descriptors = [descriptor_pool.Default().FindServiceByName(name) for name in names]
+        self._descriptors += [each.descriptor for each in additional_services]
         self._threads = CallThreads(
             config,
             access.concurrent_calls,
             clock,
             refusing_at_once(counting_refusals(metrics)),
-            counting_skipped(services, metrics),
+            counting_skipped(self._descriptors, metrics),
         )
         self._probe = ProbeMethod(self._threads.calls.must_refuse)
         self._private = PrivateDirectory()
-        targets = []
         with ExitStack() as undo:
             undo.callback(self._private.close)
             undo.callback(self._threads.shutdown)
@@ -124,39 +125,9 @@ class GrpcServer:
             self._health = HealthService(
                 SERVICE_NAME, max_watches=config.max_connections, threads=self._threads.watches, wait=self._message_wait
             )
-            for listener in config.all_listeners:
-                certificates = client_certificates(listener, clock)
-                layers = call_layers(
-                    config,
-                    listener,
-                    access,
-                    self._threads.of,
-                    self._guard,
-                    metrics,
-                    clock,
-                    tracing,
-                    certificates,
-                    operations_by_path(additional_services),
-                )
-                server = self._server(listener)
-                methods = self._methods(server, listener, layers)
-                service.add_to(methods)
-                health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
-                for each in additional_services:
-                    each.add_to(methods)
-                if config.reflection:
-                    names = [each.full_name for each in services]
-                    reflection.enable_server_reflection(
-                        names, methods, pool_of(services) if additional_services else None
-                    )
-                self._servers.append(server)
-                opened = self._ports.open(server, listener, certificates)
-                if is_guarded(listener):
-                    guard.add_listener(opened.port, config.max_connections)
-                targets.append(self._target(server, listener, opened))
+            self._targets = [self._open(listener) for listener in config.all_listeners]
             undo.pop_all()
-        self.addresses = tuple(target.listen for target in targets)
-        self._targets = targets
+        self.addresses = tuple(target.listen for target in self._targets)
 
     def start(self) -> None:
         """Starts to serve."""
@@ -196,32 +167,87 @@ class GrpcServer:
         self._threads.shutdown()
         self._private.close()
 
+    def call_layers(self, listener: Listener, certificates: ClientCertificates | None) -> Sequence[Layer]:
+        """Returns the layers around every method of a listener, the outermost first."""
+        operations = operations_by_path(self._additional_services)
+        by_path = {**rules(self._config), **dict.fromkeys(operations, Rule.GRANT)}
+        pause = self._pause_seconds(listener)
+        return [
+            observing(self._metrics, self._clock),
+            self._tracing.layer,
+            setting_call_context(
+                UniqueIds(os.urandom),
+                self._tracing.trace_id,
+                self._clock,
+                unix_socket=listener.is_unix_socket,
+                max_bytes=self._config.max_metadata_bytes,
+                operations=operations,
+            ),
+            translating_errors,
+            auditing(self._access.auditor, self._clock, by_path),
+            *([pausing_after_misuse(self._threads.of, pause)] if pause else []),
+            checking(
+                refusing_excess(self._threads.of, counting_refusals(self._metrics)),
+                limiting_metadata(self._config.max_metadata_bytes),
+                identifying_callers(self._access.authenticators(listener), by_path, certificates),
+                *(
+                    [recording_callers(self._threads.of, self._guard.learn, anonymous=not listener.identify_by)]
+                    if is_guarded(listener)
+                    else []
+                ),
+            ),
+            *([limiting_rates(self._access.limits)] if listener.identify_by else []),
+        ]
+
+    def _open(self, listener: Listener) -> Target:
+        """Makes the server of a listener with its services, and opens its ports."""
+        certificates = client_certificates(listener, self._clock)
+        server = self._server(listener)
+        registry = LayeredRegistry(
+            server,
+            self.call_layers(listener, certificates),
+            self._message_wait,
+            self._threads.of,
+            partial(self._in_line, listener),
+        )
+        methods = cast("grpc.Server", registry)  # generated code uses only the two methods that a registry has
+        self._service.add_to(methods)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
+        for each in self._additional_services:
+            each.add_to(methods)
+        if self._config.reflection:
+            names = [each.full_name for each in self._descriptors]
+            reflection.enable_server_reflection(
+                names, methods, pool_of(self._descriptors) if self._additional_services else None
+            )
+        self._servers.append(server)
+        opened = self._ports.open(server, listener, certificates)
+        if is_guarded(listener):
+            self._guard.add_listener(opened.port, self._config.max_connections)
+        private = self._private.socket(str(len(self._servers)))
+        if private:
+            self._ports.add(server, f"{UNIX}{private}")
+        return Target(opened.listen, opened.reachable, listener.tls_files is not None, private)
+
     def _server(self, listener: Listener) -> grpc.Server:
         unknown = unknown_method(
             counting_unknown_methods(self._metrics),
             self._threads.calls.pause_line,
-            _pause_seconds(self._config, listener),
+            self._pause_seconds(listener),
         )
         others = OtherMethods(unknown, {self._probe.path: self._probe.handler})
         threads = self._in_line(listener, self._threads.calls)
         return grpc.server(threads, handlers=[others], options=server_options(self._config))
 
-    def _methods(self, server: grpc.Server, listener: Listener, layers: Sequence[Layer]) -> grpc.Server:
-        in_line = partial(self._in_line, listener)
-        registry = LayeredRegistry(server, layers, self._message_wait, self._threads.of, in_line)
-        return cast("grpc.Server", registry)  # generated code uses only the two methods that a registry has
+    def _pause_seconds(self, listener: Listener) -> float:
+        """Returns the pause in seconds after a refused call; 0 on connections that carry calls of several callers."""
+        return 0.0 if listener.has_shared_connections else self._config.pause_after_refusal_seconds
 
     def _in_line(self, listener: Listener, threads: WorkerPool) -> CallPool:
         if not is_guarded(listener):
             return threads
         line_of = self._guard.line_of if listener.identify_by else self._guard.line_of_anonymous
         return ListenerThreads(threads, line_of, self._guard.record_abandoned)
-
-    def _target(self, server: grpc.Server, listener: Listener, opened: Opened) -> Target:
-        private = self._private.socket(str(len(self._servers)))
-        if private:
-            self._ports.add(server, f"{UNIX}{private}")
-        return Target(opened.listen, opened.reachable, listener.tls_files is not None, private)
 
 
 def _start_stopping(server: grpc.Server, grace: float) -> Callable[[], object]:
@@ -237,52 +263,6 @@ def _start_stopping(server: grpc.Server, grace: float) -> Callable[[], object]:
         return stop_here
 
 
-def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
-    config: Grpc,
-    listener: Listener,
-    access: AccessControl,
-    threads: Threads,
-    guard: ConnectionGuard,
-    metrics: Metrics,
-    clock: Clock,
-    tracing: Tracing = UNTRACED,
-    certificates: ClientCertificates | None = None,
-    operations: Mapping[str, Operation] = MappingProxyType({}),
-) -> Sequence[Layer]:
-    """Returns the layers around every method of a listener, the outermost first.
-
-    `operations` maps the paths of additional_services' methods to the operations that their calls attempt.
-    """
-    by_path = {**rules(config), **dict.fromkeys(operations, Rule.GRANT)}
-    pause = _pause_seconds(config, listener)
-    return [
-        observing(metrics, clock),
-        tracing.layer,
-        setting_call_context(
-            UniqueIds(os.urandom),
-            tracing.trace_id,
-            clock,
-            unix_socket=listener.is_unix_socket,
-            max_bytes=config.max_metadata_bytes,
-            operations=operations,
-        ),
-        translating_errors,
-        auditing(access.auditor, clock, by_path),
-        *([pausing_after_misuse(threads, pause)] if pause else []),
-        checking(
-            refusing_excess(threads, counting_refusals(metrics)),
-            limiting_metadata(config.max_metadata_bytes),
-            identifying_callers(access.authenticators(listener), by_path, certificates),
-            *(
-                [recording_callers(threads, guard.learn, anonymous=not listener.identify_by)]
-                if is_guarded(listener)
-                else []
-            ),
-        ),
-        *([limiting_rates(access.limits)] if listener.identify_by else []),
-    ]
-
-
 def counting_refusals(metrics: Metrics) -> Callable[[str], None]:
     """Returns a function that counts a call refused by a concurrency limit, by the path of its method.
 
@@ -291,11 +271,6 @@ def counting_refusals(metrics: Metrics) -> Callable[[str], None]:
     of_contract, others = (metrics.calls_refused.labels(limit) for limit in ("server_calls", "other_calls"))
     prefix = f"/{SERVICE_NAME}/"
     return lambda path: (of_contract if path.startswith(prefix) else others).inc()
-
-
-def _pause_seconds(config: Grpc, listener: Listener) -> float:
-    """Returns the seconds that a connection waits after a refused call; 0 if it carries calls of several callers."""
-    return 0.0 if listener.has_shared_connections else config.pause_after_refusal_seconds
 
 
 def server_options(config: Grpc) -> Sequence[tuple[str, int]]:
