@@ -25,10 +25,6 @@ UNKNOWN_OPERATION, OK = "unknown", "OK"
 CALL_TIMEOUT = 60.0
 
 
-def _uncounted(_operation: str, _code: str, _seconds: float) -> None:
-    """Does nothing."""
-
-
 class Service(Protocol):
     """An AWS service: its operations, and the requests and responses of its protocol.
 
@@ -84,7 +80,7 @@ class Calls:
         service: Service,
         clock: Clock,
         tracing: Tracing = UNTRACED,
-        count: Callable[[str, str, float], object] = _uncounted,
+        count: Callable[[str, str, float], object] = lambda _operation, _code, _seconds: None,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._service = service

@@ -43,11 +43,7 @@ GetOrIssue: TypeAlias = Callable[[TokenRequest, Deadline, Issue], SourcedToken]
 
 def always_issue(request: TokenRequest, deadline: Deadline, issue: Issue) -> SourcedToken:
     """A `GetOrIssue` that reuses no tokens."""
-    return SourcedToken(issue(request, deadline), TokenSource.ISSUED, _never)
-
-
-def _never() -> None:
-    """Returns None: no token is reused."""
+    return SourcedToken(issue(request, deadline), TokenSource.ISSUED, lambda: None)
 
 
 class ReusedTokens:
