@@ -185,8 +185,8 @@ def _made(node: ast.AST) -> Iterator[str]:
 
 
 def test_each_reason_leads_to_where_it_is_raised() -> None:
-    said = {row[0].strip("`"): set(_PATH.findall(row[1])) for row in rows("Where to look at night")}
-    assert said == makers()
+    listed = {row[0].strip("`"): set(_PATH.findall(row[1])) for row in rows("Where to look at night")}
+    assert listed == makers()
 
 
 def test_every_room_has_a_layer() -> None:

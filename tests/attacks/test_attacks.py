@@ -157,7 +157,7 @@ def test_a_client_without_a_certificate_gets_no_http2_response(attacked: Stage, 
 
 def test_rapid_resets_are_held_to_the_streams_of_a_connection(attacked: Stage, tmp_path: Path) -> None:
     with attacked.attacked("rapid reset", SECONDS) as attack:
-        held = attack.tally
+        tally = attack.tally
     with (
         stage(tmp_path, "max_concurrent_streams = 1000000\n") as undefended,
         undefended.attacked("rapid reset", SECONDS) as attack,
@@ -165,7 +165,7 @@ def test_rapid_resets_are_held_to_the_streams_of_a_connection(attacked: Stage, t
         let_in = attack.tally
 
     # Calls over the limit are reset; without a limit, each call is accepted.
-    assert held["received"].get("resets", 0) > 100
+    assert tally["received"].get("resets", 0) > 100
     assert let_in["received"].get("resets", 0) == 0
 
 

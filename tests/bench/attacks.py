@@ -209,12 +209,12 @@ def memory(rounds: Sequence[Round]) -> float:
 
 def misses(rounds: Sequence[Round]) -> Sequence[str]:
     """Returns the missed targets of a case."""
-    held = {
+    results = {
         f"p99 {ratio(rounds):.1f} times the quiet one": ratio(rounds) <= BAR,
         f"{_failed(rounds)} calls failed": _failed(rounds) == "0",
         f"{memory(rounds):.0f} MiB": memory(rounds) <= MOST_MEMORY,
     }
-    return [text for text, holds in held.items() if not holds]
+    return [text for text, holds in results.items() if not holds]
 
 
 def _failed(rounds: Sequence[Round]) -> str:

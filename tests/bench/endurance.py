@@ -21,8 +21,8 @@ from tests.bench.fill import fill_sqlite, known_users
 from tests.bench.generator import Generator, Sample, build
 from tests.bench.machine import describe
 from tests.bench.processes import Cores
-from tests.soak.measures import Sample as Held
-from tests.soak.measures import sample as held_by
+from tests.soak.measures import Sample as Resources
+from tests.soak.measures import sample as resources_of
 from tests.support.tokend import run
 
 from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityResponse
@@ -43,16 +43,16 @@ class Minute:
     """A minute of load: the cost of its calls, and the resources of the process at its end."""
 
     sample: Sample
-    held: Held
+    resources: Resources
 
 
 #: What is shown of each minute.
 SERIES: Mapping[str, Callable[[Minute], float]] = {
     "CPU, µs/call": lambda minute: minute.sample.server_cpu_microseconds,
     "p99, ms": lambda minute: minute.sample.p99_milliseconds,
-    "memory of its own, MiB": lambda minute: minute.held.memory_kib / 1024,
-    "descriptors": lambda minute: minute.held.descriptors,
-    "threads": lambda minute: minute.held.threads,
+    "memory of its own, MiB": lambda minute: minute.resources.memory_kib / 1024,
+    "descriptors": lambda minute: minute.resources.descriptors,
+    "threads": lambda minute: minute.resources.threads,
 }
 
 
@@ -73,7 +73,7 @@ def measure(directory: Path, minutes: int, users: int, seconds: float = 60) -> S
             changed = beside.submit(_change, directory / "tokend.toml", tokend)
             sample = tokend.sample(generator, paced, seconds)
             changed.result()
-            taken.append(Minute(sample, held_by(tokend.pid)))
+            taken.append(Minute(sample, resources_of(tokend.pid)))
             sys.stderr.write(f"minute {number + 1} of {minutes}: {sample.calls:,} calls\n")
     return taken
 

@@ -19,7 +19,7 @@ def answer() -> bytes:
     return head.encode() + b"\r\nx-amzn-requestid: 1" + _HEAD_END + body
 
 
-def serve(connection: socket.socket, said: bytes) -> None:
+def serve(connection: socket.socket, response: bytes) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     received = b""
     with connection:
@@ -29,17 +29,17 @@ def serve(connection: socket.socket, said: bytes) -> None:
             length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
             if found and len(body) >= length:
                 received = b""
-                connection.sendall(said)
+                connection.sendall(response)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
-    said = answer()
+    response = answer()
     listener = socket.create_server(("127.0.0.1", parser.parse_args().port))
     while True:
         connection, _ = listener.accept()
-        threading.Thread(target=serve, args=(connection, said), daemon=True).start()
+        threading.Thread(target=serve, args=(connection, response), daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -209,35 +209,35 @@ def test_without_serve_stale_a_failure_is_reported(reusing: Serve, dated: Cognit
 @pytest.mark.parametrize("name", NOT_ANSWERED)
 def test_a_held_token_bridges_an_outage(reusing: Serve, dated: CognitoUpstream, clock: FakeClock, name: str) -> None:
     service = reusing(serve_stale=True)
-    held = service.get_token()
+    cached = service.get_token()
     dated.always(NOT_ANSWERED[name])
     clock.advance(UNTIL_REFRESH)
-    assert same(service.get_token(), held)
+    assert same(service.get_token(), cached)
     clock.advance(UNTIL_MARGIN - UNTIL_REFRESH - 1)
-    assert same(service.get_token(), held)
+    assert same(service.get_token(), cached)
     assert service.metric("tokend_cognito_answers_total", source="stale") == 2
     assert service.refused(GET, token_request("bob")).reason in {"ENGINE_UNAVAILABLE", "TOO_MANY_REQUESTS"}
     clock.advance(1)
     assert service.refused().reason in {"ENGINE_UNAVAILABLE", "TOO_MANY_REQUESTS"}
     dated.always(Success())
-    assert service.get_token().token != held.token
+    assert service.get_token().token != cached.token
 
 
 def test_a_held_token_bridges_an_upstream_that_is_gone(
     reusing: Serve, dated: CognitoUpstream, clock: FakeClock
 ) -> None:
     service = reusing(serve_stale=True)
-    held = service.get_token()
+    cached = service.get_token()
     clock.advance(UNTIL_REFRESH)
     dated.stop_listening()
-    assert same(service.get_token(), held)
+    assert same(service.get_token(), cached)
 
 
 def test_a_held_token_bridges_the_services_own_quota(reusing: Serve, dated: CognitoUpstream, clock: FakeClock) -> None:
     service = reusing(serve_stale=True, requests_per_second=0.002, burst=1)
-    held = service.get_token()
+    cached = service.get_token()
     clock.advance(UNTIL_REFRESH)
-    assert same(service.get_token(), held)
+    assert same(service.get_token(), cached)
     assert len(dated.requests) == 1
 
 
@@ -245,17 +245,17 @@ def test_an_outage_is_asked_after_once_a_while_and_ends_by_itself(
     reusing: Serve, dated: CognitoUpstream, clock: FakeClock
 ) -> None:
     service = reusing(serve_stale=True)
-    held = service.get_token()
+    cached = service.get_token()
     clock.advance(UNTIL_REFRESH)
     dated.always(FAILED)
-    assert all(same(service.get_token(), held) for _ in range(5))
+    assert all(same(service.get_token(), cached) for _ in range(5))
     assert len(dated.requests) == 2
     clock.advance(1)
-    assert all(same(service.get_token(), held) for _ in range(5))
+    assert all(same(service.get_token(), cached) for _ in range(5))
     assert len(dated.requests) == 3
     dated.always(Success())
     clock.advance(1)
-    assert service.get_token().token != held.token
+    assert service.get_token().token != cached.token
     assert len(dated.requests) == 4
 
 
@@ -285,13 +285,13 @@ def test_a_stale_token_that_reaches_its_margin_during_the_call_is_not_returned(
     reusing: Serve, dated: CognitoUpstream, clock: FakeClock
 ) -> None:
     service = reusing(serve_stale=True, stale_margin_seconds=0)
-    held = service.get_token()
+    cached = service.get_token()
     clock.advance(899.5)
     dated.always(Hang(then=FAILED))
     call = service.begin()
     dated.wait_for_held(1)
     clock.advance(0.5)
-    assert held.expire_time.seconds == clock.now()
+    assert cached.expire_time.seconds == clock.now()
     dated.release()
     assert code_of(call) == grpc.StatusCode.UNAVAILABLE
 
@@ -302,10 +302,10 @@ def test_a_stale_token_is_returned_when_cognito_is_slow(services: Services, name
     clock = ShiftedClock()
     with CognitoUpstream(clock) as upstream:
         service = services.start(upstream.url, clock, reuse_tokens=True, serve_stale=True, timeout_seconds=60)
-        held = service.get_token()
+        cached = service.get_token()
         clock.advance(UNTIL_REFRESH)
         upstream.always(DELAYS[name])
-        assert same(service.call(GET, timeout=deadline), held)
+        assert same(service.call(GET, timeout=deadline), cached)
         assert service.metric("tokend_cognito_answers_total", source="stale") == 1
 
 
@@ -313,13 +313,13 @@ def test_many_with_the_same_token_at_hand_ask_once(
     reusing: Serve, dated: CognitoUpstream, clock: FakeClock, wait_for_joining: WaitForJoining
 ) -> None:
     service = reusing(serve_stale=True)
-    held = service.get_token()
+    cached = service.get_token()
     clock.advance(UNTIL_REFRESH)
     dated.always(Hang(then=FAILED))
     calls = [service.begin() for _ in range(4)]
     wait_for_joining(1 + len(calls))
     dated.wait_for_held(1)
     dated.release()
-    assert all(same(call.result(), held) for call in calls)
-    assert same(service.get_token(), held)
+    assert all(same(call.result(), cached) for call in calls)
+    assert same(service.get_token(), cached)
     assert len(dated.requests) == 2

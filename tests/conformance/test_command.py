@@ -76,8 +76,8 @@ def test_cognito_behind_an_endpoint_is_compared_and_its_identities_are_reported(
     assert not_played.pop("in us-east-1, a token names no ARN") == "not played: not asked in eu-west-1"
     assert not_played.keys() == WITH_GUESTS
 
-    said, _, *commands = ended.stderr.splitlines()
-    assert said == f"{len(load())} calls at most, 0 a second, will create identities in {POOL} and {OTHER_POOL}."
+    notice, _, *commands = ended.stderr.splitlines()
+    assert notice == f"{len(load())} calls at most, 0 a second, will create identities in {POOL} and {OTHER_POOL}."
     made = " ".join(commands).removeprefix(f"{DELETE} ").split()
     assert made == document["identity_ids"]
     assert len(set(made)) == len(remembered_identities() - GUESTS)
@@ -117,9 +117,9 @@ def test_wrong_usage_is_reported(
     monkeypatch.setattr(logs, "configure", lambda **_: None)  # it is of a process of its own
     with pytest.raises(SystemExit) as ended:
         sys.exit(main(arguments))
-    printed, said = capsys.readouterr()
+    printed, error_output = capsys.readouterr()
     assert (ended.value.code, printed) == (2, "")
-    assert problem in said
+    assert problem in error_output
 
 
 class Caller:

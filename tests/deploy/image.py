@@ -167,11 +167,11 @@ class Running:
     def __init__(self, root: Path, configuration: Path) -> None:
         found = list(instructions(CONTAINERFILE))
         begin = max(number for number, each in enumerate(found) if each.name == "FROM")
-        self._said = {each.name: each for each in found[begin:]}
+        self._instructions = {each.name: each for each in found[begin:]}
         described = Stage(root)
-        described.carry_out(self._said["ENV"], {})
+        described.carry_out(self._instructions["ENV"], {})
         self._environment = described.environment
-        self._user = self._said["USER"].text.split(":")
+        self._user = self._instructions["USER"].text.split(":")
         (root / "etc" / "tokend").mkdir(exist_ok=True)
         script = " && ".join(
             [
@@ -191,15 +191,15 @@ class Running:
 
     @property
     def health(self) -> list[str]:
-        return json.loads(self._said["HEALTHCHECK"].text.removeprefix("CMD "))  # type: ignore[no-any-return]
+        return json.loads(self._instructions["HEALTHCHECK"].text.removeprefix("CMD "))  # type: ignore[no-any-return]
 
     @property
     def entry(self) -> list[str]:
-        return self._said["ENTRYPOINT"].words
+        return self._instructions["ENTRYPOINT"].words
 
     @property
     def command(self) -> list[str]:
-        return self._said["CMD"].words
+        return self._instructions["CMD"].words
 
     def run(self, *command: str, **more: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

@@ -12,7 +12,7 @@ from tests.deploy.containerfile import instructions
 
 ROOT = Path(__file__).parents[2]
 IMAGE = ROOT / "server" / "deploy" / "image"
-SAID = list(instructions(IMAGE / "Containerfile"))
+INSTRUCTIONS = list(instructions(IMAGE / "Containerfile"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SERVER = tomllib.loads((ROOT / "server" / "pyproject.toml").read_text("utf-8"))["project"]
 
@@ -54,23 +54,23 @@ def test_the_image_has_all_that_the_server_needs() -> None:
 
 
 def test_the_image_is_run_by_a_user_without_rights_and_without_a_shell() -> None:
-    of_the_result = SAID[max(number for number, each in enumerate(SAID) if each.name == "FROM") :]
-    said = {each.name: each for each in of_the_result}
-    user, group = said["USER"].text.split(":")
+    of_the_result = INSTRUCTIONS[max(number for number, each in enumerate(INSTRUCTIONS) if each.name == "FROM") :]
+    by_name = {each.name: each for each in of_the_result}
+    user, group = by_name["USER"].text.split(":")
     assert int(user) >= 1000
     assert int(group) >= 1000
-    assert "RUN" not in said
-    assert said["HEALTHCHECK"].text.startswith("CMD [")
-    assert said["ENTRYPOINT"].words == ["/opt/tokend/bin/tokend"]
+    assert "RUN" not in by_name
+    assert by_name["HEALTHCHECK"].text.startswith("CMD [")
+    assert by_name["ENTRYPOINT"].words == ["/opt/tokend/bin/tokend"]
 
 
 def test_the_command_that_is_shown_keeps_the_health_check_of_the_image() -> None:
     """Podman builds images in the OCI format by default, which has no health check."""
     head = (IMAGE / "Containerfile").read_text("utf-8").partition("ARG ")[0]
-    assert "HEALTHCHECK" in {each.name for each in SAID}
+    assert "HEALTHCHECK" in {each.name for each in INSTRUCTIONS}
     assert re.search(r"podman build .*--format docker", head)
 
 
 def test_both_images_are_arguments_without_a_default() -> None:
-    assert [each.text for each in SAID if each.name == "ARG"] == ["BUILD_IMAGE", "RUNTIME_IMAGE"]
-    assert [each.words[0] for each in SAID if each.name == "FROM"] == ["${BUILD_IMAGE}", "${RUNTIME_IMAGE}"]
+    assert [each.text for each in INSTRUCTIONS if each.name == "ARG"] == ["BUILD_IMAGE", "RUNTIME_IMAGE"]
+    assert [each.words[0] for each in INSTRUCTIONS if each.name == "FROM"] == ["${BUILD_IMAGE}", "${RUNTIME_IMAGE}"]

@@ -78,17 +78,17 @@ def test_systemd_takes_the_user(tmp_path: Path) -> None:
 
 def test_tokend_serves_under_what_the_unit_demands(under: list[str], tmp_path: Path) -> None:
     extra = f'[audit]\ndestination = "file:{tmp_path}/audit.log"\nrequired = true'
-    with listening(tmp_path / "notify") as said:
+    with listening(tmp_path / "notify") as messages:
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
         with ServerProcess(write_config(tmp_path, extra), environment, under=[*under, str(tmp_path)]) as server:
-            assert [said.get(), said.get()] == [b"READY=1", b"WATCHDOG=1"]
+            assert [messages.get(), messages.get()] == [b"READY=1", b"WATCHDOG=1"]
             get_token(server)
             (tmp_path / "audit.log").rename(tmp_path / "audit.log.1")
             os.kill(server.pid, signal.SIGHUP)
             until_exists(tmp_path / "audit.log")
             get_token(server)
             assert httpx.get(f"{server.ops}/readyz", trust_env=False).text == "ok\n"
-        assert b"STOPPING=1" in iter(said.get, None)
+        assert b"STOPPING=1" in iter(messages.get, None)
     assert server.exit_code == 0
     assert (tmp_path / "audit.log").stat().st_size
     assert (tmp_path / "audit.log").stat().st_mode & 0o077 == 0
@@ -97,18 +97,18 @@ def test_tokend_serves_under_what_the_unit_demands(under: list[str], tmp_path: P
 @contextmanager
 def listening(path: Path) -> Iterator["SimpleQueue[bytes]"]:
     """Serves as the service manager at a path, and yields its messages; without a reader, few would fit the socket."""
-    said: SimpleQueue[bytes] = SimpleQueue()
+    messages: SimpleQueue[bytes] = SimpleQueue()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(path))
 
         def read() -> None:
             for message in iter(lambda: manager.recv(100), b""):
-                said.put(message)
+                messages.put(message)
 
         reading = threading.Thread(target=read)
         reading.start()
         try:
-            yield said
+            yield messages
         finally:
             manager.sendto(b"", str(path))
             reading.join()

@@ -188,11 +188,11 @@ def test_an_import_leaves_out_what_no_item_holds(upstream: DynamoDbUpstream, ope
 @pytest.mark.timeout(BUILD_TIMEOUT)
 def test_an_item_above_the_size_limit_is_rejected_before_sending(faithful: DynamoDbUpstream, opened: Opened) -> None:
     store, users = opened(faithful), [f"{number}".ljust(50_000, "\U0001f600") for number in range(3)]
-    held = identity("a", users[0])
-    store.commit(Change(None, held), deadline=NO_DEADLINE)
+    existing = identity("a", users[0])
+    store.commit(Change(None, existing), deadline=NO_DEADLINE)
     before = len(faithful.requests)
     for change in (
-        Change(held, replace(held, logins=frozenset(map(login, users)))),
+        Change(existing, replace(existing, logins=frozenset(map(login, users)))),
         Change(None, identity("b", *users[1:], "u" * 10_000)),
     ):
         with pytest.raises(LimitExceeded, match="bytes, but an item in DynamoDB may have at most 409600"):

@@ -59,14 +59,14 @@ DONE: Mapping[str, Callable[[Store], object]] = {
 }
 
 
-def said() -> dict[str, tuple[str, str, str]]:
+def documented_costs() -> dict[str, tuple[str, str, str]]:
     """Returns the requests, read units and write units of each row of the page."""
     rows = re.findall(r"^\| (.+?) \| (\d+) \| (\d+(?:\.5)?) \| (\d+) \|$", PAGE, re.MULTILINE)
     return {words: (requests, read, write) for words, requests, read, write in rows}
 
 
 def test_the_page_has_a_cost_for_each_tested_operation() -> None:
-    assert said().keys() == DONE.keys()
+    assert documented_costs().keys() == DONE.keys()
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_the_page_states_the_cost_of_each_operation(store: Store, either: Dynamo
     units = {operation: count - before.get(operation, 0) for operation, count in either.units.items()}
     read = sum(count for operation, count in units.items() if operation in READ_OPERATIONS)
     write = sum(units.values()) - read
-    assert said()[words] == (str(len(either.requests) - sent), f"{read:g}", f"{write:g}")
+    assert documented_costs()[words] == (str(len(either.requests) - sent), f"{read:g}", f"{write:g}")
 
 
 def test_a_known_user_is_one_request(upstream: DynamoDbUpstream, opened: Opened) -> None:
@@ -101,7 +101,7 @@ def test_every_reading_is_consistent(upstream: DynamoDbUpstream, opened: Opened)
     store = opened(upstream)
     store.add_signing_key(key(1))
     store.commit(Change(None, X), deadline=NO_DEADLINE)
-    for words, (_requests, _read, write) in said().items():
+    for words, (_requests, _read, write) in documented_costs().items():
         if write == "0":
             DONE[words](store)
     reads = [each for each in upstream.requests if each.operation in READ_OPERATIONS - {"TransactGetItems"}]

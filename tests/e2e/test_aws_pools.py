@@ -408,8 +408,8 @@ def test_operators_see_and_import_the_identities_of_a_pool_that_was_made(client:
 
 def id_token(provider: OidcProvider, user: str, client_id: str = "app", **claims: object) -> str:
     now = int(time.time())
-    said = {"iss": provider.issuer, "sub": user, "aud": client_id, "iat": now, "exp": now + 600, **claims}
-    return sign({"alg": "RS256", "kid": "1"}, said, rsa_key("1"))
+    all_claims = {"iss": provider.issuer, "sub": user, "aud": client_id, "iat": now, "exp": now + 600, **claims}
+    return sign({"alg": "RS256", "kid": "1"}, all_claims, rsa_key("1"))
 
 
 def test_a_pool_that_was_made_takes_logins_of_the_providers_that_it_names(

@@ -115,9 +115,9 @@ def test_a_killed_server_starts_again_with_its_log_and_not_without(tmp_path: Pat
     server.kill()
     kept = shutil.copytree(tmp_path, tmp_path / "kept")
     (tmp_path / "tokend.db-wal").unlink()
-    said = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error")
-    assert len(said.splitlines()) == 1
-    assert f"{database} was in use, and its log {database}-wal is missing" in said
+    error = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error")
+    assert len(error.splitlines()) == 1
+    assert f"{database} was in use, and its log {database}-wal is missing" in error
     for file in kept.glob("tokend.db*"):
         shutil.copyfile(file, tmp_path / file.name)
     with ServerProcess(config) as server:
@@ -172,8 +172,8 @@ def test_a_missing_database_is_not_backed_up(tmp_path: Path, content: bytes | No
     config, database = write_config(tmp_path), tmp_path / "tokend.db"
     if content is not None:
         database.write_bytes(content)
-    said = failed("backup", "--config", str(config), str(tmp_path / "copy.db"))
-    assert said == f"Error: {database}: there is no database\n"
+    error = failed("backup", "--config", str(config), str(tmp_path / "copy.db"))
+    assert error == f"Error: {database}: there is no database\n"
     assert not (tmp_path / "copy.db").exists()
     assert database.exists() == (content is not None)
 
@@ -205,8 +205,8 @@ PLACES_OF_THE_DATABASE: Mapping[str, Callable[[Path], Path]] = {
 
 def assert_not_backed_up_to(file: Path, config: Path, database: Path) -> None:
     before, number = database.read_bytes(), database.stat().st_ino
-    said = failed("backup", "--config", str(config), "--force", str(file))
-    assert said == f"Error: {file} is the database itself, or a file of SQLite's for it: name another file\n"
+    error = failed("backup", "--config", str(config), "--force", str(file))
+    assert error == f"Error: {file} is the database itself, or a file of SQLite's for it: name another file\n"
     assert (database.read_bytes(), database.stat().st_ino) == (before, number)
 
 
@@ -224,8 +224,8 @@ def test_no_backup_takes_the_place_of_what_sqlite_keeps(other_config: Path, othe
 def test_the_database_is_not_restored_from_itself(other_config: Path, others: Path, place: str) -> None:
     file = PLACES_OF_THE_DATABASE[place](others)
     before = others.read_bytes()
-    said = failed("restore", "--config", str(other_config), "--force", str(file))
-    assert said == f"Error: {file} is the database itself, not a copy of it\n"
+    error = failed("restore", "--config", str(other_config), "--force", str(file))
+    assert error == f"Error: {file} is the database itself, not a copy of it\n"
     assert others.read_bytes() == before
 
 
@@ -249,10 +249,10 @@ def test_a_backup_does_not_replace_the_name_of_a_standard_stream(
     name = tmp_path / "stdout"
     name.symlink_to(f"/proc/self/fd/{descriptor}")
     try:
-        said = failed("backup", "--config", str(other_config), "--force", str(name))
+        error = failed("backup", "--config", str(other_config), "--force", str(name))
     finally:
         os.close(descriptor)
-    assert said == f"Error: {name} is not a regular file\n"
+    assert error == f"Error: {name} is not a regular file\n"
     assert name.is_symlink()
 
 
@@ -296,16 +296,16 @@ def test_a_file_system_without_hard_links_takes_a_backup(
 @pytest.mark.usefixtures("serving")
 def test_a_restore_waits_for_no_server_and_disturbs_none(config: Path, copy: Path) -> None:
     database = config.parent / "tokend.db"
-    said = failed("restore", "--config", str(config), "--force", str(copy))
-    assert said == f"Error: {database} is in use; stop every process that serves it\n"
+    error = failed("restore", "--config", str(config), "--force", str(copy))
+    assert error == f"Error: {database} is in use; stop every process that serves it\n"
 
 
 def test_a_restore_replaces_a_database_only_by_force(
     config: Path, copy: Path, other_config: Path, others: Path
 ) -> None:
     before = others.read_bytes()
-    said = failed("restore", "--config", str(other_config), str(copy))
-    assert said == f"Error: {others} exists; --force replaces its identities and keys\n"
+    error = failed("restore", "--config", str(other_config), str(copy))
+    assert error == f"Error: {others} exists; --force replaces its identities and keys\n"
     assert others.read_bytes() == before
     run("restore", "--config", str(other_config), "--force", str(copy)).check_returncode()
     assert key_ids(other_config) == key_ids(config)
@@ -354,7 +354,7 @@ def test_an_unusable_backup_does_not_change_the_database(
 ) -> None:
     before = others.read_bytes()
     change(copy)
-    said = failed("restore", "--config", str(other_config), "--force", str(copy))
-    assert len(said.splitlines()) == 1
+    error = failed("restore", "--config", str(other_config), "--force", str(copy))
+    assert len(error.splitlines()) == 1
     assert {path.name for path in others.parent.iterdir()} == {"tokend.toml", "tokend.db"}
     assert others.read_bytes() == before

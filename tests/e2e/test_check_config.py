@@ -19,8 +19,8 @@ def test_check_config_says_what_would_be_served(config: Path) -> None:
 
 def test_check_config_names_every_problem(config: Path) -> None:
     config.write_text('[grpc]\nthreads = 0\nlisten = ["0.0.0.0:1"]\n[log]\nlevel = "loud"\n', encoding="utf-8")
-    said = failed("check-config", "--config", str(config), TOKEND_TYPO="1")
-    assert [line.split(": ")[:2] for line in said.splitlines()] == [
+    error = failed("check-config", "--config", str(config), TOKEND_TYPO="1")
+    assert [line.split(": ")[:2] for line in error.splitlines()] == [
         ["configuration", "pools"],
         ["configuration", "TOKEND_TYPO"],
         ["configuration", "grpc.threads"],
@@ -126,7 +126,7 @@ WITH_AWS = {
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "expected"),
     [
         ({"AWS_PROFILE": "nonsense"}, "The config profile (nonsense) could not be found"),
         ({"AWS_ENDPOINT_URL": "nonsense"}, "Invalid endpoint: nonsense"),
@@ -134,7 +134,7 @@ WITH_AWS = {
 )
 @pytest.mark.parametrize("part", WITH_AWS)
 def test_check_config_names_what_no_client_of_aws_could_be_made_by(
-    part: str, variables: dict[str, str], said: str, config: Path
+    part: str, variables: dict[str, str], expected: str, config: Path
 ) -> None:
     given, line, place = WITH_AWS[part]
     settings = {name: value.replace("{directory}", str(config.parent)) for name, value in given.items()}
@@ -142,7 +142,7 @@ def test_check_config_names_what_no_client_of_aws_could_be_made_by(
     pool = f'[pools."{POOL_ID}"]\ndeveloper_provider_name = "p"\n{line}\n'
     config.write_text(pool, encoding="utf-8")
     checked = failed("check-config", "--config", str(config), **settings, **variables)
-    assert checked == f"configuration: {place}: {said}\n"
+    assert checked == f"configuration: {place}: {expected}\n"
     listen = dict.fromkeys(("TOKEND_GRPC_LISTEN", "TOKEND_ISSUER_LISTEN", "TOKEND_OPS_LISTEN"), "127.0.0.1:0")
     serving = run("serve", "--config", str(config), **listen, **settings, **variables)
     assert (serving.returncode, checked in serving.stderr) == (1, True)

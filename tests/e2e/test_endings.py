@@ -69,7 +69,7 @@ def error_lines(ended: subprocess.CompletedProcess[str], code: int = 1) -> list[
     return ended.stderr.splitlines()
 
 
-def said(*words: str) -> list[str]:
+def error_lines_of(*words: str) -> list[str]:
     """Returns the error output of a command that fails in this process, which is faster."""
     return error_lines(run(*words))
 
@@ -117,7 +117,7 @@ def test_a_configuration_that_cannot_be_read_is_reported_in_a_line(
 ) -> None:
     expected = broken(config)
     words = [word.format(directory=tmp_path) for word in COMMANDS[command]]
-    (line,) = said(*words, "--config", str(config))
+    (line,) = error_lines_of(*words, "--config", str(config))
     assert line.startswith(f"configuration: {config}: ")
     assert expected in line
 
@@ -130,7 +130,7 @@ audiences = ["tokend"]
 algorithms = ["RS256"]
 ca_file = "{tmp_path}/absent.pem"
 """
-    (line,) = said("check-config", "--config", str(write_config(tmp_path, issuer)))
+    (line,) = error_lines_of("check-config", "--config", str(write_config(tmp_path, issuer)))
     assert line.startswith(f"configuration: callers.jwt.cluster: {tmp_path}/absent.pem")
 
 
@@ -175,7 +175,7 @@ def test_a_database_that_cannot_be_used_is_reported_in_a_line(
     database = tmp_path / "data" / "tokend.db"
     expected = broken(database)
     monkeypatch.setenv("TOKEND_STORE_URL", f"sqlite:///{database}")
-    (line,) = said(*COMMANDS[command], "--config", str(write_config(tmp_path)))
+    (line,) = error_lines_of(*COMMANDS[command], "--config", str(write_config(tmp_path)))
     assert expected in line
     assert str(database) in line or broken is is_of_a_newer_release
 
@@ -241,7 +241,7 @@ def test_the_name_of_no_file_is_no_configuration(command: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (("backup", ""), "'FILE': must name a file"),
         (("restore", ""), "'FILE': must name a file"),
@@ -255,10 +255,10 @@ def test_the_name_of_no_file_is_no_configuration(command: str, tmp_path: Path) -
         (("store", "copy", "sqlite:///nowhere/tokend.db", ""), "'TO': must not be empty"),
     ],
 )
-def test_an_empty_file_name_is_rejected(words: tuple[str, ...], said: str) -> None:
+def test_an_empty_file_name_is_rejected(words: tuple[str, ...], expected: str) -> None:
     ended = run(*words)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.endswith(f"Invalid value for {said}\n")
+    assert ended.stderr.endswith(f"Invalid value for {expected}\n")
 
 
 def test_quickstart_needs_no_proxy(tmp_path: Path) -> None:

@@ -59,8 +59,8 @@ def test_a_store_that_is_not_there_is_not_taken_for_one_without_identities(
 ) -> None:
     config, database = write_config(tmp_path), tmp_path / "tokend.db"
     command, *rest = words
-    said = failed("identities", command, "--config", str(config), "--identity-pool-id", POOL_ID, *rest)
-    assert said.startswith(f"Error: There is no store at {database}: ")
+    error = failed("identities", command, "--config", str(config), "--identity-pool-id", POOL_ID, *rest)
+    assert error.startswith(f"Error: There is no store at {database}: ")
     assert not database.exists()
 
 

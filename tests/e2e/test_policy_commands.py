@@ -265,7 +265,7 @@ def test_an_audit_log_that_cannot_be_reopened_is_kept_and_logged(audited: tuple[
         rotated = log.rename(log.with_suffix(".1"))
         log.mkdir()
         os.kill(server.pid, signal.SIGHUP)
-        while not (said := [each for each in server.log if each["message"] == "the audit log cannot be reopened"]):
+        while not (logged := [each for each in server.log if each["message"] == "the audit log cannot be reopened"]):
             time.sleep(0.01)
         log.rmdir()
         os.kill(server.pid, signal.SIGHUP)
@@ -273,7 +273,7 @@ def test_an_audit_log_that_cannot_be_reopened_is_kept_and_logged(audited: tuple[
         caller.get_token("alice")
     assert operations_in(rotated) == []
     assert operations_in(log) == [GET]
-    (record,) = said
+    (record,) = logged
     assert record["error"] == f"{log}: Is a directory"
     assert "exc_info" not in record  # it is no defect
 

@@ -231,7 +231,7 @@ def environment_of(output: str) -> Mapping[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["--", "true"], "a command, a pool and --until-stdin-closes can be used only with --aws"),
         (["--until-stdin-closes"], "a command, a pool and --until-stdin-closes can be used only with --aws"),
@@ -242,7 +242,7 @@ def environment_of(output: str) -> Mapping[str, str]:
         (["--once", "--store", ""], "must not be empty"),
     ],
 )
-def test_wrong_usage_is_reported(words: list[str], said: str) -> None:
+def test_wrong_usage_is_reported(words: list[str], expected: str) -> None:
     ended = CliRunner().invoke(quickstart_command, words)
     assert ended.exit_code == 2
-    assert said in ended.output
+    assert expected in ended.output

@@ -24,9 +24,9 @@ def test_migrate_brings_the_schema_up_to_date_once(config: Path) -> None:
 
 def test_serve_does_not_migrate_where_that_is_off(config: Path) -> None:
     switches = {"TOKEND_STORE_MIGRATE_ON_START": "false", "TOKEND_LOG_LEVEL": "error"}
-    said = failed("serve", "--config", str(config), **switches)
+    error = failed("serve", "--config", str(config), **switches)
     assert (
-        said
+        error
         == "configuration: store: the schema lacks the migrations 0001, 0002, 0003, 0004, 0005; run `tokend migrate`\n"
     )
 
@@ -35,8 +35,8 @@ def test_serve_refuses_a_store_that_is_none(config: Path) -> None:
     database = config.parent / "tokend.db"
     database.touch(mode=0o600)
     database.write_bytes(b"This is no database. " * 100)
-    said = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error")
-    assert said.startswith(
+    error = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error")
+    assert error.startswith(
         f"The identity store does not answer (SQLITE_NOTADB). {config.parent}/tokend.db is not a SQLite "
     )
 
@@ -59,9 +59,9 @@ def test_serve_reports_which_address_is_taken(section: str, config: Path) -> Non
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         variable = f"TOKEND_{section.upper()}_LISTEN"
-        said = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error", **{variable: address})
+        error = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error", **{variable: address})
     # gRPC's own library may have its say before.
-    (line,) = [line for line in said.splitlines() if not line.startswith("E")]
+    (line,) = [line for line in error.splitlines() if not line.startswith("E")]
     assert line.startswith(f"configuration: {section}.listen: cannot listen on {address}")
 
 

@@ -108,8 +108,8 @@ print("goes on")
 """
 
 
-@pytest.mark.parametrize(("when", "said"), [("loading", ""), ("stopping", "the first\n")])
-def test_a_signal_ends_the_first_process_of_a_container_too(when: str, said: str) -> None:
+@pytest.mark.parametrize(("when", "expected"), [("loading", ""), ("stopping", "the first\n")])
+def test_a_signal_ends_the_first_process_of_a_container_too(when: str, expected: str) -> None:
     ended = subprocess.run(
         [*first_process(), sys.executable, "-c", _FIRST_PROCESS, "check-config", when],
         capture_output=True,
@@ -117,4 +117,4 @@ def test_a_signal_ends_the_first_process_of_a_container_too(when: str, said: str
         timeout=TIMEOUT,
         check=False,
     )
-    assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, said)
+    assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, expected)

@@ -94,20 +94,20 @@ def _check_limits(request: Any) -> None:  # noqa: ANN401 - any of the requests
 
 def _check_status(status: grpc.Status) -> str:
     """Checks that the status can be sent, and is short enough for any client; returns all its texts."""
-    said = [status.details]
+    texts = [status.details]
     size = len(quote(status.details, _PLAIN))
     for name, value in status.trailing_metadata or ():
         if name.endswith("-bin"):
             assert isinstance(value, bytes)
-            said.append(str(Status.FromString(value)))
+            texts.append(str(Status.FromString(value)))
             size += len(base64.b64encode(value))
         else:
             assert isinstance(value, str)
             assert re.fullmatch(r"[!-~]+", value)
-            said.append(value)
+            texts.append(value)
             size += len(value)
     assert size <= _MOST_TRAILER_BYTES, f"{size} bytes of trailers"
-    return "\n".join(said)
+    return "\n".join(texts)
 
 
 def _check_allowed(rpc: Rpc, answer: Answer) -> None:

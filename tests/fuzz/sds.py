@@ -114,11 +114,11 @@ def _world_fields(choices: Choices) -> Json:
 
 
 def _delta_fields(choices: Choices) -> Json:
-    held = choices.several(lambda: (_name(choices), choices.one("", "0", choices.text())), 3)
+    versions = choices.several(lambda: (_name(choices), choices.one("", "0", choices.text())), 3)
     return {
         "resource_names_subscribe": _names(choices),
         "resource_names_unsubscribe": _names(choices),
-        "initial_resource_versions": dict(held),
+        "initial_resource_versions": dict(versions),
     }
 
 

@@ -43,10 +43,10 @@ class _Balancer(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.client = httpx.Client(trust_env=False, timeout=10)
 
-    def ask(self, path: str, held: str | None) -> httpx.Response:
+    def ask(self, path: str, etag: str | None) -> httpx.Response:
         with self.lock:
             issuer = next(self.issuers)
-        return self.client.get(issuer + path, headers={"if-none-match": held} if held else {})
+        return self.client.get(issuer + path, headers={"if-none-match": etag} if etag else {})
 
 
 class _Forwarding(BaseHTTPRequestHandler):

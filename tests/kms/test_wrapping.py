@@ -137,7 +137,7 @@ def test_kms_is_asked_for_the_key_and_the_context_alone(wrapping: KmsWrapping, u
 
 
 @pytest.mark.parametrize(
-    ("step", "error", "said"),
+    ("step", "error", "expected"),
     [
         (failure("NotFoundException"), errors.EngineMisconfigured, "does not have the key that encrypts signing keys"),
         (failure("DisabledException"), errors.EngineMisconfigured, "refuses the use of the key"),
@@ -152,12 +152,12 @@ def test_kms_is_asked_for_the_key_and_the_context_alone(wrapping: KmsWrapping, u
     ],
 )
 def test_errors_of_kms_are_explained_for_the_wrapping_key(
-    wrapping: KmsWrapping, upstream: KmsUpstream, step: Step, error: type[errors.TokendError], said: str
+    wrapping: KmsWrapping, upstream: KmsUpstream, step: Step, error: type[errors.TokendError], expected: str
 ) -> None:
     key = record(wrapping)
     upstream.always(step)
     for call in (lambda: record(wrapping), lambda: wrapping.unwrap(key)):
-        with pytest.raises(error, match=said) as raised:
+        with pytest.raises(error, match=expected) as raised:
             call()
         assert raised.value.advice
 

@@ -97,12 +97,12 @@ def test_a_call_that_is_refused_early_is_reported(tmp_path: Path) -> None:
         ThreadPoolExecutor(1) as other,
         audited.service.engine.holding() as hold,
     ):
-        held = other.submit(audited.call, LOOKUP)
+        blocked = other.submit(audited.call, LOOKUP)
         assert hold.entered.wait(TIMEOUT)
         assert failure(lambda: audited.call(GET), *KINDS).text == "Too many calls at once."
         assert audited_error(audited) == ("TOO_MANY_REQUESTS", "RESOURCE_EXHAUSTED", "")
         hold.release.set()
-        held.result(TIMEOUT)
+        blocked.result(TIMEOUT)
         assert len(audited.events) == 2
 
 

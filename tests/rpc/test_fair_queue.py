@@ -208,9 +208,9 @@ def test_a_connection_pauses_after_a_refused_call(call: Callable[[GrpcService], 
     clock = FakeClock()
     with grpc_service(clock, pause_after_refusal_seconds=0.5) as service:
         assert failure(lambda: call(service)).code is code
-        held = service.begin(LOOKUP)
+        blocked = service.begin(LOOKUP)
         with insecure_channel(service.address) as other:
             replace(service, stub=DeveloperIdentityServiceStub(other)).call(LOOKUP)
-        assert not held.done()
+        assert not blocked.done()
         clock.advance(0.5)
-        held.result(TIMEOUT)
+        blocked.result(TIMEOUT)

@@ -27,12 +27,12 @@ class _Broken(BaseException):
     """An unexpected error."""
 
 
-def _obey(orders: Path, held: threading.Event) -> None:
+def _obey(orders: Path, is_blocked: threading.Event) -> None:
     while not orders.exists():
         time.sleep(_INTERVAL)
     kind, _, pattern = orders.read_text(encoding="utf-8").partition(" ")
     if kind == "hold":
-        held.set()
+        is_blocked.set()
         return
     for thread in threading.enumerate():
         if re.fullmatch(pattern, thread.name) and thread.ident:
@@ -40,9 +40,9 @@ def _obey(orders: Path, held: threading.Event) -> None:
     logging.getLogger(__name__).warning("threads will end: %s", pattern)
 
 
-def _holding(process: Callable[..., bool], held: threading.Event) -> Callable[..., bool]:
+def _holding(process: Callable[..., bool], is_blocked: threading.Event) -> Callable[..., bool]:
     def processed(*arguments: object) -> bool:
-        if held.is_set():
+        if is_blocked.is_set():
             threading.Event().wait()
         return process(*arguments)
 
@@ -50,10 +50,10 @@ def _holding(process: Callable[..., bool], held: threading.Event) -> Callable[..
 
 
 if __name__ == "__main__":
-    held = threading.Event()
-    _server._process_event_and_continue = _holding(_server._process_event_and_continue, held)  # noqa: SLF001
+    is_blocked = threading.Event()
+    _server._process_event_and_continue = _holding(_server._process_event_and_continue, is_blocked)  # noqa: SLF001
     # Signals are for the thread that waits for them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    threading.Thread(target=_obey, args=(Path(os.environ["BREAK"]), held), name="breaker", daemon=True).start()
+    threading.Thread(target=_obey, args=(Path(os.environ["BREAK"]), is_blocked), name="breaker", daemon=True).start()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     main()

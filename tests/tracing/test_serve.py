@@ -265,11 +265,11 @@ max_attempts = 1
 engine = "cognito"
 developer_provider_name = "{DEVELOPER_PROVIDER}"
 """
-    said = f"Logins of {CANARY} do not match"
+    text = f"Logins of {CANARY} do not match"
     with grpc_collector() as collector, serving(tmp_path, collector.environment, extra) as traced:
         before = len(collector.spans())
         token = traced.get_token(TRACEPARENT, pool_id=COGNITO_POOL)
-        upstream.script([AwsFailure("NotAuthorizedException", said), AwsFailure("InternalErrorException", said, 500)])
+        upstream.script([AwsFailure("NotAuthorizedException", text), AwsFailure("InternalErrorException", text, 500)])
         call = partial(traced.get_token, TRACEPARENT, pool_id=COGNITO_POOL)
         seen = [failure(call, ResourceInfo, RetryInfo).code for _ in range(2)]
         assert seen == [grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAVAILABLE]

@@ -49,9 +49,9 @@ def test_new_keys_are_shown_at_once() -> None:
     keys.now = KeySet(b'{"keys": [2]}', timedelta(seconds=60))
     for name in (JWKS_PATH, COGNITO_JWKS_PATH):
         page = pages[f"/a{name}"]
-        held = etag_of(before[f"/a{name}"])
+        etag = etag_of(before[f"/a{name}"])
         assert ask(page).body == b'{"keys": [2]}'
-        assert ask(page, if_none_match=held).body == b'{"keys": [2]}'
+        assert ask(page, if_none_match=etag).body == b'{"keys": [2]}'
         assert b"max-age=60," in ask(page).head
     discovery = pages[f"/a{DISCOVERY_PATH}"]
     assert ask(discovery).body == before[f"/a{DISCOVERY_PATH}"].body
@@ -69,8 +69,8 @@ def test_fetches_of_the_keys_are_recorded() -> None:
     pages = issuer_pages(ISSUER, ["ES256"], keys, lambda *fetch: noted.append(fetch))
     for name in (JWKS_PATH, COGNITO_JWKS_PATH):
         page = pages[f"/a{name}"]
-        held = etag_of(ask(page, user_agent="envoy", x_forwarded_for="203.0.113.9"))
-        ask(page, if_none_match=held)
+        etag = etag_of(ask(page, user_agent="envoy", x_forwarded_for="203.0.113.9"))
+        ask(page, if_none_match=etag)
         ask(page, if_none_match='"older"', user_agent="istio")
         assert noted == [(keys.now, "192.0.2.7", agent) for agent in (b"envoy", b"", b"istio")]
         noted.clear()

@@ -151,8 +151,8 @@ def test_new_files_serve_new_connections_and_bad_ones_do_not(
 
 def test_connections_without_a_handshake_are_closed_for_new_ones(start: Start, certificate: Certificate) -> None:
     address = start(max_connections=2)
-    with ExitStack() as held:
-        silent = [held.enter_context(connected(address)) for _ in range(3)]
+    with ExitStack() as stack:
+        silent = [stack.enter_context(connected(address)) for _ in range(3)]
         assert is_gone(silent[0])
         with client_of(address, trusting(certificate)) as client:
             assert client.get("/").text == BODY

@@ -43,17 +43,17 @@ def test_the_skew_is_at_most_a_tenth_of_the_life(life: float, skew: float, usabl
 
 
 def test_no_token_is_fresh_longer_than_it_is_usable() -> None:
-    held = hold(token(899, 900), policy())
-    assert (held.fresh_for, held.usable_for) == (840, 840)
+    cached = hold(token(899, 900), policy())
+    assert (cached.fresh_for, cached.usable_for) == (840, 840)
 
 
 def test_each_state_begins_on_its_moment() -> None:
     clock = FakeClock(now=NOW)
-    held = hold(token(450, 900), CachingPolicy(clock=clock, random=lambda: 0.0))
+    cached = hold(token(450, 900), CachingPolicy(clock=clock, random=lambda: 0.0))
     seen = []
     for seconds in (0, 449.5, 0.5, 389.5, 0.5, 10_000):
         clock.advance(seconds)
-        seen.append(held.freshness(clock))
+        seen.append(cached.freshness(clock))
     assert seen == [Freshness.FRESH] * 2 + [Freshness.STALE] * 2 + [Freshness.EXPIRED] * 2
 
 
@@ -72,8 +72,8 @@ def test_the_default_randomness_differs_from_time_to_time() -> None:
 
 @pytest.mark.parametrize("wrong_by", [-86_400, -3600, 0, 840, 86_400])
 def test_lifetimes_count_from_the_response_regardless_of_the_clock(wrong_by: float) -> None:
-    held = hold(token(300 - wrong_by, 900 - wrong_by, -wrong_by), policy())
-    assert (held.fresh_for, held.usable_for) == (300, 840)
+    cached = hold(token(300 - wrong_by, 900 - wrong_by, -wrong_by), policy())
+    assert (cached.fresh_for, cached.usable_for) == (300, 840)
 
 
 @pytest.mark.parametrize("refresh_in", [-1000, 0, 0.5])
@@ -84,9 +84,9 @@ def test_a_token_is_fresh_for_a_second_at_the_least(refresh_in: float) -> None:
 @pytest.mark.parametrize("clock", ["_now", "_monotonic"])
 def test_the_clock_by_which_the_token_is_older_counts(clock: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clocks = FakeClock(now=NOW)
-    held = hold(token(300, 900, 0), CachingPolicy(clock=clocks))
+    cached = hold(token(300, 900, 0), CachingPolicy(clock=clocks))
     monkeypatch.setattr(clocks, clock, getattr(clocks, clock) + 840)
-    assert held.freshness(clocks) is Freshness.EXPIRED
+    assert cached.freshness(clocks) is Freshness.EXPIRED
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
@@ -170,9 +170,9 @@ def test_a_success_of_another_source_ends_the_wait_for_the_service_but_not_that_
 )
 def test_a_token_never_becomes_younger(refresh_in: int, expire_in: int, draw: float, moments: list[float]) -> None:
     clock = FakeClock(now=NOW)
-    held = hold(token(refresh_in, expire_in), CachingPolicy(clock=clock, random=lambda: draw))
+    cached = hold(token(refresh_in, expire_in), CachingPolicy(clock=clock, random=lambda: draw))
     seen = []
     for before, after in pairwise([0.0, *moments]):
         clock.advance(after - before)
-        seen.append(held.freshness(clock).value)
+        seen.append(cached.freshness(clock).value)
     assert seen == sorted(seen)

@@ -133,7 +133,7 @@ def test_a_log_that_hangs_holds_no_lock_of_a_source(
             goes_on.wait(60)
 
     source = cache.source(alice)
-    held = source.token()
+    token = source.token()
     clock.advance(400)
     server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
     logger = logging.getLogger("tokend_client")
@@ -142,7 +142,7 @@ def test_a_log_that_hangs_holds_no_lock_of_a_source(
         callers.submit(source.token)  # this thread logs a refresh that fails at once
         try:
             assert logs.wait(30)
-            assert callers.submit(source.token).result(20) is held
+            assert callers.submit(source.token).result(20) is token
         finally:
             goes_on.set()
             logger.removeHandler(handler)

@@ -95,10 +95,10 @@ def test_one_caller_leaves_the_others_theirs() -> None:
     limited = Limited(caller_limits(Rate(1, 2), Rate(1, 5), 1))
     assert limited.calls(ALICE) == 2
     assert limited.identities(ALICE) == 5
-    held = limited.limits.begin(BOB)
-    assert held
+    begun = limited.limits.begin(BOB)
+    assert begun
     assert limited.identities(BOB) == 5
-    held.end()
+    begun.end()
     assert limited.calls(BOB) == 1
 
 
@@ -148,14 +148,14 @@ def test_calls_at_once_are_counted_until_they_end() -> None:
 
 def test_a_refused_call_holds_no_place() -> None:
     limited = Limited(caller_limits(Rate(1, 2), concurrent_calls=1))
-    held = limited.limits.begin(ALICE)
-    assert held
+    begun = limited.limits.begin(ALICE)
+    assert begun
     for _ in range(3):
         refusal(lambda: limited.limits.begin(ALICE))
-    held.end()
+    begun.end()
     limited.clock.advance(10)
     assert limited.calls(ALICE) == 2
-    assert held.running == 0
+    assert begun.running == 0
 
 
 def test_identities_have_a_rate_of_their_own() -> None:
@@ -181,10 +181,10 @@ def test_each_refusal_is_reported_by_its_limit() -> None:
     limited = Limited(caller_limits(Rate(1, 2), Rate(1, 1), 1))
     limited.create(ALICE)
     refusal(lambda: limited.create(ALICE))
-    held = limited.limits.begin(ALICE)
+    begun = limited.limits.begin(ALICE)
     refusal(lambda: limited.limits.begin(ALICE))
     refusal(lambda: limited.limits.begin(ALICE))
-    assert held
+    assert begun
     assert limited.refused == ["new_identities", "concurrent_calls", "calls"]
 
 

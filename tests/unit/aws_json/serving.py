@@ -54,7 +54,7 @@ def serving(  # noqa: PLR0913 - its bounds
         listener.stop()
 
 
-def said(address: str, request: str | bytes) -> HTTPResponse:
+def send_raw(address: str, request: str | bytes) -> HTTPResponse:
     """Returns the response to some bytes."""
     host, _, port = address.partition(":")
     with socket.create_connection((host, int(port)), timeout=TIMEOUT) as connection:

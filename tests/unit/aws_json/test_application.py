@@ -15,7 +15,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.grpc_service import POOL_ID, TIMEOUT
 from tests.unit.aws_json.requests import HOST, KEY_ID, SECRET_KEY, Signed, no_sts, service
-from tests.unit.aws_json.serving import MOST, PRESIGNED, REQUEST, said, serving
+from tests.unit.aws_json.serving import MOST, PRESIGNED, REQUEST, send_raw, serving
 
 from tokend_server.aws_json.application import AwsJsonApplication
 from tokend_server.aws_json.sigv4 import SignatureVerifier
@@ -92,7 +92,7 @@ def test_a_presigned_request_is_answered(http: httpx.Client) -> None:
     [(REQUEST, f"//{HOST}/"), (REQUEST, f"//{HOST}"), (PRESIGNED, f"//{HOST}:443{PRESIGNED.target}")],
 )
 def test_a_target_with_a_host_is_the_path_behind_it(scheme: str, request_: Signed, target: str, address: str) -> None:
-    response = said(address, as_bytes(request_, f"{scheme}:{target}"))
+    response = send_raw(address, as_bytes(request_, f"{scheme}:{target}"))
     assert (response.status, json.loads(response.read())["Token"]) == (200, "header.claims.signature")
 
 
@@ -157,7 +157,7 @@ def test_no_more_than_the_largest_body_is_waited_for(address: str) -> None:
     ],
 )
 def test_invalid_http_is_rejected_in_the_aws_format(head: str, status: int, text: str, address: str) -> None:
-    found = said(address, f"{head}\r\n\r\n")
+    found = send_raw(address, f"{head}\r\n\r\n")
     assert found.status == status
     assert found.headers["x-amzn-errortype"] == "MalformedHttpRequestException:"
     assert json.loads(found.read()) == {"__type": "MalformedHttpRequestException", "message": text}
@@ -183,7 +183,7 @@ def test_a_caller_of_sts_is_refused_in_the_form_of_sts(  # noqa: PLR0913 - a req
     request_line: str, headers: Sequence[str], status: int, code: str, address: str, *, is_json: bool
 ) -> None:
     lines = [f"{request_line} HTTP/1.1", *(["accept: application/json"] if is_json else []), "host: test", *headers]
-    found = said(address, "".join(f"{line}\r\n" for line in [*lines, ""]))
+    found = send_raw(address, "".join(f"{line}\r\n" for line in [*lines, ""]))
     assert (found.status, found.headers["content-type"]) == (status, "application/json" if is_json else "text/xml")
     body = found.read()
     error = json.loads(body)["Error"] if is_json else error_in_xml(body)
@@ -194,13 +194,13 @@ def test_a_caller_of_sts_is_refused_in_the_form_of_sts(  # noqa: PLR0913 - a req
 
 def test_a_token_too_long_for_a_target_is_refused_in_the_form_of_sts(address: str) -> None:
     target = f"/?Action=AssumeRoleWithWebIdentity&WebIdentityToken={'x' * 20_000}"
-    found = said(address, f"GET {target} HTTP/1.1\r\nhost: test\r\n\r\n")
+    found = send_raw(address, f"GET {target} HTTP/1.1\r\nhost: test\r\n\r\n")
     assert (found.status, error_in_xml(found.read())["Code"]) == (431, "MalformedHttpRequestException")
 
 
 def test_a_caller_of_sts_is_throttled_in_the_form_of_sts(engine: ScriptedEngine) -> None:
     with serving(engine, max_calls=0) as address:
-        found = said(address, f"POST / HTTP/1.1\r\nhost: test\r\n{FORM}\r\ncontent-length: 0\r\n\r\n")
+        found = send_raw(address, f"POST / HTTP/1.1\r\nhost: test\r\n{FORM}\r\ncontent-length: 0\r\n\r\n")
         assert (found.status, error_in_xml(found.read())["Code"]) == (400, "Throttling")
 
 
@@ -211,7 +211,7 @@ def test_an_answer_that_fails_is_a_fault_in_the_form_of_the_caller(
     with ThreadPoolExecutor() as threads:
         threads.shutdown()
         with serving(engine, threads=threads) as address:
-            found = said(address, f"POST / HTTP/1.1\r\nhost: test\r\n{form}\r\ncontent-length: 0\r\n\r\n")
+            found = send_raw(address, f"POST / HTTP/1.1\r\nhost: test\r\n{form}\r\ncontent-length: 0\r\n\r\n")
     assert found.status == 500
     body = found.read()
     code = error_in_xml(body)["Code"] if form == FORM else json.loads(body)["__type"]

@@ -64,9 +64,9 @@ def texts_of_the_server() -> Iterator[str]:
 
 
 def test_every_known_text_is_verbatim_or_its_situation_is_unsupported() -> None:
-    said = {*texts_of_the_server()}
+    implemented = {*texts_of_the_server()}
     known = {fact.text for fact in FACTS} | {*LOGIN_TOKENS}
-    assert known - said <= NOT_MET
+    assert known - implemented <= NOT_MET
 
 
 @pytest.mark.parametrize("situation", [each for each, outcome in OUTCOMES.items() if outcome.refusal])

@@ -8,7 +8,7 @@ import pytest
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.grpc_service import POOL_ID
 from tests.unit.aws_json.requests import Signed, call, signed
-from tests.unit.aws_json.serving import MOST, said, serving
+from tests.unit.aws_json.serving import MOST, send_raw, serving
 
 OPERATION = "GetOpenIdTokenForDeveloperIdentity"
 DOCUMENT = {"IdentityPoolId": POOL_ID, "Logins": {"login.example.test": "alice"}}
@@ -29,7 +29,7 @@ def lines_of(request: Signed, *more: str, without: Iterable[str] = ()) -> list[s
 def sent(request: Signed, lines: Iterable[str], body: bytes) -> HTTPResponse:
     head = "".join(f"{line}\r\n" for line in [f"POST {request.target} HTTP/1.1", *lines, ""])
     with serving(ScriptedEngine(), now=request.signed_at) as address:
-        return said(address, head.encode() + body)
+        return send_raw(address, head.encode() + body)
 
 
 def outcome(response: HTTPResponse) -> tuple[int, str]:

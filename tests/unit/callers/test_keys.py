@@ -62,8 +62,8 @@ def test_a_key_of_another_scheme_names_no_caller() -> None:
 
 def test_the_digest_is_no_key() -> None:
     by_key = BearerKeyAuthenticator({"checkout": digests(1)})
-    (held,) = digests(1)
-    assert by_key(call_with(held.removeprefix("sha256:"))) is None
+    (digest,) = digests(1)
+    assert by_key(call_with(digest.removeprefix("sha256:"))) is None
 
 
 @pytest.mark.parametrize("number", [1, 3, 5, 9])
@@ -72,9 +72,9 @@ def test_a_key_is_compared_with_every_digest_in_constant_time(number: int, monke
     compared: list[str] = []
     compare = hmac.compare_digest
 
-    def counting(held: str, presented: str) -> bool:
-        compared.append(held)
-        return compare(held, presented)
+    def counting(expected: str, presented: str) -> bool:
+        compared.append(expected)
+        return compare(expected, presented)
 
     monkeypatch.setattr(hmac, "compare_digest", counting)
     by_key(call_with(key(number).reveal()))
@@ -106,9 +106,9 @@ def test_a_malformed_digest_is_refused_and_not_repeated(text: str) -> None:
 
 
 def test_hexadecimal_digits_have_no_case() -> None:
-    (held,) = digests(1)
-    upper = "sha256:" + held.removeprefix("sha256:").upper()
-    assert check_digest(upper) == check_digest(held) == held
+    (digest,) = digests(1)
+    upper = "sha256:" + digest.removeprefix("sha256:").upper()
+    assert check_digest(upper) == check_digest(digest) == digest
     assert BearerKeyAuthenticator({"checkout": [upper]})(call_with(key(1).reveal())) == "key:checkout"
 
 

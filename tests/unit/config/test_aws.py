@@ -75,8 +75,8 @@ def test_fake_credentials_on_exposed_addresses_need_an_explicit_setting() -> Non
     remote = {"listen": "0.0.0.0:4566", "insecure": True}
     text = problems(aws={**remote, "credentials": {"source": "static"}}, callers=with_keys())
     assert "credentials.source: others can reach 0.0.0.0:4566, and would mistake fake credentials for AWS's" in text
-    said = {**remote, "credentials": {"source": "static", "static_for_others": True}}
-    assert Config.model_validate(sections(aws=said, callers=with_keys())).aws.credentials.static_for_others
+    explicit = {**remote, "credentials": {"source": "static", "static_for_others": True}}
+    assert Config.model_validate(sections(aws=explicit, callers=with_keys())).aws.credentials.static_for_others
 
 
 def test_made_up_credentials_are_warned_of() -> None:

@@ -67,5 +67,5 @@ def test_a_mapping_that_no_policy_row_allows_causes_a_warning(
 
 
 def test_a_token_of_sds_that_no_row_allows_causes_a_warning() -> None:
-    (said,) = warnings({}, token_duration_seconds=3600)
-    assert said.startswith("sds.tokens.own: no caller would get it: ")
+    (warning,) = warnings({}, token_duration_seconds=3600)
+    assert warning.startswith("sds.tokens.own: no caller would get it: ")

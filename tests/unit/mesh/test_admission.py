@@ -68,9 +68,9 @@ async def waiting(admission: CallAdmission, peer: str) -> "asyncio.Task[Call]":
 
 def test_callers_without_identification_do_not_wait_for_others(admission: CallAdmission) -> None:
     async def scenario() -> Call:
-        held = [await waiting(admission, "ipv4:10.0.0.1:1") for _ in range(2)]
+        blocked = [await waiting(admission, "ipv4:10.0.0.1:1") for _ in range(2)]
         call = await admission.identify_caller(NEEDS_NOTHING, context("ipv4:10.0.0.1:1"))
-        for each in held:
+        for each in blocked:
             each.cancel()
         return call
 
@@ -79,12 +79,12 @@ def test_callers_without_identification_do_not_wait_for_others(admission: CallAd
 
 def test_one_that_waits_to_be_named_keeps_no_other_out(admission: CallAdmission) -> None:
     async def scenario() -> None:
-        held = [await waiting(admission, "ipv4:10.0.0.1:1") for _ in range(2)]
+        blocked = [await waiting(admission, "ipv4:10.0.0.1:1") for _ in range(2)]
         with pytest.raises(TooManyRequests):
             await admission.identify_caller(NEEDS_NAME, context("ipv4:10.0.0.1:1"))
         other = await waiting(admission, "ipv4:10.0.0.2:1")
         assert not other.done()
-        for each in (*held, other):
+        for each in (*blocked, other):
             each.cancel()
 
     asyncio.run(scenario())
@@ -92,9 +92,9 @@ def test_one_that_waits_to_be_named_keeps_no_other_out(admission: CallAdmission)
 
 def test_the_guard_is_notified_of_cancelled_calls(admission: CallAdmission, guard: Guard) -> None:
     async def scenario() -> None:
-        held = await waiting(admission, "ipv4:10.0.0.1:1")
-        held.cancel()
-        await asyncio.wait([held])
+        blocked = await waiting(admission, "ipv4:10.0.0.1:1")
+        blocked.cancel()
+        await asyncio.wait([blocked])
 
     asyncio.run(scenario())
     assert guard.given_up == ["ipv4:10.0.0.1:1"]

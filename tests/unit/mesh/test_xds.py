@@ -178,11 +178,11 @@ class TestDelta:
     @pytest.mark.parametrize(("rejects", "receipt"), [(False, Receipt.ACKNOWLEDGED), (True, Receipt.REJECTED)])
     def test_a_receipt_that_is_repeated_says_nothing_more(self, rejects: bool, receipt: Receipt) -> None:  # noqa: FBT001 - a table's column
         state, response = delta(DeltaRequest(subscribe=("a",)))
-        said = DeltaRequest(response_nonce=response.nonce, rejects=rejects)
-        assert [state.receive(said) for _ in range(3)] == [receipt, Receipt.NOTHING, Receipt.NOTHING]
+        request = DeltaRequest(response_nonce=response.nonce, rejects=rejects)
+        assert [state.receive(request) for _ in range(3)] == [receipt, Receipt.NOTHING, Receipt.NOTHING]
         following = state.respond(there(NEW_A))
         assert following is not None
-        assert state.receive(said._replace(response_nonce=following.nonce)) is receipt
+        assert state.receive(request._replace(response_nonce=following.nonce)) is receipt
 
     def test_only_what_has_changed_is_sent(self) -> None:
         state, _ = delta(DeltaRequest(subscribe=("a", "b")))
@@ -205,14 +205,14 @@ class TestDelta:
         assert third.resources == (B,)
 
     def test_a_reconnected_client_gets_the_missing_resources(self) -> None:
-        held = {"a": A.version, "b": "of before"}
-        _, response = delta(DeltaRequest(subscribe=("a", "b"), initial_resource_versions=held))
+        versions = {"a": A.version, "b": "of before"}
+        _, response = delta(DeltaRequest(subscribe=("a", "b"), initial_resource_versions=versions))
         assert response.resources == (B,)
 
     def test_a_reconnected_client_gets_the_removed_resources(self) -> None:
-        held = {"a": A.version, "x": "of before"}
+        versions = {"a": A.version, "x": "of before"}
         state = Delta(frozenset())
-        state.receive(DeltaRequest(subscribe=("a", "x"), initial_resource_versions=held))
+        state.receive(DeltaRequest(subscribe=("a", "x"), initial_resource_versions=versions))
         response = state.respond(ALL)
         assert response == DeltaResponse((), ("x",), "1")
 

@@ -92,9 +92,9 @@ class DeltaClient:
 
     def come_back(self, contents: Contents) -> None:
         self._server = Delta(ALL_NAMES)
-        held = {name: Resource.of(name, found).version for name, found in self.has.items()}
+        versions = {name: Resource.of(name, found).version for name, found in self.has.items()}
         subscribe = tuple(sorted(self._wants)) or ("x",)
-        self._say(DeltaRequest(subscribe=subscribe, initial_resource_versions=held), contents)
+        self._say(DeltaRequest(subscribe=subscribe, initial_resource_versions=versions), contents)
 
     def take(self, contents: Contents) -> None:
         if self._server and (response := self._server.respond(getter(contents))):
@@ -159,4 +159,4 @@ def test_a_delta_client_has_the_current_resources(first: Contents, steps: list[t
     contents, wants = play(client, first, steps)
     found = there(contents, wants)
     pending = {name for name in wants if contents.get(name) is Missing.PENDING}
-    assert {name: held for name, held in client.has.items() if name not in pending} == found
+    assert {name: resource for name, resource in client.has.items() if name not in pending} == found

@@ -266,9 +266,9 @@ def test_only_keys_that_can_verify_are_imported() -> None:
     ],
 )
 def test_the_reason_for_skipping_a_key_is_reported(useless: object, reason: str) -> None:
-    said: list[str] = []
-    assert import_keys({"keys": [useless]}, said.append) == ()
-    assert [line.partition("ignored: ")[2] for line in said] == [reason]
+    logged: list[str] = []
+    assert import_keys({"keys": [useless]}, logged.append) == ()
+    assert [line.partition("ignored: ")[2] for line in logged] == [reason]
 
 
 @contextlib.contextmanager

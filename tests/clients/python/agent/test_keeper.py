@@ -285,14 +285,14 @@ def test_a_wrong_clock_removes_no_token_that_is_valid(
     keeper = make_keeper(on=ahead, expired="remove")
     keeper.step()
     assert keeper.status().state == "valid"
-    held = content(directory)
+    written = content(directory)
     for each in (clock, ahead):
         each.advance(LIFE / 2)
     (directory / ".token.unfinished").mkdir()
     keeper.step()
     assert len(server.requests) == 2
     assert "a directory is in the way" in (keeper.status().problem or "")
-    assert (keeper.status().state, content(directory)) == ("valid", held)
+    assert (keeper.status().state, content(directory)) == ("valid", written)
 
 
 def test_refreshes_and_writes_are_counted(

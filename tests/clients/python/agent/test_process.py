@@ -53,12 +53,12 @@ def test_an_agent_serves_until_sigterm(command: Command, toml: Toml, server: Fak
         assert httpx.get(f"{agent.health}/livez", trust_env=False).text == "ok\n"
         metrics = httpx.get(f"{agent.health}/metrics", trust_env=False).text
         assert 'tokend_agent_token_valid{token="other"} 1.0' in metrics
-        held = (directory / "token").read_text(encoding="ascii")
-        assert command("token", "orders", "--config", config).stdout == held + "\n"
+        written = (directory / "token").read_text(encoding="ascii")
+        assert command("token", "orders", "--config", config).stdout == written + "\n"
         assert agent.end() == 0
         log = "\n".join(agent.log)
-    assert (directory / "token").read_text(encoding="ascii") == held, "the files stay"
-    for secret in (USER, *held.split(".")):
+    assert (directory / "token").read_text(encoding="ascii") == written, "the files stay"
+    for secret in (USER, *written.split(".")):
         assert secret not in log + answer.text + metrics
 
 
@@ -166,11 +166,11 @@ def test_a_hung_service_leaves_the_token_that_there_is(toml: Toml, server: FakeT
         server.pause()
         seen = agent.wait_for("has expired")
         assert any("DEADLINE_EXCEEDED" in line for line in agent.log)
-        held = (directory / "token").read_bytes()
-        assert held.count(b".") == 2
+        written = (directory / "token").read_bytes()
+        assert written.count(b".") == 2
         server.resume()
         agent.wait_for("orders: written", after=seen)
-        assert (directory / "token").read_bytes() != held
+        assert (directory / "token").read_bytes() != written
         assert agent.end() == 0
 
 
@@ -396,17 +396,17 @@ def test_a_full_disk_keeps_the_old_token_and_is_reported(
     with RunningAgent(toml(document(server, directory, token_duration_seconds=SHORT)), under=under) as agent:
         agent.wait_for("ready: ")
         inside = Path(f"/proc/{agent.process.pid}/root{directory}")
-        held = (inside / "token").read_bytes()
+        written = (inside / "token").read_bytes()
         _fill(inside / "filling")
         seen = agent.wait_for("No space left on device: free up space")
-        assert len((inside / "token").read_bytes()) == len(held)
+        assert len((inside / "token").read_bytes()) == len(written)
         assert httpx.get(f"{agent.health}/readyz", trust_env=False).json()["tokens"][0]["problem"]
         agent.wait_for("has expired", after=seen)
         assert b"." in (inside / "token").read_bytes(), "the old token is whole"
         (inside / "filling").unlink()
         seen = agent.wait_for("orders: written", after=seen)
         agent.wait_for("recovered", after=seen)
-        assert (inside / "token").read_bytes() != held
+        assert (inside / "token").read_bytes() != written
         assert agent.end() == 0
 
 

@@ -37,7 +37,7 @@ def test_a_running_agent_takes_up_its_configuration(toml: Toml, server: FakeToke
     tables["tokens"] += [token(server, directory / "former", name="former")]
     with RunningAgent(toml(tables)) as agent:
         seen = agent.wait_for("ready: ")
-        held, calls = (directory / "token").read_bytes(), len(server.requests)
+        before, calls = (directory / "token").read_bytes(), len(server.requests)
         tables["tokens"][1] = token(server, directory / "new", name="new")
         tables["log"] = {"format": "json"}
         toml(tables)
@@ -47,7 +47,7 @@ def test_a_running_agent_takes_up_its_configuration(toml: Toml, server: FakeToke
         assert record["message"].startswith("configuration reloaded; added: new; dropped: former; health at ")
         written = json.loads(next(line for line in agent.log if "new: written" in line))
         assert (written["level"], written["logger"], written["token"]) == ("INFO", "tokend_client.agent", "new")
-        assert (directory / "token").read_bytes() == held, "one whose settings are as before is not touched"
+        assert (directory / "token").read_bytes() == before, "one whose settings are as before is not touched"
         assert len(server.requests) == calls + 1
         assert (directory / "former").exists()
         states = httpx.get(f"{agent.health}/readyz", trust_env=False).json()["tokens"]

@@ -247,7 +247,7 @@ def test_a_lock_that_was_deleted_is_made_once_more(directory: Path) -> None:
 
 def test_a_forked_child_does_not_keep_the_lock_of_a_parent_that_has_died(directory: Path) -> None:
     """A child process claims the file, forks and dies; its own child continues to run."""
-    said, tell = os.pipe()
+    ready_reader, ready_writer = os.pipe()
     end, ending = os.pipe()
     parent = os.fork()
     if parent == 0:
@@ -255,16 +255,16 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_parent_that_has_died(directo
         file = token_file(directory)
         file.claim()
         if os.fork() == 0:
-            os.write(tell, b"forked")
+            os.write(ready_writer, b"forked")
             os.read(end, 1)
         else:
-            os.read(said, 6)
+            os.read(ready_reader, 6)
         os._exit(0)
     os.waitpid(parent, 0)
     try:
         assert token_file(directory).claim()
     finally:
-        for descriptor in (said, tell, end, ending):
+        for descriptor in (ready_reader, ready_writer, end, ending):
             os.close(descriptor)
 
 

@@ -54,8 +54,8 @@ def test_no_secret_remains_in_any_text(secret: str, before: str, after: str, *, 
     secret=ANY_TEXT.filter(lambda text: len(text) >= 4), text=ANY_TEXT, member=st.sampled_from(["logins", "x.y", "z"])
 )
 def test_no_validation_error_shows_a_secret(secret: str, text: str, member: str) -> None:
-    said = f"Value '{text}{secret}' at '{member}' failed to satisfy constraint: Member {secret}"
-    found = field_violations(cleaned(f"1 validation error detected: {said}", secret))
+    violation = f"Value '{text}{secret}' at '{member}' failed to satisfy constraint: Member {secret}"
+    found = field_violations(cleaned(f"1 validation error detected: {violation}", secret))
     own_words = {*FIELDS, UNNAMED[0].constraint}
     shown = [word for each in found for word in (each.field, each.constraint) if word not in own_words]
     assert [word for word in shown if secret in word] == []

@@ -32,7 +32,7 @@ def jwk(key: ECKey, **changes: str) -> dict[str, Any]:
     return {**key.as_dict(private=False), "kid": key.thumbprint(), **changes}
 
 
-def held(key: ECKey, generation: int = 1, signs_from: int = 0) -> SigningKey:
+def signing_key(key: ECKey, generation: int = 1, signs_from: int = 0) -> SigningKey:
     return SigningKey(key.thumbprint(), SigningAlgorithm.ES256, generation, Secret("pem"), 0, signs_from)
 
 
@@ -57,7 +57,7 @@ class Published(IssuerHttp):
 
 
 def check(published: Published, *keys: SigningKey) -> IssuerFindings:
-    return IssuerCheck(ISSUER, {"ES256"}, published, CLOCK).run(keys or [held(KEY)])
+    return IssuerCheck(ISSUER, {"ES256"}, published, CLOCK).run(keys or [signing_key(KEY)])
 
 
 def test_valid_documents_have_no_problems() -> None:
@@ -113,7 +113,7 @@ def test_without_discovery_the_keys_are_looked_for_where_tokend_has_them() -> No
 
 
 def test_a_key_that_waits_may_be_newer_than_a_cache() -> None:
-    (problem,) = check(Published(), held(KEY), held(OTHER, 2, int(CLOCK.now()) + 3600)).problems
+    (problem,) = check(Published(), signing_key(KEY), signing_key(OTHER, 2, int(CLOCK.now()) + 3600)).problems
     assert problem.startswith(f"keys: {OTHER.thumbprint()}, which is published, ")
     assert problem.endswith("a cache may be older than the key")
 

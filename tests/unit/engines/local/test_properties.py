@@ -63,13 +63,13 @@ class AnySequence(RuleBasedStateMachine):
 
     @invariant()
     def the_store_holds_exactly_what_callers_were_told(self) -> None:
-        held = [
+        stored = [
             ((login.provider_name, login.user_identifier.reveal()), identity.identity_id)
             for identity in self._identities()
             for login in identity.logins
         ]
-        assert len(held) == len(dict(held)), "two identities hold one login"
-        assert dict(held) == self.returned
+        assert len(stored) == len(dict(stored)), "two identities hold one login"
+        assert dict(stored) == self.returned
 
     @invariant()
     def every_identity_is_within_its_limits(self) -> None:

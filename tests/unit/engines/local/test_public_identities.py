@@ -411,10 +411,10 @@ def test_the_application_of_the_provider_that_vouches_is_known_where_credentials
 ) -> None:
     device = Device(local)
     identity = device.get_id(idp="i1")
-    for said, client_id in (("i1 aud=web", "web"), ("i1 aud=app", "app")):
-        shown = device.public.web_identity(identity, tokens({"idp": said, "google": "g1 aud=other"}), local.deadline)
+    for login, client_id in (("i1 aud=web", "web"), ("i1 aud=app", "app")):
+        shown = device.public.web_identity(identity, tokens({"idp": login, "google": "g1 aud=other"}), local.deadline)
         assert (shown.claims["amr"][1], shown.client_id) == (GOOGLE, "other")
-        shown = device.public.web_identity(identity, tokens({"idp": said}), local.deadline)
+        shown = device.public.web_identity(identity, tokens({"idp": login}), local.deadline)
         assert (shown.claims["amr"][1], shown.client_id) == (IDP, client_id)
     guest = device.get_id()
     assert device.public.web_identity(guest, {}, local.deadline).client_id == ""

@@ -28,7 +28,7 @@ def test_keys_that_cannot_be_read_leave_the_last_ones_in_use(
     store, failed = FailingStore(local.store), list[None]()
     signer = TokenSigner(store, StoredKeys(), local.clock, KeyTimes())
     signer.refresh()
-    held, refresh = signer.key_set(), KeyRefresh(signer, lambda: failed.append(None))
+    published, refresh = signer.key_set(), KeyRefresh(signer, lambda: failed.append(None))
     refresh.check()
     caplog.set_level(logging.INFO)
     for store.failure in (EngineUnavailable("It does not answer."), ValueError("no key")):
@@ -37,7 +37,7 @@ def test_keys_that_cannot_be_read_leave_the_last_ones_in_use(
         for _ in range(2):
             with pytest.raises(type(store.failure), match=str(store.failure)):
                 refresh.check()
-        assert signer.key_set() == held
+        assert signer.key_set() == published
     store.failure = None
     assert refresh.refresh()
     refresh.check()
