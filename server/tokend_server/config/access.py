@@ -1,9 +1,10 @@
 """The settings of callers, the policy, limits and the audit log."""
 
 from collections import Counter
-from typing import Annotated, Literal, Self, TypeAlias
+from collections.abc import Iterator
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tokend_server.config.fields import (
     AccessKeyId,
@@ -62,15 +63,11 @@ class Callers(Section):
         8192, ge=1024, le=2**20, description="Longest JWT of a caller; `grpc.max_metadata_bytes` must allow it too"
     )
 
-    @model_validator(mode="after")
-    def _check_access_keys(self) -> Self:
+    def _own_problems(self) -> Iterator[str]:
         ids = Counter(access_key_id for each in self.aws_keys.values() for access_key_id in each)
-        problems = [f"aws_keys: {each} occurs {count} times" for each, count in ids.items() if count > 1]
+        yield from (f"aws_keys: {each} occurs {count} times" for each, count in ids.items() if count > 1)
         if self.aws_keys and not self.aws_key_file:
-            problems.append("aws_key_file: is needed for aws_keys, whose secrets are derived from it")
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+            yield "aws_key_file: is needed for aws_keys, whose secrets are derived from it"
 
 
 class PolicySettings(Section):

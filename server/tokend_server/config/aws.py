@@ -1,9 +1,9 @@
 """The listener of Cognito's own API."""
 
 from collections.abc import Iterator
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tokend_server.config.aws_client import Region
 from tokend_server.config.fields import (
@@ -93,16 +93,11 @@ class Aws(TlsSettings):
         """Returns the settings of a login provider of managed pools."""
         return self.open_id_connect_providers.get(name, _UNDECLARED)
 
-    @model_validator(mode="after")
-    def _check_complete(self) -> Self:
-        problems = [*issuer_name_problems(self.open_id_connect_providers)]
-        if listener := self.listener:
-            problems += self._listener_problems(listener)
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
-
-    def _listener_problems(self, listener: Listener) -> Iterator[str]:
+    def _own_problems(self) -> Iterator[str]:
+        yield from issuer_name_problems(self.open_id_connect_providers)
+        listener = self.listener
+        if listener is None:
+            return
         yield from listener.problems()
         if not (listener.is_local or listener.tls_certificate_file or self.insecure):
             yield (

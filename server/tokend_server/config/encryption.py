@@ -1,10 +1,10 @@
 """The encryption of private signing keys in the store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tokend_server.config.fields import CommaSeparated, Section
 from tokend_server.config.paths import LocalPath
@@ -66,23 +66,16 @@ class Encryption(Section):
         """The configured KMS keys."""
         return [*filter(None, [self.kms_key_id]), *self.previous_kms_key_ids]
 
-    @model_validator(mode="after")
-    def _is_of_one_method(self) -> Self:
-        problems = []
+    def _own_problems(self) -> Iterator[str]:
         if (self.method == "aws-kms") != (self.kms_key_id is not None):
-            problems.append(
-                'method = "aws-kms" and kms_key_id belong together; keys for decryption only are previous_kms_key_ids'
-            )
+            yield 'method = "aws-kms" and kms_key_id belong together; keys for decryption only are previous_kms_key_ids'
         given = [name for name in ("key_file", "passphrase_file") if getattr(self, name)]
         if self.method == "file" and len(given) != 1:
-            problems.append('method = "file" needs one of key_file and passphrase_file')
+            yield 'method = "file" needs one of key_file and passphrase_file'
         if self.method != "file" and given:
-            problems.append(
+            yield (
                 f'{" and ".join(given)}: is not used without method = "file"; files for decryption only are '
                 f"{' and '.join(f'previous_{name}s' for name in given)}"
             )
         if self.method == "none" and not self.accept_clear:
-            problems.append("accept_clear = false needs a method: new keys would be stored in clear, and be refused")
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+            yield "accept_clear = false needs a method: new keys would be stored in clear, and be refused"

@@ -1,11 +1,21 @@
 """The types of settings' values, with the texts of their errors."""
 
 import re
+from collections.abc import Iterator
 from types import UnionType
-from typing import Annotated, Union, get_args, get_origin
+from typing import Annotated, Self, Union, get_args, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
 
@@ -101,6 +111,16 @@ class Section(BaseModel):
         if isinstance(value, bool) and _is_number(cls.model_fields[info.field_name or ""].annotation):
             raise ValueError("must be a number, not true or false")
         return value
+
+    @model_validator(mode="after")
+    def _check_own_problems(self) -> Self:
+        if problems := dict.fromkeys(self._own_problems()):
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _own_problems(self) -> Iterator[str]:
+        """Yields the problems between its settings."""
+        yield from ()
 
 
 def _is_number(kind: object) -> bool:

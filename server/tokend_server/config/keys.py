@@ -1,9 +1,9 @@
 """The local engine's signing keys."""
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tokend_server.config.durations import Duration, seconds_of
 from tokend_server.config.encryption import Encryption
@@ -42,11 +42,12 @@ class Keys(Section):
     kms: Kms = Kms()
     encryption: Encryption = Encryption()
 
-    @model_validator(mode="after")
-    def _check_complete(self) -> Self:
-        if problems := [*self._region_problems(), *self._time_problems()]:
-            raise ValueError("\n".join(problems))
-        return self
+    def _own_problems(self) -> Iterator[str]:
+        yield from self._region_problems()
+        try:
+            _ = self.times
+        except ConfigError as error:
+            yield from error.problems
 
     def _region_problems(self) -> Iterator[str]:
         if self.kms.region:
@@ -55,12 +56,6 @@ class Keys(Section):
             yield 'kms.region must name the region in which keys are created, for signer = "aws-kms"'
         if any(not each.startswith("arn:") for each in self.encryption.kms_key_ids):
             yield "kms.region must name the region of KMS keys in encryption that are not given as ARNs"
-
-    def _time_problems(self) -> Iterator[str]:
-        try:
-            _ = self.times
-        except ConfigError as error:
-            yield from error.problems
 
     @property
     def times(self) -> KeyTimes:

@@ -1,9 +1,9 @@
 """The settings of gRPC listeners: addresses, TLS and authenticators."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tokend_server.config.addresses import UNIX
 from tokend_server.config.addresses import is_local as only_this_machine_reaches
@@ -218,15 +218,10 @@ class Grpc(Guard):
         own = self.listeners.get(address)
         return {name: getattr(own, name) for name in own.model_fields_set} if own else {}
 
-    @model_validator(mode="after")
-    def _check_listeners(self) -> Self:
-        problems = [
-            f"listeners: {address} is not in listen" for address in self.listeners if address not in self.listen
-        ]
+    def _own_problems(self) -> Iterator[str]:
+        for address in self.listeners:
+            if address not in self.listen:
+                yield f"listeners: {address} is not in listen"
         for listener in self.all_listeners:
             where = f"listeners.{listener.address}: " if listener.address in self.listeners else ""
-            found = [where + problem for problem in listener.problems()]
-            problems += [problem for problem in found if problem not in problems]
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+            yield from (where + problem for problem in listener.problems())

@@ -1,9 +1,10 @@
 """The settings of tokens for services without an SDK: the tokens, and the sources of their data in Envoy."""
 
 import re
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from tokend_server.config.fields import CallerPattern, Name, PoolId, Section
 
@@ -63,18 +64,16 @@ class VerifiedValue(Section):
         False, description="Only a trusted proxy can set the header: it removes the header of clients"
     )
 
-    @model_validator(mode="after")
-    def _check_source(self) -> Self:
+    def _own_problems(self) -> Iterator[str]:
         if (self.metadata is None) == (self.header is None):
-            raise ValueError("set one of metadata and header")
-        if self.header and not self.trusted:
-            raise ValueError(
+            yield "set one of metadata and header"
+        elif self.header and not self.trusted:
+            yield (
                 "header: any client could set it: let a proxy remove the header of clients and set its own, and write "
                 "trusted = true; or use metadata"
             )
-        if self.metadata and self.trusted:
-            raise ValueError("trusted: is only for a header; metadata are Envoy's own")
-        return self
+        elif self.metadata and self.trusted:
+            yield "trusted: is only for a header; metadata are Envoy's own"
 
 
 class TagValue(VerifiedValue):
@@ -111,12 +110,11 @@ class ExtAuthzMapping(WantedTokenSettings):
         [], description="Patterns of callers whose requests use this mapping if their route names none"
     )
 
-    @model_validator(mode="after")
-    def _check_headers(self) -> Self:
+    def _own_problems(self) -> Iterator[str]:
         values = {"user": self.user, **{f"principal_tags.{key}": tag for key, tag in self.principal_tags.items()}}
-        if same := [name for name, value in values.items() if value.header == self.header]:
-            raise ValueError("\n".join(f"{name}: header must not be the one for the token" for name in same))
-        return self
+        for name, value in values.items():
+            if value.header == self.header:
+                yield f"{name}: header must not be the one for the token"
 
 
 class ExtAuthz(Section):

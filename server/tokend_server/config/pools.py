@@ -1,9 +1,9 @@
 """The settings of identity pools, the local engine's store, and Cognito."""
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tokend_server.config.aws_client import AwsClientSettings, Region, RoleArn
 from tokend_server.config.fields import (
@@ -58,15 +58,13 @@ class Store(Section):
         5.0, description="PostgreSQL: timeout of the store, whatever the caller's deadline"
     )
 
-    @model_validator(mode="after")
-    def _check_kind_settings(self) -> Self:
+    def _own_problems(self) -> Iterator[str]:
         kind = kind_of(self.url or SQLITE)
         given = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
         if others := given.difference(kind.settings, _OF_EVERY_STORE):
-            raise ValueError(f"{', '.join(sorted(others))}: not for the kind of store in url")
-        if self.password_file and self.rds_iam_region:
-            raise ValueError("password_file and rds_iam_region are two passwords: set one of them")
-        return self
+            yield f"{', '.join(sorted(others))}: not for the kind of store in url"
+        elif self.password_file and self.rds_iam_region:
+            yield "password_file and rds_iam_region are two passwords: set one of them"
 
 
 class Cognito(AwsClientSettings):
@@ -104,11 +102,9 @@ class Cognito(AwsClientSettings):
         60.0, description="Time before its expire_time from which on it is not reused"
     )
 
-    @model_validator(mode="after")
-    def _check_stale_tokens(self) -> Self:
+    def _own_problems(self) -> Iterator[str]:
         if self.serve_stale and not self.reuse_tokens:
-            raise ValueError("serve_stale needs reuse_tokens = true")
-        return self
+            yield "serve_stale needs reuse_tokens = true"
 
 
 class OpenIdConnectProvider(Section):
@@ -194,11 +190,7 @@ class Pool(Section):
         description="Local engine: public providers by Logins key: `client_ids` and, if not https:// + key, `issuer`",
     )
 
-    @model_validator(mode="after")
-    def _check_providers(self) -> Self:
-        problems = [*issuer_name_problems(self.open_id_connect_providers)]
+    def _own_problems(self) -> Iterator[str]:
+        yield from issuer_name_problems(self.open_id_connect_providers)
         if self.developer_provider_name in self.open_id_connect_providers:
-            problems.append("developer_provider_name must not be one of open_id_connect_providers")
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+            yield "developer_provider_name must not be one of open_id_connect_providers"

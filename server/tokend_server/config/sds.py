@@ -1,9 +1,9 @@
 """The settings of secrets for Envoy: the secrets, and the listeners that serve them."""
 
-from collections.abc import Sequence
-from typing import Annotated, Self
+from collections.abc import Iterator, Sequence
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tokend_server.config.fields import Addresses, Name
 from tokend_server.config.listeners import AddressGuard, Listener
@@ -68,22 +68,17 @@ class Sds(AddressGuard):
         common = {name: getattr(self, name) for name in AddressGuard.model_fields}
         return [Listener(address=address, **common) for address in self.listen]
 
-    @model_validator(mode="after")
-    def _check_complete(self) -> Self:
-        problems = dict.fromkeys(problem for listener in self.all_listeners for problem in listener.problems())
+    def _own_problems(self) -> Iterator[str]:
+        for listener in self.all_listeners:
+            yield from listener.problems()
         has_secrets = bool(self.tokens or self.key_set)
         if self.listen and not has_secrets:
-            problems["listen: there is nothing to serve: declare a token, as [sds.tokens.NAME], or set key_set"] = None
+            yield "listen: there is nothing to serve: declare a token, as [sds.tokens.NAME], or set key_set"
         if has_secrets and not self.listen:
-            problems["listen: names no address, so the secrets would not be served"] = None
+            yield "listen: names no address, so the secrets would not be served"
         if self.key_set in self.tokens:
-            problems[f"key_set: {self.key_set} is the name of a token"] = None
+            yield f"key_set: {self.key_set} is the name of a token"
         if self.listen and not self.identify_by:
-            problems |= {
-                f"tokens.{name}.user: is needed if callers are not identified (identify_by)": None
-                for name, token in self.tokens.items()
-                if token.user is None
-            }
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+            for name, token in self.tokens.items():
+                if token.user is None:
+                    yield f"tokens.{name}.user: is needed if callers are not identified (identify_by)"

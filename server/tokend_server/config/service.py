@@ -1,8 +1,9 @@
 """The settings of the service's HTTP listeners and of its log."""
 
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tokend_server.config.addresses import is_local
 from tokend_server.config.fields import Section, TcpAddress
@@ -18,13 +19,9 @@ class Issuer(Section):
         description="The `iss` of local tokens, at which verifiers reach this listener; default http:// + listen",
     )
 
-    @model_validator(mode="after")
-    def _check_url(self) -> Self:
+    def _own_problems(self) -> Iterator[str]:
         if self.url is None and not is_local(self.listen):
-            raise ValueError(
-                "url must be the URL at which verifiers reach the listener, which is not on a loopback address"
-            )
-        return self
+            yield "url must be the URL at which verifiers reach the listener, which is not on a loopback address"
 
 
 class Ops(Section):
@@ -47,11 +44,9 @@ class Ops(Section):
         description="Time without a probe answered by the threads of calls after which tokend is not alive",
     )
 
-    @model_validator(mode="after")
-    def _check_probe_times(self) -> Self:
+    def _own_problems(self) -> Iterator[str]:
         if self.dead_after_seconds < self.unready_after_seconds:
-            raise ValueError("dead_after_seconds must not be below unready_after_seconds")
-        return self
+            yield "dead_after_seconds must not be below unready_after_seconds"
 
 
 class Log(Section):
