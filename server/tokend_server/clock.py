@@ -41,6 +41,10 @@ class Deadline(NamedTuple):
         """Seconds left: infinite without a deadline, never negative."""
         return max(self.expires_at - self.clock.monotonic(), 0.0)
 
+    def within(self, seconds: float) -> "Deadline":
+        """Returns the deadline after some seconds, or this one if it is sooner."""
+        return Deadline(self.clock, min(self.expires_at, self.clock.monotonic() + seconds))
+
     def check(self) -> None:
         """Stops work whose caller no longer waits for it.
 

@@ -36,6 +36,14 @@ def test_without_a_deadline_time_never_runs_out() -> None:
     deadline.check()
 
 
+@pytest.mark.parametrize(
+    ("expires_at", "seconds", "limited"), [(1002.0, 1.5, 1001.5), (1002.0, 3.0, 1002.0), (math.inf, 3.0, 1003.0)]
+)
+def test_the_sooner_of_a_deadline_and_a_timeout_applies(expires_at: float, seconds: float, limited: float) -> None:
+    clock = FakeClock(monotonic=1000.0)
+    assert Deadline(clock, expires_at).within(seconds) == Deadline(clock, limited)
+
+
 def test_a_deadline_ignores_the_wall_clock() -> None:
     deadline = Deadline(FakeClock(now=9e9, monotonic=5.0), 6.0)
     assert deadline.remaining() == 1.0

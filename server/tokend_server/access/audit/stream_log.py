@@ -47,7 +47,7 @@ class StreamAuditLog:
             self._descriptor = -1
 
     def _write(self, line: bytes) -> None:
-        deadline = Deadline(self._clock, self._clock.monotonic() + self._timeout)
+        deadline = Deadline(self._clock).within(self._timeout)
         if not self._lock.acquire(timeout=self._timeout):
             raise _not_read()
         try:

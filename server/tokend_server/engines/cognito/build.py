@@ -110,7 +110,7 @@ def _region(  # noqa: PLR0913, PLR0917 - all shared parts of the pools of a Regi
         metrics.cognito_quota.labels(region).set(settings.requests_per_second)
     Attempts(client, RegionAttempts(region, quota, metrics), max_attempts=settings.max_attempts, clock=clock)
     gateway = CognitoGateway(
-        client, region, quota, max_calls=max_calls, timeout=settings.timeout_seconds, metrics=metrics, clock=clock
+        client, region, quota, max_calls=max_calls, timeout=settings.timeout_seconds, metrics=metrics
     )
     lasting_errors = LastingErrors(clock, pools, partial(_count_rejected, metrics))
     return _Region(gateway, RegionBackend(credentials, lasting_errors), lasting_errors)

@@ -157,9 +157,8 @@ class CognitoEngine:
             return self._renewed_token(cache, request, Terms(key), deadline)
         if self._clock.monotonic() >= self._retry_at:
             try:
-                return self._renewed_token(
-                    cache, request, Terms(key, repeats_timed_out=False), self._stale_deadline(deadline)
-                )
+                soon = deadline.within(min(STALE_TIMEOUT, deadline.remaining() / 2))
+                return self._renewed_token(cache, request, Terms(key, repeats_timed_out=False), soon)
             except (EngineUnavailable, EngineMisconfigured, TooManyRequests, DeadlineExceeded):
                 deadline.check()
                 self._retry_at = self._clock.monotonic() + STALE_TIMEOUT
@@ -221,10 +220,6 @@ class CognitoEngine:
         elif not isinstance(known, EngineUnavailable):
             self._lasting_errors.record_success(self._identity_pool_id)
         return known
-
-    def _stale_deadline(self, deadline: Deadline) -> Deadline:
-        wait = min(STALE_TIMEOUT, deadline.remaining() / 2)
-        return Deadline(self._clock, self._clock.monotonic() + wait)
 
     @contextmanager
     def _new_epoch(self) -> Iterator[None]:

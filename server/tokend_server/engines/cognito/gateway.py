@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from tokend_server.aws.client import methods_of
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
-from tokend_server.clock import Clock, Deadline
+from tokend_server.clock import Deadline
 from tokend_server.engines.cognito.fault_rows import ROWS
 from tokend_server.engines.cognito.faults import FAULTS
 from tokend_server.engines.cognito.quota import Quota
@@ -36,7 +36,6 @@ class CognitoGateway:
         max_calls: The maximum number of callers that wait.
         timeout: The timeout of calls in seconds, whatever the caller's deadline.
         metrics: The metrics of refusals.
-        clock: The time.
     """
 
     def __init__(  # noqa: PLR0913
@@ -48,7 +47,6 @@ class CognitoGateway:
         max_calls: int,
         timeout: float,
         metrics: Metrics,
-        clock: Clock,
     ) -> None:
         self._client = client
         self._region = region
@@ -57,7 +55,6 @@ class CognitoGateway:
         self._flights = SingleFlight()
         self._timeout = timeout
         self._metrics = metrics
-        self._clock = clock
         self._methods = methods_of(client, Operation)
 
     def call(
@@ -86,7 +83,7 @@ class CognitoGateway:
             TooManyRequests: Too many callers wait, or the quota of the Region is exhausted.
             Exception: The error from `to_contract_error`.
         """
-        limit = Deadline(self._clock, min(deadline.expires_at, self._clock.monotonic() + self._timeout))
+        limit = deadline.within(self._timeout)
 
         def send() -> Response:
             return self._send(operation, UpstreamCall(operation, limit), parameters, to_contract_error)

@@ -90,7 +90,7 @@ class PoolClient:
     def _request(self, operation: str, identity_pool_id: str, members: Mapping[str, object]) -> Mapping[str, Any]:
         while wait := self._buckets[operation].take():
             self._sleep(wait)
-        limit = Deadline(self._clock, self._clock.monotonic() + self._timeout)
+        limit = Deadline(self._clock).within(self._timeout)
         token = CURRENT_UPSTREAM_CALL.set(UpstreamCall(operation, limit))
         given = {name: value for name, value in members.items() if value is not None}
         try:

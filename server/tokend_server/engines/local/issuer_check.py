@@ -87,7 +87,7 @@ class IssuerCheck:
         return keys
 
     def _get_json(self, url: str, what: str, media_types: Collection[str]) -> Mapping[str, Any] | None:
-        deadline = Deadline(self._clock, self._clock.monotonic() + FETCH_TIMEOUT)
+        deadline = Deadline(self._clock).within(FETCH_TIMEOUT)
         try:
             fetched = self._http.get(url, {"accept": ", ".join(media_types)}, deadline)
         except FetchFailed as failure:

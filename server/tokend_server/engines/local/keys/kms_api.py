@@ -123,8 +123,7 @@ class KmsApi:
             EngineUnavailable: KMS does not answer.
             LastingError: KMS does not do it, until an operator acts.
         """
-        expires_at = self._clock.monotonic() + self._timeout
-        limit = Deadline(self._clock, expires_at if deadline is None else min(expires_at, deadline.expires_at))
+        limit = (deadline or Deadline(self._clock)).within(self._timeout)
         token = CURRENT_UPSTREAM_CALL.set(KmsCall(operation, limit, quota=quota))
         try:
             response = self._methods[operation](**request)

@@ -100,7 +100,7 @@ class KmsKey:
         return signature
 
     def _check_in_kms(self) -> _CheckResult:
-        deadline = Deadline(self._clock, self._clock.monotonic() + _CHECK_TIMEOUT)
+        deadline = Deadline(self._clock).within(_CHECK_TIMEOUT)
         try:
             # GetPublicKey fails in every state of a key in which Sign fails, the dry run without permission to Sign.
             self._api.call("GetPublicKey", {"KeyId": self._key_arn}, deadline)

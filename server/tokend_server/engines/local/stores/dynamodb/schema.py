@@ -77,7 +77,7 @@ def migrate(table: Table, kms_key_id: str | None, clock: Clock, sleep: Sleep) ->
     names = missing(table)
     if not names:
         return []
-    limit = Deadline(clock, clock.monotonic() + READY_TIMEOUT)
+    limit = Deadline(clock).within(READY_TIMEOUT)
     made = table.describe() is None and table.create(table_settings(kms_key_id))
     while (table.describe() or {}).get("TableStatus") not in {"ACTIVE", "UPDATING"}:
         _wait(limit, sleep)

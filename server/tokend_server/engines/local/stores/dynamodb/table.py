@@ -232,8 +232,7 @@ class Table:
         return response
 
     def _limit(self, deadline: Deadline | None) -> Deadline:
-        expires_at = self._clock.monotonic() + self._timeout
-        return Deadline(self._clock, expires_at if deadline is None else min(expires_at, deadline.expires_at))
+        return (deadline or Deadline(self._clock)).within(self._timeout)
 
     @staticmethod
     def _pauses() -> Iterator[float]:
