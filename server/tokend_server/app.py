@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from time import sleep
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
@@ -33,26 +33,13 @@ from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.probes import ops_pages
 from tokend_server.web.site import Site
 
+if TYPE_CHECKING:
+    from tokend_server.aws_json.build import AwsServer
+
 _log = logging.getLogger(__name__)
 
 #: The text of Python's error when the operating system refuses to start another thread.
 _CANNOT_START_THREAD = "can't start new thread"
-
-
-class _Listening(Protocol):
-    """A server other than the gRPC server of the contract, with its own listeners."""
-
-    def start(self) -> object:
-        """Starts to serve."""
-        ...
-
-    def reload_tls_files(self) -> None:
-        """Reloads TLS files that have changed."""
-        ...
-
-    def reachability(self) -> Sequence[Reachability]:
-        """Returns whether callers can reach each listener."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +62,7 @@ class Service:
     _config: Config
     _grpc_server: GrpcServer
     _sds_servers: Sequence[SdsServer]
-    _others: Sequence[_Listening]
+    _others: Sequence["SdsServer | AwsServer"]
     _access: AccessControl
     _readiness: Readiness
     _undo: ExitStack
@@ -184,7 +171,7 @@ def start(  # noqa: PLR0915 - all parts, in the order in which they are built
         for sds_server in sds_servers:
             undo.callback(sds_server.stop, 0)
 
-        others: Sequence[_Listening] = [*sds_servers, *([aws_server] if aws_server else [])]
+        others: Sequence[SdsServer | AwsServer] = [*sds_servers, *([aws_server] if aws_server else [])]
 
         def set_ready(ready: bool) -> None:  # noqa: FBT001 - as Readiness calls it
             grpc_server.set_serving(ready)

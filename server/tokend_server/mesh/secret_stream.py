@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 
@@ -13,30 +13,13 @@ from tokend_server.clock import Clock
 from tokend_server.errors import TokendError
 from tokend_server.mesh.sds_messages import SdsMessages
 from tokend_server.mesh.secrets_watch import Secrets
-from tokend_server.mesh.xds import Delta, GetResource, Missing, Receipt, Resource, StateOfTheWorld
+from tokend_server.mesh.xds import Delta, Missing, Receipt, Resource, StateOfTheWorld
 from tokend_server.rpc.call import Call
 
 _log = logging.getLogger(__name__)
 
 #: Seconds after which a caller is identified again.
 _IDENTIFICATION_INTERVAL = 10.0
-
-
-class State(Protocol):
-    """The state of a stream: its subscriptions, and the resources that it has."""
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The names to which it subscribes."""
-        ...
-
-    def receive(self, request: Any, /) -> Receipt:  # noqa: ANN401 - a message of its variant
-        """Applies a request."""
-        ...
-
-    def respond(self, get: GetResource, /) -> Any:  # noqa: ANN401 - as above
-        """Returns the next response; None if nothing has changed."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +34,7 @@ class Variant:
     """
 
     method: str
-    state: Callable[[AbstractSet[str]], State]
+    state: Callable[[AbstractSet[str]], StateOfTheWorld | Delta]
     read: Callable[[bytes], Any]
     write: Callable[[Any], bytes]
 

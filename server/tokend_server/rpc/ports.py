@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeAlias
 from urllib.parse import quote
 
 import grpc
@@ -20,16 +20,8 @@ from tokend_server.rpc.tls import ReloadedCredentials
 _SOCKET_MODE = 0o660
 
 
-class Server(Protocol):
-    """A server of grpcio, with threads or with asyncio."""
-
-    def add_insecure_port(self, address: str, /) -> int:
-        """Listens without TLS, and returns the port; raises RuntimeError if it cannot listen."""
-        ...
-
-    def add_secure_port(self, address: str, server_credentials: grpc.ServerCredentials, /) -> int:
-        """As above, with TLS."""
-        ...
+#: A server of grpcio, with threads or with asyncio.
+Server: TypeAlias = grpc.Server | grpc.aio.Server
 
 
 class Opened(NamedTuple):
