@@ -76,8 +76,6 @@ class Lines:
 
     def learn(self, peer: str, caller: str) -> str:
         """Records the caller of a connection, and returns the connection's line."""
-        if known := self.of_caller(peer, caller):
-            return known
         learned = _Learned(caller, f"{caller} {host_of(peer)}")
         with self._lock:
             self._lines.pop(peer, None)
