@@ -160,7 +160,7 @@ class Stage:
         seconds: float,
         *,
         connections: int | None = None,
-        by_stranger: bool = False,
+        unauthenticated: bool = False,
         idle: bool = False,
     ) -> Iterator["Attack"]:
         """Runs an attack for this long. The block starts as soon as the attack has a connection.
@@ -169,7 +169,7 @@ class Stage:
             name: The attack.
             seconds: Its duration.
             connections: Its number of connections, instead of the default.
-            by_stranger: Whether the attacker has no certificate.
+            unauthenticated: Whether the attacker has no certificate.
             idle: Whether it runs with idle priority.
         """
         command = [
@@ -179,7 +179,7 @@ class Stage:
             f"--seconds={seconds}",
             f"--request={self.directory / 'request'}",
             f"--ca={self.directory / 'servers.crt'}",
-            *([] if by_stranger or not self.innocent else [f"--identification={self.directory / 'attacker.pem'}"]),
+            *([] if unauthenticated or not self.innocent else [f"--identification={self.directory / 'attacker.pem'}"]),
             *([f"--connections={connections}"] if connections else []),
             *(["--idle"] if idle else []),
         ]
@@ -256,7 +256,7 @@ class Attack:
 
 @contextmanager
 def stage(
-    directory: Path, grpc_settings: str = "", extra: str = "", *, open_to_strangers: bool = False
+    directory: Path, grpc_settings: str = "", extra: str = "", *, open_to_unauthenticated: bool = False
 ) -> Iterator[Stage]:
     """A server with TLS; the settings are TOML of its [grpc] table, and more tables.
 
@@ -264,7 +264,7 @@ def stage(
         directory: For its files.
         grpc_settings: TOML of its [grpc] table.
         extra: TOML of other tables.
-        open_to_strangers: Whether callers have keys, and any client may connect; otherwise they have certificates.
+        open_to_unauthenticated: Whether any client may connect, and callers have keys rather than certificates.
     """
     servers, clients = Authority("servers"), Authority("clients")
     server, attacker = servers.server("127.0.0.1"), clients.client(uris=[ATTACKER])
@@ -282,7 +282,7 @@ def stage(
 tls_certificate_file = "{directory / "server.crt"}"
 tls_private_key_file = "{directory / "server.key"}"
 """
-    if open_to_strangers:
+    if open_to_unauthenticated:
         ways, innocent = 'identify_by = ["bearer_key"]\n', None
     else:
         ways = f'tls_client_ca_file = "{directory / "clients.crt"}"\nidentify_by = ["mutual_tls"]\n'

@@ -82,14 +82,14 @@ def test_calls_succeed_during_attacks_by_another_caller(attacked: Stage, name: s
 
 @pytest.fixture(scope="module")
 def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with stage(tmp_path_factory.mktemp("keyed"), _SETTINGS, open_to_strangers=True) as running:
+    with stage(tmp_path_factory.mktemp("keyed"), _SETTINGS, open_to_unauthenticated=True) as running:
         yield running
 
 
-@pytest.mark.parametrize("by_stranger", [False, True])
-def test_service_comes_back_after_what_grpc_cannot_hold_off(tmp_path: Path, *, by_stranger: bool) -> None:
+@pytest.mark.parametrize("unauthenticated", [False, True])
+def test_service_comes_back_after_what_grpc_cannot_hold_off(tmp_path: Path, *, unauthenticated: bool) -> None:
     # server/SECURITY.md describes its effect, and the proxy that prevents it.
-    with stage(tmp_path, _SETTINGS, open_to_strangers=by_stranger) as running:
+    with stage(tmp_path, _SETTINGS, open_to_unauthenticated=unauthenticated) as running:
         with running.attacked(OUT_OF_REACH, SECONDS, connections=CONNECTIONS[OUT_OF_REACH]) as attack:
             while not attack.is_over(within=INTERVAL):
                 pass
@@ -126,7 +126,7 @@ def test_a_host_that_reconnects_for_each_call_is_barred(keyed: Stage) -> None:
 def test_idle_connections_do_not_block_new_ones(tmp_path: Path) -> None:
     most = 4 * MOST_CONNECTIONS
     with (
-        stage(tmp_path, f"max_connections = {most}\n", open_to_strangers=True) as running,
+        stage(tmp_path, f"max_connections = {most}\n", open_to_unauthenticated=True) as running,
         running.channel() as first,
         running.attacked("patient connections", 4 * SECONDS, connections=most - 1) as attack,
     ):
@@ -147,7 +147,7 @@ def test_a_client_without_a_certificate_gets_no_http2_response(attacked: Stage, 
     with attacked.channel() as channel:
         innocent = InnocentCaller(attacked, channel)
         assert innocent.call() is None
-        with attacked.attacked(name, SECONDS, by_stranger=True) as attack:
+        with attacked.attacked(name, SECONDS, unauthenticated=True) as attack:
             observed = innocent.call_during(attack, ENOUGH)
 
     assert not observed.failures

@@ -51,14 +51,14 @@ class Case:
 
     Attributes:
         attack: The attack.
-        by_stranger: Whether the attacker is unauthenticated, rather than a caller with a certificate.
+        unauthenticated: Whether the attacker is unauthenticated, rather than a caller with a certificate.
         connections: Its number of connections, instead of the default.
         newcomers: Whether the innocent caller opens a new connection for each call.
         out_of_reach: Whether gRPC handles it before any of tokend's code: the row is shown, but not held to the bar.
     """
 
     attack: str
-    by_stranger: bool = False
+    unauthenticated: bool = False
     connections: int | None = None
     newcomers: bool = False
     out_of_reach: bool = False
@@ -75,10 +75,12 @@ CASES: Mapping[str, Case] = MappingProxyType(
         for name in ATTACKS
     }
     | {
-        "connections with calls, by a stranger": Case("connections with calls, and gone", by_stranger=True),
-        "references, by a stranger": Case("references without an acknowledgement", by_stranger=True, out_of_reach=True),
-        "999 idle connections, and newcomers": Case(
-            "patient connections", by_stranger=True, connections=999, newcomers=True
+        "connections with calls, unauthenticated": Case("connections with calls, and gone", unauthenticated=True),
+        "references, unauthenticated": Case(
+            "references without an acknowledgement", unauthenticated=True, out_of_reach=True
+        ),
+        "999 idle connections, new connection per call": Case(
+            "patient connections", unauthenticated=True, connections=999, newcomers=True
         ),
     }
 )
@@ -229,10 +231,10 @@ def table(rounds: Mapping[str, Sequence[Round]]) -> str:
 
 
 @contextmanager
-def _serving(directory: Path, cores: Cores, *, open_to_strangers: bool) -> Iterator[Stage]:
+def _serving(directory: Path, cores: Cores, *, open_to_unauthenticated: bool) -> Iterator[Stage]:
     directory.mkdir()
     os.sched_setaffinity(0, {cores.server})  # the server inherits it, with every thread it will have
-    with stage(directory, open_to_strangers=open_to_strangers) as running:
+    with stage(directory, open_to_unauthenticated=open_to_unauthenticated) as running:
         os.sched_setaffinity(0, {cores.load})
         yield running
 
@@ -249,8 +251,8 @@ def main() -> None:
     cores = Cores.available()
     with (
         TemporaryDirectory() as directory,
-        _serving(Path(directory) / "certificates", cores, open_to_strangers=False) as certified,
-        _serving(Path(directory) / "keys", cores, open_to_strangers=True) as keyed,
+        _serving(Path(directory) / "certificates", cores, open_to_unauthenticated=False) as certified,
+        _serving(Path(directory) / "keys", cores, open_to_unauthenticated=True) as keyed,
     ):
         for running in (certified, keyed):
             with running.channel() as channel:
@@ -259,7 +261,7 @@ def main() -> None:
             for name in names:
                 sys.stderr.write(f"round {number + 1} of {arguments.rounds}: {name}\n")
                 case = CASES[name]
-                rounds[name].append(measure(keyed if case.by_stranger else certified, case, arguments.seconds))
+                rounds[name].append(measure(keyed if case.unauthenticated else certified, case, arguments.seconds))
         sys.stdout.write(
             f"Medians of {arguments.rounds} rounds of {arguments.seconds:g} s. {describe(Path(directory))}\n\n"
             f"{table(rounds)}\n\n"

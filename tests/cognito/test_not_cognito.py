@@ -25,7 +25,7 @@ _XML = b"<?xml version='1.0'?><ErrorResponse><Error><Code>InvalidAction</Code></
 _JSON = b'{"timestamp":"2026-01-01T00:00:00Z","status":404,"error":"Not Found","path":"/"}'
 
 #: The kinds of upstreams, and their responses.
-STRANGERS: dict[str, Step] = {
+OTHER_SERVERS: dict[str, Step] = {
     "a captive portal": Body(_HTML, 200, "text/html"),
     "a captive portal of RFC 6585": Body(_HTML, 511, "text/html"),
     "a web site": Body(_HTML, 404, "text/html"),
@@ -77,13 +77,13 @@ def assert_not_ready(service: RunningService, *words: str) -> None:
     assert all(word in text for word in words)
 
 
-@pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize("other", OTHER_SERVERS)
 @pytest.mark.parametrize("method", METHODS)
 def test_an_answer_that_is_not_cognitos_is_a_fault_of_the_configuration(
-    stranger: str, method: str, services: Services, upstream: CognitoUpstream, caplog: pytest.LogCaptureFixture
+    other: str, method: str, services: Services, upstream: CognitoUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     service = services.start(upstream.url, max_attempts=3)
-    upstream.always(STRANGERS[stranger])
+    upstream.always(OTHER_SERVERS[other])
     assert_lasting(service.refused(method))
     assert len(upstream.requests) == 1
     assert_not_ready(service, "endpoint")
@@ -108,7 +108,7 @@ def test_the_lasting_error_ends_with_the_first_response_of_cognito(
     services: Services, upstream: CognitoUpstream
 ) -> None:
     service = services.start(upstream.url)
-    upstream.always(STRANGERS["a captive portal"])
+    upstream.always(OTHER_SERVERS["a captive portal"])
     assert_lasting(service.refused())
     assert_not_ready(service)
     upstream.always(Success())
@@ -121,7 +121,7 @@ def test_the_lasting_error_expires_since_an_unready_service_gets_no_calls(
 ) -> None:
     clock = FakeClock()
     service = services.start(upstream.url, clock)
-    upstream.always(STRANGERS["a captive portal"])
+    upstream.always(OTHER_SERVERS["a captive portal"])
     assert_lasting(service.refused())
     assert_not_ready(service)
     clock.advance(LASTING_ERROR_SECONDS)
@@ -132,7 +132,7 @@ def test_a_service_with_a_pool_that_works_stays_ready_and_names_the_problem(
     services: Services, upstream: CognitoUpstream
 ) -> None:
     service = services.start(upstream.url, beside_local=True)
-    upstream.always(STRANGERS["a web site"])
+    upstream.always(OTHER_SERVERS["a web site"])
     assert_lasting(service.refused())
     status, text = service.readyz()
     assert status == 200

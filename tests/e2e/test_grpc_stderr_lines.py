@@ -19,7 +19,7 @@ from tokend_server.rpc.server import SERVICE_NAME
 LOOPBACK = "127.0.0.1"
 TIMEOUT = 30
 
-#: How many handshakes a stranger fails.
+#: How many handshakes fail.
 TIMES = 200
 
 NO_TLS = [

@@ -31,12 +31,12 @@ MANY_FIELDS = [(f"x-{number:04}", "") for number in range(1025)]
 def test_unidentified_connections_do_not_displace_identified_ones(tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
     config = configuration(tmp_path, **certificates.settings, max_connections=8)
-    with serving(config) as service, ExitStack() as strangers:
+    with serving(config) as service, ExitStack() as connections:
         address = service.sds_addresses[0]
         with certificates.connection(address, certificates.client) as channel, Stream(channel, "DeltaSecrets") as known:
             known.acknowledge(known.ask(delta(TOKEN)))
             while not metric(service, "tokend_connections_ended_total"):
-                strangers.enter_context(_connect(address))
+                connections.enter_context(_connect(address))
             with certificates.connection(address, certificates.client) as new, Stream(new, "DeltaSecrets") as newcomer:
                 assert secrets_of(newcomer.ask(delta(TOKEN)))
             assert not known.call.done()

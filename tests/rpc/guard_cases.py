@@ -49,9 +49,9 @@ def unidentified_connections_are_closed_before_known_callers(listener: GuardedLi
     known = [listener.connect() for _ in range(4)]
     for client in known:
         listener.guard.learn(name(client), "key:a")
-    strangers = [listener.connect() for _ in range(2 * MOST)]
+    unidentified = [listener.connect() for _ in range(2 * MOST)]
     assert all(map(is_open, known))
-    assert MOST - MADE_ROOM <= len(known) + sum(map(is_open, strangers)) <= MOST - ROOM
+    assert MOST - MADE_ROOM <= len(known) + sum(map(is_open, unidentified)) <= MOST - ROOM
 
 
 def the_host_with_the_most_connections_loses_some_first(listener: GuardedListener) -> None:

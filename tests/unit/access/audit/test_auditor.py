@@ -112,7 +112,7 @@ def test_the_operator_is_informed_where_and_why_but_not_what(caplog: pytest.LogC
     assert "key:checkout" not in str(vars(record))
 
 
-class Strangers:
+class UnauthenticatedCalls:
     """An auditor with a file, and rejections of unknown callers."""
 
     def __init__(self, path: Path) -> None:
@@ -142,19 +142,19 @@ class Strangers:
 
 
 @pytest.fixture
-def audit(tmp_path: Path) -> Iterator[Strangers]:
-    yield (strangers := Strangers(tmp_path / "audit.log"))
-    strangers.log.close()
+def audit(tmp_path: Path) -> Iterator[UnauthenticatedCalls]:
+    yield (calls := UnauthenticatedCalls(tmp_path / "audit.log"))
+    calls.log.close()
 
 
-def test_a_burst_of_refusals_has_lines_and_then_one_a_second(audit: Strangers) -> None:
+def test_a_burst_of_refusals_has_lines_and_then_one_a_second(audit: UnauthenticatedCalls) -> None:
     assert audit.refuse(150) == REFUSALS_BURST
     assert audit.omissions == 150 - REFUSALS_BURST
     audit.clock.advance(3)
     assert audit.refuse(10) == 3 * REFUSALS_PER_SECOND
 
 
-def test_other_refusals_are_reported_once_a_minute_and_each_once(audit: Strangers) -> None:
+def test_other_refusals_are_reported_once_a_minute_and_each_once(audit: UnauthenticatedCalls) -> None:
     audit.refuse(REFUSALS_BURST + 7)
     assert audit.reported() == []
     audit.clock.advance(SUMMARY_SECONDS)
@@ -166,7 +166,7 @@ def test_other_refusals_are_reported_once_a_minute_and_each_once(audit: Stranger
     assert sum(audit.reported()) == audit.omissions
 
 
-def test_the_summaries_of_a_flood_count_all_omissions(audit: Strangers) -> None:
+def test_the_summaries_of_a_flood_count_all_omissions(audit: UnauthenticatedCalls) -> None:
     for _ in range(200):
         audit.refuse(10)
         audit.clock.advance(1)
