@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from tests.rpc.audited import Audited, audited_service
+from tests.rpc.rotated_files import Rotated
 from tests.support.grpc_service import GrpcService, grpc_service
 
 from tokend_server.rpc.message_wait import MessageWait
@@ -18,6 +19,11 @@ def service() -> Iterator[GrpcService]:
 def audited(tmp_path: Path) -> Iterator[Audited]:
     with audited_service(tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def rotated(tmp_path: Path) -> Rotated:
+    return Rotated(tmp_path)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,73 +14,13 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from prometheus_client import CollectorRegistry
+from tests.rpc.rotated_files import LOOPBACK, Rotated, replace_file
 from tests.support.authority import Authority, Identification
 from tests.support.certificates import UNUSABLE, USABLE, write_odd_certificate
 from tests.support.grpc_service import TIMEOUT, VALID, GrpcService, failure, grpc_service
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
-from tokend_server.rpc.tls import ReloadedCredentials
-from tokend_server.tls_files import TlsFiles, TlsGauges
-
-LOOPBACK = "127.0.0.1"
-
-
-@dataclass
-class GaugeValues:
-    """The reports about the files, in order."""
-
-    expires_at: list[float] = field(default_factory=list)
-    stale: list[float] = field(default_factory=list)
-
-    @property
-    def gauges(self) -> TlsGauges:
-        return TlsGauges(self.expires_at.append, self.stale.append, lambda: None)
-
-
-class Rotated:
-    """The files of a listener, and their current contents.
-
-    Attributes:
-        files: The files.
-        authority: The authority that clients trust.
-        served: The listener's certificate.
-        settings: The settings of [grpc] with the files.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.files = TlsFiles(directory / "tls.crt", directory / "tls.key", directory / "clients.crt")
-        self.authority = Authority("servers.example.test")
-        self.rotate()
-        self.accept(self.authority)
-        self.settings: dict[str, object] = {
-            "tls_certificate_file": self.files.certificate,
-            "tls_private_key_file": self.files.private_key,
-            "tls_client_ca_file": self.files.client_ca,
-        }
-
-    def rotate(self) -> None:
-        self.served = self.authority.server(LOOPBACK)
-        replace_file(self.files.certificate, self.served.certificate)
-        replace_file(self.files.private_key, self.served.private_key)
-
-    def accept(self, *clients: Authority) -> None:
-        assert self.files.client_ca
-        replace_file(self.files.client_ca, b"".join(each.certificate for each in clients))
-
-    def client(self, of: Authority | None = None) -> Identification:
-        return (of or self.authority).client(dns_names=["client.example.test"])
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    successor = path.with_suffix(".new")
-    successor.write_bytes(content)
-    successor.rename(path)
-
-
-@pytest.fixture
-def rotated(tmp_path: Path) -> Rotated:
-    return Rotated(tmp_path)
 
 
 def stale(registry: CollectorRegistry) -> dict[str, float]:
@@ -336,106 +276,3 @@ def test_odd_certificates_are_served(
     host, _, port = channels.service.address.rpartition(":")
     assert ssl.get_server_certificate((host, int(port)), timeout=TIMEOUT).encode() == odd
     assert stale(channels.service.registry) == {f"{LOOPBACK}:0": 0}
-
-
-def test_the_fetcher_does_not_call_grpc(rotated: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of gRPC's threads may be waiting for the fetcher, so it must not call gRPC."""
-    fetchers: list[Callable[[], grpc.ServerCertificateConfiguration | None]] = []
-    monkeypatch.setattr(grpc, "dynamic_ssl_server_credentials", lambda _initial, fetcher, **_: fetchers.append(fetcher))
-    ReloadedCredentials(rotated.files, "here", GaugeValues().gauges).port_credentials()
-    for name in ("server", "insecure_channel", "secure_channel"):
-        monkeypatch.delattr(grpc, name)
-    rotated.rotate()
-    assert fetchers[0]() is not None
-
-
-class TestLook:
-    """Without a server: the effect of a check of the files."""
-
-    def test_files_that_cannot_be_used_from_the_start_are_refused(self, rotated: Rotated) -> None:
-        rotated.files.private_key.unlink()
-        with pytest.raises(ValueError, match="No such file"):
-            ReloadedCredentials(rotated.files, "here", GaugeValues().gauges)
-
-    def test_files_that_stay_as_they_are_are_read_once(self, rotated: Rotated) -> None:
-        values = GaugeValues()
-        reloaded = ReloadedCredentials(rotated.files, "here", values.gauges)
-        for _ in range(3):
-            reloaded.reload_if_changed()
-        assert values == GaugeValues([rotated.files.read().expires_at.timestamp()], [0])
-
-    def test_each_change_is_reported_once(self, rotated: Rotated, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level(logging.INFO)
-        values = GaugeValues()
-        reloaded = ReloadedCredentials(rotated.files, "here", values.gauges)
-        key = rotated.files.private_key.read_bytes()
-        rotated.files.private_key.unlink()
-        for _ in range(2):
-            reloaded.reload_if_changed()
-        replace_file(rotated.files.private_key, key)
-        for _ in range(2):
-            reloaded.reload_if_changed()
-        assert values.stale == [0, 1, 0]
-        assert len(values.expires_at) == 2
-        assert [each.levelname for each in caplog.records] == ["ERROR", "INFO"]
-
-    def test_a_key_that_was_written_under_another_certificate_is_not_taken(self, rotated: Rotated) -> None:
-        values = GaugeValues()
-        reloaded = ReloadedCredentials(rotated.files, "here", values.gauges)
-        replace_file(rotated.files.private_key, rotated.authority.server(LOOPBACK).private_key)
-        reloaded.reload_if_changed()
-        assert values.stale == [0, 1]
-        replace_file(rotated.files.private_key, rotated.served.private_key)
-        reloaded.reload_if_changed()
-        assert values.stale == [0, 1, 0]
-
-    def test_a_set_is_handed_to_each_port_once(self, rotated: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
-        fetchers: list[Callable[[], grpc.ServerCertificateConfiguration | None]] = []
-        monkeypatch.setattr(
-            grpc, "dynamic_ssl_server_credentials", lambda _initial, fetcher, **_: fetchers.append(fetcher)
-        )
-        reloaded = ReloadedCredentials(rotated.files, "here", GaugeValues().gauges)
-        for _ in range(2):
-            reloaded.port_credentials()
-        for fetch in fetchers:
-            assert fetch() is None  # gRPC has it already
-        rotated.rotate()
-        first, second = fetchers
-        assert first() is not None
-        assert first() is None
-        assert second() is not None
-        assert second() is None
-        rotated.rotate()
-        reloaded.reload_if_changed()  # the next handshake uses it, whoever has checked the files
-        assert first() is not None
-        replace_file(rotated.files.certificate, b"garbage")
-        assert first() is None
-        assert second() is not None
-
-    def test_a_rotation_is_reported_after_earlier_handshakes_have_begun(
-        self, rotated: Rotated, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        fetchers: list[Callable[[], grpc.ServerCertificateConfiguration | None]] = []
-        monkeypatch.setattr(
-            grpc, "dynamic_ssl_server_credentials", lambda _initial, fetcher, **_: fetchers.append(fetcher)
-        )
-        naps: list[float] = []
-        ReloadedCredentials(rotated.files, "here", GaugeValues().gauges, sleep=naps.append).port_credentials()
-        (fetch,) = fetchers
-        assert fetch() is None
-        assert naps == []
-        rotated.rotate()
-        assert fetch() is not None
-        assert len(naps) >= 10
-        assert sum(naps) == pytest.approx(0.05)
-
-    def test_no_record_repeats_a_key(self, rotated: Rotated, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level(logging.DEBUG)
-        reloaded = ReloadedCredentials(rotated.files, "here", GaugeValues().gauges)
-        key = rotated.files.private_key.read_bytes()
-        replace_file(rotated.files.certificate, key)
-        replace_file(rotated.files.private_key, key[:-50])
-        reloaded.reload_if_changed()
-        assert caplog.records
-        logged = str([vars(record) for record in caplog.records])
-        assert not any(line in logged for line in key.decode().splitlines())
