@@ -55,7 +55,7 @@ class AwsService:
     def call(self, operation: str, body: bytes) -> AwsResponse:
         """Calls a Cognito operation."""
         values = {"content-type": CONTENT_TYPE, "x-amz-target": f"{SERVICE_NAME}.{operation}"}
-        return self._cognito.answer(AwsRequest("POST", "/", values, body, "192.0.2.1", REGION))
+        return self._cognito.answer(AwsRequest("POST", "/", values, body, "192.0.2.1"))
 
     def query(self, target: str, method: str, values: Mapping[str, str], body: bytes) -> AwsResponse:
         """Sends a request that may be for STS."""

@@ -1,20 +1,20 @@
 """The processing of calls that is common to all of AWS's protocols."""
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 from tokend_server.access.authentication.presented import PresentedCredentials
-from tokend_server.aws_json.errors import AwsError, malformed
+from tokend_server.aws_json.errors import AwsError, malformed, unparsable_body
 from tokend_server.aws_json.request import AwsRequest
-from tokend_server.aws_json.shaped import Output, ShapedOperation
+from tokend_server.aws_json.shaped import Output, PerformedOperation, ShapedOperation
 from tokend_server.aws_json.wire import AwsResponse
 from tokend_server.clock import Clock
 from tokend_server.errors import TokendError
 from tokend_server.failures import log_defect, log_failure
 from tokend_server.rpc.call import CURRENT_CALL, Call
-from tokend_server.rpc.interceptors.layers import Behavior
+from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, layered
 from tokend_server.rpc.trace_context import trace_id_of
 from tokend_server.rpc.tracing import UNTRACED, Tracing
 
@@ -62,6 +62,34 @@ class Service(Protocol):
     def error_response(self, request: AwsRequest, error: AwsError, request_id: str) -> AwsResponse:
         """Returns the response for a failure."""
         ...
+
+
+def behaviors_of(
+    service_name: str,
+    performed: Iterable[PerformedOperation],
+    parse: Callable[[ShapedOperation, AwsRequest], Mapping[str, Any]],
+    layers: Sequence[Layer],
+) -> Mapping[str, Behavior]:
+    """Returns the behavior of each operation by its name: reads the input and performs the operation, within layers.
+
+    Args:
+        service_name: The name of the service.
+        performed: The operations.
+        parse: Parses the members of an operation's input from a request; raises `AwsError` if they are malformed.
+        layers: The layers, the outermost first.
+    """
+
+    def behavior_of(operation: ShapedOperation, perform: Callable[[Mapping[str, Any]], Output]) -> Behavior:
+        def read_and_perform(request: AwsRequest, _context: None) -> Output:
+            try:
+                given = operation.read(parse(operation, request))
+            except AwsError as refusal:
+                raise unparsable_body(refusal) from None
+            return perform(given)
+
+        return layered(Method(service_name, operation.name, "unary"), read_and_perform, layers)
+
+    return {operation.name.value: behavior_of(operation, perform) for operation, perform in performed}
 
 
 class Calls:

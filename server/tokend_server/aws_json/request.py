@@ -13,7 +13,6 @@ class AwsRequest(NamedTuple):
         values: The headers in the form of `canonical_headers`.
         body: The body.
         peer: The address of the client, without the port.
-        region: The AWS Region for which it was signed, once that is known.
     """
 
     method: str
@@ -21,7 +20,6 @@ class AwsRequest(NamedTuple):
     values: Mapping[str, str]
     body: bytes
     peer: str = ""
-    region: str = ""
 
     @property
     def path(self) -> str:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from tokend_server.arns import identity_pool_arn
+from tokend_server.aws_json.calls import behaviors_of
 from tokend_server.aws_json.document import parse_document
 from tokend_server.aws_json.errors import (
     AwsError,
@@ -12,7 +13,6 @@ from tokend_server.aws_json.errors import (
     forbidden_text,
     internal_error,
     to_aws_error,
-    unparsable_body,
     wrong_region,
 )
 from tokend_server.aws_json.operations import OPERATIONS, AwsOperation
@@ -25,7 +25,7 @@ from tokend_server.aws_json.wire import CONTENT_TYPE, AwsResponse, error_respons
 from tokend_server.errors import CallerNotAllowed, TokendError
 from tokend_server.rpc.call import Call, current_call
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
-from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, layered
+from tokend_server.rpc.interceptors.layers import Layer
 
 #: The prefix of the operation's name in `X-Amz-Target`, followed by a dot.
 SERVICE_NAME = "AWSCognitoIdentityService"
@@ -57,16 +57,12 @@ class AwsJsonService:
     ) -> None:
         self._operations = operations
         self._account_of = account_of
-        performed: list[tuple[ShapedOperation, Callable[[str, Mapping[str, Any]], Output]]]
-        performed = [(row, partial(self._serve, row)) for row in OPERATIONS.values()]
+        performed: list[PerformedOperation] = [(row, partial(self._serve, row)) for row in OPERATIONS.values()]
         performed += [(row, partial(_perform_other, perform)) for row, perform in others]
         self._operations_by_name = {row.name.value: row for row, _ in performed}
-        self.behaviors: Mapping[str, Behavior] = {
-            row.name.value: layered(
-                Method(SERVICE_NAME, row.name, "unary"), partial(_read_and_perform, row, perform), layers
-            )
-            for row, perform in performed
-        }
+        self.behaviors = behaviors_of(
+            SERVICE_NAME, performed, lambda _operation, request: parse_document(request.body), layers
+        )
 
     def operation_of(self, request: AwsRequest) -> ShapedOperation:
         """Returns the operation of a request.
@@ -103,10 +99,10 @@ class AwsJsonService:
         pool = call.audited[0].identity_pool_id if call.audited else getattr(call.request, "identity_pool_id", "")
         return identity_pool_arn(pool, self._account_of(pool)) if pool else "*"
 
-    def _serve(self, operation: AwsOperation, region: str, given: Mapping[str, Any]) -> Output:
+    def _serve(self, operation: AwsOperation, given: Mapping[str, Any]) -> Output:
         message = operation.message(given)
         current_call().request = message
-        _check_region(region, message.identity_pool_id)
+        _check_region(message.identity_pool_id)
         return self._operations.serve(
             operation.served,
             lambda result, _now: operation.to_output(result),
@@ -115,33 +111,21 @@ class AwsJsonService:
         )
 
 
-def _read_and_perform(
-    operation: ShapedOperation,
-    perform: Callable[[str, Mapping[str, Any]], Output],
-    request: AwsRequest,
-    _context: None,
-) -> Output:
-    try:
-        given = operation.read(parse_document(request.body))
-    except AwsError as refusal:
-        raise unparsable_body(refusal) from None
-    return perform(request.region, given)
-
-
-def _perform_other(perform: Callable[[Mapping[str, Any]], Output], region: str, given: Mapping[str, Any]) -> Output:
+def _perform_other(perform: Callable[[Mapping[str, Any]], Output], given: Mapping[str, Any]) -> Output:
     ids = [given.get("IdentityPoolId"), given.get("IdentityId"), *given.get("IdentityIdsToDelete", ())]
     ids.append(pool_of_arn(given.get("ResourceArn", "")))
-    for each in filter(None, ids if region else ()):
-        _check_region(region, each)
+    for each in filter(None, ids):
+        _check_region(each)
     return perform(given)
 
 
-def _check_region(region: str, identity_pool_id: str) -> None:
-    """Checks that a request was signed for the Region of its pool or identity, as at AWS's regional endpoints.
+def _check_region(identity_pool_id: str) -> None:
+    """Checks that a signed call was signed for the Region of its pool or identity, as at AWS's regional endpoints.
 
     Raises:
         CallerUnauthenticated: It was signed for another Region.
     """
+    region = current_call().region
     of_pool, colon, _ = identity_pool_id.partition(":")
-    if colon and of_pool not in {"", region}:
+    if region and colon and of_pool not in {"", region}:
         raise wrong_region(region)

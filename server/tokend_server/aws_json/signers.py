@@ -40,7 +40,7 @@ def identifying_signers(verifier: SignatureVerifier, caller_of: Callable[[str], 
             call = current_call()
             call.authenticator, call.caller = AUTHENTICATOR, caller_of(credential.access_key_id)
             call.region = credential.region
-            return behavior(request._replace(region=credential.region), context)
+            return behavior(request, context)
 
         return identified
 

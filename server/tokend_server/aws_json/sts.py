@@ -1,12 +1,11 @@
 """The served part of AWS Security Token Service: from a request to its response."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 from tokend_server import errors
-from tokend_server.aws_json.errors import AwsError, internal_error, to_aws_error, unparsable_body
+from tokend_server.aws_json.calls import behaviors_of
+from tokend_server.aws_json.errors import AwsError, internal_error, to_aws_error
 from tokend_server.aws_json.query import FORM_TYPE, parse_query, to_document
 from tokend_server.aws_json.query_responses import fault_response, result_response
 from tokend_server.aws_json.request import AwsRequest
@@ -14,7 +13,7 @@ from tokend_server.aws_json.shaped import Output, PerformedOperation, ShapedOper
 from tokend_server.aws_json.wire import AwsResponse
 from tokend_server.errors import CallerNotAllowed, TokendError
 from tokend_server.rpc.call import Call
-from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, layered
+from tokend_server.rpc.interceptors.layers import Layer
 
 SERVICE_NAME = "AWSSecurityTokenServiceV20110615"
 VERSION = "2011-06-15"
@@ -78,12 +77,12 @@ class StsService:
 
     def __init__(self, performed: Sequence[PerformedOperation], layers: Sequence[Layer]) -> None:
         self._operations = {row.name.value: row for row, _ in performed}
-        self.behaviors: Mapping[str, Behavior] = {
-            row.name.value: layered(
-                Method(SERVICE_NAME, row.name, "unary"), partial(_read_and_perform, row, perform), layers
-            )
-            for row, perform in performed
-        }
+        self.behaviors = behaviors_of(
+            SERVICE_NAME,
+            performed,
+            lambda operation, request: to_document(parse_query(request), operation.members),
+            layers,
+        )
 
     def operation_of(self, request: AwsRequest) -> ShapedOperation:
         if request.path != "/" or request.method not in {"GET", "POST"}:
@@ -114,13 +113,3 @@ class StsService:
 
     def error_response(self, request: AwsRequest, error: AwsError, request_id: str) -> AwsResponse:
         return fault_response(request, _NAMESPACE, error, request_id)
-
-
-def _read_and_perform(
-    operation: ShapedOperation, perform: Callable[[Mapping[str, Any]], Output], request: AwsRequest, _context: None
-) -> Output:
-    try:
-        given = operation.read(to_document(parse_query(request), operation.members))
-    except AwsError as refusal:
-        raise unparsable_body(refusal) from None
-    return perform(given)

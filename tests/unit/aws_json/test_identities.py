@@ -67,7 +67,8 @@ class Api:
     def _naming(self, _method: Method, behavior: Behavior) -> Behavior:
         def named(request: AwsRequest, context: None) -> object:
             current_call().caller = self._caller
-            output = behavior(request._replace(region=REGION), context)
+            current_call().region = REGION
+            output = behavior(request, context)
             self.audited.append(audit_entry(current_call(), NOW))
             return output
 
