@@ -3,80 +3,19 @@
 import errno
 import logging
 import resource
-import threading
-from asyncio import Future, get_running_loop, selector_events
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
-from http import HTTPStatus
+from asyncio import selector_events
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 
-import httpx
 import pytest
-from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.registry import Collector
-from tests.fakes.clock import FakeClock
 from tests.support.grpc_service import TIMEOUT
+from tests.web.http_pages import Pages, Start, get, serving
 from tests.web.raw_client import GET_PAGE, connected, is_gone, is_reset, read_answer, read_to_end
 
-from tokend_server.web.listener import BoundAddress, HttpListener
-from tokend_server.web.message import Page, Request, Response, plain_text
-from tokend_server.web.probes import ops_pages
 from tokend_server.web.request_parser import MAX_HEAD_BYTES
-from tokend_server.web.site import Site
 
 #: The short timeouts of a listener, for tests that wait for them.
 SHORT = 0.3
-
-#: More than the kernel buffers between a server that writes and a client that does not read.
-LARGE = 32 * 1024 * 1024
-
-Start = Callable[..., str]
-
-
-class Pages:
-    """The pages of the tests.
-
-    Attributes:
-        asked: The requested paths so far.
-        release: Releases the waiting page.
-    """
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.waiting = threading.Event()
-        self._answers: list[Future[Response]] = []
-        page, large = plain_text("page\n"), plain_text("x" * LARGE)
-        self.by_path: dict[str, Page] = {
-            "/page": self._noted(lambda: page),
-            "/large": self._noted(lambda: large),
-            "/waits": self._noted(self._wait),
-            "/fails": self._noted(self._fail),
-            "/fails-later": self._noted(self._fail_later),
-        }
-
-    def release(self) -> None:
-        for answer in self._answers:
-            answer.get_loop().call_soon_threadsafe(answer.set_result, plain_text("waited\n"))
-
-    def _noted(self, answer: Callable[[], Response | Future[Response]]) -> Page:
-        def page(request: Request) -> Response | Future[Response]:
-            self.asked.append(request.path)
-            return answer()
-
-        return page
-
-    def _wait(self) -> Future[Response]:
-        answer: Future[Response] = get_running_loop().create_future()
-        self._answers.append(answer)
-        self.waiting.set()
-        return answer
-
-    def _fail(self) -> Response:
-        raise RuntimeError("canary-4715")
-
-    def _fail_later(self) -> Future[Response]:
-        answer: Future[Response] = get_running_loop().create_future()
-        answer.set_exception(RuntimeError("canary-4715"))
-        return answer
 
 
 @pytest.fixture
@@ -84,33 +23,11 @@ def pages() -> Pages:
     return Pages()
 
 
-@contextmanager
-def serving(pages: dict[str, Page], *, timeout: float = TIMEOUT, max_connections: int = 256) -> Iterator[str]:
-    """Starts a listener on a separate port, and returns its HOST:PORT."""
-    with closing(BoundAddress("test", "127.0.0.1:0")) as bound:
-        listener = HttpListener(
-            bound, Site(pages), FakeClock(), timeout=timeout, max_connections=max_connections
-        ).start()
-        try:
-            yield bound.address
-        finally:
-            listener.stop()
-
-
 @pytest.fixture
 def start(pages: Pages) -> Iterator[Start]:
     """Starts listeners with the pages of the tests."""
     with ExitStack() as running:
         yield lambda **settings: running.enter_context(serving(pages.by_path, **settings))
-
-
-def get(address: str, path: str = "/page", method: str = "GET") -> httpx.Response:
-    """Makes a well-behaved client's request, on a separate connection."""
-    with httpx.Client(trust_env=False, verify=False, timeout=TIMEOUT) as client:
-        return client.request(method, f"http://{address}{path}")
-
-
-# Time.
 
 
 @pytest.mark.parametrize(
@@ -181,9 +98,6 @@ def test_a_body_that_comes_slowly_is_not_waited_for(start: Start) -> None:
                 client.sendall(b"x")
                 sent += 1
         assert sent < 1000
-
-
-# Room.
 
 
 def test_a_flood_of_connections_is_bounded_and_blocks_no_client(start: Start) -> None:
@@ -284,9 +198,6 @@ def test_a_client_that_goes_on_sending_is_cut_off(start: Start) -> None:
             client.sendall(bytes(100_000_000))
 
 
-# What is asked.
-
-
 @pytest.mark.parametrize("header", ["content-length: 1", "transfer-encoding: chunked"])
 def test_a_body_is_refused(header: str, start: Start, pages: Pages) -> None:
     with connected(start()) as client:
@@ -313,140 +224,6 @@ def test_invalid_http_is_rejected_and_not_logged(sent: bytes, start: Start, capl
         client.sendall(sent)
         assert read_to_end(client).startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert not caplog.records
-
-
-@pytest.mark.parametrize("target", ["/page?query", "/%70age", "http://other.test/page", "/page#"])
-def test_a_path_may_be_written_in_several_ways(target: str, start: Start) -> None:
-    with connected(start()) as client:
-        client.sendall(GET_PAGE.replace(b"/page", target.encode()))
-        assert read_answer(client).endswith(b"page\n")
-
-
-@pytest.mark.parametrize("target", ["//page", "/page/", "/./page", "/page%00", "/p%C3%A4ge", "*", "/PAGE"])
-def test_other_paths_are_not_found(target: str, start: Start, pages: Pages) -> None:
-    with connected(start()) as client:
-        client.sendall(GET_PAGE.replace(b"/page", target.encode()))
-        assert read_answer(client).startswith(b"HTTP/1.1 404 Not Found\r\n")
-    assert not pages.asked
-
-
-def test_an_offer_of_another_protocol_is_passed_over(start: Start) -> None:
-    upgrade = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n\r\n"
-    with connected(start()) as client:
-        client.sendall(GET_PAGE[:-2] + upgrade)
-        answer = read_to_end(client)
-    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert b"connection: close\r\n" in answer
-
-
-@pytest.mark.parametrize(
-    "sent", [GET_PAGE.replace(b"1.1", b"1.0"), GET_PAGE[:-2] + b"connection: close\r\n\r\n"], ids=["1.0", "close"]
-)
-def test_a_connection_ends_when_the_client_wants_it_to(sent: bytes, start: Start) -> None:
-    with connected(start()) as client:
-        client.sendall(sent)
-        answer = read_to_end(client)
-    assert answer.endswith(b"page\n")
-    assert b"connection: close\r\n" in answer
-
-
-def test_head_has_the_headers_alone(start: Start) -> None:
-    address = start()
-    whole = get(address)
-    with connected(address) as client:
-        client.sendall(GET_PAGE.replace(b"GET", b"HEAD")[:-2] + b"connection: close\r\n\r\n")
-        head, _, body = read_to_end(client).partition(b"\r\n\r\n")
-    assert not body
-    assert f"content-length: {whole.headers['content-length']}".encode() in head
-
-
-def test_a_response_has_a_date_and_no_server_header(start: Start) -> None:
-    headers = get(start()).headers
-    assert headers["date"] == "Fri, 15 Jan 2027 08:00:00 GMT"
-    assert set(headers) == {"content-type", "content-length", "date"}
-
-
-@pytest.mark.parametrize("path", ["/fails", "/fails-later"])
-def test_a_page_that_fails_is_logged_and_not_shown(path: str, start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    answer = get(start(), path)
-    assert (answer.status_code, answer.text) == (500, "Internal Server Error\n")
-    assert [record.message for record in caplog.records] == ["request failed"]
-
-
-# The end.
-
-
-def test_a_listener_that_stops_gives_the_answers_it_owes(pages: Pages) -> None:
-    bound = BoundAddress("test", "127.0.0.1:0")
-    listener = HttpListener(bound, Site(pages.by_path)).start()
-    with connected(bound.address) as idle, connected(bound.address) as client:
-        client.sendall(GET_PAGE.replace(b"/page", b"/waits"))
-        assert pages.waiting.wait(TIMEOUT)
-        stopping = threading.Thread(target=listener.stop)
-        stopping.start()
-        assert is_gone(idle)
-        pages.release()
-        answer = read_to_end(client)
-    stopping.join(TIMEOUT)
-    assert answer.endswith(b"waited\n")
-    assert b"connection: close\r\n" in answer
-    assert not stopping.is_alive()
-
-
-# The ops listener.
-
-
-class Looks:
-    """Checks engines that do not respond until they are released."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.begun = threading.Event()
-        self.released = threading.Event()
-
-    def __call__(self) -> tuple[bool, list[str]]:
-        self.count += 1
-        self.begun.set()
-        assert self.released.wait(TIMEOUT)
-        return True, []
-
-
-class Counting(Collector):
-    """Counts its calls."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def collect(self) -> Iterator[Metric]:
-        self.count += 1
-        yield Metric("collected", "How often.", "gauge")
-
-
-def test_a_flood_of_readiness_probes_looks_once_at_a_time_and_stalls_nothing() -> None:
-    looks, registry = Looks(), CollectorRegistry()
-    with serving(ops_pages(registry, looks, lambda: (True, []))) as address, ExitStack() as flood:
-        clients = [flood.enter_context(connected(address)) for _ in range(100)]
-        for client in clients:
-            client.sendall(GET_PAGE.replace(b"/page", b"/readyz"))
-        assert looks.begun.wait(TIMEOUT)
-        assert get(address, "/livez").text == "ok\n"
-        assert get(address, "/metrics").status_code == HTTPStatus.OK
-        looks.released.set()
-        assert all(read_answer(client).endswith(b"ok\n") for client in clients)
-    assert looks.count <= 2
-
-
-def test_a_flood_of_scrapes_shares_what_is_rendered() -> None:
-    counting, registry, looks = Counting(), CollectorRegistry(), Looks()
-    registry.register(counting)
-    counting.count = 0
-    with serving(ops_pages(registry, looks, lambda: (True, []))) as address, ExitStack() as flood:
-        clients = [flood.enter_context(connected(address)) for _ in range(100)]
-        for version, client in enumerate(clients):
-            accept = f"accept: application/openmetrics-text; version=1.0.{version}\r\n\r\n"
-            client.sendall(GET_PAGE.replace(b"/page", b"/metrics")[:-2] + accept.encode())
-        assert all(read_answer(client).startswith(b"HTTP/1.1 200 OK\r\n") for client in clients)
-    assert counting.count < len(clients) / 2
 
 
 def _need_descriptors(count: int) -> None:
