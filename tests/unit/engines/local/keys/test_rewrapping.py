@@ -97,7 +97,7 @@ def test_a_process_that_serves_publishes_the_same_and_signs_on(store: SqliteStor
     run(store, wrappings)
     signer.refresh()
     assert signer.key_set().jwks == published
-    assert signer.sign({}, SigningAlgorithm.RS256, TokenType.JWS, Deadline(clock)).key_id
+    assert signer.sign({"exp": 0}, SigningAlgorithm.RS256, TokenType.JWS, Deadline(clock)).key_id
 
 
 def test_a_plan_changes_nothing(store: SqliteStore, key_file: KeyFile) -> None:

@@ -162,6 +162,6 @@ def test_added_keys_sign_and_removed_ones_do_not(local: LocalEngineUnderTest, ro
     second = rotation.add(ES256, signs_in=0).kid
     rotation.remove(first, compromised=True)
     local.key_refresh.refresh()
-    header, _ = parts_of(local.signer.sign({}, ES256, TokenType.JWS, Deadline(local.clock)).token)
+    header, _ = parts_of(local.signer.sign({"exp": 0}, ES256, TokenType.JWS, Deadline(local.clock)).token)
     assert header["kid"] == second
     assert [key["kid"] for key in json.loads(local.signer.key_set().jwks)["keys"]] == [second]

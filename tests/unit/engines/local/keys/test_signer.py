@@ -89,7 +89,7 @@ def test_published_keys_are_public_and_exact(tmp_path: Path) -> None:
 
 def test_without_a_key_nothing_is_signed(local: LocalEngineUnderTest) -> None:
     with pytest.raises(EngineUnavailable, match=r"There is no RS256 signing key\."):
-        local.signer.sign({}, SigningAlgorithm.RS256, TokenType.JWS, Deadline(local.clock))
+        local.signer.sign({"exp": 0}, SigningAlgorithm.RS256, TokenType.JWS, Deadline(local.clock))
     with pytest.raises(EngineUnavailable):
         local.signer.check(SigningAlgorithm.RS256)
 
