@@ -2,11 +2,9 @@ import secrets
 from pathlib import Path
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
 from tokend_server.callers import aws_keys, keys
-from tokend_server.cli.options import FilePath
-from tokend_server.config.fields import Name
+from tokend_server.cli.options import FilePath, validate_name
 from tokend_server.errors import ConfigError
 from tokend_server.key_files import read_key
 
@@ -16,15 +14,8 @@ def callers() -> None:
     """Callers of the service."""
 
 
-def _validate_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
-    try:
-        return TypeAdapter(Name).validate_python(name)
-    except ValidationError:
-        raise click.BadParameter("must be 1 to 128 letters, digits, '_', '.' and '-'") from None
-
-
 @callers.command("new-key")
-@click.argument("name", callback=_validate_name)
+@click.argument("name", callback=validate_name)
 def new_key(name: str) -> None:
     """Create a bearer key for the caller NAME.
 
@@ -36,7 +27,7 @@ def new_key(name: str) -> None:
 
 
 @callers.command("new-aws-key")
-@click.argument("name", callback=_validate_name)
+@click.argument("name", callback=validate_name)
 @click.option(
     "--key-file",
     required=True,

@@ -2,13 +2,16 @@
 
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from tokend_server.config import Config, Store
+from tokend_server.config.fields import Name
 from tokend_server.config.stores import SQLITE
 from tokend_server.errors import ConfigError
 from tokend_server.model import NumericDate
@@ -43,6 +46,28 @@ def reject_empty(_context: click.Context, _parameter: click.Parameter, value: st
     if value == "":
         raise click.BadParameter("must not be empty")
     return value
+
+
+def validator(kind: Any, problem: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:  # noqa: ANN401 - a type
+    """Returns the callback of an option or argument whose value, if given, must be valid for the type of a setting.
+
+    Args:
+        kind: The type.
+        problem: The text for other values.
+    """
+    adapter: TypeAdapter[str] = TypeAdapter(kind)
+
+    def validate(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+        try:
+            return None if value is None else adapter.validate_python(value)
+        except ValidationError:
+            raise click.BadParameter(problem) from None
+
+    return validate
+
+
+#: Validates a name that is part of the name of a caller, or that of a developer provider.
+validate_name = validator(Name, "must be 1 to 128 letters, digits, '_', '.' and '-'")
 
 
 #: Adds the option `--config`, which is passed as `config_path`.

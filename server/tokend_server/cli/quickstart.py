@@ -8,7 +8,7 @@ import click
 from tokend_server import app, logs
 from tokend_server.cli import quickstart_aws
 from tokend_server.cli.first_token import example_commands, show_first_token, storage_location
-from tokend_server.cli.options import reject_empty, with_store
+from tokend_server.cli.options import reject_empty, validate_name, validator, with_store
 from tokend_server.cli.stable_ports import is_free, stable_addresses
 from tokend_server.cli.stopping import StopSignal, exit_immediately
 from tokend_server.config import (
@@ -20,6 +20,7 @@ from tokend_server.config import (
     Pool,
     load_config,
 )
+from tokend_server.config.fields import PoolId
 from tokend_server.errors import ConfigError
 
 #: Any free port, to avoid conflicts with running services.
@@ -27,15 +28,17 @@ _ANY_FREE_PORT = "127.0.0.1:0"
 
 _LISTENERS = ("grpc", "issuer", "ops")
 
+_validate_pool_id = validator(PoolId, "must be REGION:GUID, at most 55 characters")
+
 
 @click.command()
 @click.option("--once", is_flag=True, help="Exit after the first token instead of serving.")
 @click.option("--store", "url", metavar="URL", callback=reject_empty, help="The store; by default, the embedded one.")
 @click.option("--aws", is_flag=True, help="Serve Cognito's own API to a test suite, from a new empty store.")
-@click.option("--identity-pool-id", callback=quickstart_aws.validate_pool_id, help="--aws: the id of the pool.")
+@click.option("--identity-pool-id", callback=_validate_pool_id, help="--aws: the id of the pool.")
 @click.option(
     "--developer-provider-name",
-    callback=quickstart_aws.validate_developer_provider,
+    callback=validate_name,
     help="--aws: the developer provider of the pool.",
 )
 @click.option("--until-stdin-closes", is_flag=True, help="--aws: end when standard input is closed, as by a parent.")

@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
 from tokend_server import app
 from tokend_server.callers.aws_keys import new_access_key_id, secret_access_key
@@ -19,7 +18,6 @@ from tokend_server.cli.child_command import ChildCommand
 from tokend_server.cli.stopping import StopSignal
 from tokend_server.config import Aws, Callers, Config, Limits, PolicySettings, Pool
 from tokend_server.config.aws import AwsCredentials
-from tokend_server.config.fields import PoolId
 from tokend_server.config.pools import Roles
 from tokend_server.key_files import KEY_BYTES, read_key
 from tokend_server.process.private_directory import private_directory
@@ -33,22 +31,6 @@ _CALLER = "quickstart"
 _EVERYTHING = PolicySettings(
     callers=["**"], pools=["*"], operations=["*"], max_token_duration_seconds=86_400, principal_tag_keys=["*"]
 )
-
-
-def validate_pool_id(_context: click.Context, _parameter: click.Parameter, pool_id: str | None) -> str | None:
-    """Validates an option with the id of a pool."""
-    try:
-        return TypeAdapter(PoolId | None).validate_python(pool_id)
-    except ValidationError:
-        raise click.BadParameter("must be REGION:GUID, at most 55 characters") from None
-
-
-def validate_developer_provider(_context: click.Context, _parameter: click.Parameter, name: str | None) -> str | None:
-    """Validates an option with the name of a developer provider."""
-    try:
-        return None if name is None else Pool(developer_provider_name=name).developer_provider_name
-    except ValidationError:
-        raise click.BadParameter("must be 1 to 128 letters, digits, '_', '.' and '-'") from None
 
 
 def serving_aws(config: Config, key_file: Path, access_key_id: str) -> Config:

@@ -95,7 +95,7 @@ CallerPatterns = Annotated[list[CallerPattern], *CommaSeparated]
 AccessKeyId = Annotated[str, AfterValidator(check_access_key_id)]
 KeyDigest = Annotated[str, AfterValidator(check_digest)]
 AuditDestination = Annotated[str, AfterValidator(_audit_destination)]
-#: A name that is part of the name of a caller or of a row.
+#: A name that is part of the name of a caller, or that of a row or of a developer provider.
 Name = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 

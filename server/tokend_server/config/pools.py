@@ -8,6 +8,7 @@ from pydantic import Field
 from tokend_server.config.aws_client import AwsClientSettings, Region, RoleArn
 from tokend_server.config.fields import (
     ClockSkew,
+    Name,
     PositiveSeconds,
     ProviderIssuer,
     Seconds,
@@ -154,11 +155,7 @@ class Pool(Section):
     """An identity pool."""
 
     engine: Literal["local", "cognito"] = Field("local", description="Engine of the pool")
-    developer_provider_name: str = Field(
-        max_length=128,
-        pattern=r"^[A-Za-z0-9_.-]+$",
-        description="Logins key for the users of your backends",
-    )
+    developer_provider_name: Name = Field(description="Logins key for the users of your backends")
     name: str | None = Field(
         None,
         max_length=128,
