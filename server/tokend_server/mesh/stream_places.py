@@ -36,26 +36,17 @@ class StreamPlaces:
         Raises:
             TooManyRequests: There is no place for the party.
         """
-        self.acquire(party)
-        try:
-            yield
-        finally:
-            self.release(party)
-
-    def acquire(self, party: str) -> None:
-        """Takes a place; raises as `holding`."""
         share = max(1, self._max_places // max(1, len(self._of)))
-        if self._of[party] >= (
-            self._max_per_party if self.in_use < self._max_places else min(share, self._max_per_party)
-        ):
+        is_full = self.in_use >= self._max_places
+        if self._of[party] >= (min(share, self._max_per_party) if is_full else self._max_per_party):
             self._on_refusal()
             raise TooManyRequests("Too many streams.", retry_after=_RETRY_AFTER)
         self._of[party] += 1
         self.in_use += 1
-
-    def release(self, party: str) -> None:
-        """Gives a place back."""
-        self.in_use -= 1
-        self._of[party] -= 1
-        if not self._of[party]:
-            del self._of[party]
+        try:
+            yield
+        finally:
+            self.in_use -= 1
+            self._of[party] -= 1
+            if not self._of[party]:
+                del self._of[party]

@@ -1,3 +1,6 @@
+from collections.abc import Iterator
+from contextlib import ExitStack
+
 import pytest
 
 from tokend_server.errors import TooManyRequests
@@ -9,38 +12,51 @@ def places(most: int = 4, most_of_party: int = 4) -> tuple[StreamPlaces, list[No
     return StreamPlaces(most, most_of_party, lambda: refusals.append(None)), refusals
 
 
-def take(slots: StreamPlaces, party: str, count: int) -> None:
+@pytest.fixture
+def held() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def take(held: ExitStack, slots: StreamPlaces, party: str, count: int = 1) -> None:
     for _ in range(count):
-        slots.acquire(party)
+        held.enter_context(slots.holding(party))
 
 
-def test_a_party_has_no_more_than_its_own_limit() -> None:
+def test_a_party_has_no_more_than_its_own_limit(held: ExitStack) -> None:
     slots, refusals = places(most_of_party=2)
-    take(slots, "a", 2)
+    take(held, slots, "a", 2)
     with pytest.raises(TooManyRequests):
-        slots.acquire("a")
+        take(held, slots, "a")
     assert (slots.in_use, len(refusals)) == (2, 1)
 
 
-def test_when_all_are_taken_those_with_their_share_are_refused() -> None:
-    slots, _ = places()
-    take(slots, "a", 4)
-    slots.acquire("b")
+def test_a_party_alone_gets_all_places_and_no_more(held: ExitStack) -> None:
+    slots, _ = places(most_of_party=8)
+    take(held, slots, "a", 4)
     with pytest.raises(TooManyRequests):
-        slots.acquire("a")
+        take(held, slots, "a")
 
 
-def test_a_new_caller_gets_its_share_of_places_when_all_are_taken() -> None:
+def test_when_all_are_taken_those_with_their_share_are_refused(held: ExitStack) -> None:
     slots, _ = places()
-    take(slots, "a", 4)
-    take(slots, "b", 2)
+    take(held, slots, "a", 4)
+    take(held, slots, "b")
     with pytest.raises(TooManyRequests):
-        slots.acquire("b")
+        take(held, slots, "a")
+
+
+def test_a_new_caller_gets_its_share_of_places_when_all_are_taken(held: ExitStack) -> None:
+    slots, _ = places()
+    take(held, slots, "a", 4)
+    take(held, slots, "b", 2)
+    with pytest.raises(TooManyRequests):
+        take(held, slots, "b")
 
 
 def test_a_released_place_can_be_taken() -> None:
     slots, _ = places(most=1)
-    slots.acquire("a")
-    slots.release("a")
-    slots.acquire("b")
-    assert slots.in_use == 1
+    with slots.holding("a"):
+        assert slots.in_use == 1
+    with slots.holding("b"):
+        assert slots.in_use == 1
