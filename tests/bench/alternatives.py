@@ -21,7 +21,7 @@ from tests.bench.machine import describe
 from tests.bench.processes import Cores
 from tests.bench.report import Samples, ratio
 
-#: The answer of one of them is all that tokend is asked for.
+#: tokend only provides the response for one user.
 USERS = 1
 WARM_UP_SECONDS = 1.0
 

@@ -46,7 +46,7 @@ class Minute:
     resources: Resources
 
 
-#: What is shown of each minute.
+#: The figures of each minute.
 SERIES: Mapping[str, Callable[[Minute], float]] = {
     "CPU, µs/call": lambda minute: minute.sample.server_cpu_microseconds,
     "p99, ms": lambda minute: minute.sample.p99_milliseconds,

@@ -38,7 +38,7 @@ CASES = PLAIN, NEW, CHECKED, EXT_AUTHZ, FLOOR = "plain", "new", "checked", "ext_
 #: The cases of a server without TLS.
 _WITHOUT_CHECKS = (PLAIN, NEW)
 
-#: The least of so many counts of so many calls each is taken: a thread that has to wait calls a few functions more.
+#: Batches, of which the lowest count is used, and calls per batch: a waiting thread calls some more functions.
 BATCHES, CALLS = 3, 50
 
 #: A mapping as most are: a user and a tag from a token that the mesh has verified.
@@ -49,7 +49,7 @@ user = {{ metadata = "payload.sub" }}
 principal_tags = {{ tenant = {{ metadata = "payload.tenant" }} }}
 """
 
-#: What makes one call, and returns when it is answered.
+#: Makes one call, and returns when it is answered.
 MakeCall: TypeAlias = Callable[[], object]
 
 _OPTIONS = [("grpc.enable_http_proxy", 0)]

@@ -29,7 +29,7 @@ TURNS = 5
 #: The case whose signature costs least, so that the store's part is largest.
 CASE = "ES256, known users"
 
-#: What an identity with one login takes in both stores, and while they are filled.
+#: The size of an identity with one login in both stores, and while they are filled.
 BYTES_OF_AN_IDENTITY = 2_500
 
 #: The server loses what it is filled with if the machine fails, and is filled the faster.

@@ -13,7 +13,7 @@ SERVICE = DESCRIPTOR.services_by_name["DeveloperIdentityService"].full_name
 METHOD = "GetOpenIdTokenForDeveloperIdentity"
 PROVIDER = "login.example.internal"
 
-#: What the load generator replaces by the user's number, in as many digits.
+#: The placeholder that the load generator replaces by the user's number, with the same number of digits.
 PLACEHOLDER = "##########"
 
 GRPC_HEADERS = {"content-type": "application/grpc", "te": "trailers", "grpc-timeout": "10S"}

@@ -13,7 +13,7 @@ from tests.bench.report import ratio, table_of
 USERS = 100_000
 WARM_UP_SECONDS = 2.0
 
-#: What a call of each server does.
+#: The calls of each server.
 CASES = {
     "tokend RS512": "tokend, RS512: a known user, from SQLite",
     "floor RS512": "floor: grpcio and one RSA-2048 SHA-512 signature",

@@ -22,7 +22,7 @@ USERS = 100_000
 #: The algorithm of each case, and whether its users are new.
 CASES = {"ES256": ("ES256", False), "RS512": ("RS512", False), "RS512-new": ("RS512", True)}
 
-#: What a library or the kernel does, by what the name of its file begins with.
+#: The work of a library or of the kernel, by the prefix of its file name.
 PARTS = {
     "libpython": "Python's interpreter",
     "[kernel": "the kernel: network, threads, files",

@@ -174,7 +174,7 @@ def bare(directory: Path, cores: Cores, streams: int, kind: str) -> Iterator[Tar
         yield Target(process.pid, f"127.0.0.1:{port}", PATH, MESSAGE)
 
 
-#: What is measured, by the names of the table.
+#: The measured figures, by their names in the table.
 SERVERS: Mapping[str, Callable[[Path, Cores, int], AbstractContextManager[Target]]] = {
     "threads": partial(bare, kind="threads"),
     "asyncio": partial(bare, kind="asyncio"),

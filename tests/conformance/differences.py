@@ -1,16 +1,16 @@
 """Compares actual values with expectations.
 
-An expectation is JSON that has to be met to the letter, but for objects of one of these forms:
+An expectation is JSON that must be equal, except for objects of one of these forms:
 
     {"in": [...]}        one of these values
     {"like": "a * b"}    a text with anything in the place of each star
-    {"maybe": ...}       as a member of an object: met, or not there
-    {"of": [...]}        a list of these texts, in any order; beside it
-    {"some": 2}              only so many of them
-    {"but": [...]}           none of those
+    {"maybe": ...}       as a member of an object: equal, or missing
+    {"of": [...]}        a list of these texts, in any order; optionally with
+    {"some": 2}              only this many of them
+    {"but": [...]}           none of these
 
-A member that is expected to be "nothing" is not there. Of an error, only what is expected counts; a response has no
-members but the expected ones.
+A member that is expected to be "nothing" must be missing. Only the expected members of an error are compared; a
+response has no members but the expected ones.
 """
 
 import re
@@ -40,7 +40,7 @@ def differences(expected: Json, seen: Json) -> list[Difference]:
 
 
 def summary(answer: Json) -> str:
-    """An answer in a few words: the error's code and reason and what it is about, or the response's own members."""
+    """Returns a summary of an answer: the error's code, reason and subject, or the response's own members."""
     if "error" in answer:
         about = [answer[name] for name in ("resource", "fields") if name in answer]
         return " ".join(map(_brief, (answer["code"], answer["error"], *about)))
@@ -49,7 +49,7 @@ def summary(answer: Json) -> str:
 
 
 def is_pattern(expected: Json) -> bool:
-    """Returns whether an object has one of those forms."""
+    """Reports whether an object has one of these forms."""
     return isinstance(expected, dict) and not expected.keys().isdisjoint({"in", "like", "maybe", "of"})
 
 

@@ -54,7 +54,7 @@ class Names:
         return mapped(value, show, keys=False)
 
     def listed(self, value: Json) -> Json:
-        """The value with the remembered lists in the place of their placeholders."""
+        """Returns the value with the remembered lists in the place of their placeholders."""
         if isinstance(value, dict):
             return {name: self.listed(each) for name, each in value.items()}
         if isinstance(value, list):
@@ -73,12 +73,12 @@ class Names:
 
 
 def names_in(value: Json) -> set[str]:
-    """The names that the placeholders of a value need."""
+    """Returns the names of the value's placeholders."""
     return {name for text in _texts(value) for name in _PLACEHOLDER.findall(text) if not _REPETITION.fullmatch(name)}
 
 
 def with_ranges(value: Json) -> Json:
-    """The value with each key and item that has a range such as `${1..20}` once for every number."""
+    """Returns the value with each key and item with a range, such as `${1..20}`, repeated for every number."""
     if isinstance(value, dict):
         return {name: with_ranges(each) for key, each in value.items() for name in numbered(key)}
     if isinstance(value, list):
@@ -87,18 +87,18 @@ def with_ranges(value: Json) -> Json:
 
 
 def numbered(text: str) -> list[str]:
-    """The text once for every number of its range; itself if it has none."""
+    """Returns the text for every number of its range; the text itself without a range."""
     return [text] if (match := _RANGE.search(text)) is None else [text.replace(match[0], n) for n in numbers_in(text)]
 
 
 def numbers_in(text: str) -> list[str]:
-    """The numbers of the range that a text has."""
+    """Returns the numbers of a text's range."""
     match = _RANGE.search(text)
     return [] if match is None else [str(number) for number in range(int(match[1]), int(match[2]) + 1)]
 
 
 def mapped(value: Json, change: Callable[[str], str], *, keys: bool = True) -> Json:
-    """The value with every text in it changed, and with `keys` the names of members too."""
+    """Returns the value with a function applied to every text; with `keys`, also to the names of members."""
     if isinstance(value, dict):
         return {change(name) if keys else name: mapped(each, change, keys=keys) for name, each in value.items()}
     if isinstance(value, list):

@@ -34,7 +34,7 @@ def grpc_caller(channel: grpc.Channel) -> Caller:
 
 
 def request_message(operation: str, request: Mapping[str, Json]) -> Message:
-    """The request of an operation.
+    """Returns the request of an operation.
 
     Raises:
         google.protobuf.json_format.ParseError: It has no such member, or one of another type.

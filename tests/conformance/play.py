@@ -38,7 +38,7 @@ class Played:
 
     @property
     def differences(self) -> list[Difference]:
-        """Where what was seen is not what was expected; nowhere if it was not played."""
+        """Returns the differences between the result and the expectation; none if the step was not played."""
         return [] if self.seen is None else differences(self.expected, self.seen)
 
 

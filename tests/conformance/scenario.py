@@ -17,11 +17,11 @@ CREATE_GUEST = "CreateGuest"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Which open question of Cognito's behaviour a step settles.
+    """The open question about Cognito that a step answers.
 
     Attributes:
         section_7: The number of the question.
-        text: What is asked.
+        text: The question.
     """
 
     section_7: int
@@ -30,18 +30,18 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One call and what is expected of it.
+    """One call and its expected result.
 
     Attributes:
-        name: What it shows.
+        name: The behavior that it shows.
         operation: One of the four, or CreateGuest.
         request: Its members, with placeholders.
-        expect: The response or the error, as `differences` takes it, with placeholders.
-        remember: Names to members of the response, for later placeholders.
-        region: The only region in which it is asked; after a `!`, the only one in which it is not.
-        certainty: How sure we are that Cognito answers so.
-        situation: The row of the local engine's policy table that it goes by.
-        question: What it settles.
+        expect: The response or the error, in the format of `differences`, with placeholders.
+        remember: Names of members of the response, for later placeholders.
+        region: The only region in which it runs; after a `!`, the only one in which it does not.
+        certainty: The certainty that Cognito responds like this.
+        situation: The row of the local engine's policy table that applies.
+        question: The question that it answers.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Step:
     question: Question | None
 
     def is_for(self, region: str) -> bool:
-        """Whether it is asked in a region."""
+        """Reports whether it runs in a region."""
         if self.region.startswith("!"):
             return self.region != f"!{region}"
         return self.region in {"", region}
@@ -65,9 +65,9 @@ def load(path: Path = SCENARIO) -> tuple[Step, ...]:
     """Reads a scenario.
 
     Raises:
-        ValueError: It is no JSON, or names a member twice.
+        ValueError: It is not JSON, or has a duplicate member.
         KeyError: A step lacks a member, or expects an error that the file does not describe.
-        TypeError: A step has a member that there is none of.
+        TypeError: A step has an unknown member.
     """
     document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_members)
     steps = [single for raw in document["steps"] for single in _singles(raw)]
@@ -75,7 +75,7 @@ def load(path: Path = SCENARIO) -> tuple[Step, ...]:
 
 
 def _singles(raw: Mapping[str, Json]) -> Iterable[Json]:
-    """The step once for every number of its name's range, which is `${n}` in the rest of it."""
+    """Returns the step for every number of its name's range, which is `${n}` in the rest of it."""
     name = raw["name"]
     for each, number in zip(numbered(name), numbers_in(name) or [""], strict=True):
         yield with_ranges(mapped({**raw, "name": each}, partial(_put, "n", number)))

@@ -5,7 +5,7 @@ import json
 
 from tests.conformance.names import Json
 
-#: Stands for a text or a date that says nothing.
+#: The placeholder for a text or a date without information.
 SOME = "…"
 
 #: Seconds by which the clocks of two services may differ.
@@ -13,7 +13,7 @@ _CLOCKS = 60
 
 
 def shaped(answer: Json) -> Json:
-    """An answer by its shape.
+    """Returns a response with placeholders for its variable parts.
 
     Args:
         answer: The members of a response under AWS's names, with ExpireTime, RefreshTime and IssueTime as dates; or an

@@ -1,4 +1,4 @@
-"""Where a scenario is played: a tokend in this process, before the local engine or before Cognito or its stand-in."""
+"""The stages of a scenario: a tokend in this process with the local engine, with Cognito or with its stand-in."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +38,7 @@ class Pools:
     """The pools of a run, which have the same developer provider.
 
     Attributes:
-        pool: The one that is tried.
+        pool: The tested pool.
         other_pool: Another one of the region; empty if there is none.
         developer_provider_name: Their developer provider.
     """
@@ -52,7 +52,7 @@ class Pools:
         return tuple(filter(None, (self.pool, self.other_pool)))
 
     def names(self, issuer: str, run: str) -> Names:
-        """What the scenario's placeholders stand for at the beginning of a run."""
+        """Returns the initial values of the scenario's placeholders."""
         region = self.pool.partition(":")[0]
         other = {"other pool": self.other_pool} if self.other_pool else {}
         return Names(
@@ -70,13 +70,13 @@ class Pools:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A running tokend, and what `play` needs of it.
+    """A running tokend, as `play` needs it.
 
     Attributes:
         caller: Calls it.
-        create_guest: Makes guests in its pools.
+        create_guest: Creates guests in its pools.
         issuer: The `iss` of its tokens.
-        metrics: Its metrics, as of now.
+        metrics: Its current metrics.
     """
 
     caller: Caller
@@ -86,7 +86,7 @@ class Stage:
 
 
 def new_run() -> str:
-    """A text of eight letters that no other run has."""
+    """Returns a text of eight letters that no other run has."""
     return "".join(random.SystemRandom().choices(_RUN_LETTERS, k=8))
 
 
@@ -132,7 +132,7 @@ def cognito_stage(
 
 @contextmanager
 def upstream(directory: Path, pools: Pools) -> Iterator[tuple[CognitoUpstream, CreateGuest]]:
-    """Cognito's stand-in with local engines behind it, and what makes guests in them."""
+    """Cognito's stand-in with local engines behind it, and a function that creates guests in them."""
     config, clock = _config(directory, pools, "local"), SystemClock()
     engines = build_engines(config, ISSUER, Metrics(CollectorRegistry()), clock, nullcontext)
     try:

@@ -11,19 +11,19 @@ _HEAD = ("step", "expected", "seen", "result", "sure?", "question of section 7")
 
 
 def result(played: Played) -> str:
-    """`equal`, `differs`, or why there is none."""
+    """Returns `equal`, `differs`, or the reason why there is no result."""
     if played.seen is None:
         return f"not played: {played.why_not}"
     return "differs" if played.differences else "equal"
 
 
 def differs(transcript: Transcript) -> bool:
-    """Whether anything differs."""
+    """Reports whether anything differs."""
     return any(played.differences for played in transcript)
 
 
 def markdown(transcript: Transcript) -> str:
-    """The table, and below it how many steps had which result."""
+    """Formats the table, and the number of steps by result."""
     rows = [_HEAD, ("---",) * len(_HEAD), *map(_row, transcript)]
     results = [result(played).partition(":")[0] for played in transcript]
     counts = (f"{results.count(name)} {name}" for name in ("equal", "differs", "not played"))
@@ -31,7 +31,7 @@ def markdown(transcript: Transcript) -> str:
 
 
 def as_json(transcript: Transcript) -> list[dict[str, Any]]:
-    """The steps with everything that was expected and seen."""
+    """Returns the steps with all expectations and results."""
     return [
         {
             "step": played.step.name,

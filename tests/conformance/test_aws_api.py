@@ -27,7 +27,7 @@ def played(stage: Stage) -> Transcript:
 
 @pytest.fixture(scope="module")
 def transcripts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Transcript, Transcript]:
-    """The scenario over gRPC, and through Cognito's own API."""
+    """The results of the scenario over gRPC, and through Cognito's own API."""
     directories = [tmp_path_factory.mktemp(name) for name in ("grpc", "aws")]
     with local_stage(directories[0], POOLS) as over_grpc:
         expected = played(over_grpc)
@@ -36,7 +36,7 @@ def transcripts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Transcript, T
 
 
 def in_awss_terms(seen: Json | None) -> Json | None:
-    """What gRPC has answered, as far as AWS's API says it; values in texts are AWS's alone."""
+    """Returns a result over gRPC as far as AWS's API expresses it; only AWS's texts have values."""
     if seen is None or "error" not in seen:
         return seen
     is_invalid = seen["error"] in {errors.ValidationFailed.reason, "ValidationException"}

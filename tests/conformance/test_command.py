@@ -24,7 +24,7 @@ DELETE = "aws cognito-identity delete-identities --region eu-west-1 --identity-i
 
 GUESTS = {"guest", "second guest"}
 
-#: What cannot be played before the stand-in, which makes no guests.
+#: The steps that cannot run with the stand-in, which creates no guests.
 WITH_GUESTS = {
     step.name for step in load() if GUESTS & (names_in(step.request) | names_in(step.expect) | step.remember.keys())
 }
@@ -123,7 +123,7 @@ def test_wrong_usage_is_reported(
 
 
 class Caller:
-    """Answers with the next of its answers."""
+    """Returns its prepared responses in order."""
 
     def __init__(self, *answers: Json) -> None:
         self.answers = list(answers)

@@ -25,7 +25,7 @@ GAPS: Mapping[str, str] = {
     "quota": "Cognito does not say which identity is full, so a merge tells the pool.",
 }
 
-#: Steps that differ in what `GAPS` names beside their request id.
+#: Steps whose differences are listed in `GAPS`, besides their request id.
 STEPS_WITH_GAPS = {"a merge into more than twenty logins is refused": {"quota"}}
 
 COGNITO: Mapping[str, Mapping[str, object]] = {
@@ -46,7 +46,7 @@ POOLS_IN_US_EAST_1 = Pools(
 
 
 class Run(NamedTuple):
-    """What one run of the scenario left behind; `arrived` is what came to Cognito's stand-in."""
+    """The results of one run of the scenario; `arrived` has the requests that reached Cognito's stand-in."""
 
     transcript: Transcript
     metrics: str
@@ -55,7 +55,7 @@ class Run(NamedTuple):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
-    """Runs of the scenario by their place, each played once."""
+    """Runs the scenario by engine, each once."""
     known: dict[str, Run] = {}
 
     def run(place: str) -> Run:
@@ -139,7 +139,7 @@ def _answered_with_an_error_by_cognito(transcript: Transcript) -> list[str]:
 
 
 def _refused_here(played: Played) -> bool:
-    """Whether tokend refuses a step itself: for its limits, or for a pool that it is not configured for."""
+    """Reports whether tokend rejects a step itself: because of its limits, or of a pool that is not configured."""
     return played.expected.get("error") == "VALIDATION_FAILED" or (
         played.step.request.get("IdentityPoolId") == "${unknown pool}"
     )
@@ -198,7 +198,7 @@ def test_cognito_counts_no_outcome_except_merged(runs: Callable[[str], Run]) -> 
 
 
 def _samples(metrics: str, family: str, engine: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """The counts of a family by name and labels; the label of the engine has to be the given one, and is left out."""
+    """Returns the counts of a family by name and labels, without the engine's label, which must be the given one."""
     families = {each.name: each for each in text_string_to_metric_families(metrics)}
     counts = {}
     for sample in families[family].samples:
@@ -218,7 +218,7 @@ def test_every_part_of_every_expectation_counts(runs: Callable[[str], Run]) -> N
 
 
 def _changed(expected: Json) -> Iterator[Json]:
-    """The expectation with one of its parts changed, once for every part."""
+    """Yields the expectation with one of its parts changed, once for every part."""
     if isinstance(expected, dict) and "of" in expected:
         yield {**expected, "of": [*expected["of"], "one more"], "some": expected.get("some", len(expected["of"])) + 1}
     elif isinstance(expected, dict):

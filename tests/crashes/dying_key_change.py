@@ -16,7 +16,7 @@ from tokend_server.engines.local.stores.sql.store import SqlStore
 
 VARIABLE = "DYING_AT"
 
-#: How often it reads the keys, and looks at the notes about verifiers, in seconds: it is to die soon.
+#: Seconds between two reads of the keys and of the records about verifiers, so that it dies soon.
 _REFRESH = 0.05
 
 

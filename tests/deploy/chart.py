@@ -11,10 +11,10 @@ CHART = DEPLOY / "helm" / "tokend"
 VALUES = DEPLOY / "kubernetes" / "values.yaml"
 MANIFESTS = DEPLOY / "kubernetes" / "tokend.yaml"
 
-#: What Helm says of the file that is a link here, and a file in a package.
+#: Helm's message about the file that is a link here, and a file in a package.
 _SAID_OF_THE_LINK = "found symbolic link"
 
-#: Releases of Kubernetes whose schemas are asked.
+#: Releases of Kubernetes whose schemas are used.
 RELEASES = ("1.25", "1.29", "1.33", "1.37")
 
 #: The release of the plain manifests: what later ones know is left out of them.

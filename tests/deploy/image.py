@@ -25,13 +25,13 @@ CONTAINERFILE = ROOT / "server" / "deploy" / "image" / "Containerfile"
 
 RELEASE = "bookworm"
 
-#: What the image for the build has beside Debian's smallest system, and what the one to run in has: its Python.
+#: Packages of the build image besides a minimal Debian system; those of the runtime image are Python.
 _PYTHON = ("ca-certificates", "libpython3.11-stdlib", "python3-minimal")
 
-#: What the image to run in has not. A program that starts one of these would fail.
+#: Programs that the runtime image lacks.
 _NO_TOOLS = ("sh", "dash", "bash", "rbash", "perl*", "apt*", "dpkg*", "mount", "su", "gcc*", "cc")
 
-#: What a copy of the repository is made without, as Containerfile.dockerignore says.
+#: Files that are left out of a copy of the repository, as in Containerfile.dockerignore.
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.binpb")
 
 _SERVER = """

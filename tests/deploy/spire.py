@@ -34,10 +34,10 @@ NAME, CALLER = "tokend.acme.internal", "spiffe://acme.internal/ns/shop/sa/checko
 #: The users of the page, and ids that stand for them.
 UIDS: Mapping[str, int] = {"tokend": 65_531, "checkout": 65_532}
 
-#: What the agent's command writes, and what spiffe-helper calls it.
+#: The files that the agent's command writes, and spiffe-helper's names of them.
 WRITTEN = {"svid.0.pem": "svid.pem", "svid.0.key": "svid_key.pem", "bundle.0.pem": "bundle.pem"}
 
-#: How often a user's files are asked for, twice a second.
+#: The maximum number of requests for a user's files, twice a second.
 _TRIES = 120
 
 

@@ -22,7 +22,7 @@ SERIES = known_series()
 QUERIES = dashboard_queries()
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
-#: What Grafana knows and the models of its library lack.
+#: Members that Grafana supports and the models of its library lack.
 NOT_IN_THE_MODELS = {"builtIn", "definition", "id", "mode", "titleFormat"}
 
 #: Of these nothing has happened in the test: their series begin at the first event.

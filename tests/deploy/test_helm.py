@@ -17,7 +17,7 @@ from tests.support.kubernetes import objects, of_kind, validate
 
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
-#: Values beside those of the plain manifests.
+#: Values in addition to those of the plain manifests.
 VARIANTS: Mapping[str, tuple[str, ...]] = {
     "as the plain manifests": (),
     "by calls that are refused": ("autoscaling.refusedCalls.enabled=true",),
@@ -82,7 +82,7 @@ def test_rendered_manifests_are_valid_in_each_kubernetes_release(variant: str) -
             validate(each, release)
 
 
-#: What gives pods their roles on Amazon EKS ("Learn how EKS Pod Identity grants pods access to AWS services").
+#: The addresses of EKS Pod Identity ("Learn how EKS Pod Identity grants pods access to AWS services").
 POD_IDENTITY = {"169.254.170.23/32", "fd00:ec2::23/128"}
 
 
@@ -170,7 +170,7 @@ def test_the_pod_has_no_right_that_it_does_not_use(pod: dict[str, Any]) -> None:
     assert not [variable for variable in container["env"] if "valueFrom" in variable]
 
 
-#: What a volume of a pod may be by the Pod Security Standard `restricted` (kubernetes.io, "Pod Security Standards").
+#: The volume types that the Pod Security Standard `restricted` allows (kubernetes.io, "Pod Security Standards").
 RESTRICTED_VOLUMES = {
     "configMap",
     "csi",
@@ -213,7 +213,7 @@ def test_a_changed_configuration_restarts_the_servers() -> None:
     assert len(shas) == 2
 
 
-#: What gives the targets of a ServiceMonitor the job of the alerts.
+#: The relabeling that gives the targets of a ServiceMonitor the job of the alerts.
 AS_THE_ALERTS_HAVE_IT = [{"targetLabel": "job", "replacement": "tokend"}]
 
 

@@ -73,7 +73,7 @@ def test_the_probe_of_the_file_finds_a_tokend_that_serves(probed: dict[str, Any]
             assert check_health(channel, probe["service"]) == SERVING
 
 
-#: What the pod of the plain manifests has for TLS.
+#: The TLS settings of the pod of the plain manifests.
 OF_TLS = {"tls", "client-ca"}
 
 

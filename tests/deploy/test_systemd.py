@@ -27,7 +27,7 @@ UNITS = Path(__file__).parents[2] / "server" / "deploy" / "systemd"
 UNIT = UNITS / "tokend.service"
 CONFINED = Path(__file__).with_name("confined.py")
 
-#: What each restriction has to stop, as a program that ends with 0 where it does.
+#: Operations that the restrictions must prevent, as programs that exit with 0 without them.
 FORBIDDEN = {
     "to write elsewhere": "open('../elsewhere', 'w')",
     "a socket of another family": "import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",

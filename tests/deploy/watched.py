@@ -27,10 +27,10 @@ DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "tokend.json").read
 
 COGNITO_POOL = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000c"
 
-#: What the query of a variable of the dashboard finds here.
+#: The results of the queries of the dashboard's variables.
 _FOUND = {"job": "tokend"}
 
-#: What Grafana puts in the place of its variables where All is chosen: their own value for it, else all that is found.
+#: Grafana's values of its variables if All is selected: their value for it, otherwise all query results.
 _VARIABLES = {"$__rate_interval": "1m", "$__range": "1m"} | {
     f"${each['name']}": each.get("allValue") or _FOUND[each["name"]]
     for each in DASHBOARD["templating"]["list"]

@@ -100,7 +100,7 @@ def test_check_config_looks_at_the_key_of_access_keys(content: str | None, probl
     assert (serving.returncode, serving.stderr.splitlines(keepends=True)[-1]) == (1, checked)
 
 
-#: Configurations with a client of AWS, and what is said of one that cannot be had.
+#: Configurations with an AWS client, and the problem if it cannot be created.
 WITH_AWS = {
     "cognito": ({}, 'engine = "cognito"', "cognito"),
     "dynamodb": ({"TOKEND_STORE_URL": "dynamodb://tokend?region=eu-west-1"}, "", "store.url"),

@@ -58,7 +58,7 @@ def test_the_check_detects_accessible_memory() -> None:
         assert process.stdout
         process.stdout.readline()
         shown = seen_by_others(process.pid)
-    # A system may let no process attach (Yama's ptrace_scope), and then not open memory for it either.
+    # A system may forbid processes to attach (Yama's ptrace_scope), and then also to open the memory.
     assert shown in (_SHOWN, ["environ", "mem", "maps", "fd"], ["environ", "maps", "fd"])
 
 

@@ -60,7 +60,7 @@ def test_serve_reports_which_address_is_taken(section: str, config: Path) -> Non
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         variable = f"TOKEND_{section.upper()}_LISTEN"
         error = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error", **{variable: address})
-    # gRPC's own library may have its say before.
+    # gRPC's own library may have written lines before.
     (line,) = [line for line in error.splitlines() if not line.startswith("E")]
     assert line.startswith(f"configuration: {section}.listen: cannot listen on {address}")
 

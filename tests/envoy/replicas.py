@@ -11,7 +11,7 @@ from tests.clients.served import aws_environment
 from tests.support.ports import free_ports
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
 
-#: Seconds for which a replica says NOT_SERVING before it stops: longer than the example takes to see it.
+#: Seconds for which a replica reports NOT_SERVING before it stops: longer than the example takes to notice.
 DRAIN_DELAY = 2
 
 COGNITO_POOL_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000c"

@@ -34,7 +34,7 @@ POOLS = {
 }
 TAGS = {"department": "engineering", "größe": "42"}
 
-#: What becomes of claims.
+#: Changes claims.
 Change: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 
 #: Envoy's own grace for clocks, in seconds.

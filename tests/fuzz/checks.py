@@ -16,13 +16,13 @@ from tests.fuzz.tokens import APPLICATION, AUDIENCE, CLUSTER, NOW, SUBJECT, publ
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 
-#: What gRPC's clients take of trailers by default.
+#: The default size limit of trailers in gRPC's clients.
 _MOST_TRAILER_BYTES = 8192
 
-#: What a status's text is sent as it is with; the rest is percent-encoded.
+#: The characters of a status's text that are sent unchanged; others are percent-encoded.
 _PLAIN = "".join(chr(code) for code in range(32, 127) if chr(code) != "%")
 
-#: The most characters of a field, or the most entries.
+#: The maximum number of a field's characters, or of its entries.
 _LONGEST = {
     "identity_pool_id": 55,
     "identity_id": 55,
@@ -36,7 +36,7 @@ _LONGEST = {
 
 _DEFECTS = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
 
-#: What only an engine answers to those who may call.
+#: Codes that only an engine returns, to allowed callers.
 _OF_ENGINE = frozenset(
     {
         grpc.StatusCode.OK,

@@ -65,6 +65,6 @@ class Choices:
         return self.number(0, 1000), self.one(len(inserted), len(inserted), 0, 1, 4), inserted
 
 
-#: What a target is given; of JSON, so that an input that found something can be kept in a file.
+#: The input of a target; JSON, so that it can be stored in a file.
 Json: TypeAlias = Any
 Make: TypeAlias = Callable[[Choices], Json]

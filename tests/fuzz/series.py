@@ -5,7 +5,7 @@ from tokend_server.errors import TokendError
 from tokend_server.metrics import Metrics
 from tokend_server.model import CognitoOperation
 
-#: What may name a series that is made when it is first needed.
+#: Label values of series that are created on first use.
 _EXPECTED = frozenset(
     {
         "calls",

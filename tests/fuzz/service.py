@@ -68,10 +68,10 @@ TAG = "department"
 LISTENERS = ("tls", "socket", "open")
 
 
-#: What writes the audit log, however long that takes.
+#: An audit log without a timeout.
 _PATIENT_LOG = partial(QueuedAuditLog, timeout=threading.TIMEOUT_MAX)
 
-#: Certifies everybody.
+#: Issues the certificates of all clients.
 _AUTHORITY = Authority("clients.example.test", issued_at=dt.datetime.fromtimestamp(NOW, dt.UTC))
 
 
@@ -244,7 +244,7 @@ def _config(directory: Path) -> Config:
                 "ops": {"callers": [ADMIN], "pools": [OPS_POOL], "operations": ["*"]},
                 "readers": {"callers": ["dns:*.reader.example", "anonymous"], "pools": ["*"], "operations": [LOOKUP]},
             },
-            # The clock stands still: what is taken never comes back.
+            # The clock stands still, so buckets are never refilled.
             "limits": {"calls_burst": 1_000_000, "new_identities_burst": 100},
             "audit": {"destination": f"file:{directory / 'audit.jsonl'}", "required": True},
             "store": {"url": f"sqlite:///{directory / 'tokend.db'}"},

@@ -45,7 +45,7 @@ class Target(NamedTuple):
 _REFUSED = "refused"
 _by_header = ForwardedCertificateAuthenticator([PROXY])
 
-#: What each operation needs, besides the pool.
+#: The required members of each operation, besides the pool.
 _LEAST: Mapping[str, Mapping[str, Json]] = {
     GET: {"logins": {DEVELOPER: USERS[0]}},
     LOOKUP: {"developer_user_identifier": USERS[0]},

@@ -16,7 +16,7 @@ from tokend_server.engines.local.stores.opening import open_migrated_store
 
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
-#: What clocks that agree and tokens that end soon make possible sooner.
+#: Shorter durations, possible with synchronous clocks and short-lived tokens.
 QUICK = SHORT.but(skew=0.5, lead=12, every=10, life=20)
 
 

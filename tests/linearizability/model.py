@@ -19,7 +19,7 @@ from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Change, IdentityStore, Reading
 from tokend_server.model import Identity, Login, Secret
 
-#: Stands for the answer of a call whose server ended meanwhile: it has taken effect, or it has not.
+#: The result of a call whose server ended during it: it may have taken effect.
 INTERRUPTED: Answer = ("interrupted",)
 
 

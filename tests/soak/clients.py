@@ -24,7 +24,7 @@ _TIMEOUT = 30.0
 #: Seconds after which the thread of a call without a message is replaced, and some more.
 _LATE = 0.3
 
-#: How a call may end whose client gives up.
+#: The possible status codes of a call that its client ends early.
 _GIVEN_UP = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 

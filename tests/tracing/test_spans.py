@@ -215,7 +215,7 @@ def test_health_reflection_and_streams_are_left_as_they_are(served: Served, meth
     assert served.layer(method, behavior) is behavior
 
 
-#: Texts that HTTP/2 lets through.
+#: Texts that HTTP/2 allows.
 _VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=80)
 
 

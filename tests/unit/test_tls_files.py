@@ -93,7 +93,7 @@ def test_a_key_does_not_show_itself(files: TlsFiles) -> None:
         assert "***" in shown
 
 
-#: What an operator may write over a file, from its previous content, by the name of the case.
+#: Possible new contents of a file, from the previous one, by the name of the case.
 GARBAGE: dict[str, Callable[[bytes], bytes]] = {
     "nothing": lambda _: b"",
     "a text": lambda _: b"not a certificate",

@@ -26,7 +26,7 @@ KINDS = tuple(itertools.product(("RS512", "RS256", "ES256"), ("JWS", "JWT")))
 POOLS = {kind: f"eu-west-1:0a1b2c3d-0000-4000-8000-0000000000{number:02x}" for number, kind in enumerate(KINDS)}
 SOURCES = Path(__file__).parent
 
-#: What a verifier says of tokens: why each is rejected, empty for one that is accepted.
+#: A verifier's verdicts on tokens: the reason of each rejection, empty for an accepted token.
 Verdicts: TypeAlias = Mapping[str, str]
 
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
@@ -45,7 +45,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def tokens(server: ServerProcess) -> Mapping[str, Mapping[str, str]]:
-    """Tokens by name, with the audience to check them for: good ones, and of each a bad one of every kind."""
+    """Tokens by name, with the audience to check them for: valid ones, and an invalid one of every kind for each."""
     named = {}
     with grpc.insecure_channel(server.endpoint) as channel:
         stub = DeveloperIdentityServiceStub(channel)
@@ -67,7 +67,7 @@ def question(server: ServerProcess, tokens: Mapping[str, Mapping[str, str]]) -> 
 
 
 def answered(command: list[str], directory: Path, question: str) -> dict[str, Verdicts]:
-    """What a program prints when it has read the question."""
+    """Returns the output of a program for a question."""
     process = subprocess.run(
         command, cwd=directory, input=question, stdout=subprocess.PIPE, encoding="utf-8", check=False
     )
@@ -78,7 +78,7 @@ def answered(command: list[str], directory: Path, question: str) -> dict[str, Ve
 
 
 def accepted_types(verdicts: Verdicts) -> set[str]:
-    """The token types that a verifier accepts, with any algorithm; it must reject every bad token."""
+    """Returns the token types that a verifier accepts, with any algorithm; it must reject every invalid token."""
     accepted = {name for name, rejected in verdicts.items() if not rejected}
     types = {name.split()[1] for name in accepted}
     assert accepted == {f"{algorithm} {token_type}" for algorithm, token_type in KINDS if token_type in types}, verdicts
@@ -86,7 +86,7 @@ def accepted_types(verdicts: Verdicts) -> set[str]:
 
 
 def documented(verifier: str) -> set[str]:
-    """The token types that README says a verifier accepts."""
+    """Returns the token types that a verifier accepts according to README."""
     table = (ROOT / "README.md").read_text(encoding="utf-8").split("| verifier |", 1)[1].split("\n\n", 1)[0]
     (row,) = [line for line in table.splitlines() if re.match(rf"\| {re.escape(verifier)} \|", line)]
     cells = [cell.strip() for cell in row.strip("|").split("|")]

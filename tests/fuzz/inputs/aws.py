@@ -35,7 +35,7 @@ def aws_json(choices: Choices) -> Json:
     }
 
 
-#: What stands for the id of a pool that was made, and of a guest in it.
+#: Placeholders for the id of a created pool, and of a guest in it.
 MADE_POOL, GUEST = "MADE-POOL", "GUEST"
 
 _ROLE = "arn:aws:iam::123456789012:role/app"

@@ -1,7 +1,7 @@
-"""What is known of the texts of Cognito's errors, with how sure it is; `{}` stands for what differs from call to call.
+"""The known texts of Cognito's errors, with their certainty; `{}` replaces variable parts.
 
-A text that is certain stands in AWS's documentation or in its service model; one that is likely was reported by those
-who got it; of one that is inferred the form is that of a text beside it.
+A certain text is in AWS's documentation or in its service model; a likely one was reported; an inferred one has
+the form of a similar text.
 """
 
 from typing import Literal, NamedTuple
@@ -13,9 +13,9 @@ class Fact(NamedTuple):
     """One text.
 
     Attributes:
-        exception: The exception that bears it; empty where no report has it.
+        exception: Its exception; empty if no report has it.
         text: The text.
-        mark: How sure we are of it.
+        mark: Its certainty.
     """
 
     exception: str
@@ -61,7 +61,7 @@ FACTS = (
     Fact("", "This identity pool does not support the specified developer provider", "likely"),
 )
 
-#: What follows `Invalid login token. `.
+#: The texts after `Invalid login token. `.
 LOGIN_TOKENS = (
     "Token expired: {} >= {}",
     "Issuer doesn't match providerName",

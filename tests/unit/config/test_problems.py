@@ -44,7 +44,7 @@ signing_algorithm = "HS256"
     assert all(problem.partition(": ")[2] for problem in found)
 
 
-#: What is wrong by itself, and the beginnings of what does not fit between other settings.
+#: Invalid settings, and the prefixes of the problems between other settings.
 BESIDE = {
     "[log]\nlevel = 'loud'": ["grpc: others can reach", "ops.listen: 127.0.0.1:8080", "policy.a.pools: no such"],
     "[callers]\njwt = 1": ["grpc: others can reach", "ops.listen: 127.0.0.1:8080", "policy.a.pools: no such"],
