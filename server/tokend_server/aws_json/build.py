@@ -31,7 +31,7 @@ from tokend_server.aws_json.sts import SERVICE_NAME as STS
 from tokend_server.aws_json.sts import STS_CODES, StsService
 from tokend_server.callers.aws_keys import name_by_access_key, secret_access_key
 from tokend_server.clock import Clock, Deadline
-from tokend_server.config import Aws, Callers, Config
+from tokend_server.config import Callers, Config, Listener
 from tokend_server.engine import CredentialSource, Identities, IdentityPools, PoolManagement, PublicEngine
 from tokend_server.errors import ConfigError
 from tokend_server.key_files import read_key
@@ -120,8 +120,8 @@ def build_aws_server(  # noqa: PLR0913, PLR0917 - all its parts
     Raises:
         ConfigError: The listener cannot listen on its address, or `callers.aws_key_file` cannot be used.
     """
-    settings = config.aws
-    if settings.listen is None:
+    settings, address = config.aws, config.aws.listener
+    if address is None:
         raise AssertionError("aws.listen is not set")
     secrets, callers = access_keys(config.callers)
     methods = [
@@ -149,10 +149,10 @@ def build_aws_server(  # noqa: PLR0913, PLR0917 - all its parts
         account_of=partial(_account_of, config),
     )
     with ExitStack() as undo:
-        bound = BoundAddress("aws.listen", settings.listen)
+        bound = BoundAddress("aws.listen", address.address)
         undo.callback(bound.close)
         threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="aws")
-        tls = _tls(settings, metrics)
+        tls = _tls(address, metrics)
         probe = ListenerProbe(
             bound.address,
             reachable_address(bound.address),
@@ -201,9 +201,8 @@ def _account_of(config: Config, identity_pool_id: str) -> str:
     return pool.account_id if pool else config.aws.account_id
 
 
-def _tls(settings: Aws, metrics: Metrics) -> ReloadedContext | None:
-    listener = settings.listener
-    if listener is None or listener.tls_files is None:
+def _tls(listener: Listener, metrics: Metrics) -> ReloadedContext | None:
+    if listener.tls_files is None:
         return None
     try:
         return reloaded_context(listener.tls_files, listener.address, metrics.tls_gauges(listener.address))
