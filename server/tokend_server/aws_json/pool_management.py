@@ -19,7 +19,7 @@ from tokend_server.aws_json.pool_shapes import (
     TAG_KEY,
     TAGS,
 )
-from tokend_server.aws_json.pools import described, pool_of_arn, principal_tags_of, require_pool_id
+from tokend_server.aws_json.pools import described, principal_tags_of, requested_pool, require_pool_id
 from tokend_server.aws_json.shaped import IDENTITY_ID, Output, PerformedOperation, ShapedOperation
 from tokend_server.aws_json.shapes import Flag, TextList
 from tokend_server.engine import PoolManagement
@@ -100,7 +100,7 @@ class ManagementOperations:
         return described(pool)
 
     def _update(self, given: Mapping[str, Any]) -> Output:
-        return described(self._change_pool(_UPDATE, given, given.get("IdentityPoolId", ""), partial(_updated, given)))
+        return described(self._change_pool(_UPDATE, given, partial(_updated, given)))
 
     def _delete(self, given: Mapping[str, Any]) -> Output:
         pool_id = given.get("IdentityPoolId", "")
@@ -119,18 +119,18 @@ class ManagementOperations:
             _check_role_mappings(roles.get("RoleMappings", {}))
             return pool._replace(roles=roles)
 
-        self._change_pool(_SET_ROLES, given, given.get("IdentityPoolId", ""), changed)
+        self._change_pool(_SET_ROLES, given, changed)
         return None
 
     def _tag(self, given: Mapping[str, Any]) -> Output:
-        self._change_pool(_TAG, given, pool_of_arn(given.get("ResourceArn", "")), partial(_tagged, given))
+        self._change_pool(_TAG, given, partial(_tagged, given))
         return {}
 
     def _untag(self, given: Mapping[str, Any]) -> Output:
         def untagged(pool: IdentityPool) -> IdentityPool:
             return pool._replace(tags={key: tag for key, tag in pool.tags.items() if key not in given["TagKeys"]})
 
-        self._change_pool(_UNTAG, given, pool_of_arn(given.get("ResourceArn", "")), untagged)
+        self._change_pool(_UNTAG, given, untagged)
         return {}
 
     def _set_principal_tags(self, given: Mapping[str, Any]) -> Output:
@@ -138,16 +138,13 @@ class ManagementOperations:
             own = {name: given[name] for name in ("UseDefaults", "PrincipalTags") if name in given}
             return pool._replace(principal_tags={**pool.principal_tags, given["IdentityProviderName"]: own})
 
-        pool = self._change_pool(_SET_PRINCIPAL_TAGS, given, given.get("IdentityPoolId", ""), mapped)
+        pool = self._change_pool(_SET_PRINCIPAL_TAGS, given, mapped)
         return principal_tags_of(pool, given["IdentityProviderName"])
 
     def _change_pool(
-        self,
-        operation: ShapedOperation,
-        given: Mapping[str, Any],
-        pool_id: str,
-        decide: Callable[[IdentityPool], IdentityPool],
+        self, operation: ShapedOperation, given: Mapping[str, Any], decide: Callable[[IdentityPool], IdentityPool]
     ) -> IdentityPool:
+        pool_id = requested_pool(given)
         deadline = self._admission.admit(operation, given, AuditedRequest(pool_id))
         try:
             return self._pools.change(require_pool_id(pool_id), decide, deadline)

@@ -56,7 +56,7 @@ class PoolOperations:
         )
 
     def _describe(self, given: Mapping[str, Any]) -> Output:
-        return described(self._find_pool(_DESCRIBE, given, given.get("IdentityPoolId", "")))
+        return described(self._find_pool(_DESCRIBE, given))
 
     def _list(self, given: Mapping[str, Any]) -> Output:
         deadline = self._admission.admit(_LIST, given, AuditedRequest())
@@ -68,17 +68,18 @@ class PoolOperations:
         return output | {"NextToken": _next_token(page[-1]["IdentityPoolId"])} if len(found) > most else output
 
     def _get_roles(self, given: Mapping[str, Any]) -> Output:
-        pool = self._find_pool(_GET_ROLES, given, given.get("IdentityPoolId", ""))
+        pool = self._find_pool(_GET_ROLES, given)
         return {"IdentityPoolId": pool.identity_pool_id, **pool.roles}
 
     def _list_tags(self, given: Mapping[str, Any]) -> Output:
-        return {"Tags": {**self._find_pool(_LIST_TAGS, given, pool_of_arn(given.get("ResourceArn", ""))).tags}}
+        return {"Tags": {**self._find_pool(_LIST_TAGS, given).tags}}
 
     def _get_principal_tags(self, given: Mapping[str, Any]) -> Output:
-        pool = self._find_pool(_GET_PRINCIPAL_TAGS, given, given.get("IdentityPoolId", ""))
+        pool = self._find_pool(_GET_PRINCIPAL_TAGS, given)
         return principal_tags_of(pool, given["IdentityProviderName"])
 
-    def _find_pool(self, operation: ShapedOperation, given: Mapping[str, Any], identity_pool_id: str) -> IdentityPool:
+    def _find_pool(self, operation: ShapedOperation, given: Mapping[str, Any]) -> IdentityPool:
+        identity_pool_id = requested_pool(given)
         deadline = self._admission.admit(operation, given, AuditedRequest(identity_pool_id))
         return self._pools.describe(require_pool_id(identity_pool_id), deadline)
 
@@ -94,17 +95,17 @@ def principal_tags_of(pool: IdentityPool, provider_name: str) -> Mapping[str, ob
     return {"IdentityPoolId": pool.identity_pool_id, "IdentityProviderName": provider_name, **own}
 
 
-def pool_of_arn(arn: str) -> str:
-    """Returns the id of the pool in an ARN; empty if it is not a pool's ARN."""
-    matched = _POOL_ARN.fullmatch(arn)
-    return matched[2] if matched else ""
+def requested_pool(given: Mapping[str, Any]) -> str:
+    """Returns the id of the pool in a request, which names it by its id or by its ARN; empty if it names none."""
+    matched = _POOL_ARN.fullmatch(given.get("ResourceArn", ""))
+    return given.get("IdentityPoolId") or (matched[2] if matched else "")
 
 
 def require_pool_id(identity_pool_id: str) -> str:
     """Returns the id of a pool from a request whose members are valid.
 
     Raises:
-        InvalidParameter: It is empty, as returned by `pool_of_arn`.
+        InvalidParameter: It is empty, as returned by `requested_pool`.
     """
     if not identity_pool_id:
         raise InvalidParameter("ResourceArn is not the ARN of an identity pool.")

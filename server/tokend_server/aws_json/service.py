@@ -16,7 +16,7 @@ from tokend_server.aws_json.errors import (
     wrong_region,
 )
 from tokend_server.aws_json.operations import OPERATIONS, AwsOperation
-from tokend_server.aws_json.pools import pool_of_arn
+from tokend_server.aws_json.pools import requested_pool
 from tokend_server.aws_json.query import media_type
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.shaped import Output, PerformedOperation, ShapedOperation
@@ -112,8 +112,7 @@ class AwsJsonService:
 
 
 def _perform_other(perform: Callable[[Mapping[str, Any]], Output], given: Mapping[str, Any]) -> Output:
-    ids = [given.get("IdentityPoolId"), given.get("IdentityId"), *given.get("IdentityIdsToDelete", ())]
-    ids.append(pool_of_arn(given.get("ResourceArn", "")))
+    ids = (requested_pool(given), given.get("IdentityId"), *given.get("IdentityIdsToDelete", ()))
     for each in filter(None, ids):
         _check_region(each)
     return perform(given)
