@@ -107,7 +107,7 @@ def test_files_that_cannot_be_used_leave_those_before_them_in_use(site: Site) ->
     assert all(str(site.files) in record["problem"] for record in complaints)
 
 
-def test_a_hangup_makes_the_server_look_at_its_files(site: Site) -> None:
+def test_sighup_reloads_the_tls_files(site: Site) -> None:
     with serving(site) as server:
         assert stale(server) == 0
         site.put({KEY: b"garbage"})

@@ -87,7 +87,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 @pytest.mark.parametrize("unauthenticated", [False, True])
-def test_service_comes_back_after_what_grpc_cannot_hold_off(tmp_path: Path, *, unauthenticated: bool) -> None:
+def test_calls_recover_after_attacks_that_grpc_handles_first(tmp_path: Path, *, unauthenticated: bool) -> None:
     # server/SECURITY.md describes its effect, and the proxy that prevents it.
     with stage(tmp_path, _SETTINGS, open_to_unauthenticated=unauthenticated) as running:
         with running.attacked(OUT_OF_REACH, SECONDS, connections=CONNECTIONS[OUT_OF_REACH]) as attack:

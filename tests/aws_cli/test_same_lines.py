@@ -145,7 +145,7 @@ def test_a_line_leads_to_the_same(line: str, by_aws: dict[str, Outcome], by_toke
 
 
 @pytest.mark.parametrize("line", DIFFERENCES)
-def test_a_named_line_does_differ(line: str, by_aws: dict[str, Outcome], by_tokendctl: dict[str, Outcome]) -> None:
+def test_each_listed_difference_exists(line: str, by_aws: dict[str, Outcome], by_tokendctl: dict[str, Outcome]) -> None:
     assert by_tokendctl[line] != by_aws[line]
 
 

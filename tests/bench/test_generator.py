@@ -105,7 +105,7 @@ def test_no_server_stops_the_benchmark(server: Server, generator: Generator) -> 
         generator.sample(server.call, os.getpid(), 0.1)
 
 
-def test_a_rate_is_kept_to(server: Server, generator: Generator) -> None:
+def test_the_rate_of_calls_is_kept(server: Server, generator: Generator) -> None:
     seconds, rate = 1.0, 40.0
     sample = generator.sample(replace(server.call, calls_per_second=rate), os.getpid(), seconds)
     assert sample.calls == seconds * rate

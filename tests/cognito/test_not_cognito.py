@@ -140,9 +140,7 @@ def test_a_service_with_a_pool_that_works_stays_ready_and_names_the_problem(
     assert service.get_token("bob", LOCAL_POOL).token
 
 
-def test_an_answer_that_only_some_requests_get_says_nothing_of_the_endpoint(
-    services: Services, upstream: CognitoUpstream
-) -> None:
+def test_an_html_response_after_a_recent_success_is_transient(services: Services, upstream: CognitoUpstream) -> None:
     clock = FakeClock()
     service = services.start(upstream.url, clock)
     assert service.get_token().token

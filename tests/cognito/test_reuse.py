@@ -180,7 +180,7 @@ def test_a_failure_is_not_kept(reusing: Serve, dated: CognitoUpstream) -> None:
     assert service.get_token().token
 
 
-def test_only_so_many_are_kept(reusing: Serve, dated: CognitoUpstream) -> None:
+def test_the_number_of_cached_tokens_is_limited(reusing: Serve, dated: CognitoUpstream) -> None:
     service = reusing(reuse_max_tokens=2)
     for user in ("a", "b", "a", "c", "a", "b"):
         service.get_token(user)
@@ -241,7 +241,7 @@ def test_a_held_token_bridges_the_services_own_quota(reusing: Serve, dated: Cogn
     assert len(dated.requests) == 1
 
 
-def test_an_outage_is_asked_after_once_a_while_and_ends_by_itself(
+def test_during_an_outage_cognito_is_retried_periodically(
     reusing: Serve, dated: CognitoUpstream, clock: FakeClock
 ) -> None:
     service = reusing(serve_stale=True)
@@ -309,7 +309,7 @@ def test_a_stale_token_is_returned_when_cognito_is_slow(services: Services, name
         assert service.metric("tokend_cognito_answers_total", source="stale") == 1
 
 
-def test_many_with_the_same_token_at_hand_ask_once(
+def test_concurrent_calls_with_a_stale_token_make_one_request(
     reusing: Serve, dated: CognitoUpstream, clock: FakeClock, wait_for_joining: WaitForJoining
 ) -> None:
     service = reusing(serve_stale=True)

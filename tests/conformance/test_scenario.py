@@ -61,7 +61,7 @@ def test_remembered_names_are_used() -> None:
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
-def test_a_step_is_a_call_of_the_contract(step: Step) -> None:
+def test_each_step_is_a_valid_call(step: Step) -> None:
     assert step.operation in {*METHODS, CREATE_GUEST}
     if step.operation != CREATE_GUEST:
         request_message(step.operation, step.request)
@@ -116,7 +116,7 @@ def test_a_member_given_twice_is_refused(tmp_path: Path) -> None:
         load(path)
 
 
-def test_an_error_that_is_not_described_is_refused(tmp_path: Path) -> None:
+def test_an_expected_error_without_a_description_is_rejected(tmp_path: Path) -> None:
     document = json.loads(SCENARIO.read_text(encoding="utf-8"))
     document["errors"].pop("LIMIT_EXCEEDED")
     path = tmp_path / "scenario.json"

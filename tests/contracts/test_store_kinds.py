@@ -11,7 +11,7 @@ from tokend_server.errors import ConfigError
 
 
 @pytest.mark.parametrize("scheme", STORE_KINDS)
-def test_a_kind_that_is_named_can_be_opened_and_is_held_to_the_contract(scheme: str) -> None:
+def test_each_kind_of_store_can_be_opened_and_has_a_contract_test(scheme: str) -> None:
     assert callable(import_module(STORE_KINDS[scheme].module).open_configured)
     assert (Path(__file__).parent / f"test_{scheme}_store.py").is_file()
     assert STORE_KINDS[scheme].form.startswith(f"{scheme}:")

@@ -338,7 +338,7 @@ def started(configuration: str, directory: Path, tmp_path: Path, clock: FakeCloc
         service.stop()
 
 
-def test_a_reload_looks_at_its_tls_files(configuration: str, directory: Path, tmp_path: Path) -> None:
+def test_a_reload_checks_the_tls_files(configuration: str, directory: Path, tmp_path: Path) -> None:
     certificate = write_certificate(tmp_path)
     files = f"""tls_certificate_file = "{certificate.certificate_file}"
 tls_private_key_file = "{certificate.private_key_file}"
@@ -386,7 +386,7 @@ class RacingClock(FakeClock):
         return super().monotonic()
 
 
-def test_readiness_looks_at_this_listener(configuration: str, directory: Path, tmp_path: Path) -> None:
+def test_readiness_includes_this_listener(configuration: str, directory: Path, tmp_path: Path) -> None:
     def asked(clock: FakeClock) -> tuple[int, str]:
         with started(configuration, directory, tmp_path, clock) as service:
             answer = httpx.get(f"http://{service.ops_address}/readyz", trust_env=False)

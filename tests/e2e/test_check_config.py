@@ -89,7 +89,7 @@ FOR_CLIENTS_OF_AWS = {
 @pytest.mark.parametrize(
     ("content", "problem"), [(None, "No such file or directory"), ("a", "has 1 bytes; it must hold 32 random bytes")]
 )
-def test_check_config_looks_at_the_key_of_access_keys(content: str | None, problem: str, config: Path) -> None:
+def test_check_config_checks_the_key_file_of_access_keys(content: str | None, problem: str, config: Path) -> None:
     file = config.parent / "aws.key"
     if content is not None:
         file.write_text(content, encoding="ascii")

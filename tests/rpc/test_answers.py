@@ -25,7 +25,7 @@ def test_a_token() -> None:
 
 
 @pytest.mark.parametrize("now", [1_800_000_900, 1_800_000_900.5, 1_800_086_400])
-def test_no_answer_is_dated_after_its_token(now: float) -> None:
+def test_issue_time_is_never_after_the_token_was_issued(now: float) -> None:
     with grpc_service(FakeClock(now=now)) as service:
         answer: Any = service.call("GetOpenIdTokenForDeveloperIdentity")
     assert answer.issue_time == Timestamp(seconds=1_800_000_899, nanos=999_000_000)

@@ -107,7 +107,7 @@ def test_a_call_that_is_refused_early_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_message_that_is_none_is_reported(method: str, audited: Audited) -> None:
+def test_a_malformed_message_is_audited(method: str, audited: Audited) -> None:
     send: Callable[..., bytes] = audited.service.channel.unary_unary(f"/{SERVICE_NAME}/{method}", None, None)
     for serialized in (b"\xff", CANARY.encode()):
         assert failure(partial(send, serialized, metadata=[bearing(CHECKOUT)], timeout=TIMEOUT)).violations
@@ -159,7 +159,7 @@ def test_engine_failures_are_audited(method: str, reason: str, audited: Audited)
     assert CANARY not in audited.text
 
 
-def test_an_answer_that_is_none_is_reported_as_a_defect(audited: Audited) -> None:
+def test_a_response_of_a_wrong_type_is_audited_as_an_internal_error(audited: Audited) -> None:
     audited.service.engine.answers["get"] = CANARY
     failure(lambda: audited.call(GET), *KINDS)
     assert audited_error(audited) == ("INTERNAL", "INTERNAL", "key:checkout")

@@ -146,7 +146,7 @@ def test_a_proxy_is_not_known_by_a_name_that_is_cut_at_a_nul(tmp_path: Path) -> 
     ],
     ids=["mutual TLS", "a trusted proxy", "another way", "no way"],
 )
-def test_a_connection_ends_to_count_with_its_certificate(settings: dict[str, object], tmp_path: Path) -> None:
+def test_a_connection_is_rejected_after_its_certificate_expires(settings: dict[str, object], tmp_path: Path) -> None:
     with serving(tmp_path, insecure=True, **settings) as site:
         client = site.authority.client(uris=[PROXY])
         channel = site.channel(client)
@@ -169,7 +169,7 @@ def test_a_connection_ends_to_count_with_its_certificate(settings: dict[str, obj
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_resumed_session_ends_to_count_with_its_certificate(version: ssl.TLSVersion, site: Site) -> None:
+def test_a_resumed_session_is_rejected_after_its_certificate_expires(version: ssl.TLSVersion, site: Site) -> None:
     client = site.authority.client(uris=[ADMIN])
     context = ssl.create_default_context(cadata=site.authority.certificate.decode())
     (site.directory / "client.pem").write_bytes(client.certificate + client.private_key)

@@ -46,7 +46,7 @@ def test_any_other_exception_is_an_internal_error(method: str, broken: GrpcServi
 
 
 @pytest.mark.parametrize("answers", [{"get": None}, {"get": "a token"}])
-def test_an_answer_that_is_none_is_an_internal_error(answers: dict[str, object], service: GrpcService) -> None:
+def test_a_response_of_a_wrong_type_is_an_internal_error(answers: dict[str, object], service: GrpcService) -> None:
     service.engine.answers = answers
     uuid.UUID(request_id(service))
 

@@ -144,7 +144,7 @@ def test_without_a_socket_directory_a_socket_of_any_name_is_probed(
         passes_again(prober, clock)
 
 
-def test_a_place_that_is_too_long_for_sockets_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_too_long_for_sockets_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
     with tempfile.TemporaryDirectory(prefix="\u00fc" * 45) as directory:
         assert len(directory) < 80

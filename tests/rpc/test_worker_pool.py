@@ -208,7 +208,7 @@ def test_shutdown_ends_replacements_too() -> None:
 
 
 @pytest.mark.parametrize("left", [0, 1, 3, 11])
-def test_a_pool_without_its_threads_is_none(left: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pool_that_cannot_start_its_threads_is_not_created(left: int, monkeypatch: pytest.MonkeyPatch) -> None:
     start, started = threading.Thread.start, list[threading.Thread]()
 
     def start_some(thread: threading.Thread) -> None:

@@ -47,7 +47,7 @@ def test_one_of_many_first_calls_for_a_user_creates_the_identity(stores: tuple[S
     assert stores[1].read(POOL, [login("x")]).owners[login("x")].logins == {login("x"), login("y"), login("z")}
 
 
-def test_that_another_server_was_first_is_nothing_to_warn_of(
+def test_a_conflict_with_another_server_logs_no_warning(
     stores: tuple[Store, Store], caplog: pytest.LogCaptureFixture
 ) -> None:
     create(stores[0], identity("000", *"abcdefgh"))

@@ -141,7 +141,7 @@ def test_all_get_the_same_error(line: Line, error: BaseException) -> None:
     assert line.is_empty()
 
 
-def test_a_call_given_up_for_want_of_time_is_made_again_by_one_of_the_others(line: Line) -> None:
+def test_a_timed_out_call_is_repeated_by_one_of_the_followers(line: Line) -> None:
     given_up, again = Call(CallTimedOut()), Call("answer")
     leader, followers = line.lead(given_up), line.follow(6, lambda: again)
     given_up.let_go()

@@ -56,7 +56,7 @@ def test_the_contents_of_the_files_are_read(files: TlsFiles, authority: Authorit
     assert material.expires_at == certificate.not_valid_after_utc
 
 
-def test_without_authorities_of_clients_there_are_none(files: TlsFiles) -> None:
+def test_without_a_client_ca_file_there_are_no_client_authorities(files: TlsFiles) -> None:
     assert replace(files, client_ca=None).read().client_authorities is None
 
 

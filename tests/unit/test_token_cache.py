@@ -125,7 +125,7 @@ def test_the_least_recently_used_makes_room(cache: TokenCache) -> None:
     skew=st.integers(-2000, 2000),
     steps=st.lists(st.tuples(st.integers(0, 900), st.integers(-900, 900)), max_size=6),
 )
-def test_no_token_is_given_out_past_its_time_by_either_clock(
+def test_no_token_is_returned_after_its_expiration_by_either_clock(
     life: int, margin: int, skew: int, steps: list[tuple[int, int]]
 ) -> None:
     clocks = Clocks(wall=IAT + skew)

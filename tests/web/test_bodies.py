@@ -225,7 +225,7 @@ def test_a_body_whose_length_is_not_clear_is_refused(sent: bytes, status: int, s
     assert not echo.asked
 
 
-def test_leave_to_send_a_body_is_given_once(start: Start) -> None:
+def test_one_100_continue_is_sent_per_request(start: Start) -> None:
     with connected(start()) as client:
         for _ in range(2):
             client.sendall(head("content-length: 4\r\nexpect: 100-Continue \t"))
@@ -245,7 +245,7 @@ def test_leave_to_send_a_body_is_given_once(start: Start) -> None:
     ],
     ids=["a body that is there", "HTTP/1.0", "no body", "a body that is refused"],
 )
-def test_leave_to_send_a_body_is_given_only_to_those_who_wait_for_it(sent: bytes, start: Start) -> None:
+def test_100_continue_is_sent_only_to_clients_that_wait_for_it(sent: bytes, start: Start) -> None:
     with connected(start()) as client:
         client.sendall(sent)
         assert not read_answer(client).startswith(CONTINUE)

@@ -41,7 +41,7 @@ def test_a_client_that_does_not_finish_its_request_is_dropped(sent: bytes, start
         assert is_gone(client)
 
 
-def test_sending_a_byte_at_a_time_buys_no_time(start: Start) -> None:
+def test_sending_single_bytes_does_not_extend_the_timeout(start: Start) -> None:
     with connected(start(timeout=SHORT)) as client:
         client.sendall(GET_PAGE[:-2])
         header = b"x-slow: " + b"a" * 1000
@@ -68,7 +68,7 @@ def test_each_response_restarts_the_timer(start: Start) -> None:
             assert not is_gone(client, timeout / 3)
 
 
-def test_a_client_has_its_time_for_itself_and_not_for_the_answer(start: Start, pages: Pages) -> None:
+def test_the_timeout_of_a_client_excludes_the_response_time(start: Start, pages: Pages) -> None:
     address = start(timeout=SHORT)
     with connected(address) as client:
         client.sendall(GET_PAGE.replace(b"/page", b"/waits"))
@@ -128,7 +128,7 @@ def test_the_most_recently_served_connection_is_dropped_last(start: Start) -> No
                 assert read_answer(client).endswith(b"page\n")
 
 
-def test_clients_that_wait_for_an_answer_keep_no_client_out(start: Start, pages: Pages) -> None:
+def test_clients_that_wait_for_a_response_do_not_block_others(start: Start, pages: Pages) -> None:
     address = start(max_connections=2)
     with connected(address) as first, connected(address) as second:
         for client in (first, second):
@@ -231,7 +231,7 @@ def _need_descriptors(count: int) -> None:
         pytest.skip(f"needs {count} file descriptors")
 
 
-def test_a_client_that_goes_between_its_answer_and_the_end_is_dropped_quietly(
+def test_a_client_that_disconnects_after_the_response_logs_nothing(
     start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(_transport: object) -> None:

@@ -83,7 +83,7 @@ def test_a_page_that_fails_is_logged_and_not_shown(path: str, start: Start, capl
     assert [record.message for record in caplog.records] == ["request failed"]
 
 
-def test_a_listener_that_stops_gives_the_answers_it_owes(pages: Pages) -> None:
+def test_a_stopping_listener_sends_pending_responses(pages: Pages) -> None:
     bound = BoundAddress("test", "127.0.0.1:0")
     listener = HttpListener(bound, Site(pages.by_path)).start()
     with connected(bound.address) as idle, connected(bound.address) as client:

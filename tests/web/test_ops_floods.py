@@ -40,7 +40,7 @@ class Counting(Collector):
         yield Metric("collected", "How often.", "gauge")
 
 
-def test_a_flood_of_readiness_probes_looks_once_at_a_time_and_stalls_nothing() -> None:
+def test_a_flood_of_readiness_probes_shares_one_check() -> None:
     looks, registry = Looks(), CollectorRegistry()
     with serving(ops_pages(registry, looks, lambda: (True, []))) as address, ExitStack() as flood:
         clients = [flood.enter_context(connected(address)) for _ in range(100)]

@@ -55,7 +55,7 @@ def test_requests_while_an_answer_is_made_share_the_next() -> None:
     assert making.count == 2
 
 
-def test_a_later_question_gets_a_new_answer() -> None:
+def test_a_later_request_renders_a_new_response() -> None:
     making = Making()
     making.released.set()
 

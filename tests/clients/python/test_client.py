@@ -145,7 +145,7 @@ def test_damaged_details_do_not_hide_the_status(
         assert failed(facade, alice).code is grpc.StatusCode.NOT_FOUND
 
 
-def test_a_reason_of_another_domain_is_none_of_ours(
+def test_a_reason_of_another_domain_is_ignored(
     facade_type: type[Facade], scripted: FakeDeveloperIdentityService, alice: TokenRequest
 ) -> None:
     scripted.fail(
@@ -173,7 +173,7 @@ def test_a_call_has_the_clients_deadline_if_its_caller_sets_none(
     assert scripted.times_remaining == [*expected, pytest.approx(25, abs=2)]
 
 
-def test_only_what_may_be_repeated_is_sent_again_without_an_answer(
+def test_only_idempotent_calls_are_retried_without_a_response(
     facade: Facade, server: FakeTokendServer, alice: TokenRequest
 ) -> None:
     server.pause()

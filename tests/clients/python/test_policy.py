@@ -150,7 +150,7 @@ def test_the_servers_delay_counts_up_to_a_minute(asked_for: float, wait: float, 
     assert wait_after(5, refused(asked_for), freshness) == wait
 
 
-def test_a_delay_of_zero_is_none() -> None:
+def test_a_retry_delay_of_zero_is_ignored() -> None:
     assert [wait_after(failures, refused(0), Freshness.STALE) for failures in (1, 2, 3)] == [1, 2, 4]
 
 

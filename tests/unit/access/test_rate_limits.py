@@ -92,7 +92,7 @@ def test_one_caller_leaves_the_others_theirs() -> None:
     assert limited.calls(BOB) == 1
 
 
-def test_a_rate_of_zero_is_none() -> None:
+def test_a_rate_of_zero_means_no_limit() -> None:
     limited = Limited(caller_limits(Rate(0, 1), Rate(0, 1)))
     assert limited.calls(ALICE, 5000) == limited.identities(ALICE, 5000) == 5000
     assert limited.refused == []

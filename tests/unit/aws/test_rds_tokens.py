@@ -28,6 +28,6 @@ def test_a_token_is_a_signed_request_to_connect(token: Callable[[], str], monkey
     assert query["X-Amz-Expires"] == ["900"]
 
 
-def test_without_credentials_there_is_none(token: Callable[[], str]) -> None:
+def test_without_credentials_there_is_no_rds_token(token: Callable[[], str]) -> None:
     with pytest.raises(NoRdsToken, match="Unable to locate credentials"):
         token()

@@ -130,7 +130,7 @@ def test_an_answer_is_not_read_beyond_its_bound(endless: Listener, monkeypatch: 
     indirect=True,
     ids=["continue", "processing", "early-hints"],
 )
-def test_a_provisional_answer_is_none(provisional: Listener) -> None:
+def test_informational_responses_are_skipped(provisional: Listener) -> None:
     with closing(client(provisional, 1)) as patient:
         for _ in range(2):  # on the same connection, which is at the second one's answer then
             assert patient.list_identities(IdentityPoolId="eu-west-1:0", MaxResults=1)["Identities"] == []

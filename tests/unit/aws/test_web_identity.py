@@ -136,7 +136,7 @@ WHOLE = Assumed(KEY).answer("AssumeRoleWithWebIdentity")[1]
     ],
     ids=["no credentials", "no key", "no secret", "no text"],
 )
-def test_an_answer_that_is_no_credentials_is_none(sts: StsDouble, answer: Refused | Answered) -> None:
+def test_a_malformed_response_of_sts_is_a_configuration_error(sts: StsDouble, answer: Refused | Answered) -> None:
     sts.answer = answer
     with pytest.raises(errors.EngineMisconfigured, match="response cannot be parsed"):
         source(sts).credentials(SHOWN, ROLE, "eu-west-1", NO_DEADLINE)

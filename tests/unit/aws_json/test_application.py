@@ -232,7 +232,7 @@ def test_a_signed_header_that_changes_on_the_way_is_noticed(http: httpx.Client) 
     assert (response.status_code, response.json()["__type"]) == (400, "InvalidSignatureException")
 
 
-def test_a_call_that_waits_holds_up_no_other(http: httpx.Client, engine: ScriptedEngine) -> None:
+def test_a_waiting_call_does_not_block_others(http: httpx.Client, engine: ScriptedEngine) -> None:
     with ThreadPoolExecutor(2) as threads:
         with engine.holding() as hold:
             waiting = [threads.submit(send, http, REQUEST) for _ in range(2)]

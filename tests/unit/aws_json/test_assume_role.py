@@ -169,7 +169,7 @@ def test_a_get_is_answered_as_a_post(sts: Sts) -> None:
     assert parsed(sts.calls.answer(request))["Credentials"]
 
 
-def test_roles_are_for_whom_a_trust_policy_lets_in(sts: Sts) -> None:
+def test_only_roles_that_trust_the_token_can_be_assumed(sts: Sts) -> None:
     user = sts.local.issue("alice").token.reveal()
     assert sts.call(user, BLUE)["Credentials"]
     for role in (GUESTS, "arn:aws:iam::123456789012:role/another"):

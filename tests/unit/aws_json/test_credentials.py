@@ -181,7 +181,7 @@ def test_rejections_of_sts_are_reported(api: Api, failure: Exception, code: str)
     assert api.call(IdentityId=user, Logins=logins)["__type"] == code
 
 
-def test_without_a_login_that_is_good_there_are_none(api: Api) -> None:
+def test_without_a_valid_login_there_are_no_credentials(api: Api) -> None:
     user, logins = api.own("alice")
     other, _ = api.own("bob")
     assert api.call(IdentityId=user)["message"] == f"Access to Identity '{user}' is forbidden."
@@ -212,7 +212,7 @@ def test_made_up_credentials_are_an_identitys_and_a_roles_own(api: Api) -> None:
     assert keys[0] == keys[1] != keys[2]
 
 
-def test_a_role_arn_is_held_to_awss_limits(api: Api) -> None:
+def test_a_role_arn_has_the_limits_of_aws(api: Api) -> None:
     refused = api.call(IdentityId="eu-west-1:1", CustomRoleArn="arn:short")
     assert refused["message"] == (
         "1 validation error detected: Value 'arn:short' at 'customRoleArn' failed to satisfy constraint: "

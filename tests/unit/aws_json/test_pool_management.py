@@ -213,7 +213,7 @@ def test_roles_are_kept_and_replaced_whole(api: Api) -> None:
     assert api.does("GetIdentityPoolRoles", IdentityPoolId=FIRST) == kept
 
 
-def test_a_role_mapping_says_what_becomes_of_whom_it_does_not_fit(api: Api) -> None:
+def test_a_role_mapping_requires_an_ambiguous_role_resolution(api: Api) -> None:
     api.does("CreateIdentityPool", **SHOP)
     mappings = {"a": {"Type": "Token"}, "b": {"Type": "Rules", "AmbiguousRoleResolution": "Deny"}, **MAPPINGS}
     text = (

@@ -152,7 +152,7 @@ def denied(operation: str, resource: str) -> tuple[int, str, str]:
     return 400, "AccessDeniedException", f"{text} because: {why}"
 
 
-def test_a_policy_for_a_pool_lets_that_be_described_and_no_list_be_made() -> None:
+def test_a_policy_for_one_pool_allows_describing_it_but_not_listing() -> None:
     policy = Policy([row(pools=frozenset({IDS[0]}))], IDS)
     assert answer(call("DescribeIdentityPool", {"IdentityPoolId": IDS[0]}), policy=policy).status == 200
     other = answer(call("DescribeIdentityPool", {"IdentityPoolId": IDS[1]}), policy=policy)

@@ -129,7 +129,7 @@ def test_a_pool_that_is_not_declared_is_not_found(engine: ScriptedEngine) -> Non
     assert engine.asked == []
 
 
-def test_a_call_has_as_long_as_sdks_wait(engine: ScriptedEngine) -> None:
+def test_a_call_has_the_timeout_of_sdks(engine: ScriptedEngine) -> None:
     answer({POOL_ID: engine}, call(OPERATION, DOCUMENT))
     assert engine.asked[0].remaining == CALL_TIMEOUT == 60
 

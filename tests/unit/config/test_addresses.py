@@ -132,7 +132,7 @@ def of_grpc(*addresses: str) -> str:
         ("[::]:0", "0.0.0.0:0"),
     ],
 )
-def test_addresses_that_can_be_had_beside_each_other(addresses: tuple[str, ...], check: Check) -> None:
+def test_addresses_without_conflicts_are_accepted(addresses: tuple[str, ...], check: Check) -> None:
     assert check(of_grpc(*addresses)) == []
 
 
@@ -154,7 +154,7 @@ def test_addresses_that_can_be_had_beside_each_other(addresses: tuple[str, ...],
         (("[::1]:1", "[0::1]:1"), "both are the same address"),
     ],
 )
-def test_addresses_that_cannot(addresses: tuple[str, ...], expected: str, check: Check) -> None:
+def test_conflicting_addresses_are_rejected(addresses: tuple[str, ...], expected: str, check: Check) -> None:
     (problem,) = check(of_grpc(*addresses))
     assert problem.startswith("grpc.listen: ")
     assert expected in problem

@@ -53,7 +53,7 @@ def test_the_store_is_where_its_url_says(load: Load) -> None:
     assert load(f'{POOL}[store]\nurl = "sqlite:///x.db"').store_file == Path("x.db")
 
 
-def test_one_word_takes_a_pool_from_one_engine_to_the_other(load: Load) -> None:
+def test_one_setting_moves_a_pool_to_another_engine(load: Load) -> None:
     settings = 'signing_algorithm = "ES256"\nopen_id_connect_providers."login.test" = { client_ids = ["a"] }\n'
     local, cognito = (load(f'{POOL}{settings}engine = "{engine}"') for engine in ("local", "cognito"))
     assert (list(local.pools_of("local")), list(local.pools_of("cognito"))) == ([POOL_ID], [])

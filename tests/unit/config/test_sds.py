@@ -19,7 +19,7 @@ def test_nothing_is_served_by_default() -> None:
     assert Sds().listen == []
 
 
-def test_each_address_has_what_guards_all() -> None:
+def test_each_address_inherits_the_common_settings() -> None:
     sds = Sds(listen=[*LISTEN, "unix:/run/sds.sock"], key_set="keys", identify_by=["bearer_key"])
     assert [(each.address, each.identify_by) for each in sds.all_listeners] == [
         (LISTEN[0], ["bearer_key"]),

@@ -41,7 +41,7 @@ def test_keys_that_lead_nowhere_find_nothing(keys: list[str]) -> None:
     assert claim("alice", keys) is None
 
 
-def test_keys_lead_into_nested_objects_and_may_have_dots() -> None:
+def test_keys_select_nested_members_and_may_contain_dots() -> None:
     assert claim({"https://acme.example/x": "acme"}, ["payload", "claim", "https://acme.example/x"]) == "acme"
 
 

@@ -130,7 +130,7 @@ CHANGES: Mapping[str, Callable[[Sidecar], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_no_token_is_given_out_again_when(change: str, sidecar: Sidecar) -> None:
+def test_no_token_is_reused_after_a_change(change: str, sidecar: Sidecar) -> None:
     reusable = sidecar.first()
     CHANGES[change](sidecar)
     counted = len(sidecar.sources)
@@ -144,6 +144,6 @@ def test_a_caller_that_waits_no_more_gets_none(sidecar: Sidecar) -> None:
     assert not sidecar.tokens.try_reuse(reusable, sidecar.call(timeout=0))
 
 
-def test_a_call_that_another_row_lets_through_is_decided_again(sidecar: Sidecar) -> None:
+def test_a_call_allowed_by_another_policy_row_is_not_reused(sidecar: Sidecar) -> None:
     reusable = sidecar.first()._replace(row=replace(UNRESTRICTED, name="before"))
     assert not sidecar.tokens.try_reuse(reusable, sidecar.call())

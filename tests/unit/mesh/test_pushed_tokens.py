@@ -106,7 +106,7 @@ def in_a_loop(story: Callable[[Place], Awaitable[None]]) -> Callable[[], None]:
 
 
 @in_a_loop
-async def test_each_caller_has_a_token_of_its_own(place: Place) -> None:
+async def test_each_caller_gets_a_separate_token(place: Place) -> None:
     for call in (ALICE, BOB):
         place.watch(call)
         assert place.tokens.get(call.caller, "own") is Missing.PENDING
@@ -155,7 +155,7 @@ async def test_a_failure_leaves_the_token_and_is_tried_again(place: Place) -> No
 
 
 @in_a_loop
-async def test_a_clock_that_is_set_back_puts_nothing_off(place: Place) -> None:
+async def test_a_clock_that_is_set_back_does_not_delay_retries(place: Place) -> None:
     place.watch(ALICE)
     await settled()
     before = place.text("alice")

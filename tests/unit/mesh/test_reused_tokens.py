@@ -136,7 +136,7 @@ def test_only_tokens_of_the_given_pool_are_forgotten(get_or_issue: GiveOne, toke
         assert get_or_issue(other) == ("token 2", TokenSource.REUSED)
 
 
-def test_no_more_are_kept_than_there_may_be(issuer: Issuer, clock: FakeClock) -> None:
+def test_the_number_of_reusable_tokens_is_limited(issuer: Issuer, clock: FakeClock) -> None:
     tokens = ReusedTokens(2, lambda _pool, _key_id: True, clock)
     requests = [REQUEST._replace(caller=f"dns:{number}") for number in range(3)]
     for request in requests:

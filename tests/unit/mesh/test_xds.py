@@ -65,7 +65,7 @@ class TestStateOfTheWorld:
         assert state.respond(ALL) is None
 
     @pytest.mark.parametrize(("rejects", "receipt"), [(False, Receipt.ACKNOWLEDGED), (True, Receipt.REJECTED)])
-    def test_a_later_request_says_nothing_more_of_the_same_response(self, rejects: bool, receipt: Receipt) -> None:  # noqa: FBT001 - a table's column
+    def test_a_response_is_acknowledged_or_rejected_once(self, rejects: bool, receipt: Receipt) -> None:  # noqa: FBT001 - a table's column
         state, response = world("a")
         assert state.receive(acknowledging(response, "a", rejects=rejects)) is receipt
         assert state.receive(acknowledging(response, "a", "b")) is Receipt.NOTHING
@@ -158,7 +158,7 @@ class TestStateOfTheWorld:
         state, _ = world("*", "x")
         assert state.names == {"a", "b", "x"}
 
-    def test_no_names_after_names_are_none(self) -> None:
+    def test_an_empty_subscription_after_names_has_no_names(self) -> None:
         state, response = world("a")
         state.receive(acknowledging(response))
         assert state.names == frozenset()
@@ -176,7 +176,7 @@ class TestDelta:
         assert state.respond(ALL) is None
 
     @pytest.mark.parametrize(("rejects", "receipt"), [(False, Receipt.ACKNOWLEDGED), (True, Receipt.REJECTED)])
-    def test_a_receipt_that_is_repeated_says_nothing_more(self, rejects: bool, receipt: Receipt) -> None:  # noqa: FBT001 - a table's column
+    def test_a_repeated_acknowledgement_is_ignored(self, rejects: bool, receipt: Receipt) -> None:  # noqa: FBT001 - a table's column
         state, response = delta(DeltaRequest(subscribe=("a",)))
         request = DeltaRequest(response_nonce=response.nonce, rejects=rejects)
         assert [state.receive(request) for _ in range(3)] == [receipt, Receipt.NOTHING, Receipt.NOTHING]

@@ -183,7 +183,7 @@ def test_a_file_without_authorities_is_refused(tmp_path: Path) -> None:
             IssuerHttp(file)
 
 
-def test_a_body_that_trickles_in_is_given_up(http: IssuerHttp) -> None:
+def test_a_slow_body_times_out(http: IssuerHttp) -> None:
     clock = SystemClock()
     with trickling() as issuer, pytest.raises(FetchFailed, match=r"too long|ReadTimeoutError"):
         fetch_keys(KeySource(issuer=issuer, http=http), Deadline(clock, clock.monotonic() + 0.2))

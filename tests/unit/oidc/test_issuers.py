@@ -89,7 +89,7 @@ def test_rejected_calls_get_the_retry_delay_of_the_fetch(stack: ExitStack, monke
     hanging.release()
 
 
-def test_half_of_the_threads_wait_for_all_issuers_that_hang(stack: ExitStack) -> None:
+def test_at_most_half_of_the_threads_wait_for_hanging_issuers(stack: ExitStack) -> None:
     hanging = Hanging(stack, 4)
     waiting([hanging.find(number % 4) for number in range(2 * THREADS)], THREADS // 2)
 

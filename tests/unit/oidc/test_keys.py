@@ -119,7 +119,7 @@ def test_no_fetch_is_begun_for_a_spent_deadline(provider: OidcProvider, keys: Pr
         keys.find("1", Deadline(clock, clock.monotonic()))
 
 
-def test_no_fetch_is_begun_beside_one_that_is_overdue(
+def test_no_fetch_starts_while_an_overdue_one_runs(
     provider: OidcProvider, keys: ProviderKeys, deadline: Deadline, clock: FakeClock
 ) -> None:
     provider.fault = Fault.HANG

@@ -144,7 +144,7 @@ def test_informational_responses_are_skipped(provisional: bytes) -> None:
     assert (document.body, document.media_type) == (b"{}", "application/json")
 
 
-def test_an_answer_that_never_comes_to_its_point_is_given_up() -> None:
+def test_endless_informational_responses_time_out() -> None:
     clock = SystemClock()
     early = b"HTTP/1.1 103 Early Hints\r\n\r\n"
     with serving(early, trickle=early) as url, pytest.raises(FetchFailed, match=r"too long|ReadTimeoutError"):

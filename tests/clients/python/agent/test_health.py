@@ -36,7 +36,7 @@ def test_silent_clients_do_not_block_others_for_long(server: HealthServer) -> No
         each.close()
 
 
-def test_a_byte_at_a_time_buys_no_time(server: HealthServer) -> None:
+def test_single_bytes_do_not_extend_the_timeout(server: HealthServer) -> None:
     with connected(server) as client:
         client.sendall(b"GET /livez HTTP/1.0\r\nx: ")
         # A reset ends it, too.

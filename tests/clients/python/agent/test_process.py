@@ -90,7 +90,7 @@ with Agent(load(pathlib.Path(sys.argv[1])), serves_health=False) as agent:
 """
 
 
-def test_a_signal_between_the_last_look_and_the_wait_is_not_lost(
+def test_a_signal_between_the_last_check_and_the_wait_is_not_lost(
     toml: Toml, server: FakeTokendServer, directory: Path
 ) -> None:
     arguments = [sys.executable, "-c", SIGNALLED_BEFORE_IT_WAITS, str(toml(document(server, directory)))]
@@ -117,7 +117,7 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_that_comes_when_it_begins_does_what_it_does_later(
+def test_a_signal_at_the_start_has_its_usual_effect(
     toml: Toml, server: FakeTokendServer, directory: Path, number: signal.Signals
 ) -> None:
     program = [sys.executable, "-c", SIGNALLED_WHEN_IT_BEGINS, str(int(number))]

@@ -128,7 +128,7 @@ def test_health_opens_to_other_machines_at_the_same_port(
         assert httpx.get(f"http://127.0.0.1:{port}/livez", trust_env=False).text == "ok\n"
 
 
-def test_health_comes_back_where_the_same_port_cannot_be_had(
+def test_health_keeps_its_address_if_a_reload_fails(
     agent: Agent, toml: Toml, server: FakeTokendServer, directory: Path
 ) -> None:
     health = str(agent.health_address)

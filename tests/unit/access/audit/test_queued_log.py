@@ -85,9 +85,7 @@ def test_optional_lines_are_written_after_a_delay(gated: Gated, losses: list[Aud
 
 
 @pytest.mark.parametrize("required", [True, False])
-def test_lines_that_wait_are_written_at_the_end(
-    gated: Gated, losses: list[AuditWriteFailed], *, required: bool
-) -> None:
+def test_waiting_lines_are_written_on_close(gated: Gated, losses: list[AuditWriteFailed], *, required: bool) -> None:
     log = QueuedAuditLog(gated, required=required, on_loss=losses.append, timeout=TIMEOUT, delay=NEVER)
     log.write(b"one")
     log.close()

@@ -48,7 +48,7 @@ def test_other_authorization_values_are_not_bearer_tokens(value: str) -> None:
     assert bearer_token(presented(value)) is None
 
 
-def test_without_authorization_there_is_none() -> None:
+def test_without_authorization_there_is_no_bearer_token() -> None:
     assert bearer_token(presented()) is None
 
 

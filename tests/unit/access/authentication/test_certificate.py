@@ -138,7 +138,7 @@ def test_a_first_dns_name_that_is_no_host_names_no_caller(dns_name: str) -> None
     assert caller_of([], [dns_name, "checkout.shop.internal"]) is None
 
 
-def test_the_way_takes_the_certificate_and_nothing_else() -> None:
+def test_only_the_certificate_identifies_the_caller() -> None:
     assert authenticate_by_certificate(PresentedCredentials(uris=(CHECKOUT,), dns_names=("a.internal",))) == CHECKOUT
     assert authenticate_by_certificate(PresentedCredentials(dns_names=("a.internal",))) == "dns:a.internal"
     forwarded = PresentedCredentials(unix_socket=True, forwarded_client_certs=(f"URI={CHECKOUT}",))

@@ -92,7 +92,7 @@ def test_a_file_that_falls_behind_is_reported_once(
     assert caplog.messages[1:] == ["the database file contains all of its log again"]
 
 
-def test_the_thread_looks_at_once_and_again(log: ScriptedLog, clock: FakeClock) -> None:
+def test_the_thread_checks_immediately_and_periodically(log: ScriptedLog, clock: FakeClock) -> None:
     log.writes = True
     checkpoints = Checkpoints(log, clock, interval=0.01)
     checkpoints.start()

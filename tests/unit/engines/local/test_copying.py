@@ -227,7 +227,7 @@ def test_a_login_of_a_deleted_identity_is_free(
     assert_equal(source, target)
 
 
-def test_a_target_with_a_life_of_its_own_is_left_alone(source: Store, target: Store) -> None:
+def test_a_target_with_its_own_contents_is_not_overwritten(source: Store, target: Store) -> None:
     create(target, identity("a", "x"))
     for delete in (False, True):
         with pytest.raises(ConfigError, match="check that they are not swapped"):

@@ -315,7 +315,7 @@ def test_without_a_key_id_each_key_for_the_algorithm_is_tried(provider: OidcProv
     assert verify(sign({"alg": "RS256"}, claims_of(provider), rsa_key("1"))) == "user-1"
 
 
-def test_claims_are_looked_at_after_the_signature(provider: OidcProvider, verify: Verify) -> None:
+def test_claims_are_checked_after_the_signature(provider: OidcProvider, verify: Verify) -> None:
     forged = sign({"alg": "RS256", "kid": "1"}, claims_of(provider, exp=1, aud=ABSENT), rsa_key("2"))
     assert refusal(verify, forged) == UNVERIFIED
 

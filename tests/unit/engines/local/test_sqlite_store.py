@@ -254,7 +254,7 @@ def test_many_processes_may_open_a_fresh_file_at_once(tmp_path: Path) -> None:
                 opened.result()
 
 
-def test_a_newer_schema_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
+def test_a_newer_schema_is_a_configuration_error(tmp_path: Path) -> None:
     with closing(open_store(tmp_path / "tokend.db")) as store:
         store.migrate()
         with closing(sqlite3.connect(tmp_path / "tokend.db", isolation_level=None)) as newer:

@@ -80,7 +80,9 @@ def test_a_token_is_not_remembered_beyond_its_expiry(
         listener.caller(token)
 
 
-def test_only_so_many_tokens_are_remembered(provider: OidcProvider, kubernetes: TokenIssuer, clock: FakeClock) -> None:
+def test_the_number_of_cached_verifications_is_limited(
+    provider: OidcProvider, kubernetes: TokenIssuer, clock: FakeClock
+) -> None:
     authenticator = by_token([kubernetes], clock, max_remembered=2)
     tokens = [bearing(token_of(provider, jti=str(number))) for number in range(3)]
     for token in tokens:

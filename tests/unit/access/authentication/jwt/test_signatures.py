@@ -205,6 +205,6 @@ def test_a_changed_token_is_refused(provider: OidcProvider, listener: Listener, 
     assert listener.outcome(".".join(parts)) == refused(Refusal.SIGNATURE)
 
 
-def test_claims_are_looked_at_after_the_signature(provider: OidcProvider, listener: Listener) -> None:
+def test_claims_are_checked_after_the_signature(provider: OidcProvider, listener: Listener) -> None:
     forged = sign({"alg": "RS256", "kid": "1"}, claims_of(provider, exp=1, aud=ABSENT), rsa_key("2"))
     assert listener.outcome(forged) == refused(Refusal.SIGNATURE)

@@ -120,7 +120,7 @@ def test_nothing_is_changed_while_a_key_cannot_be_opened(store: SqliteStore, key
         assert store.signing_keys() == before
 
 
-def test_a_form_that_does_not_open_is_never_kept(store: SqliteStore, key_file: KeyFile) -> None:
+def test_material_that_cannot_be_unwrapped_is_never_stored(store: SqliteStore, key_file: KeyFile) -> None:
     class Lossy(Clear):
         def wrap(self, kid: str, algorithm: SigningAlgorithm, private_key: Secret) -> Secret:
             return Secret(super().wrap(kid, algorithm, private_key).reveal()[:-9])

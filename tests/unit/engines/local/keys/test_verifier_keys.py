@@ -35,7 +35,7 @@ def behind(*notes: ServerNotes, now: float = NOW) -> list[Verifier]:
     return [each.verifier for each in verifier_keys([NEXT], notes, TIMES, now) if each.behind]
 
 
-def test_a_key_that_all_have_begins_when_each_server_can_have_read_that() -> None:
+def test_a_key_that_all_verifiers_have_signs_after_all_servers_know() -> None:
     assert early(server(A_HAS, B_HAS)) == NOW + TIMES.about_to_sign
 
 
@@ -97,7 +97,7 @@ def test_a_server_of_which_too_little_is_known_keeps_a_key_back(other: ServerNot
     ],
     ids=["stopped", "silent for longer than keys are published", "knew not all"],
 )
-def test_a_server_that_gives_out_no_old_key_sets_any_more_does_not(other: ServerNotes) -> None:
+def test_an_outdated_server_does_not_prevent_early_use(other: ServerNotes) -> None:
     assert early(server(A_HAS), other) is not None
 
 
