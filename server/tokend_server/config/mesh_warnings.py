@@ -23,14 +23,14 @@ def mesh_warnings(config: Config) -> Iterator[str]:
 
 def _missing(config: Config, wanted: WantedTokenSettings, tags: Collection[str]) -> str | None:
     """Returns the requirement of a token that no policy row meets; None if there is a suitable row."""
+    if not config.policy:
+        return None
     pool = wanted.identity_pool_id
     rows = [
         row
         for row in config.policy.values()
         if {pool, _ANY} & {*row.pools} and {_OPERATION, _ANY} & {*map(str, row.operations)}
     ]
-    if not config.policy:
-        return None
     if not rows:
         return f"no row of the policy has {_OPERATION} on {pool}"
     seconds = wanted.token_duration_seconds or 0

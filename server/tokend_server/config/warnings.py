@@ -24,15 +24,8 @@ def config_warnings(config: Config, environment: Mapping[str, str]) -> Iterator[
             f"environment: {', '.join(variables)}: ignored as variables of a Kubernetes Service or a Docker link; "
             "`enableServiceLinks: false` keeps them out of a pod"
         )
-    if config.issuer.url and config.pools_of("local"):
-        yield from (f"issuer.url: {warning}" for warning in issuer_warnings(config.issuer.url))
-    if config.pools_of("local") and is_unverified(config.store_url):
-        yield (
-            "store.url: a man in the middle could impersonate the database and read the signing keys: add "
-            "sslmode=verify-full and sslrootcert"
-        )
     if config.pools_of("local"):
-        yield from _encryption_warnings(config)
+        yield from _local_warnings(config)
     if config.aws.listen and config.aws.credentials.source == "static":
         yield (
             "aws.credentials.source: GetCredentialsForIdentity returns fake credentials, which AWS does not accept: "
@@ -43,7 +36,14 @@ def config_warnings(config: Config, environment: Mapping[str, str]) -> Iterator[
         yield "callers.max_token_bytes: grpc.max_metadata_bytes is less, so no call can have a token of that length"
 
 
-def _encryption_warnings(config: Config) -> Iterator[str]:
+def _local_warnings(config: Config) -> Iterator[str]:
+    if config.issuer.url:
+        yield from (f"issuer.url: {warning}" for warning in issuer_warnings(config.issuer.url))
+    if is_unverified(config.store_url):
+        yield (
+            "store.url: a man in the middle could impersonate the database and read the signing keys: add "
+            "sslmode=verify-full and sslrootcert"
+        )
     settings = config.keys.encryption
     if config.store.url and settings.method == "none" and config.keys.signer == "store":
         yield (
