@@ -52,14 +52,6 @@ def _lookup_output(found: DeveloperIdentity) -> Output:
     return output | {"NextToken": found.next_token} if found.next_token else output
 
 
-def _merge_output(identity_id: str) -> Output:
-    return {"IdentityId": identity_id}
-
-
-def _unlink_output(_result: None) -> Output:
-    return None
-
-
 OPERATIONS: Mapping[str, AwsOperation] = MappingProxyType(
     {
         operation.name: operation
@@ -99,7 +91,7 @@ OPERATIONS: Mapping[str, AwsOperation] = MappingProxyType(
                 frozenset(
                     {"SourceUserIdentifier", "DestinationUserIdentifier", "DeveloperProviderName", "IdentityPoolId"}
                 ),
-                _merge_output,
+                lambda identity_id: {"IdentityId": identity_id},
             ),
             AwsOperation(
                 Operation.UNLINK_DEVELOPER_IDENTITY,
@@ -110,7 +102,7 @@ OPERATIONS: Mapping[str, AwsOperation] = MappingProxyType(
                     "DeveloperUserIdentifier": _USER,
                 },
                 frozenset({"IdentityId", "IdentityPoolId", "DeveloperProviderName", "DeveloperUserIdentifier"}),
-                _unlink_output,
+                lambda _none: None,
             ),
         )
     }
