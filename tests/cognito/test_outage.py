@@ -219,7 +219,7 @@ def test_all_threads_may_wait_for_cognito_without_other_pools(
 @pytest.mark.parametrize(
     "end", [lambda upstream: upstream.release(), lambda upstream: upstream.stop_listening()], ids=["answer", "end"]
 )
-def test_places_are_given_back_however_a_call_ends(
+def test_places_are_released_however_a_call_ends(
     services: Services, upstream: CognitoUpstream, end: Callable[[CognitoUpstream], None]
 ) -> None:
     service = services.start(upstream.url, max_calls=1, timeout_seconds=60, max_attempts=1)

@@ -120,7 +120,7 @@ def test_the_service_does_not_wait_without_end_either(
     assert retry_delay_of(failed) == 1.0
 
 
-def test_a_connection_that_is_not_taken_is_given_up_in_time(services: Services, upstream: CognitoUpstream) -> None:
+def test_a_connection_that_is_not_accepted_times_out(services: Services, upstream: CognitoUpstream) -> None:
     service = services.start(upstream.url, timeout_seconds=FOR_EVER, connect_timeout_seconds=0.1)
     upstream.stop_accepting()
     failed = service.refused()

@@ -145,7 +145,7 @@ def test_calls_are_rate_limited_and_each_identity_is_reported_once() -> None:
     assert caller.naps == [0.25] * 6
 
 
-def test_a_throttled_call_is_made_again_and_given_up_at_last() -> None:
+def test_a_throttled_call_is_retried_and_finally_fails() -> None:
     throttled = {"error": "TOO_MANY_REQUESTS"}
     caller = Caller(throttled, throttled, {"IdentityId": "a"}, *[throttled] * 6)
     visit = caller.visit(0.0)

@@ -112,7 +112,7 @@ def test_every_step_is_played_but_those_for_another_region(runs: Callable[[str],
 
 
 @pytest.mark.parametrize("place", COGNITO)
-def test_the_engines_answer_alike(runs: Callable[[str], Run], place: str) -> None:
+def test_the_engines_return_the_same(runs: Callable[[str], Run], place: str) -> None:
     met: set[tuple[str, str]] = set()
     for local, cognito in zip(runs("local").transcript, runs(place).transcript, strict=True):
         met.update((local.step.name, member) for member in _members_apart(local.seen or {}, cognito.seen or {}))

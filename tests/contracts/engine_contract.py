@@ -174,7 +174,7 @@ class EngineContract:
         assert sorted(seen) == [f"user {number}" for number in range(7)]
 
     @pytest.mark.parametrize("next_token", ["x", "ä", "A" * 44, "=", "%"])
-    def test_a_made_up_page_token_is_invalid(self, subject: Subject, next_token: str) -> None:
+    def test_a_forged_page_token_is_invalid(self, subject: Subject, next_token: str) -> None:
         request = replace(_lookup(subject, _issue(subject, "paged")), next_token=next_token)
         _refused(InvalidParameter, lambda: subject.engine.lookup_developer_identity(request, FOR_EVER))
 

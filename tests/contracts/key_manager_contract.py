@@ -128,7 +128,7 @@ class KeyManagerContract:
 
     @every_algorithm
     @pytest.mark.parametrize("damage", ["empty", "cut", "text", "JSON", "list", "unknown method", "of another key"])
-    def test_a_damaged_record_is_refused_in_words_that_name_the_key(
+    def test_the_error_of_a_damaged_record_names_the_key(
         self,
         manager: KeyManager,
         records: Mapping[SigningAlgorithm, SigningKey],

@@ -144,7 +144,7 @@ class KeyStoreContract(StoreUnderTest):
             store.keep_fetch_record(each)
         assert other.fetch_records() == store.fetch_records() == noted
 
-    def test_a_server_s_notes_are_kept_in_the_place_of_those_before(self, store: Store, other: Store) -> None:
+    def test_the_record_of_a_server_replaces_its_previous_one(self, store: Store, other: Store) -> None:
         for document in (b"first", b"", b"last"):
             store.keep_fetch_record(last := FetchRecord("a" * 36, 1_800_000_000, document))
         assert other.fetch_records() == [last]

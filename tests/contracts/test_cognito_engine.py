@@ -85,7 +85,7 @@ GAPS: Mapping[str, Sequence[str]] = {
         "test_lookup_of_a_pair_confirms_it",
         "test_lookup_of_a_wrong_pair_conflicts",
         "test_pages_show_every_user_once",
-        "test_a_made_up_page_token_is_invalid",
+        "test_a_forged_page_token_is_invalid",
         "test_merge_moves_the_source_user",
         "test_merge_disables_the_source_identity",
         "test_merge_is_idempotent",

@@ -143,7 +143,7 @@ def test_compatible_additions_of_a_later_release_are_accepted(
     store.check()
 
 
-def test_a_table_that_is_never_ready_is_given_up(upstream: DynamoDbUpstream) -> None:
+def test_a_table_that_is_never_ready_times_out(upstream: DynamoDbUpstream) -> None:
     clock = FakeClock()
     upstream.always(failure("ResourceNotFoundException"))
     with closing(open_configured(configured(upstream))) as store:

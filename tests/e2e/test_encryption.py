@@ -115,7 +115,7 @@ def test_a_server_without_the_wrapping_key_keeps_serving_and_reports_it(tmp_path
         assert "that no file of [keys.encryption] holds" in json.dumps(record)
 
 
-def test_a_start_without_the_wrapping_key_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_start_without_the_wrapping_key_fails_with_a_reason(tmp_path: Path) -> None:
     path = key_file(tmp_path)
     config = configured(tmp_path, by_file(path))
     done("keys", "add", "ES256", "--config", str(config))

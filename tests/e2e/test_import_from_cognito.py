@@ -100,7 +100,7 @@ def test_logins_of_public_providers_are_named(leaving: Leaving) -> None:
     assert leaving.identity_of("canary") == identity(1)
 
 
-def test_an_import_that_was_broken_off_goes_on(leaving: Leaving) -> None:
+def test_an_interrupted_import_can_be_resumed(leaving: Leaving) -> None:
     leaving.cognito.identities = {identity(n): Listed([f"user-{n}"]) for n in range(50)}
     leaving.cognito.script([*[Success()] * 33, REFUSED])
     assert leaving.import_().returncode == 1

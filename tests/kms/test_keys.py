@@ -165,7 +165,7 @@ class LateStore:
         raise NotImplementedError
 
 
-def test_a_key_of_a_process_that_comes_second_is_not_left_over(upstream: KmsUpstream, store: Store) -> None:
+def test_the_key_of_a_slower_process_is_discarded(upstream: KmsUpstream, store: Store) -> None:
     before = set(upstream.keys())
     with kms_keys(upstream) as keys:
         with pytest.raises(StaleReading):

@@ -263,7 +263,7 @@ def test_no_secret_is_in_a_line_of_the_audit_log(channel: grpc.Channel, director
     assert KEYS["cart"].reveal() not in text
 
 
-def test_a_stop_ends_streams_in_good_order(tmp_path: Path) -> None:
+def test_a_stop_ends_streams_gracefully(tmp_path: Path) -> None:
     service = app.start(configuration(tmp_path))
     with connection(service.sds_addresses[0]) as channel, Stream(channel, "DeltaSecrets", authorization()) as stream:
         stream.ask(delta(OWN))
@@ -273,7 +273,7 @@ def test_a_stop_ends_streams_in_good_order(tmp_path: Path) -> None:
         assert stream.call.code() is grpc.StatusCode.OK
 
 
-def test_a_stop_ends_a_stream_whose_first_response_is_under_way_in_good_order(tmp_path: Path) -> None:
+def test_a_stop_ends_a_stream_gracefully_during_its_first_response(tmp_path: Path) -> None:
     service = app.start(configuration(tmp_path))
     address, stopping = service.sds_addresses[0], threading.Thread(target=service.stop)
     host, _, port = address.rpartition(":")

@@ -134,7 +134,7 @@ def test_health_and_reflection_are_not_decisions(tmp_path: Path) -> None:
         assert audited.text == ""
 
 
-def test_a_call_that_is_taken_back_before_its_message_is_no_decision(tmp_path: Path) -> None:
+def test_a_call_cancelled_before_its_message_is_no_decision(tmp_path: Path) -> None:
     with audited_service(tmp_path, {"policy": {}, "callers": {}}, identify_by=[]) as audited:
         with SilentCalls(audited.service.address, GET) as calls:
             for stream in calls.begin(20):

@@ -46,7 +46,7 @@ def test_calls_that_fail_make_room(method: str) -> None:
         service.call(method)
 
 
-def test_calls_that_are_taken_back_make_room() -> None:
+def test_cancelled_calls_make_room() -> None:
     with grpc_service(None, at_most(3)) as service:
         for _ in range(5):
             with SilentCalls(service.address, "LookupDeveloperIdentity") as calls:
@@ -59,7 +59,7 @@ def test_calls_that_are_taken_back_make_room() -> None:
         assert len(service.engine.asked) == 5
 
 
-def test_calls_that_are_taken_back_in_the_queue_make_room() -> None:
+def test_calls_cancelled_in_the_queue_make_room() -> None:
     with grpc_service(None, at_most(2), threads=1) as service, service.engine.holding() as hold:
         first = service.begin("LookupDeveloperIdentity")
         assert hold.entered.wait(TIMEOUT)

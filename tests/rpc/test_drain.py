@@ -64,7 +64,7 @@ def test_a_call_that_takes_too_long_is_ended(service: GrpcService, thread: Threa
         stopped.result(TIMEOUT)
 
 
-def test_an_open_watch_does_not_hold_up_the_end(service: GrpcService, thread: ThreadPoolExecutor) -> None:
+def test_an_open_watch_does_not_delay_the_shutdown(service: GrpcService, thread: ThreadPoolExecutor) -> None:
     service.server.set_serving(True)
     watch = watch_health(service.channel)
     wait_for(watch, SERVING)

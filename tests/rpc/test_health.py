@@ -61,7 +61,7 @@ def test_a_watch_sees_the_shutdown_for_good(name: str, service: GrpcService, rea
     assert check_health(service.channel, name) == NOT_SERVING
 
 
-def test_a_watch_hears_of_changes_alone(service: GrpcService, readiness: Readiness) -> None:
+def test_a_watch_receives_only_changes(service: GrpcService, readiness: Readiness) -> None:
     readiness.check()
     watch = watch_health(service.channel)
     assert next(watch).status == SERVING

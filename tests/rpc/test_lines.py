@@ -66,7 +66,7 @@ def test_connections_in_a_line_take_turns() -> None:
     queue.close()
 
 
-def test_a_task_can_be_taken_back() -> None:
+def test_a_task_can_be_cancelled() -> None:
     turns: Turns[str] = Turns()
     turns.append("a1", "a")
     turns.append("b1", "b")

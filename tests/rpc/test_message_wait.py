@@ -318,7 +318,7 @@ def test_a_message_that_comes_late_is_answered(service: GrpcService) -> None:
 
 
 @pytest.mark.parametrize("taken_back", [True, False])
-def test_a_call_that_is_taken_back_while_it_waits_counts_as_cancelled(
+def test_a_call_cancelled_while_it_waits_counts_as_cancelled(
     service: GrpcService, caplog: pytest.LogCaptureFixture, *, taken_back: bool
 ) -> None:
     caplog.set_level(logging.DEBUG)

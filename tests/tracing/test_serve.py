@@ -229,7 +229,7 @@ def dead_endpoint() -> Iterator[str]:
 
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 @pytest.mark.parametrize("endpoint", [deaf_endpoint, dead_endpoint])
-def test_without_a_collector_calls_go_on_and_the_server_stops(
+def test_without_a_collector_calls_succeed_and_the_server_stops(
     tmp_path: Path, endpoint: Callable[[], AbstractContextManager[str]], protocol: str
 ) -> None:
     patient = {

@@ -156,7 +156,7 @@ def test_a_timed_out_call_is_repeated_by_one_of_the_followers(line: Line) -> Non
     assert line.is_empty()
 
 
-def test_calls_given_up_one_after_another_are_made_one_after_another(line: Line) -> None:
+def test_timed_out_calls_are_repeated_one_after_another(line: Line) -> None:
     calls = [Call(CallTimedOut()) for _ in range(4)]
     waiting = iter(calls[1:])
     callers = [line.lead(calls[0]), *line.follow(3, lambda: next(waiting))]

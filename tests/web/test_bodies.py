@@ -251,7 +251,7 @@ def test_100_continue_is_sent_only_to_clients_that_wait_for_it(sent: bytes, star
         assert not read_answer(client).startswith(CONTINUE)
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(start: Start, echo: Echo) -> None:
+def test_an_incomplete_body_times_out(start: Start, echo: Echo) -> None:
     with connected(start(timeout=SHORT)) as client:
         client.sendall(sized(bytes(MOST))[:-1])
         assert is_gone(client)

@@ -88,7 +88,7 @@ def test_a_client_that_does_not_read_its_answer_is_dropped(start: Start) -> None
             read_to_end(client)
 
 
-def test_a_body_that_comes_slowly_is_not_waited_for(start: Start) -> None:
+def test_a_slow_body_of_a_rejected_request_is_cut_off(start: Start) -> None:
     with connected(start(timeout=SHORT)) as client:
         client.sendall(b"POST /page HTTP/1.1\r\nhost: test\r\ncontent-length: 1000000\r\n\r\n")
         assert read_to_end(client).startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")

@@ -60,7 +60,7 @@ def test_a_connection_ends_when_the_client_wants_it_to(sent: bytes, start: Start
     assert b"connection: close\r\n" in answer
 
 
-def test_head_has_the_headers_alone(start: Start) -> None:
+def test_head_returns_only_headers(start: Start) -> None:
     address = start()
     whole = get(address)
     with connected(address) as client:

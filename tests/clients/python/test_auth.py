@@ -53,7 +53,7 @@ def channel(
         yield channel
 
 
-def test_each_call_bears_the_token(
+def test_each_call_carries_the_token(
     orders: BearerServer, channel: grpc.Channel, facade: Facade, server: FakeTokendServer, alice: TokenRequest
 ) -> None:
     assert [call(channel), call(channel)] == [b"done", b"done"]
@@ -119,7 +119,7 @@ def test_a_closed_source_fails_the_call(orders: BearerServer, channel: grpc.Chan
     assert orders.seen == []
 
 
-def test_an_asyncio_channel_bears_it_as_well(
+def test_an_asyncio_channel_sends_the_token(
     orders: BearerServer, tls: tuple[bytes, bytes], facade: Facade, alice: TokenRequest
 ) -> None:
     async def scenario() -> bytes:

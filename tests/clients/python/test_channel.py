@@ -133,7 +133,7 @@ def test_the_channel_is_kept_alive_and_comes_back_within_a_second() -> None:
 
 
 @pytest.mark.parametrize("watched", [True, False], ids=["with a call", "without calls"])
-def test_a_connection_that_falls_silent_is_given_up(
+def test_a_connection_that_becomes_silent_times_out(
     facade_type: type[Facade], server: FakeTokendServer, alice: TokenRequest, *, watched: bool
 ) -> None:
     options = [*OPTIONS, ("grpc.keepalive_time_ms", 500), ("grpc.keepalive_timeout_ms", 500)]

@@ -92,7 +92,7 @@ def bearer(facade: Facade, alice: TokenRequest) -> str:
     return f"Bearer {facade.ask(alice).value}"
 
 
-def test_requests_bear_the_token(ask: Ask, orders: OrdersOverHttp, facade: Facade, alice: TokenRequest) -> None:
+def test_requests_carry_the_token(ask: Ask, orders: OrdersOverHttp, facade: Facade, alice: TokenRequest) -> None:
     assert [ask(orders.url), ask(f"{orders.url}/list", b"two")] == [200, 200]
     token = bearer(facade, alice)
     assert orders.seen == [Seen("/", token, b""), Seen("/list", token, b"two")]

@@ -59,7 +59,7 @@ FORKS = """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_gets_an_error_and_its_parent_goes_on() -> None:
+def test_a_forked_child_gets_an_error_and_its_parent_continues() -> None:
     with FakeTokendServer() as server:
         process = subprocess.Popen(
             [

@@ -111,7 +111,7 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificate:
     return made
 
 
-def test_requests_over_http_bear_the_token(
+def test_requests_over_http_carry_the_token(
     names: SimpleNamespace,
     source: TokenSource,
     server: FakeTokendServer,
@@ -157,7 +157,7 @@ def test_a_certificate_and_a_token_identify_the_caller(names: SimpleNamespace, g
         assert one.get_token(request).identity_id == other.get_token(request).identity_id
 
 
-def test_the_channel_bears_the_token(names: SimpleNamespace, source: TokenSource, tmp_path: Path) -> None:
+def test_the_channel_sends_the_token(names: SimpleNamespace, source: TokenSource, tmp_path: Path) -> None:
     files = write_certificate(tmp_path)
     certificate = files.certificate_file.read_bytes()
     keys = grpc.ssl_server_credentials([(files.private_key_file.read_bytes(), certificate)])

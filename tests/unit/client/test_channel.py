@@ -63,9 +63,7 @@ def test_a_ca_file_is_trusted(service: FakeDeveloperIdentityService, ca_file: Pa
     assert (done.stderr, done.returncode) == ("", 0)
 
 
-def test_a_ca_that_comes_by_a_pipe_is_the_one_that_is_trusted(
-    service: FakeDeveloperIdentityService, ca_file: Path, tmp_path: Path
-) -> None:
+def test_a_ca_from_a_pipe_is_trusted(service: FakeDeveloperIdentityService, ca_file: Path, tmp_path: Path) -> None:
     done = lookup_with_pipes(service, "--ca-file", ca_file)
     assert (done.stderr, done.returncode) == ("", 0)
     _, another = self_signed()
@@ -76,7 +74,7 @@ def test_a_ca_that_comes_by_a_pipe_is_the_one_that_is_trusted(
 
 
 @pytest.mark.parametrize("is_good", [True, False])
-def test_a_key_may_come_by_a_pipe(
+def test_a_key_can_be_read_from_a_pipe(
     service: FakeDeveloperIdentityService, ca_file: Path, tmp_path: Path, *, is_good: bool
 ) -> None:
     key, certificate = self_signed()

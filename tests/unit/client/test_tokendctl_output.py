@@ -149,7 +149,7 @@ def test_a_skeleton_may_be_yaml_and_comes_back_as_input(service: FakeDeveloperId
     ]
 
 
-def test_secrets_may_come_by_standard_input(service: FakeDeveloperIdentityService) -> None:
+def test_secrets_can_be_read_from_standard_input(service: FakeDeveloperIdentityService) -> None:
     command = [str(Path(sysconfig.get_path("scripts")) / "tokendctl"), LOOKUP, "--identity-pool-id", POOL]
     command += ["--developer-user-identifier", "file:///dev/stdin", "--endpoint", service.endpoint]
     assert subprocess.run(command, input=b"alice", check=False, stdout=subprocess.PIPE).returncode == 0

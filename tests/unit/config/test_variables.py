@@ -53,7 +53,7 @@ def test_the_environment_may_declare_pools(monkeypatch: pytest.MonkeyPatch) -> N
     assert "us-east-1:0b" in load_config(None).pools
 
 
-def test_tables_of_the_environment_come_behind_those_of_the_file(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_of_the_environment_follow_those_of_the_file(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     row = '{"callers": ["key:b"], "pools": ["*"], "operations": ["*"]}'
     monkeypatch.setenv("TOKEND_POLICY", f'{{"first": {row}, "everybody": {row}}}')
     monkeypatch.setenv("TOKEND_CALLERS_KEYS", f'{{"other": ["{DIGEST}"]}}')

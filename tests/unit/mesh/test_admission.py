@@ -77,7 +77,7 @@ def test_callers_without_identification_do_not_wait_for_others(admission: CallAd
     assert asyncio.run(scenario()).caller == ANONYMOUS
 
 
-def test_one_that_waits_to_be_named_keeps_no_other_out(admission: CallAdmission) -> None:
+def test_a_caller_being_identified_does_not_block_others(admission: CallAdmission) -> None:
     async def scenario() -> None:
         blocked = [await waiting(admission, "ipv4:10.0.0.1:1") for _ in range(2)]
         with pytest.raises(TooManyRequests):

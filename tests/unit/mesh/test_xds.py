@@ -129,7 +129,7 @@ class TestStateOfTheWorld:
         state.receive(SotwRequest(("x",)))
         assert state.respond(ALL) is None
 
-    def test_an_unknown_name_keeps_no_other_waiting(self) -> None:
+    def test_an_unknown_name_does_not_delay_others(self) -> None:
         _, response = world("a", "x")
         assert response.resources == (A,)
 

@@ -94,7 +94,7 @@ def test_at_most_half_of_the_threads_wait_for_hanging_issuers(stack: ExitStack) 
     waiting([hanging.find(number % 4) for number in range(2 * THREADS)], THREADS // 2)
 
 
-def test_another_issuer_is_waited_for_beside_one_that_hangs(stack: ExitStack) -> None:
+def test_a_hanging_issuer_does_not_block_another_issuer(stack: ExitStack) -> None:
     hanging = Hanging(stack, 1)
     waiting([hanging.find(0) for _ in range(THREADS)], THREADS // 4)
     good = hanging.keys_of(stack.enter_context(OidcProvider()))

@@ -284,7 +284,7 @@ def test_a_stopped_provider_is_unavailable(provider: OidcProvider, keys: Provide
         keys.find("1", deadline)
 
 
-def test_a_provider_that_does_not_answer_is_given_up(
+def test_an_unresponsive_provider_times_out(
     provider: OidcProvider, http: IssuerHttp, caplog: pytest.LogCaptureFixture
 ) -> None:
     provider.fault = Fault.HANG

@@ -151,7 +151,7 @@ def test_endless_informational_responses_time_out() -> None:
         IssuerHttp().get(url, {}, Deadline(clock, clock.monotonic() + 0.3))
 
 
-def test_headers_that_trickle_in_are_given_up() -> None:
+def test_slow_headers_time_out() -> None:
     clock = SystemClock()
     given_up = pytest.raises(FetchFailed, match=r"too long|ReadTimeoutError")
     with serving(b"HTTP/1.1 200 OK\r\n", trickle=b"x: y\r\n") as url, given_up:

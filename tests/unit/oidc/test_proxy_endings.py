@@ -77,14 +77,14 @@ def test_an_unreachable_proxy_is_reported(provider: GuardedProvider) -> None:
         fetch(provider, HTTPS_PROXY=url)
 
 
-def test_a_proxy_that_hangs_is_given_up(provider: GuardedProvider) -> None:
+def test_a_hanging_proxy_times_out(provider: GuardedProvider) -> None:
     with ConnectProxy(lambda _request: None) as proxy:
         with pytest.raises(FetchFailed):
             fetch(provider, 1.0, HTTPS_PROXY=proxy.url)
         assert proxy.hanging.is_set()
 
 
-def test_a_proxy_that_hangs_between_documents_is_given_up(provider: GuardedProvider) -> None:
+def test_a_proxy_that_hangs_between_documents_times_out(provider: GuardedProvider) -> None:
     answers = iter([CONNECTED, None])
     with ConnectProxy(lambda _request: next(answers)) as proxy:
         with pytest.raises(FetchFailed):

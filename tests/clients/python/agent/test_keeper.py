@@ -171,7 +171,7 @@ def test_a_step_of_the_wall_clock_ends_with_a_valid_token(
     assert content(directory)
 
 
-def test_a_new_agent_goes_on_where_the_one_before_has_ended(
+def test_a_new_agent_continues_from_the_previous_ones_files(
     make_keeper: MakeKeeper, directory: Path, server: FakeTokendServer, clock: FakeClock
 ) -> None:
     before = make_keeper()

@@ -14,7 +14,7 @@ def presented(*values: str) -> PresentedCredentials:
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
 @pytest.mark.parametrize("token", ["a", "tokend_-AZ09", "eyJh.eyJp.c2ln", "a~b+c/d-e._", "YQ==", "a="])
-def test_a_bearer_token_is_taken(scheme: str, token: str) -> None:
+def test_a_bearer_token_is_accepted(scheme: str, token: str) -> None:
     assert bearer_token(presented(f"{scheme} {token}")) == Secret(token)
 
 

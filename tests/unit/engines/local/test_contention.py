@@ -71,7 +71,7 @@ def test_an_identity_that_is_named_or_gets_a_login_is_read(local: LocalEngineUnd
     assert (store.reads, store.commits) == (2, 2)
 
 
-def test_a_first_call_that_comes_second_finds_the_identity(local: LocalEngineUnderTest) -> None:
+def test_a_first_call_that_loses_the_race_finds_the_identity(local: LocalEngineUnderTest) -> None:
     rival: list[str] = []
     engine, _ = interrupted(local, lambda: rival.append(local.identity_of("u")))
     issued = issue(engine, local, user="u")

@@ -141,7 +141,7 @@ def test_a_change_is_served_by_its_replica_at_once_and_by_others_soon(
     assert other.served(pool) == changed
 
 
-def test_an_engine_is_made_anew_only_for_a_pool_that_has_changed(one: Replica, clock: FakeClock) -> None:
+def test_an_engine_is_recreated_only_for_a_changed_pool(one: Replica, clock: FakeClock) -> None:
     pool = one.pools.create(REGION, SETTINGS, {})
     for _ in range(3):
         assert one.served(pool) == pool

@@ -58,7 +58,7 @@ def test_keys_are_made_once_and_kept(tmp_path: Path) -> None:
     second.close()
 
 
-def test_a_process_that_comes_second_uses_the_first_ones_key(local: LocalEngineUnderTest) -> None:
+def test_a_slower_process_uses_the_key_of_the_first(local: LocalEngineUnderTest) -> None:
     late = new_signing_key(StoredKeys(), SigningAlgorithm.ES256, generation=1, created=0)
     with pytest.raises(StaleReading):
         local.store.add_signing_key(late)

@@ -143,7 +143,7 @@ def test_one_of_several_servers_creates_the_next_key(make_replica: MakeReplica) 
     assert [each.failures for each in replicas] == [[], [], []]
 
 
-def test_a_server_that_comes_second_takes_up_the_key_of_the_first(make_replica: MakeReplica) -> None:
+def test_a_slower_server_uses_the_key_of_the_first(make_replica: MakeReplica) -> None:
     first, second = make_replica(), make_replica()
     for each in (first, second):
         each.clock.advance(30 * DAY)

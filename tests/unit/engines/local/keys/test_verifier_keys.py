@@ -49,7 +49,7 @@ def test_without_known_verifiers_no_key_signs_early() -> None:
     assert early(server()) is None
 
 
-def test_a_day_after_its_last_fetch_a_verifier_keeps_no_key_back() -> None:
+def test_a_verifier_delays_no_key_a_day_after_its_last_fetch() -> None:
     gone = Fetch(B, NOW - DAY - TIMES.clock_skew, WITHOUT)
     assert early(server(A_HAS, gone)) is None
     assert early(server(A_HAS, gone._replace(fetched_at=gone.fetched_at - 1))) is not None
@@ -83,7 +83,7 @@ def test_verifiers_without_the_key_come_first_by_their_last_fetch() -> None:
     ],
     ids=["lacks it", "of another release", "does not know all", "silent"],
 )
-def test_a_server_of_which_too_little_is_known_keeps_a_key_back(other: ServerNotes) -> None:
+def test_a_server_with_incomplete_records_delays_a_key(other: ServerNotes) -> None:
     assert servers_without_key(NEXT, [server(A_HAS), other], TIMES, NOW) == [other]
     assert early(server(A_HAS), other) is None
 

@@ -85,7 +85,7 @@ def test_by_default_a_key_signs_at_its_time_whoever_has_it(make_replica: MakeRep
     assert (replica.signs_with(), replica.watch.behind) == (old, 0)
 
 
-def test_a_verifier_of_another_server_keeps_a_key_back_until_it_has_it(make_replica: MakeReplica) -> None:
+def test_a_verifier_of_another_server_delays_a_key_until_it_has_it(make_replica: MakeReplica) -> None:
     one, other = make_replica(), make_replica(120)
     other.fetched_by("envoy")
     old, new = one.signs_with(), one.rotation.add(ES256, signs_in=DAY).kid
@@ -99,7 +99,7 @@ def test_a_verifier_of_another_server_keeps_a_key_back_until_it_has_it(make_repl
     assert [each.signs_with() for each in (one, other)] == [new, new]
 
 
-def test_a_server_that_cannot_reach_the_store_keeps_a_key_back(make_replica: MakeReplica) -> None:
+def test_a_server_that_cannot_reach_the_store_delays_a_key(make_replica: MakeReplica) -> None:
     one, cut_off = make_replica(), make_replica()
     pass_time(20, one, cut_off)
     cut_off.lose_store(DOWN)
@@ -116,7 +116,7 @@ def test_a_server_that_cannot_reach_the_store_keeps_a_key_back(make_replica: Mak
     assert waiting(one).signs_from < waiting(one).creation_date + 2 * HOUR
 
 
-def test_a_server_that_has_stopped_keeps_no_key_back_and_its_verifiers_do(make_replica: MakeReplica) -> None:
+def test_a_stopped_server_delays_no_key_but_its_verifiers_do(make_replica: MakeReplica) -> None:
     one, stopped = make_replica(), make_replica()
     pass_time(20, one, stopped)
     stopped.fetched_by("envoy")
