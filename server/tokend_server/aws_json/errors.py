@@ -32,10 +32,6 @@ class AwsError(Exception):
         self.status = status
 
 
-def _own_text(error: TokendError) -> str:
-    return error.text
-
-
 def _in_aws_terms(error: ValidationFailed) -> str:
     """Returns the text with AWS's members and values, or that of a request that could not be parsed."""
     if not error.violations:
@@ -67,7 +63,7 @@ class ErrorRow:
 
     code: str
     status: int = 400
-    message: Callable[[Any], str] = _own_text
+    message: Callable[[Any], str] = lambda error: error.text
     own_code: bool = False
 
 
