@@ -174,7 +174,7 @@ def tls_server(context: ssl.SSLContext | None) -> Iterator[tuple[str, list[None]
         listener.stop()
 
 
-def of_a_stranger(directory: Path) -> ssl.SSLContext:
+def tls_of_another_authority(directory: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate = write_certificate(directory)
     context.load_cert_chain(certificate.certificate_file, certificate.private_key_file)
@@ -186,7 +186,7 @@ def test_a_tls_failure_is_not_retried(
     services: Services, tmp_path: Path, *, speaks_tls: bool, aws_environment: pytest.MonkeyPatch
 ) -> None:
     aws_environment.delenv("AWS_CA_BUNDLE", raising=False)
-    with tls_server(of_a_stranger(tmp_path) if speaks_tls else None) as (url, seen):
+    with tls_server(tls_of_another_authority(tmp_path) if speaks_tls else None) as (url, seen):
         service = services.start(url, max_attempts=3)
         assert_lasting(service.refused())
         assert len(seen) == 1
@@ -196,7 +196,7 @@ def test_a_tls_failure_is_not_retried(
 def test_a_connection_that_ends_within_tls_may_pass(
     services: Services, tmp_path: Path, aws_environment: pytest.MonkeyPatch
 ) -> None:
-    context = of_a_stranger(tmp_path)
+    context = tls_of_another_authority(tmp_path)
     aws_environment.setenv("AWS_CA_BUNDLE", str(tmp_path / "tls.crt"))
     with tls_server(context) as (url, seen):
         service = services.start(url, max_attempts=2)

@@ -115,9 +115,11 @@ class Site:
             process = subprocess.Popen(
                 [program, "run", "-config", self._config(part), *options], stdout=output, stderr=subprocess.STDOUT
             )
-        look: list[str | Path] = [program, "healthcheck", "-socketPath", self._sockets[part]]
+        health_check: list[str | Path] = [program, "healthcheck", "-socketPath", self._sockets[part]]
         try:
-            wait_until(lambda: not subprocess.run(look, capture_output=True, check=False).returncode, process, log, 120)
+            wait_until(
+                lambda: not subprocess.run(health_check, capture_output=True, check=False).returncode, process, log, 120
+            )
             yield
         finally:
             stop(process)

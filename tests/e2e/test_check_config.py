@@ -160,7 +160,7 @@ def test_the_variables_of_a_service_are_reported_once(config: Path) -> None:
 
 
 def test_the_reference_has_a_row_for_every_setting() -> None:
-    ended = run("check-config", "--reference", TOKEND_LOG_LEVEL="wrong but not looked at")
+    ended = run("check-config", "--reference", TOKEND_LOG_LEVEL="wrong but ignored")
     assert (ended.stderr, ended.returncode) == ("", 0)
     header, rule, *rows = (line.strip("| ").split(" | ") for line in ended.stdout.splitlines())
     assert (header, rule) == (["setting", "default", "meaning"], ["---|---|---"])

@@ -12,7 +12,7 @@ from tests.support.server_process import ServerProcess, write_config
 from tests.support.tokend import start
 
 #: Prints which of the process's files in /proc it may read, and whether it may attach to it like a debugger.
-_LOOK = """
+_CHECK = """
 import ctypes, os, sys
 pid = int(sys.argv[1])
 for name in ("environ", "mem", "maps", "fd"):
@@ -48,8 +48,8 @@ def without_privileges() -> list[str]:
 
 
 def seen_by_others(pid: int) -> list[str]:
-    look = [*without_privileges(), sys.executable, "-c", _LOOK, str(pid)]
-    return subprocess.run(look, check=True, capture_output=True, text=True).stdout.split()
+    command = [*without_privileges(), sys.executable, "-c", _CHECK, str(pid)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
 
 
 def test_the_check_detects_accessible_memory() -> None:

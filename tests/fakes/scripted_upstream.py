@@ -162,9 +162,9 @@ class ScriptedUpstream(ABC):
         with self._changed:
             self._held += 1
             self._changed.notify_all()
-            let_go = self._changed.wait_for(lambda: self._ending or self._releases != releases, seconds)
+            released = self._changed.wait_for(lambda: self._ending or self._releases != releases, seconds)
             self._held -= 1
-            return let_go
+            return released
 
 
 def _members(body: bytes) -> dict[str, Any]:

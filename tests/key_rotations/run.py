@@ -111,7 +111,7 @@ class _Run:
             with self._lock:
                 self._outcome.accepted[name] += 1
 
-    def look_at_keys(self) -> None:
+    def record_keys(self) -> None:
         """Records which keys are published."""
         answer = httpx.get(f"{self._replicas.issuer}/.well-known/jwks.json", trust_env=False).json()
         ever, still = self._outcome.published
@@ -180,6 +180,6 @@ def rotate(  # noqa: PLR0913 - where, when, and how long
         while outcome.rotations < rotations or outcome.removed < removals:
             time.sleep(1)
             meanwhile(replicas.config)
-            run.look_at_keys()
+            run.record_keys()
             yield outcome
     yield outcome

@@ -137,11 +137,11 @@ def test_a_store_that_fails_and_comes_back_is_survived(tmp_path: Path) -> None:
 class RacingClock(SystemClock):
     """A clock that jumps far ahead with each reading."""
 
-    _looks = count(100, 100)
+    _readings = count(100, 100)
 
     @classmethod
     def monotonic(cls) -> float:
-        return time.monotonic() + next(cls._looks)
+        return time.monotonic() + next(cls._readings)
 
 
 def test_readiness_names_these_listeners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

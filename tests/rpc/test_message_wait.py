@@ -88,7 +88,7 @@ class Waiting:
         received = self.wait.receiving(lambda message, _context: message, self)
         return cast("bytes", received(messages, context))
 
-    def look_after(self, seconds: float) -> list[int]:
+    def check_after(self, seconds: float) -> list[int]:
         """Checks, and returns the reports about waiting threads since the last time."""
         self.clock.advance(seconds)
         self.wait.check()
@@ -121,22 +121,22 @@ def waiting() -> Iterator[Waiting]:
 
 def test_a_call_that_waits_for_an_interval_has_its_thread_replaced_while_it_does(waiting: Waiting) -> None:
     with waiting.calls(2):
-        assert waiting.look_after(INTERVAL - 1) == []
+        assert waiting.check_after(INTERVAL - 1) == []
         with waiting.calls(1):
-            assert waiting.look_after(1) == [2]
-            assert waiting.look_after(1) == []  # nothing new to report
-            assert waiting.look_after(INTERVAL) == [3]
-        assert waiting.look_after(0) == [2]
-    assert waiting.look_after(0) == [0]
+            assert waiting.check_after(1) == [2]
+            assert waiting.check_after(1) == []  # nothing new to report
+            assert waiting.check_after(INTERVAL) == [3]
+        assert waiting.check_after(0) == [2]
+    assert waiting.check_after(0) == [0]
 
 
 def test_a_call_is_cancelled_after_the_timeout_and_not_before(waiting: Waiting) -> None:
     with waiting.calls(1) as ((first, _),):
-        waiting.look_after(1)
+        waiting.check_after(1)
         with waiting.calls(1) as ((second, _),):
-            waiting.look_after(MESSAGE_TIMEOUT - 2)
+            waiting.check_after(MESSAGE_TIMEOUT - 2)
             assert not first.cancelled.is_set()
-            waiting.look_after(1)
+            waiting.check_after(1)
             assert first.cancelled.is_set()
             assert not second.cancelled.is_set()
 
@@ -153,7 +153,7 @@ def test_a_call_whose_message_came_is_not_cancelled_however_long_it_takes(waitin
     with ThreadPoolExecutor(1) as thread:
         answer = thread.submit(waiting.wait.receiving(work, waiting), iter([b"message"]), context)
         assert received.wait(TIMEOUT)
-        assert waiting.look_after(2 * MESSAGE_TIMEOUT) == []
+        assert waiting.check_after(2 * MESSAGE_TIMEOUT) == []
         release.set()
         assert answer.result(TIMEOUT) == b"message"
     assert not context.cancelled.is_set()
@@ -190,10 +190,10 @@ def test_a_call_that_is_cancelled_is_none_without_a_message(waiting: Waiting) ->
 def test_without_spare_threads_the_oldest_calls_of_the_busiest_connections_end(waiting: Waiting) -> None:
     waiting.spare = 3
     with waiting.calls(1, "few") as few, waiting.calls(1, "many") as oldest:
-        waiting.look_after(1)
+        waiting.check_after(1)
         with waiting.calls(2, "many") as newer:
-            assert waiting.look_after(INTERVAL - 1) == [2]
-            assert waiting.look_after(1) == [4]
+            assert waiting.check_after(INTERVAL - 1) == [2]
+            assert waiting.check_after(1) == [4]
             cancelled = [context.cancelled.is_set() for context, _ in (*few, *oldest, *newer)]
             assert cancelled == [False, True, False, False]
 
@@ -209,18 +209,18 @@ def test_a_stream_waits_for_each_message_as_for_a_first(waiting: Waiting) -> Non
     receive = waiting.wait.receiving_each(lambda messages, _context: messages, waiting)
     received = receive(messages(), context)
     assert next(received) == b"first"
-    assert waiting.look_after(MESSAGE_TIMEOUT) == []
+    assert waiting.check_after(MESSAGE_TIMEOUT) == []
     with ThreadPoolExecutor(1) as thread:
         second = thread.submit(next, received)
         assert silent.asked.wait(TIMEOUT)
-        assert waiting.look_after(MESSAGE_TIMEOUT) == [1]
+        assert waiting.check_after(MESSAGE_TIMEOUT) == [1]
         assert context.cancelled.is_set()
         silent.come.set()
         assert second.result(TIMEOUT) == b"message"
     assert next(received, None) is None
 
 
-class Looked(threading.Event):
+class Checked(threading.Event):
     """Threads; the event is set when one waits."""
 
     spare = 1
@@ -230,12 +230,12 @@ class Looked(threading.Event):
 
 
 def test_expired_waits_are_ended_periodically() -> None:
-    looked = Looked()
+    checked = Checked()
     wait = MessageWait(TIMEOUT, SystemClock(), interval=0.01)
     messages = Silent()
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(wait.receiving(lambda message, _context: message, looked), messages, FakeContext())
-        assert looked.wait(TIMEOUT)
+        thread.submit(wait.receiving(lambda message, _context: message, checked), messages, FakeContext())
+        assert checked.wait(TIMEOUT)
         messages.come.set()
     wait.stop()
 

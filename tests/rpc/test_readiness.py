@@ -57,7 +57,7 @@ def built(directory: Path, engine: str, pools: int, metrics: Metrics) -> Engines
     return build_engines(config, "https://issuer.example.test", metrics, FakeClock(), nullcontext)
 
 
-def statements_of_a_look(engines: Engines) -> int:
+def statements_of_a_check(engines: Engines) -> int:
     with executed_statements() as statements:
         assert Readiness(engines.backends, lambda _ready: None).check() == (True, [])
     return len(statements)
@@ -69,7 +69,7 @@ def test_a_check_costs_the_same_for_many_pools(tmp_path: Path) -> None:
         directory = tmp_path / str(pools)
         directory.mkdir()
         engines = built(directory, "local", pools, Metrics(CollectorRegistry()))
-        costs.append(statements_of_a_look(engines))
+        costs.append(statements_of_a_check(engines))
         engines.close()
     assert costs[0] == costs[1] > 0
 

@@ -176,11 +176,11 @@ def test_queries_over_all_rows_may_exceed_the_timeout_of_calls(postgresql: Postg
     create(store, identity("a", "x"))
     with psycopg.connect(url) as other, ThreadPoolExecutor(1) as threads:
         other.execute("LOCK TABLE identities IN ACCESS EXCLUSIVE MODE")
-        looking = threads.submit(store.pools_with_identities)
+        querying = threads.submit(store.pools_with_identities)
         with pytest.raises(EngineUnavailable):
             store.identities(POOL, max_results=1, after=None, hide_disabled=False)
         other.rollback()
-        assert looking.result() == {POOL}
+        assert querying.result() == {POOL}
 
 
 def test_a_commit_that_the_server_acknowledges_with_a_warning_may_be_lost(

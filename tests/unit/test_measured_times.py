@@ -134,7 +134,7 @@ def test_a_call_of_an_aws_client(clock: FakeClock) -> None:
             raise AwsError("UnknownOperationException", "There is no such operation.")
 
         def error_response(self, *_: object) -> None:
-            """Nothing looks at it."""
+            """Is never read."""
 
     counted: list[tuple[str, str, float]] = []
     calls = Calls(cast("Any", Service()), clock, count=lambda *values: counted.append(values))

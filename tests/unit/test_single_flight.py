@@ -37,7 +37,7 @@ class Call:
             raise self._result
         return self._result
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         self._let_go.set()
 
 
@@ -125,7 +125,7 @@ def never() -> Call:
 def test_identical_calls_cost_one(line: Line) -> None:
     call = Call("answer")
     leader, followers = line.lead(call), line.follow(10, never)
-    call.let_go()
+    call.release()
     assert leader.result(TIMEOUT) == ("answer", False)
     assert [each.result(TIMEOUT) for each in followers] == [("answer", True)] * 10
     assert line.made == [call]
@@ -136,7 +136,7 @@ def test_identical_calls_cost_one(line: Line) -> None:
 def test_all_get_the_same_error(line: Line, error: BaseException) -> None:
     call = Call(error)
     leader, followers = line.lead(call), line.follow(5, never)
-    call.let_go()
+    call.release()
     assert [each.exception(TIMEOUT) for each in (leader, *followers)] == [error] * 6
     assert line.is_empty()
 
@@ -144,12 +144,12 @@ def test_all_get_the_same_error(line: Line, error: BaseException) -> None:
 def test_a_timed_out_call_is_repeated_by_one_of_the_followers(line: Line) -> None:
     given_up, again = Call(CallTimedOut()), Call("answer")
     leader, followers = line.lead(given_up), line.follow(6, lambda: again)
-    given_up.let_go()
+    given_up.release()
     assert isinstance(leader.exception(TIMEOUT), CallTimedOut)
     assert line.next_made() is again
     line.wait_for_waiting(5)
     assert line.made == [given_up, again]
-    again.let_go()
+    again.release()
     answers = [each.result(TIMEOUT) for each in followers]
     assert sorted(answers) == [("answer", False)] + [("answer", True)] * 5
     assert line.made == [given_up, again]
@@ -161,11 +161,11 @@ def test_timed_out_calls_are_repeated_one_after_another(line: Line) -> None:
     waiting = iter(calls[1:])
     callers = [line.lead(calls[0]), *line.follow(3, lambda: next(waiting))]
     for left in (2, 1, 0):
-        line.made[-1].let_go()
+        line.made[-1].release()
         line.next_made()
         line.wait_for_waiting(left)
         assert len(line.made) == 4 - left
-    line.made[-1].let_go()
+    line.made[-1].release()
     assert all(isinstance(each.exception(TIMEOUT), CallTimedOut) for each in callers)
     assert line.is_empty()
 
@@ -179,7 +179,7 @@ def test_a_call_with_little_time_does_not_wait_for_the_shared_one(line: Line, se
     assert isinstance(hurried.exception(TIMEOUT), CallTimedOut)
     assert not leader.done()
     assert not follower.done()
-    call.let_go()
+    call.release()
     assert (leader.result(TIMEOUT), follower.result(TIMEOUT)) == (("answer", False), ("answer", True))
 
 
@@ -193,7 +193,7 @@ def test_a_follower_that_does_not_insist_gets_the_leaders_timeout(line: Line) ->
     call = Call(CallTimedOut())
     leader = line.lead(call)
     follower = line.follow_without_insisting()
-    call.let_go()
+    call.release()
     assert isinstance(leader.exception(TIMEOUT), CallTimedOut)
     assert isinstance(follower.exception(TIMEOUT), CallTimedOut)
     assert (line.made, line.is_empty()) == ([call], True)
@@ -203,9 +203,9 @@ def test_different_calls_do_not_wait_for_each_other(line: Line) -> None:
     held, other = Call("held"), Call("other")
     first = line.lead(held)
     second = line.lead(other, key=b"other")
-    other.let_go()
+    other.release()
     assert second.result(TIMEOUT) == ("other", False)
-    held.let_go()
+    held.release()
     assert first.result(TIMEOUT) == ("held", False)
 
 
@@ -213,7 +213,7 @@ def test_different_calls_do_not_wait_for_each_other(line: Line) -> None:
 def test_a_call_after_the_answer_is_another_call(line: Line, first: str | BaseException) -> None:
     calls = [Call(first), Call("later")]
     for call in calls:
-        call.let_go()
+        call.release()
     line.do(calls[0]).exception(TIMEOUT)
     assert line.do(calls[1]).result(TIMEOUT) == ("later", False)
 

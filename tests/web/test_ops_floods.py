@@ -14,7 +14,7 @@ from tests.web.raw_client import GET_PAGE, connected, read_answer
 from tokend_server.web.probes import ops_pages
 
 
-class Looks:
+class Checks:
     """Checks engines that do not respond until they are released."""
 
     def __init__(self) -> None:
@@ -41,24 +41,24 @@ class Counting(Collector):
 
 
 def test_a_flood_of_readiness_probes_shares_one_check() -> None:
-    looks, registry = Looks(), CollectorRegistry()
-    with serving(ops_pages(registry, looks, lambda: (True, []))) as address, ExitStack() as flood:
+    checks, registry = Checks(), CollectorRegistry()
+    with serving(ops_pages(registry, checks, lambda: (True, []))) as address, ExitStack() as flood:
         clients = [flood.enter_context(connected(address)) for _ in range(100)]
         for client in clients:
             client.sendall(GET_PAGE.replace(b"/page", b"/readyz"))
-        assert looks.begun.wait(TIMEOUT)
+        assert checks.begun.wait(TIMEOUT)
         assert get(address, "/livez").text == "ok\n"
         assert get(address, "/metrics").status_code == HTTPStatus.OK
-        looks.released.set()
+        checks.released.set()
         assert all(read_answer(client).endswith(b"ok\n") for client in clients)
-    assert looks.count <= 2
+    assert checks.count <= 2
 
 
 def test_a_flood_of_scrapes_shares_what_is_rendered() -> None:
-    counting, registry, looks = Counting(), CollectorRegistry(), Looks()
+    counting, registry, checks = Counting(), CollectorRegistry(), Checks()
     registry.register(counting)
     counting.count = 0
-    with serving(ops_pages(registry, looks, lambda: (True, []))) as address, ExitStack() as flood:
+    with serving(ops_pages(registry, checks, lambda: (True, []))) as address, ExitStack() as flood:
         clients = [flood.enter_context(connected(address)) for _ in range(100)]
         for version, client in enumerate(clients):
             accept = f"accept: application/openmetrics-text; version=1.0.{version}\r\n\r\n"

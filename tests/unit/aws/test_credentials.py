@@ -77,7 +77,7 @@ def sts(environment: pytest.MonkeyPatch) -> Iterator[StsDouble]:
 
 
 @pytest.fixture(autouse=True)
-def _in_a_patient_call() -> Iterator[None]:
+def _in_a_call_with_a_long_deadline() -> Iterator[None]:
     with a_call(TIMEOUT):
         yield
 

@@ -70,8 +70,7 @@ LOGIN_TOKENS = (
     "Couldn't verify signed token.",
 )
 
-#: What every service of AWS says of a request before it looks at what is asked, as was reported of those that speak
-#: AWS JSON: likely, all of them.
+#: The texts of all AWS services before they process a request, as reported for services with AWS JSON: all are likely.
 OF_ALL_SERVICES = (
     Fact("MissingAuthenticationTokenException", "Missing Authentication Token", "likely"),
     Fact("UnrecognizedClientException", "The security token included in the request is invalid.", "likely"),

@@ -56,7 +56,7 @@ def test_a_token_is_replaced_a_third_into_its_life(
     keeper.step()
     first = content(directory)
     clock.advance(LIFE / 3 - 20)
-    assert 15 < keeper.step() + 10 <= 20, "a look each ten seconds"
+    assert 15 < keeper.step() + 10 <= 20, "a check every ten seconds"
     assert (content(directory), len(server.requests)) == (first, 1)
     clock.advance(20)
     keeper.step()

@@ -149,9 +149,9 @@ def test_a_key_that_is_not_in_the_store_is_left_alone(store: SqliteStore, key_fi
 class Meddling:
     """A store where another process changes a key just before this one does."""
 
-    def __init__(self, store: SqliteStore, meddle: Callable[[SigningKey], object]) -> None:
+    def __init__(self, store: SqliteStore, interfere: Callable[[SigningKey], object]) -> None:
         self._store = store
-        self._meddle = meddle
+        self._meddle = interfere
         self.signing_keys = store.signing_keys
 
     def replace_material(self, key: SigningKey, material: Secret) -> None:
@@ -159,14 +159,16 @@ class Meddling:
         self._store.replace_material(key, material)
 
 
-def meddled(store: SqliteStore, wrappings: Wrappings, meddle: Callable[[SigningKey], object]) -> list[RewrapOutcome]:
-    return [each.outcome for each in Rewrapping(Meddling(store, meddle), wrappings).run()]  # type: ignore[arg-type]
+def run_with_interference(
+    store: SqliteStore, wrappings: Wrappings, interfere: Callable[[SigningKey], object]
+) -> list[RewrapOutcome]:
+    return [each.outcome for each in Rewrapping(Meddling(store, interfere), wrappings).run()]  # type: ignore[arg-type]
 
 
 def test_concurrent_rewraps_change_each_key_once(store: SqliteStore, key_file: KeyFile) -> None:
     wrappings, private = under(key_file), [key.material for key in store.signing_keys()]
     others: list[RewrapOutcome] = []
-    done = meddled(store, wrappings, lambda _key: others.extend(run(store, wrappings)))
+    done = run_with_interference(store, wrappings, lambda _key: others.extend(run(store, wrappings)))
     assert done == [RewrapOutcome.IS_CURRENT] * 3
     assert others == [RewrapOutcome.REWRAPPED] * 3 + [RewrapOutcome.IS_CURRENT] * 6
     assert private_keys(store, wrappings) == private
@@ -179,7 +181,7 @@ def test_a_key_that_is_removed_meanwhile_stays_removed(store: SqliteStore, key_f
         if key.kid == kids[1]:
             store.remove_signing_key(key.kid, lambda _keys: None)
 
-    assert meddled(store, under(key_file), remove) == [
+    assert run_with_interference(store, under(key_file), remove) == [
         RewrapOutcome.REWRAPPED,
         RewrapOutcome.WAS_REMOVED,
         RewrapOutcome.REWRAPPED,
@@ -197,5 +199,5 @@ def test_concurrent_rewraps_with_different_keys_give_up(store: SqliteStore, key_
         run(store, under(other, key_file))
 
     with pytest.raises(EngineUnavailable, match="too many processes"):
-        meddled(store, under(key_file, other), undo)
+        run_with_interference(store, under(key_file, other), undo)
     assert run(store, under(key_file, other)) == [RewrapOutcome.REWRAPPED] * 3
