@@ -5,6 +5,7 @@ import grpc
 import httpx
 import pytest
 from tests.support.server_process import ServerProcess
+from tests.web.http_pages import Pages, Start, serving
 from tests.web.in_process import PROVIDER, GetToken, start_service
 
 from tokend.v1.developer_identity_service_pb2 import (
@@ -52,3 +53,15 @@ def get_token() -> Iterator[GetToken]:
 def issuer(request: pytest.FixtureRequest, service: Service, tokend: ServerProcess) -> str:
     """The issuer's URL: of the server without a setting, and of one with a path."""
     return tokend.issuer if request.param == "at the root" else service.issuer
+
+
+@pytest.fixture
+def pages() -> Pages:
+    return Pages()
+
+
+@pytest.fixture
+def start(pages: Pages) -> Iterator[Start]:
+    """Starts listeners with the pages of the tests."""
+    with ExitStack() as running:
+        yield lambda **settings: running.enter_context(serving(pages.by_path, **settings))

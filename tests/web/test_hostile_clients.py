@@ -4,30 +4,17 @@ import errno
 import logging
 import resource
 from asyncio import selector_events
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 
 import pytest
 from tests.support.grpc_service import TIMEOUT
-from tests.web.http_pages import Pages, Start, get, serving
+from tests.web.http_pages import Pages, Start, get
 from tests.web.raw_client import GET_PAGE, connected, is_gone, is_reset, read_answer, read_to_end
 
 from tokend_server.web.request_parser import MAX_HEAD_BYTES
 
 #: The short timeouts of a listener, for tests that wait for them.
 SHORT = 0.3
-
-
-@pytest.fixture
-def pages() -> Pages:
-    return Pages()
-
-
-@pytest.fixture
-def start(pages: Pages) -> Iterator[Start]:
-    """Starts listeners with the pages of the tests."""
-    with ExitStack() as running:
-        yield lambda **settings: running.enter_context(serving(pages.by_path, **settings))
 
 
 @pytest.mark.parametrize(

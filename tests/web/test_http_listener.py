@@ -1,28 +1,14 @@
 """The HTTP of a read-only listener: paths, methods, headers, errors, and its stop."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 from tests.support.grpc_service import TIMEOUT
-from tests.web.http_pages import Pages, Start, get, serving
+from tests.web.http_pages import Pages, Start, get
 from tests.web.raw_client import GET_PAGE, connected, is_gone, read_answer, read_to_end
 
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.site import Site
-
-
-@pytest.fixture
-def pages() -> Pages:
-    return Pages()
-
-
-@pytest.fixture
-def start(pages: Pages) -> Iterator[Start]:
-    """Starts listeners with the pages of the tests."""
-    with ExitStack() as running:
-        yield lambda **settings: running.enter_context(serving(pages.by_path, **settings))
 
 
 @pytest.mark.parametrize("target", ["/page?query", "/%70age", "http://other.test/page", "/page#"])

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from tokend_client import AsyncClient, AsyncTokenCache, TokendError, TokenRequest
 
-PATIENCE = 1.0
+TIMEOUT = 1.0
 PAUSE = 0.05
 
 
@@ -40,7 +40,7 @@ async def ask(cache: AsyncTokenCache, user: TokenRequest, report: Report) -> boo
     """Requests the token of a user once, and returns whether it arrived."""
     report.asks += 1
     try:
-        issued = await cache.token(user, timeout=PATIENCE)
+        issued = await cache.token(user, timeout=TIMEOUT)
     except TokendError as error:
         report.failures.append(Failure(time.time(), error.code.name))
         return False

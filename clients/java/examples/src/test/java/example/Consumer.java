@@ -33,7 +33,7 @@ import tokend.client.TokendException;
  * the number of requests, the time and code of each failure, and the number of tokens that had already expired.
  */
 final class Consumer {
-  private static final Duration PATIENCE = Duration.ofSeconds(1);
+  private static final Duration TIMEOUT = Duration.ofSeconds(1);
   private static final long PAUSE_MILLIS = 50;
 
   /** A failed request: its time, in seconds since the Unix epoch, and its status code. */
@@ -98,7 +98,7 @@ final class Consumer {
 
   private boolean ask(CachedTokenSource source) {
     try {
-      Token token = source.token(PATIENCE);
+      Token token = source.token(TIMEOUT);
       note(token, null);
       return true;
     } catch (TokendException failed) {

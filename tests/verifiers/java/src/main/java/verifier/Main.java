@@ -42,10 +42,10 @@ import org.springframework.security.oauth2.jwt.NimbusJwtDecoder;
  */
 public final class Main {
   // By default it waits for half a second, which would have a busy machine reject tokens.
-  private static final int PATIENCE_MILLIS = 30_000;
+  private static final int TIMEOUT_MILLIS = 30_000;
   private static final ResourceRetriever KEYS =
       new DefaultResourceRetriever(
-          PATIENCE_MILLIS, PATIENCE_MILLIS, JWKSourceBuilder.DEFAULT_HTTP_SIZE_LIMIT);
+          TIMEOUT_MILLIS, TIMEOUT_MILLIS, JWKSourceBuilder.DEFAULT_HTTP_SIZE_LIMIT);
 
   private record Token(String audience, String token) {}
 

@@ -64,7 +64,7 @@ class ChannelTest {
   }
 
   private static ClientBuilder client(String target) {
-    return Client.builder(target).plaintext().deadline(ScriptedServer.PATIENCE);
+    return Client.builder(target).plaintext().deadline(ScriptedServer.TIMEOUT);
   }
 
   /** A transport that records its keepalive settings and its channel. */
@@ -184,7 +184,7 @@ class ChannelTest {
         state = channel.getState(false)) {
       CompletableFuture<@Nullable Void> changed = new CompletableFuture<>();
       channel.notifyWhenStateChanged(state, () -> changed.complete(null));
-      changed.get(ScriptedServer.PATIENCE.toSeconds(), TimeUnit.SECONDS);
+      changed.get(ScriptedServer.TIMEOUT.toSeconds(), TimeUnit.SECONDS);
     }
   }
 

@@ -12,7 +12,7 @@ abstract class ClientOfScriptedServer {
   static final TokenRequest ALICE = TokenRequest.of("pool", "provider", "alice");
 
   static final CachingPolicy PATIENT =
-      CachingPolicy.defaults().withRefreshTimeout(ScriptedServer.PATIENCE);
+      CachingPolicy.defaults().withRefreshTimeout(ScriptedServer.TIMEOUT);
 
   static final GetOpenIdTokenForDeveloperIdentityResponse ANSWER =
       GetOpenIdTokenForDeveloperIdentityResponse.newBuilder()

@@ -89,7 +89,7 @@ class RealTransportTest {
   }
 
   private static ClientBuilder client(String target) {
-    return Client.builder(target).deadline(ScriptedServer.PATIENCE);
+    return Client.builder(target).deadline(ScriptedServer.TIMEOUT);
   }
 
   @BeforeAll

@@ -14,7 +14,7 @@ import tokend.v1.DeveloperIdentityServiceGrpc;
 
 /** An in-process server of a {@link ScriptedService}. */
 final class ScriptedServer {
-  static final Duration PATIENCE = Duration.ofMinutes(1);
+  static final Duration TIMEOUT = Duration.ofMinutes(1);
 
   final ScriptedService service = new ScriptedService();
   final HealthStatusManager health = new HealthStatusManager();
@@ -33,7 +33,7 @@ final class ScriptedServer {
 
   /** A client with a deadline that is long enough for any call on a busy machine. */
   ClientBuilder client() {
-    return clientWithDefaults().deadline(PATIENCE);
+    return clientWithDefaults().deadline(TIMEOUT);
   }
 
   ClientBuilder clientWithDefaults() {

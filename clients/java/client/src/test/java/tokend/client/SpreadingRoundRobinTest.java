@@ -135,7 +135,7 @@ class SpreadingRoundRobinTest {
               .toList();
 
       for (CompletableFuture<Token> answer : answers) {
-        assertThat(answer.get(ScriptedServer.PATIENCE.toSeconds(), TimeUnit.SECONDS)).isNotNull();
+        assertThat(answer.get(ScriptedServer.TIMEOUT.toSeconds(), TimeUnit.SECONDS)).isNotNull();
       }
     }
     List<Message> met = hung.requests;

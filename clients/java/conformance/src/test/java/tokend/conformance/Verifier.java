@@ -20,9 +20,9 @@ import org.jspecify.annotations.Nullable;
 /** Verifies tokens as a Java service does, with Nimbus JOSE + JWT and the issuer's keys. */
 final class Verifier {
   // The default of half a second is too short on a busy machine.
-  private static final int PATIENCE_MILLIS = 30_000;
+  private static final int TIMEOUT_MILLIS = 30_000;
   private static final DefaultResourceRetriever PATIENT =
-      new DefaultResourceRetriever(PATIENCE_MILLIS, PATIENCE_MILLIS, JWKSourceBuilder.DEFAULT_HTTP_SIZE_LIMIT);
+      new DefaultResourceRetriever(TIMEOUT_MILLIS, TIMEOUT_MILLIS, JWKSourceBuilder.DEFAULT_HTTP_SIZE_LIMIT);
 
   private final DefaultJWTProcessor<SecurityContext> processor = new DefaultJWTProcessor<>();
 

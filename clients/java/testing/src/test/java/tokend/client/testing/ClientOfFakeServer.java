@@ -19,7 +19,7 @@ import tokend.client.TokendException;
 abstract class ClientOfFakeServer {
   static final String POOL = FakeTokendServer.IDENTITY_POOL_ID;
   static final String PROVIDER = FakeTokendServer.DEVELOPER_PROVIDER_NAME;
-  static final Duration PATIENCE = Duration.ofMinutes(1);
+  static final Duration TIMEOUT = Duration.ofMinutes(1);
   static final Instant NOW = Instant.parse("2026-11-22T12:00:00Z");
 
   final FakeTokendServer server = FakeTokendServer.start(InstantSource.fixed(NOW));

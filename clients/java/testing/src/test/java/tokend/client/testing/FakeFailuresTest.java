@@ -61,10 +61,10 @@ class FakeFailuresTest extends ClientOfFakeServer {
   void callsWaitWhilePaused() throws Exception {
     server.pause();
     CompletableFuture<Token> waiting = client.getOpenIdTokenForDeveloperIdentityAsync(request("alice"));
-    server.waitForCalls("GetOpenIdTokenForDeveloperIdentity", 1, PATIENCE);
+    server.waitForCalls("GetOpenIdTokenForDeveloperIdentity", 1, TIMEOUT);
     assertThat(waiting).isNotDone();
     server.resume();
-    assertThat(waiting.get(PATIENCE.toSeconds(), TimeUnit.SECONDS).identityId()).isEqualTo(token("alice").identityId());
+    assertThat(waiting.get(TIMEOUT.toSeconds(), TimeUnit.SECONDS).identityId()).isEqualTo(token("alice").identityId());
   }
 
   @Test
@@ -83,12 +83,12 @@ class FakeFailuresTest extends ClientOfFakeServer {
                   caller.detach(previous);
                 }
               });
-      failures.waitForCalls("LookupDeveloperIdentity", 1, PATIENCE);
+      failures.waitForCalls("LookupDeveloperIdentity", 1, TIMEOUT);
       caller.cancel(null);
       failures.failNext(once);
       failures.resume();
 
-      assertThat(gone.get(PATIENCE.toSeconds(), TimeUnit.SECONDS)).contains(Failure.of(Status.Code.CANCELLED));
+      assertThat(gone.get(TIMEOUT.toSeconds(), TimeUnit.SECONDS)).contains(Failure.of(Status.Code.CANCELLED));
     }
     assertThat(failures.count("LookupDeveloperIdentity")).isEqualTo(once);
   }
