@@ -1,14 +1,13 @@
 """Room for new connections, and barred hosts, with real sockets."""
 
-import os
 import sys
 from pathlib import Path
 
 import pytest
 from tests.fakes.clock import FakeClock
 from tests.rpc import descriptor_cases, guard_cases
-from tests.support.grpc_service import TIMEOUT, grpc_service
-from tests.support.preloaded import fork
+from tests.support.forked import run_forked
+from tests.support.grpc_service import grpc_service
 
 from tokend_server.rpc.connection_guard import ConnectionGuard, largest_first
 from tokend_server.rpc.sockets import Connection, Sockets
@@ -18,29 +17,21 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the descriptors
 ADDRESSLESS = "a_peer_without_an_address_bars_no_host"
 
 
-def run(module: str, arguments: list[str], directory: Path) -> None:
-    """Runs a case in a separate process."""
-    with (directory / "stderr").open("w+", encoding="utf-8") as stderr:
-        ended = fork(module, arguments, os.environ, Path.cwd(), stderr.fileno()).wait(TIMEOUT)
-        stderr.seek(0)
-        assert ended == 0, stderr.read()
-
-
 @pytest.mark.parametrize("by", ["check_all", "check"])
 @pytest.mark.parametrize("case", [case for case in guard_cases.CASES if case != ADDRESSLESS])
 def test_connections_are_guarded(case: str, by: str, tmp_path: Path) -> None:
-    run(guard_cases.__name__, [case, by], tmp_path)
+    run_forked(guard_cases.__name__, [case, by], tmp_path)
 
 
 @pytest.mark.parametrize("by", ["check_all", "check"])
 @pytest.mark.parametrize("peer", ["", "unknown", "unix:", "ipv6:nonsense:1", "ipv4:nonsense:1"])
 def test_a_peer_without_an_address_bars_no_host(peer: str, by: str, tmp_path: Path) -> None:
-    run(guard_cases.__name__, [ADDRESSLESS, by, peer], tmp_path)
+    run_forked(guard_cases.__name__, [ADDRESSLESS, by, peer], tmp_path)
 
 
 @pytest.mark.parametrize("case", descriptor_cases.CASES)
 def test_descriptors_are_noticed(case: str, tmp_path: Path) -> None:
-    run(descriptor_cases.__name__, [case], tmp_path)
+    run_forked(descriptor_cases.__name__, [case], tmp_path)
 
 
 def test_among_equal_peers_the_oldest_connections_are_closed_first() -> None:
