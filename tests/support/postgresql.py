@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 from tests.support.ports import free_port
-from tests.support.postgresql_clean_up import kill, processes
+from tests.support.postgresql_clean_up import kill, processes, shared_memory
 
 #: The variable with the directory of the programs of another version.
 OTHER_PROGRAMS = "POSTGRESQL_BIN"
@@ -43,6 +43,7 @@ _TIMEOUT = 30
 #: Small and fast, without durability: the tests kill processes, not the machine.
 _SETTINGS: Mapping[str, str] = {
     "autovacuum": "off",
+    "dynamic_shared_memory_type": "mmap",  # of a killed server, POSIX shared memory would remain
     "fsync": "off",
     "jit": "off",
     "listen_addresses": "127.0.0.1",
@@ -94,6 +95,11 @@ class PostgresqlServer:
     def pid(self) -> int:
         """The id of the server's main process."""
         return int((self._data / "postmaster.pid").read_text().split()[0])
+
+    @property
+    def shared_memory(self) -> int | None:
+        """The id of the server's System V segment."""
+        return shared_memory(self._data)
 
     @property
     def url(self) -> str:

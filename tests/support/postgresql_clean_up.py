@@ -1,5 +1,6 @@
 """Ends the PostgreSQL servers of a test run: `python -m tests.support.postgresql_clean_up DIRECTORY`."""
 
+import ctypes
 import fcntl
 import os
 import shutil
@@ -9,6 +10,11 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+
+_IPC_RMID = 0
+
+#: The index of the line of postmaster.pid with the key and the id of the segment.
+_SEGMENT_LINE = 6
 
 
 def processes(data: Path) -> Sequence[int]:
@@ -28,7 +34,22 @@ def kill(data: Path) -> None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
-    (data / "postmaster.pid").unlink(missing_ok=True)
+    lock_file = data / "postmaster.pid"
+    if lock_file.exists():
+        if segment := shared_memory(data):
+            ctypes.CDLL(None).shmctl(segment, _IPC_RMID, None)
+        lock_file.unlink()
+
+
+def shared_memory(data: Path) -> int | None:
+    """Returns the id of the System V segment of a cluster's server; None before it has one.
+
+    It would remain until the machine restarts, and the number of all segments is limited (shmmni).
+
+    Source: PostgreSQL's miscadmin.h, LOCK_FILE_LINE_SHMEM_KEY.
+    """
+    lines = (data / "postmaster.pid").read_text().splitlines()
+    return int(lines[_SEGMENT_LINE].split()[1]) if len(lines) > _SEGMENT_LINE else None
 
 
 def main(root: Path) -> None:
