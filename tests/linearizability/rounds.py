@@ -1,18 +1,20 @@
 """Rounds of concurrent calls through several processes on one store, and whether they are linearizable."""
 
 import json
+import os
 import random
-import subprocess
-import sys
+import socket
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tests.linearizability.calls import DEVELOPER, PUBLIC, Call
 from tests.linearizability.model import Event, is_explained
+from tests.support.grpc_service import TIMEOUT
+from tests.support.preloaded import fork
 
 from tokend_server.config import Config, Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
@@ -36,27 +38,27 @@ def unexplained(url: str, seeds: Iterable[int], processes: int = 2) -> Iterator[
 
 
 @contextmanager
-def process(url: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.linearizability.process", url]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
-    ) as running:
-        yield running
-        assert running.stdin
-        running.stdin.close()
-        assert running.wait() == 0
+def process(url: str) -> Iterator[TextIO]:
+    """Runs a process that uses the store, and yields the stream of its rounds and their results."""
+    ours, its = socket.socketpair()
+    with ours, ours.makefile("rw", encoding="utf-8") as stream:
+        with its:
+            running = fork(
+                "tests.linearizability.process", [url], os.environ, ROOT, stdout=its.fileno(), stdin=its.fileno()
+            )
+        yield stream
+        ours.shutdown(socket.SHUT_WR)
+        assert running.wait(TIMEOUT) == 0
 
 
-def made(running: Sequence[subprocess.Popen[str]], pool: str, work: Sequence[Sequence[dict[str, Any]]]) -> list[Event]:
+def made(running: Sequence[TextIO], pool: str, work: Sequence[Sequence[dict[str, Any]]]) -> list[Event]:
     """Lets the processes make calls at the same time, each in several threads, and returns the events."""
     begin = time.monotonic() + LEAD
     for each, threads in zip(running, work, strict=True):
-        assert each.stdin
-        print(json.dumps({"identity_pool_id": pool, "begin": begin, "threads": threads}), file=each.stdin, flush=True)
+        print(json.dumps({"identity_pool_id": pool, "begin": begin, "threads": threads}), file=each, flush=True)
     events = []
     for each in running:
-        assert each.stdout
-        for described, answered, began, ended in json.loads(each.stdout.readline()):
+        for described, answered, began, ended in json.loads(each.readline()):
             events.append(Event(Call(**described), tuple(answered), began, ended))
     return events
 
@@ -84,7 +86,7 @@ def thread(choose: random.Random, calls: Sequence[dict[str, Any]]) -> dict[str, 
     return {"calls": calls, "pauses": [choose.choice((0, 0.0005, 0.002)) for _ in range(7)]}
 
 
-def round_of(running: Sequence[subprocess.Popen[str]], seed: int) -> tuple[str, list[Event]]:
+def round_of(running: Sequence[TextIO], seed: int) -> tuple[str, list[Event]]:
     """Runs a round: registers three users, makes concurrent calls, and looks up all users.
 
     Four threads of two processes make six calls, or one thread of each of more processes makes one.

@@ -81,8 +81,9 @@ def fork(  # noqa: PLR0913, PLR0917 - what a process has
     directory: Path,
     stderr: int = 2,
     stdout: int = 1,
+    stdin: int = 0,
 ) -> ForkedProcess:
-    """Starts a process with the standard input of this one.
+    """Starts a process.
 
     Args:
         module: Its main module.
@@ -91,6 +92,7 @@ def fork(  # noqa: PLR0913, PLR0917 - what a process has
         directory: Its working directory.
         stderr: The descriptor of its standard error.
         stdout: The descriptor of its standard output.
+        stdin: The descriptor of its standard input.
     """
     process = {
         "module": module,
@@ -100,7 +102,7 @@ def fork(  # noqa: PLR0913, PLR0917 - what a process has
     }
     status, its_status = os.pipe()
     try:
-        socket.send_fds(_forking(), [json.dumps(process).encode()], [0, stdout, stderr, its_status])
+        socket.send_fds(_forking(), [json.dumps(process).encode()], [stdin, stdout, stderr, its_status])
     finally:
         os.close(its_status)
     return ForkedProcess(status)
@@ -159,6 +161,7 @@ def _start(process: Mapping[str, Any], stdin: int, stdout: int, stderr: int, sta
             os.dup2(descriptor, number)
             os.close(descriptor)
         # The inherited stream objects have cached properties of the original file, such as whether it is seekable.
+        sys.stdin = open(0, encoding=sys.stdin.encoding, closefd=False)  # noqa: SIM115 - a descriptor
         sys.stdout = open(1, "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115 - a descriptor
         _become(**process)
     else:
