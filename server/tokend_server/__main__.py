@@ -1,5 +1,6 @@
 """The entry point of the command `tokend`, which loads little before signals and gRPC are configured."""
 
+import gc
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from tokend_server.process.signals import end_process_on
 
 def main() -> None:
     """Runs the command line."""
+    gc.disable()  # until the command is loaded, which makes many objects and hardly any garbage
     try:
         keep_memory_private()  # for all commands: most have private keys in memory at some time
     except OSError as error:

@@ -183,10 +183,12 @@ def _become(module: str, arguments: Sequence[str], environment: Mapping[str, str
 
 
 def _load() -> None:
+    gc.disable()  # there is hardly any garbage
     for module in _LOADED:
         import_module(module)
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a process with threads cannot fork"
     gc.freeze()  # otherwise a garbage collection would write to all shared pages
+    gc.enable()
 
 
 if __name__ == "__main__":

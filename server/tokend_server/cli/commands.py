@@ -1,5 +1,6 @@
 """Commands that are loaded when they are used: most need only a part of tokend, and `serve` only its own store."""
 
+import gc
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 
@@ -19,6 +20,9 @@ class Commands(Mapping[str, click.Command]):
 
     def __getitem__(self, name: str) -> click.Command:
         command: click.Command = getattr(import_module(self._modules[name]), name.replace("-", "_"))
+        if not gc.isenabled():  # `tokend_server.__main__` has disabled it
+            gc.freeze()  # no collection visits the loaded modules, which stay
+            gc.enable()
         return command
 
     def __iter__(self) -> Iterator[str]:
