@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -308,6 +309,7 @@ def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, An
     return {**one, **other, **tables}
 
 
+@cache
 def environment_variables() -> Mapping[str, tuple[str, str]]:
     """Returns the variable of every scalar setting, with its section (empty for the top level) and its name.
 
