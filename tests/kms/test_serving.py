@@ -62,7 +62,7 @@ def refusal(server: ServerProcess, timeout: float = TIMEOUT) -> tuple[grpc.Statu
 
 
 def published(server: ServerProcess) -> list[str]:
-    keys = httpx.get(f"{server.issuer}/.well-known/jwks.json").json()["keys"]
+    keys = httpx.get(f"{server.issuer}/.well-known/jwks.json", trust_env=False, verify=False).json()["keys"]
     return [key["kid"] for key in keys]
 
 
@@ -72,7 +72,9 @@ def signer_of(token: str) -> str:
 
 
 def verify(token: str, server: ServerProcess) -> None:
-    keys = jwt.PyJWKSet.from_dict(httpx.get(f"{server.issuer}/.well-known/jwks.json").json())
+    keys = jwt.PyJWKSet.from_dict(
+        httpx.get(f"{server.issuer}/.well-known/jwks.json", trust_env=False, verify=False).json()
+    )
     jwt.decode(token, keys[signer_of(token)], algorithms=["ES256"], audience=POOL_ID)
 
 
@@ -129,15 +131,15 @@ def test_failures_of_kms_reach_callers_and_operators(upstream: KmsUpstream, tmp_
         ):
             upstream.always(failure(code))
             assert refusal(server) == expected
-            assert httpx.get(f"{server.ops}/readyz").status_code == 200
+            assert httpx.get(f"{server.ops}/readyz", trust_env=False, verify=False).status_code == 200
         upstream.always(Hang())
         assert refusal(server, timeout=0.5)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
         upstream.always(failure("AccessDeniedException"))
         assert refusal(server) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_CREDENTIALS_REJECTED")
-        probe = httpx.get(f"{server.ops}/readyz")
+        probe = httpx.get(f"{server.ops}/readyz", trust_env=False, verify=False)
         assert probe.status_code == 503
         assert "The IAM policy of the credentials lacks the action" in probe.text
-        metrics = httpx.get(f"{server.ops}/metrics").text
+        metrics = httpx.get(f"{server.ops}/metrics", trust_env=False, verify=False).text
         labels = f'code="AccessDeniedException",operation="Sign",region="{REGION}"'
         assert f"tokend_kms_request_failures_total{{{labels}}} 1.0" in metrics
 
