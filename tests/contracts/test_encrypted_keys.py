@@ -1,11 +1,13 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from tests.contracts.key_manager_contract import KeyManagerContract
 from tests.support.kms import encrypted_by, kms, kms_wrapping, new_wrapping_key
 
+from tokend_server.engines.local.keys import wrapping_files
 from tokend_server.engines.local.keys.file_wrapping import FileWrapping
 from tokend_server.engines.local.keys.stored_keys import StoredKeys
 from tokend_server.engines.local.keys.wrapping_files import KeyFile, PassphraseFile
@@ -22,9 +24,11 @@ class TestKeysUnderAKeyInAFile(KeyManagerContract):
 class TestKeysUnderAPassphrase(KeyManagerContract):
     @pytest.fixture(scope="class")
     @classmethod
-    def managers(cls, tmp_path_factory: pytest.TempPathFactory) -> tuple[StoredKeys, StoredKeys]:
+    def managers(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StoredKeys, StoredKeys]]:
         path = written(tmp_path_factory, b"correct horse battery staple\n")
-        return under(PassphraseFile(path, os.urandom)), under(PassphraseFile(path, os.urandom))
+        # A derivation at the lowest cost that records may have takes a sixth of the CPU time.
+        with patch.dict(wrapping_files._NEW, n=2**14, p=1):  # noqa: SLF001 - no setting changes the cost
+            yield under(PassphraseFile(path, os.urandom)), under(PassphraseFile(path, os.urandom))
 
 
 class TestKeysInEnvelopesOfKms(KeyManagerContract):

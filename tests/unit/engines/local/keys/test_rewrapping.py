@@ -1,5 +1,5 @@
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -26,16 +26,21 @@ from tokend_server.model import Secret
 CLEARLY = Clear()
 
 
+@pytest.fixture(scope="module")
+def keys() -> Sequence[SigningKey]:
+    algorithms = (SigningAlgorithm.ES256, SigningAlgorithm.ES256, SigningAlgorithm.RS256)
+    return [
+        new_signing_key(StoredKeys(), algorithm, generation=generation + 1, created=generation)
+        for generation, algorithm in enumerate(algorithms)
+    ]
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
+def store(keys: Sequence[SigningKey], tmp_path: Path) -> Iterator[SqliteStore]:
     with closing(open_store(tmp_path / "tokend.db")) as opened:
         opened.migrate()
-        for generation, algorithm in enumerate(
-            (SigningAlgorithm.ES256, SigningAlgorithm.ES256, SigningAlgorithm.RS256)
-        ):
-            opened.add_signing_key(
-                new_signing_key(StoredKeys(), algorithm, generation=generation + 1, created=generation)
-            )
+        for key in keys:
+            opened.add_signing_key(key)
         yield opened
 
 
