@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from cryptography import x509
@@ -47,8 +48,13 @@ def test_a_key_is_read_and_written_for_every_reader(write: Callable[[bytes], byt
     assert write_private_key(read_private_key(write(KEY))) == KEY
 
 
-@pytest.mark.parametrize("key", [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1())])
-def test_every_format_of_a_key_becomes_one(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> None:
+@pytest.mark.parametrize(
+    "new_key", [partial(rsa.generate_private_key, 65537, 2048), partial(ec.generate_private_key, ec.SECP256R1())]
+)
+def test_every_format_of_a_key_becomes_one(
+    new_key: Callable[[], rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey],
+) -> None:
+    key = new_key()
     written = [
         key.private_bytes(serialization.Encoding.PEM, each, serialization.NoEncryption())
         for each in (serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL)

@@ -4,6 +4,7 @@ import datetime as dt
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -161,10 +162,14 @@ def test_a_key_of_a_kind_that_cannot_serve_is_named(key: PrivateKeyTypes, files:
 
 
 @pytest.mark.parametrize(
-    "key", [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP384R1())], ids=["RSA", "P-384"]
+    "new_key",
+    [partial(rsa.generate_private_key, 65537, 2048), partial(ec.generate_private_key, ec.SECP384R1())],
+    ids=["RSA", "P-384"],
 )
-def test_a_key_of_a_kind_that_can_serve_is_compared_with_the_certificate(key: PrivateKeyTypes, files: TlsFiles) -> None:
-    files.private_key.write_bytes(pem_of(key))
+def test_a_key_of_a_kind_that_can_serve_is_compared_with_the_certificate(
+    new_key: Callable[[], PrivateKeyTypes], files: TlsFiles
+) -> None:
+    files.private_key.write_bytes(pem_of(new_key()))
     assert problems(files) == [f"{files.private_key}: {OTHER_KEY}"]
 
 

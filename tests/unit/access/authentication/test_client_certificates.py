@@ -1,6 +1,9 @@
 """The contents of a client certificate, and its validity by the current time and the current authorities."""
 
 import datetime as dt
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
 
 import pytest
 from cryptography import x509
@@ -17,6 +20,8 @@ from tests.support.authority import DNS_NAME, URI, Authority, Identification
 from tokend_server.access.authentication.certificate import caller_of
 from tokend_server.access.authentication.client_certificates import ClientCertificates
 from tokend_server.errors import CallerUnauthenticated
+
+NewKey: TypeAlias = Callable[[], CertificateIssuerPrivateKeyTypes]
 
 NAME = "checkout.shop.internal"
 SPIFFE = b"spiffe://acme.internal/shop"
@@ -238,24 +243,26 @@ def test_another_name_is_of_another_authority(issuer: x509.Name, clock: FakeCloc
     assert "trusted now" in refusal(certificates, Identification(client, b""))
 
 
-RSA_KEY = rsa.generate_private_key(65537, 2048)
-KEYS: dict[str, tuple[CertificateIssuerPrivateKeyTypes, CertificateIssuerPrivateKeyTypes, bool]] = {
-    "RSA": (RSA_KEY, rsa.generate_private_key(65537, 2048), False),
-    "RSA by PSS": (RSA_KEY, rsa.generate_private_key(65537, 2048), True),
-    "P-256": (ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1()), False),
-    "P-384": (ec.generate_private_key(ec.SECP384R1()), RSA_KEY, False),
-    "Ed25519": (ed25519.Ed25519PrivateKey.generate(), ed25519.Ed25519PrivateKey.generate(), False),
-    "Ed448": (ed448.Ed448PrivateKey.generate(), ed25519.Ed25519PrivateKey.generate(), False),
+RSA_2048 = partial(rsa.generate_private_key, 65537, 2048)
+P_256, P_384 = (partial(ec.generate_private_key, curve) for curve in (ec.SECP256R1(), ec.SECP384R1()))
+KEYS: dict[str, tuple[NewKey, NewKey, bool]] = {
+    "RSA": (RSA_2048, RSA_2048, False),
+    "RSA by PSS": (RSA_2048, RSA_2048, True),
+    "P-256": (P_256, P_256, False),
+    "P-384": (P_384, RSA_2048, False),
+    "Ed25519": (ed25519.Ed25519PrivateKey.generate, ed25519.Ed25519PrivateKey.generate, False),
+    "Ed448": (ed448.Ed448PrivateKey.generate, ed25519.Ed25519PrivateKey.generate, False),
 }
 
 
-@pytest.mark.parametrize(("key", "other", "pss"), KEYS.values(), ids=KEYS)
+@pytest.mark.parametrize(("new_key", "new_other", "pss"), KEYS.values(), ids=KEYS)
 def test_an_authority_is_known_by_its_signature(
-    key: CertificateIssuerPrivateKeyTypes,
-    other: CertificateIssuerPrivateKeyTypes,
+    new_key: NewKey,
+    new_other: NewKey,
     pss: bool,  # noqa: FBT001 - a table's column
     clock: FakeClock,
 ) -> None:
+    key, other = new_key(), new_other()
     name = named("Acme Corp", "Clients")
     client = issued(clock, named("Acme Corp", "checkout"), name, key, pss=pss).public_bytes(Encoding.PEM)
     certificates = ClientCertificates(clock)
