@@ -1,19 +1,17 @@
 """tokendctl and the real AWS CLI handle the same command lines in the same way."""
 
-import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import pytest
 from tests.aws_cli.answers import Members, aws_endpoint, grpc_endpoint
 from tests.aws_cli.lines import DIFFERENCES, FILES, LINES, words
+from tests.support.aws_cli import aws_cli_1
 from tests.support.tokendctl import run_tokendctl
 
 from tokend_client.tokendctl.operations import operations
@@ -35,8 +33,6 @@ EXIT_CODES: Mapping[str, int] = MappingProxyType(
 )
 
 COMMANDS = {each.command for each in operations()} | {"NONSENSE"}
-
-PROGRAM = Path(__file__).with_name("run_aws_cli.py")
 
 _ERROR = re.compile(r"An error occurred \((\w+)\) when calling the (\w+) operation")
 
@@ -65,11 +61,11 @@ def outcome(exit_code: int, stdout: str, stderr: str, requests: list[Members]) -
     return Outcome(exit_code, stdout, error.groups() if error else (), given)
 
 
-def exit_code(ended: Mapping[str, Any]) -> int:
+def exit_code(ended: subprocess.CompletedProcess[str]) -> int:
     """Returns the exit code of version 2 for the message of version 1."""
-    if ended["exit_code"] == 0:
+    if ended.returncode == 0:
         return 0
-    return next((code for pattern, code in EXIT_CODES.items() if re.search(pattern, ended["stderr"])), 255)
+    return next((code for pattern, code in EXIT_CODES.items() if re.search(pattern, ended.stderr)), 255)
 
 
 def aws_words(line: str, endpoint_url: str) -> list[str]:
@@ -79,7 +75,7 @@ def aws_words(line: str, endpoint_url: str) -> list[str]:
     return [*given[:command], "cognito-identity", *given[command:], "--endpoint-url", endpoint_url]
 
 
-def run_aws_cli(directory: Path, lines: list[list[str]]) -> list[dict[str, Any]]:
+def run_aws_cli(directory: Path, lines: list[list[str]]) -> list[subprocess.CompletedProcess[str]]:
     environment = {
         "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
         "AWS_SECRET_ACCESS_KEY": "secret",
@@ -88,20 +84,9 @@ def run_aws_cli(directory: Path, lines: list[list[str]]) -> list[dict[str, Any]]
         "AWS_MAX_ATTEMPTS": "1",
         "HOME": str(directory),
         "PATH": os.defpath,
-        "PYTHONUTF8": "1",
     }
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM)],
-        input=json.dumps(lines),
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        check=True,
-        timeout=500,
-    )
-    ended: list[dict[str, Any]] = json.loads(done.stdout)
-    return ended
+    with aws_cli_1(directory) as run_cli:
+        return [run_cli(each, environment) for each in lines]
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +107,7 @@ def by_aws(directory: Path) -> dict[str, Outcome]:
         # Each line has its own path, which identifies its requests.
         ended = run_aws_cli(directory, [aws_words(line, f"{url}/{number}") for number, line in enumerate(LINES)])
         return {
-            line: outcome(exit_code(each), each["stdout"], each["stderr"], endpoint.requests[str(number)])
+            line: outcome(exit_code(each), each.stdout, each.stderr, endpoint.requests[str(number)])
             for number, (line, each) in enumerate(zip(LINES, ended, strict=True))
         }
 

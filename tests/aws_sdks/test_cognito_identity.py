@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from tests.clients.toolchains import BUILD_TIMEOUT, fail, need, run
-from tests.support.awscli2 import aws_cli_2
+from tests.support.aws_cli import AwsCli, aws_cli_1, aws_cli_2
 from tests.support.go_program import go_program
 from tests.support.java_program import java_program
 
@@ -207,18 +206,26 @@ def test_javascript_and_aws_jwt_verify(
     assert all("Aud" in each for each in verdicts("another")[:1])
 
 
+@pytest.fixture
+def cli(version: int, tmp_path: Path) -> Iterator[AwsCli]:
+    with (aws_cli_1 if version == 1 else aws_cli_2)(tmp_path) as run_cli:
+        yield run_cli
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_aws_cli(
-    server: CognitoIdentityServer, environment: Mapping[str, str], web_identity: Mapping[str, str], version: int
+    server: CognitoIdentityServer,
+    environment: Mapping[str, str],
+    web_identity: Mapping[str, str],
+    version: int,
+    cli: AwsCli,
 ) -> None:
-    program = Path(sys.executable).with_name("aws") if version == 1 else aws_cli_2()
     pool = ["--identity-pool-id", server.identity_pool_id]
     provider = ["--developer-provider-name", server.developer_provider_name]
     alice, bob = f"cli{version}-alice", f"cli{version}-bob"
 
     def run_cli(words: Sequence[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-        command = [str(program), *words, "--output", "json"]
-        return subprocess.run(command, env=variables, capture_output=True, encoding="utf-8", check=False)
+        return cli([*words, "--output", "json"], variables)
 
     def call(*words: str) -> subprocess.CompletedProcess[str]:
         return run_cli(["cognito-identity", *words, *pool], environment)
