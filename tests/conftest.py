@@ -112,7 +112,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def tokend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server in a separate process, with a new store."""
-    with ServerProcess(write_config(tmp_path_factory.mktemp("tokend")), afresh=True) as server:
+    with ServerProcess(write_config(tmp_path_factory.mktemp("tokend"))) as server:
         yield server
 
 

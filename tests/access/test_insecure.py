@@ -1,13 +1,11 @@
 """A listener that others can reach requires TLS, callers and a policy, or an explicit setting of the operator."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from tests.access.methods import GET, call
-from tests.support.grpc_service import TIMEOUT, failure, insecure_channel
+from tests.support.grpc_service import failure, insecure_channel
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
+from tests.support.tokend import run
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 
@@ -28,14 +26,7 @@ REQUEST = pb.GetOpenIdTokenForDeveloperIdentityRequest(
 
 
 def test_an_insecure_listener_is_rejected_by_default(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "tokend_server", "serve", "--config", write_config(tmp_path)],
-        env=os.environ | LISTEN,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-        timeout=2 * TIMEOUT,
-    )
+    ended = run("serve", "--config", str(write_config(tmp_path)), **LISTEN)
     assert ended.returncode == 1
     for missing in ("tls_certificate_file", "identify_by", "[policy.NAME]", "insecure = true"):
         assert missing in ended.stderr

@@ -182,7 +182,7 @@ def test_a_database_that_cannot_be_used_is_reported_in_a_line(
 
 def test_serve_reports_an_unusable_database_in_a_line(config: Path, tmp_path: Path) -> None:
     is_garbage(tmp_path / "tokend.db")
-    (line,) = error_lines(tokend("serve", "--config", str(config), TOKEND_LOG_LEVEL="error"))
+    (line,) = error_lines(run("serve", "--config", str(config), TOKEND_LOG_LEVEL="error"))
     assert "SQLITE_NOTADB" in line
 
 
@@ -263,7 +263,7 @@ def test_an_empty_file_name_is_rejected(words: tuple[str, ...], expected: str) -
 
 def test_quickstart_needs_no_proxy(tmp_path: Path) -> None:
     nowhere = "http://127.0.0.1:1"
-    ended = tokend("quickstart", "--once", TOKEND_DATA_DIR=str(tmp_path), http_proxy=nowhere, https_proxy=nowhere)
+    ended = run("quickstart", "--once", TOKEND_DATA_DIR=str(tmp_path), http_proxy=nowhere, https_proxy=nowhere)
     assert (ended.stderr, ended.returncode) == ("", 0)
 
 

@@ -12,7 +12,7 @@ from tokend_server.config import Grpc
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(write_config(tmp_path_factory.mktemp("process")), afresh=True) as server:
+    with ServerProcess(write_config(tmp_path_factory.mktemp("process"))) as server:
         yield server
 
 

@@ -69,7 +69,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(directory: Path) -> Iterator[ServerProcess]:
     assert command("uv run tokend serve") == "uv run tokend serve --config tokend.toml"
-    with ServerProcess(Path("tokend.toml"), PORTS, directory=directory, afresh=True) as server:
+    with ServerProcess(Path("tokend.toml"), PORTS, directory=directory) as server:
         yield server
 
 

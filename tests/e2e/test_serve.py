@@ -69,7 +69,7 @@ def test_serve_reports_which_address_is_taken(section: str, config: Path) -> Non
     ("number", "delay", "announced"), [(signal.SIGTERM, "0.25", 0.25), (signal.SIGINT, "600", 0.0)]
 )
 def test_a_signal_stops_serve_gracefully(number: int, delay: str, announced: float, config: Path) -> None:
-    with ServerProcess(config, {"TOKEND_GRPC_DRAIN_DELAY_SECONDS": delay}, afresh=True) as server:
+    with ServerProcess(config, {"TOKEND_GRPC_DRAIN_DELAY_SECONDS": delay}) as server:
         os.kill(server.pid, number)
         assert server.wait() == 0
     assert server.log[-1] | {"time": ""} == {
