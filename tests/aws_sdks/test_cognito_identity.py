@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 
 import boto3
 import pytest
-from tests.clients.toolchains import BUILD_TIMEOUT, fail, need, run
+from tests.clients.toolchains import BUILD_TIMEOUT, fail
 from tests.support.aws_cli import AwsCli, aws_cli_1, aws_cli_2
 from tests.support.go_program import go_program
 from tests.support.java_program import java_program
+from tests.support.javascript_program import javascript_program
 
 from tokend_client.testing import CognitoIdentityServer
 
@@ -185,18 +185,17 @@ def test_java(environment: Mapping[str, str], web_identity: Mapping[str, str], t
 def test_javascript_and_aws_jwt_verify(
     server: CognitoIdentityServer, environment: Mapping[str, str], web_identity: Mapping[str, str], tmp_path: Path
 ) -> None:
-    node, npm = need("node", "the AWS SDK for JavaScript"), need("npm", "the AWS SDK for JavaScript")
-    shutil.copytree(SOURCES / "javascript", tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
-    run([npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"], tmp_path)
-    seen = seen_by([node, "main.js"], environment, tmp_path)
+    program = javascript_program(SOURCES / "javascript", "main.js", "the AWS SDK for JavaScript")
+    verifier = javascript_program(SOURCES / "javascript", "verify.js", "aws-jwt-verify")
+    seen = seen_by(program, environment, tmp_path)
     assert_as_of_aws(seen, "javascript")
-    assert_assumed(seen_by([node, "main.js", "credentials"], web_identity, tmp_path))
+    assert_assumed(seen_by([*program, "credentials"], web_identity, tmp_path))
     header, claims, signature = seen["token"].split(".")
     altered = f"{header}.{claims}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
 
     def verdicts(audience: str) -> list[str]:
         question = {"issuer": server.issuer, "audience": audience, "tokens": [seen["token"], altered]}
-        answer = subprocess.check_output([node, "verify.js"], cwd=tmp_path, input=json.dumps(question), text=True)
+        answer = subprocess.check_output(verifier, cwd=tmp_path, input=json.dumps(question), text=True)
         found: list[str] = json.loads(answer)
         return found
 

@@ -3,7 +3,6 @@
 import itertools
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,10 +11,11 @@ from typing import TypeAlias
 import grpc
 import jwt
 import pytest
-from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, fail, need, run
+from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, fail
 from tests.support.go_program import go_program
 from tests.support.grpc_service import TIMEOUT
 from tests.support.java_program import java_program
+from tests.support.javascript_program import javascript_program
 from tests.support.server_process import ServerProcess, write_config
 
 from tokend.v1 import developer_identity_service_pb2 as pb
@@ -100,10 +100,8 @@ def test_go_oidc(question: str, tmp_path: Path) -> None:
 
 
 def test_jose(question: str, tmp_path: Path) -> None:
-    node, npm = need("node", "jose"), need("npm", "jose")
-    shutil.copytree(SOURCES / "javascript", tmp_path, dirs_exist_ok=True)
-    run([npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"], tmp_path)
-    verdicts = answered([node, "verify.js"], tmp_path, question)
+    command = javascript_program(SOURCES / "javascript", "verify.js", "jose")
+    verdicts = answered(command, tmp_path, question)
     assert accepted_types(verdicts["jose"]) == documented("jose (JavaScript)")
 
 
