@@ -14,6 +14,7 @@ _LONG = (
     "tests/clients/test_consumers.py",
     "tests/key_rotations/",
     "tests/clients/test_go.py",
+    "tests/deploy/test_helm.py",
     "tests/clients/test_go_module.py",
     "tests/envoy/test_sidecar.py",
     "tests/contracts/test_dynamodb_store.py",
@@ -30,10 +31,13 @@ _LONG = (
     "tests/verifiers/",
 )
 
-#: Files that build in one directory, which must not run concurrently, by the name of the build.
+#: Files that build in one directory, or one program, by the name of the build: run concurrently, they would only wait.
 _BUILDS = {
     "tests/clients/test_java.py": "java",
     "tests/clients/test_consumers.py": "java",
+    "tests/deploy/test_helm.py": "helm",
+    "tests/deploy/test_helm_values.py": "helm",
+    "tests/deploy/test_recipes.py": "helm",
     "tests/contracts/test_dynamodb_store.py": "dynoxide",
     "tests/dynamodb/test_commits.py": "dynoxide",
     "tests/dynamodb/test_concurrency.py": "dynoxide",
