@@ -15,6 +15,9 @@ MODULES = sorted(path.parent for top in ("clients", "tests") for path in (ROOT /
 
 each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
 
+#: Optimized, unlike other programs of a run (pyproject.toml): a test counts allocations.
+RACE_TESTS = ("test", "-race", "-count=1", "-gcflags=all=-dwarf=false")
+
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
 
@@ -48,13 +51,13 @@ def test_the_generated_code_is_that_of_the_contract(tmp_path: Path) -> None:
 def test_tests_and_conformance(go: str, harness: Harness, guarded: Guarded) -> None:
     need("gcc", "the race detector of Go")
     environment = harness.environment | guarded.environment
-    passed = passed_go_tests([go, "test", "-race", "-count=1", "-json", "./..."], CLIENT, environment)
+    passed = passed_go_tests([go, *RACE_TESTS, "-json", "./..."], CLIENT, environment)
     cases = {name.rpartition("/")[2] for name in passed}
     assert [name for name in harness.case_names if name not in cases] == [], "conformance cases that did not pass"
 
 
 def test_credentials_of_aws(go: str) -> None:
-    run([go, "test", "-race", "-count=1", "./..."], CLIENT / "tokendaws")
+    run([go, *RACE_TESTS, "./..."], CLIENT / "tokendaws")
 
 
 def test_the_code_of_the_page_does_what_the_page_says(go: str) -> None:
