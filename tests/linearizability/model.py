@@ -99,8 +99,14 @@ class Event:
     ended: int
 
 
-def is_explained(identity_pool_id: str, history: Sequence[Event]) -> bool:
-    """Returns whether some order of the calls has the same results; calls stay after those that ended before them."""
+def is_explained(identity_pool_id: str, history: Sequence[Event], before: Iterable[Identity] = ()) -> bool:
+    """Returns whether some order of the calls has the same results; calls stay after those that ended before them.
+
+    Args:
+        identity_pool_id: The pool.
+        history: The calls.
+        before: The identities before the first call.
+    """
     led_nowhere: set[tuple[frozenset[int], frozenset[tuple[Any, ...]]]] = set()
     seen = sorted({event.answer[1] for event in history if event.answer[0] in {"identity", "users"}})
 
@@ -121,7 +127,7 @@ def is_explained(identity_pool_id: str, history: Sequence[Event]) -> bool:
         led_nowhere.add(place)
         return False
 
-    return search(frozenset(), {})
+    return search(frozenset(), {identity.identity_id: identity for identity in before})
 
 
 def _outcomes(

@@ -3,21 +3,33 @@
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import pytest
 from tests.linearizability.calls import DEVELOPER, PUBLIC, Answer, Call, answer
 from tests.linearizability.model import Event, MemoryStore, engines, is_explained
 
+from tokend_server.model import Identity
+
 POOL = "eu-west-1:1"
 A, B = "eu-west-1:1", "eu-west-1:2"
 
-#: Identity A has the users a and a2 and the public user p; B has b.
-BEFORE = (
-    Call("token", {DEVELOPER: "a", PUBLIC: "user p"}),
-    Call("token", {DEVELOPER: "a2"}, A),
-    Call("token", {DEVELOPER: "b"}),
-)
+
+@cache
+def before() -> Sequence[Identity]:
+    """Identity A, with the users a and a2 and the public user p, and B, with b."""
+    store, guids = MemoryStore(), itertools.count(1)
+    serving = engines(POOL, store, lambda: str(next(guids)))
+    for call in (
+        Call("token", {DEVELOPER: "a", PUBLIC: "user p"}),
+        Call("token", {DEVELOPER: "a2"}, A),
+        Call("token", {DEVELOPER: "b"}),
+    ):
+        assert answer(serving, POOL, call)[0] == "identity"
+    assert list(store.by_id) == [A, B]
+    return [*store.by_id.values()]
+
 
 CALLS = {
     "token of a": Call("token", {DEVELOPER: "a"}),
@@ -82,7 +94,7 @@ class StoreInTurns(MemoryStore):
     """A store in which each use waits for its thread's turn."""
 
     def __init__(self, turns: Turns) -> None:
-        super().__init__()
+        super().__init__(before())
         self._turns = turns
 
     def owners(self, *arguments: Any) -> Any:  # noqa: ANN401 - as below
@@ -113,10 +125,9 @@ def played(calls: Sequence[Call], choices: Sequence[int]) -> tuple[list[Event], 
         The events, and the choices with the number of running threads at each.
     """
     turns = Turns(len(calls))
-    guids = itertools.count(1)
+    guids = itertools.count(len(before()) + 1)
     serving = engines(POOL, StoreInTurns(turns), lambda: str(next(guids)))
     time = itertools.count()
-    history = [called(serving, call, time) for call in BEFORE]
     answers: dict[int, Answer] = {}
 
     def making(number: int) -> None:
@@ -140,7 +151,7 @@ def played(calls: Sequence[Call], choices: Sequence[int]) -> tuple[list[Event], 
     for thread in threads:
         thread.join()
     ended = next(time)
-    history += [Event(call, answers[number], began, ended) for number, call in enumerate(calls)]
+    history = [Event(call, answers[number], began, ended) for number, call in enumerate(calls)]
     history += [called(serving, call, time) for call in AFTER]
     return history, taken
 
@@ -167,4 +178,4 @@ def histories(calls: Sequence[Call]) -> Iterator[list[Event]]:
 @pytest.mark.parametrize("names", list(itertools.combinations_with_replacement(CALLS, 2)), ids=" beside ".join)
 def test_two_calls_answer_as_one_after_the_other(names: tuple[str, str]) -> None:
     for history in histories([CALLS[name] for name in names]):
-        assert is_explained(POOL, history), history[len(BEFORE) :]
+        assert is_explained(POOL, history, before()), history
