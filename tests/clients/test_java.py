@@ -125,7 +125,8 @@ def as_a_module(program: str, jars: str, project: Path) -> list[str]:
     declared = f"module first {{ requires tokend.client; requires {needed}; }}"
     (source.parent / "module-info.java").write_text(declared, encoding="utf-8")
     files = ["module/module-info.java", "module/first/FirstToken.java"]
-    run(["javac", "--module-path", jars, "-d", "target/module", *files], project, os.environ)
+    short_lived = [f"-J{option}" for option in SHORT_LIVED_JVM]
+    run(["javac", *short_lived, "--module-path", jars, "-d", "target/module", *files], project, os.environ)
     return ["--module-path", f"target/module:{jars}", "--module", "first/first.FirstToken"]
 
 
