@@ -1,16 +1,17 @@
 """A server with authenticated callers. One of them attacks it while another makes calls."""
 
 import json
+import os
 import secrets
+import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TypedDict
+from typing import BinaryIO, TypedDict
 
 import grpc
 import httpx
@@ -18,6 +19,7 @@ from tests.attacks.flood import BEGUN
 from tests.support.authority import Authority, Identification
 from tests.support.grpc_service import TIMEOUT
 from tests.support.metric_samples import named_like, total
+from tests.support.preloaded import ForkedProcess, fork
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 
 from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityRequest
@@ -172,9 +174,8 @@ class Stage:
             unauthenticated: Whether the attacker has no certificate.
             idle: Whether it runs with idle priority.
         """
-        command = [
-            sys.executable,
-            *("-m", "tests.attacks", name),
+        arguments = [
+            name,
             f"--address={self.server.endpoint}",
             f"--seconds={seconds}",
             f"--request={self.directory / 'request'}",
@@ -183,7 +184,12 @@ class Stage:
             *([f"--connections={connections}"] if connections else []),
             *(["--idle"] if idle else []),
         ]
-        attack = Attack(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE))
+        reader, writer = os.pipe()
+        output = os.fdopen(reader, "rb")
+        try:
+            attack = Attack(fork("tests.attacks", arguments, os.environ, ROOT, stdout=writer), output)
+        finally:
+            os.close(writer)
         try:
             attack.wait_for_connection()
             yield attack
@@ -212,9 +218,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Attack:
-    """A running attack."""
+    """A running attack, and its standard output."""
 
-    process: "subprocess.Popen[bytes]"
+    process: ForkedProcess
+    output: BinaryIO
 
     def is_over(self, within: float) -> bool:
         """Waits this many seconds for its end, and returns whether it has ended."""
@@ -230,7 +237,7 @@ class Attack:
 
     def stop(self) -> None:
         """Ends it early, with its tally."""
-        self.process.terminate()
+        self.process.send_signal(signal.SIGTERM)
 
     def end(self) -> None:
         """Kills it, if it is running."""
@@ -246,12 +253,12 @@ class Attack:
     @cached_property
     def _first(self) -> bytes:
         """Reads the line about the first connection; without a connection, the tally."""
-        assert self.process.stdout
-        return self.process.stdout.readline()
+        return self.output.readline()
 
     @cached_property
     def _output(self) -> bytes:
-        return self._first.removeprefix(f"{BEGUN}\n".encode()) + self.process.communicate()[0]
+        with self.output:
+            return self._first.removeprefix(f"{BEGUN}\n".encode()) + self.output.read()
 
 
 @contextmanager
