@@ -14,7 +14,7 @@ from tests.support.authority import Authority
 from tests.support.calls import Caller
 from tests.support.files import until_exists
 from tests.support.server_process import POOL_ID, ServerProcess, write_config
-from tests.support.tokend import end, run, start
+from tests.support.tokend import run
 
 from tokend_server.callers import keys
 
@@ -145,7 +145,7 @@ EXPOSED = {"TOKEND_GRPC_LISTEN": "0.0.0.0:0", "TOKEND_LOG_LEVEL": "error"}
 
 
 def test_serve_refuses_an_address_that_others_can_reach_and_nothing_guards(tmp_path: Path) -> None:
-    ended = end(start("serve", "--config", str(write_config(tmp_path)), **EXPOSED))
+    ended = run("serve", "--config", str(write_config(tmp_path)), **EXPOSED)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
         "configuration: grpc: others can reach 0.0.0.0:0: configure TLS (tls_certificate_file, tls_private_key_file), "
@@ -156,7 +156,7 @@ def test_serve_refuses_an_address_that_others_can_reach_and_nothing_guards(tmp_p
 
 
 def test_serve_refuses_keys_in_the_clear(tmp_path: Path) -> None:
-    ended = end(start("serve", "--config", str(write_config(tmp_path, POLICY, KEYED)), **EXPOSED))
+    ended = run("serve", "--config", str(write_config(tmp_path, POLICY, KEYED)), **EXPOSED)
     assert ended.returncode == 1
     assert "configure TLS (tls_certificate_file, tls_private_key_file), listen on" in ended.stderr
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.server_process import ServerProcess, write_config
+from tests.support.tokend import run
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,10 @@ def test_a_signal_is_its_exit_code(tmp_path: Path) -> None:
     server = ServerProcess(write_config(tmp_path))
     server.kill()
     assert server.exit_code == -signal.SIGKILL
+
+
+def test_the_exit_code_of_wrong_usage_is_passed_on() -> None:
+    assert run("quickstart", "--none").returncode == 2
 
 
 def test_a_failed_start_raises_its_error_output(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.support.calls import get_token
 from tests.support.files import mode
-from tests.support.tokend import Ended, end, start
+from tests.support.tokend import Ended, end, run, start
 
 from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityResponse
 from tokend_server.config import EMBEDDED_DEVELOPER_PROVIDER, EMBEDDED_POOL_ID
@@ -101,7 +101,7 @@ def test_two_quickstarts_at_once_agree_on_the_identity_and_on_the_key(
 
 
 def test_quickstart_has_the_same_identity_the_next_time(shown: Sequence[Quickstart], data_dir: Path) -> None:
-    again = Quickstart(end(start("quickstart", "--once", TOKEND_DATA_DIR=str(data_dir))))
+    again = Quickstart(run("quickstart", "--once", TOKEND_DATA_DIR=str(data_dir)))
     assert again.issued["identity_id"] == shown[0].issued["identity_id"]
     assert again.verified["header"] == shown[0].verified["header"]
 
