@@ -201,11 +201,17 @@ def test_connections_that_do_not_come_to_speak_are_ended(attacked: Stage, tmp_pa
         assert attack.tally["ended"] == 0
 
 
-def test_a_caller_gets_no_more_calls_than_its_limit(attacked: Stage, tmp_path: Path) -> None:
-    burst, rate = 20, 20
-    assert 0 < _tokens(attacked) <= burst + rate * 4 * SECONDS
-    with stage(tmp_path, extra="[limits]\ncalls_per_second = 0\n") as undefended:
-        assert _tokens(undefended) > burst + rate * 4 * SECONDS
+def test_a_caller_gets_no_more_calls_than_its_limit(tmp_path: Path) -> None:
+    # Few, which a server on a busy machine exceeds without a limit, and the next one is allowed after 100 seconds.
+    burst, rate = 2, 0.01
+    for limit, exceeds in ((rate, False), (0, True)):
+        directory = tmp_path / str(limit)
+        directory.mkdir()
+        extra = f"[limits]\ncalls_per_second = {limit}\ncalls_burst = {burst}\n"
+        with stage(directory, extra=extra) as running:
+            tokens = _tokens(running)
+        assert tokens > 0
+        assert (tokens > burst) == exceeds
 
 
 def _tokens(on: Stage) -> float:
