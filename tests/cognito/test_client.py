@@ -6,9 +6,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
+import botocore.session
 import grpc
 import pytest
+from botocore.credentials import Credentials
 from tests.cognito.running_service import (
     COGNITO_POOL,
     GET,
@@ -42,6 +45,21 @@ def test_nothing_is_sent_before_the_first_call(services: Services, upstream: Cog
 def test_a_region_has_its_own_endpoint_of_aws() -> None:
     client, _credentials = aws_client("cognito-identity", Cognito(), "eu-west-1", connections=1, clock=FakeClock())
     assert client.meta.endpoint_url == "https://cognito-identity.eu-west-1.amazonaws.com"
+    client.close()
+
+
+def test_the_credential_chain_is_in_the_region_of_the_environment(aws_environment: pytest.MonkeyPatch) -> None:
+    regions = []
+
+    def create(session: botocore.session.Session) -> object:
+        regions.append(session.get_config_variable("region"))
+        return SimpleNamespace(load_credentials=lambda: Credentials(*ACCESS_KEY))
+
+    aws_environment.setenv("AWS_DEFAULT_REGION", "us-west-2")
+    aws_environment.setattr("tokend_server.aws.credentials.create_credential_resolver", create)
+    client, credentials = aws_client("cognito-identity", Cognito(), "eu-west-1", connections=1, clock=FakeClock())
+    assert credentials.get_frozen_credentials().access_key == ACCESS_KEY.aws_access_key_id
+    assert regions == ["us-west-2"]
     client.close()
 
 

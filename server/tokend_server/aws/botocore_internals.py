@@ -15,15 +15,9 @@ from botocore.retries import standard
 from tokend_server.library_parts import require
 
 
-def session_of(credentials: Credentials, profile: str | None = None) -> botocore.session.Session:
-    """Returns a session whose clients have only these credentials.
-
-    Raises:
-        botocore.exceptions.BotoCoreError: The profile cannot be used.
-    """
-    session = botocore.session.Session(profile=profile)
+def use_credentials(session: botocore.session.Session, credentials: Credentials) -> None:
+    """Makes the clients of a session use only these credentials."""
     session.register_component("credential_provider", SimpleNamespace(load_credentials=lambda: credentials))
-    return session
 
 
 def use_connections(client: Any, **pools: type) -> None:  # noqa: ANN401 - boto3's clients have no types
@@ -64,8 +58,9 @@ def _has_replaceable_retries() -> bool:
 
 
 def _has_credential_provider() -> bool:
-    credentials = Credentials("", "")
-    return session_of(credentials).get_credentials() is credentials
+    session, credentials = botocore.session.Session(), Credentials("", "")
+    use_credentials(session, credentials)
+    return session.get_credentials() is credentials
 
 
 def _has_credential_expiry() -> bool:

@@ -12,7 +12,7 @@ from botocore.config import Config as BotoConfig
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError
 
-from tokend_server.aws.botocore_internals import session_of
+from tokend_server.aws.botocore_internals import use_credentials
 from tokend_server.aws.credentials import chain_credentials, role_credentials
 from tokend_server.aws.transport import bound_connections
 from tokend_server.clock import Clock
@@ -93,12 +93,14 @@ def _client(
         user_agent=_user_agent(),
     )
     source = botocore.session.Session(profile=settings.profile)
-    credentials = (
-        role_credentials(source, settings.role_arn, region, config, clock)
-        if settings.role_arn
-        else chain_credentials(source, clock)
-    )
-    session = boto3.Session(botocore_session=session_of(credentials, settings.profile), region_name=region)
-    client = session.client(service, endpoint_url=settings.endpoint_url, config=config)
+    if settings.role_arn:
+        credentials = role_credentials(source, settings.role_arn, region, config, clock)
+        source = botocore.session.Session(profile=settings.profile)
+    else:
+        credentials = chain_credentials(source, clock)
+    use_credentials(source, credentials)
+    # The Region of the client is not the session's, in which the credential chain may call STS.
+    session = boto3.Session(botocore_session=source)
+    client = session.client(service, region, endpoint_url=settings.endpoint_url, config=config)
     bound_connections(client)
     return client, credentials

@@ -5,10 +5,16 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from copy import copy
 from dataclasses import dataclass
+from functools import cache, partial
 
 import botocore.session
 from botocore.config import Config as BotoConfig
-from botocore.credentials import Credentials, DeferredRefreshableCredentials, ReadOnlyCredentials
+from botocore.credentials import (
+    Credentials,
+    DeferredRefreshableCredentials,
+    ReadOnlyCredentials,
+    create_credential_resolver,
+)
 from botocore.exceptions import NoCredentialsError
 
 from tokend_server.aws.botocore_internals import needs_renewal
@@ -113,8 +119,12 @@ class BackgroundCredentials(Credentials):
 
 
 def chain_credentials(session: botocore.session.Session, clock: Clock) -> BackgroundCredentials:
-    """Returns the credentials of boto3's default chain: environment, profile, container, instance."""
-    return BackgroundCredentials(session.get_credentials, clock)
+    """Returns the credentials of boto3's default chain: environment, profile, container, instance.
+
+    The chain is not the session's own, so that the session's clients can use these credentials.
+    """
+    chain = cache(partial(create_credential_resolver, session))
+    return BackgroundCredentials(lambda: chain().load_credentials(), clock)
 
 
 def role_credentials(
