@@ -71,7 +71,8 @@ def _aws_models_are_read_once() -> Iterator[None]:
     """Saves a third of a second for each of some thousand engines, which would list the data and read 2 MB of JSON.
 
     Also saves a hundredth of a second for the new names of a session's events, which depend only on the old ones, and
-    for the signatures of their handlers, whose code tells the same. A cache of handlers would keep all clients.
+    for the signatures of their handlers, of which flags of their code are enough. A cache of handlers would keep all
+    clients in memory.
     """
     accepts_kwargs = botocore.hooks.accepts_kwargs
 
