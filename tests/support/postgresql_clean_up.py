@@ -36,7 +36,7 @@ def kill(data: Path) -> None:
         time.sleep(0.02)
     lock_file = data / "postmaster.pid"
     if lock_file.exists():
-        if segment := shared_memory(data):
+        if (segment := shared_memory(data)) is not None:
             ctypes.CDLL(None).shmctl(segment, _IPC_RMID, None)
         lock_file.unlink()
 
