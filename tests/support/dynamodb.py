@@ -1,6 +1,5 @@
 """Doubles of DynamoDB: moto's in this process, and dynoxide, which is checked against AWS, in a separate one."""
 
-import fcntl
 import os
 import socket
 import subprocess
@@ -13,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from platformdirs import user_cache_path
 from tests.clients.toolchains import need, run
+from tests.support.machine_cache import cached
 from werkzeug.serving import make_server
 
 _HOST = "127.0.0.1"
@@ -102,14 +101,10 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
 
 def _built_dynoxide() -> Path:
     """Returns the program, which is built once per machine."""
-    root = user_cache_path("tokend-tests") / f"dynoxide-{DYNOXIDE}"
-    program = root / "bin" / "dynoxide"
-    if not program.exists():
-        root.mkdir(parents=True, exist_ok=True)
-        with (root / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not program.exists():
-                cargo = need("cargo", "DynamoDB's second double")
-                command = [cargo, "install", "dynoxide-rs", "--version", DYNOXIDE, "--root", str(root), *_BUILD]
-                run(command, root, {**os.environ, **_PROFILE})
-    return program
+    return cached(f"dynoxide-{DYNOXIDE}", _build_dynoxide) / "bin" / "dynoxide"
+
+
+def _build_dynoxide(directory: Path) -> None:
+    cargo = need("cargo", "DynamoDB's second double")
+    command = [cargo, "install", "dynoxide-rs", "--version", DYNOXIDE, "--root", str(directory), *_BUILD]
+    run(command, directory, {**os.environ, **_PROFILE})

