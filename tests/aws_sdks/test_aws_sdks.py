@@ -120,10 +120,9 @@ def test_sts_verifies_what_it_gets(agent: RunningAgent, sts: str, directory: Pat
     assert answer["SubjectFromWebIdentityToken"].startswith("us-east-1:")
     header, claims, signature = token.split(".")
     altered = f"{header}.{claims}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
-    for bad, code in ((altered, "InvalidIdentityToken"), ("a.b.c", "AccessDenied")):
-        with pytest.raises(ClientError) as caught:
+    for bad, why in ((altered, "token signature is invalid"), ("a.b.c", "AccessDenied")):
+        with pytest.raises(ClientError, match=why):
             assume_role(sts, bad)
-        assert caught.value.response["Error"]["Code"] == code
     with pytest.raises(ClientError, match="role not found"):
         assume_role(sts, token, ROLE.replace("reader", "writer"))
     expires = (directory / "short").read_text(encoding="ascii")

@@ -1,19 +1,17 @@
 """Doubles of DynamoDB: moto's in this process, and dynoxide, which is checked against AWS, in a separate one."""
 
 import os
-import socket
 import subprocess
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from tests.clients.toolchains import need, run
 from tests.support.machine_cache import cached
+from tests.support.ports import free_port, wait_for_listener
 from werkzeug.serving import make_server
 
 _HOST = "127.0.0.1"
@@ -73,30 +71,18 @@ def dynoxide(directory: Path) -> Iterator[str]:
 def dynoxide_process(directory: Path) -> Iterator[tuple[str, int]]:
     """The same, with its process id."""
     program = _built_dynoxide()
-    with socket.create_server((_HOST, 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     log = directory / "dynoxide.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [program, "--host", _HOST, "--port", str(port)], stdout=output, stderr=output, cwd=directory
         )
     try:
-        _wait_for(port, process, log)
+        wait_for_listener(port, process, log)
         yield f"http://{_HOST}:{port}", process.pid
     finally:
         process.kill()  # on SIGTERM, it would wait for all connections
         process.wait(_TIMEOUT)
-
-
-def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(_TIMEOUT * 100):
-        with socket.socket() as connection:
-            if connection.connect_ex((_HOST, port)) == 0:
-                return
-        if process.poll() is not None:
-            break
-        time.sleep(0.01)
-    pytest.fail(f"dynoxide does not serve: {log.read_text(errors='replace')}")
 
 
 def _built_dynoxide() -> Path:

@@ -2,9 +2,16 @@
 
 import random
 import socket
+import time
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
 
 #: Below the kernel's ephemeral ports, which may be taken at any moment.
 _PORTS = range(15_000, 32_000)
+
+_TIMEOUT = 60
 
 
 def free_port() -> int:
@@ -32,3 +39,14 @@ def can_connect(address: str) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def wait_for_listener(port: int, process: Popen[bytes], log: Path) -> None:
+    """Waits until a process listens on a port; fails with its log if it ends or does not listen in time."""
+    deadline = time.monotonic() + _TIMEOUT
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as connection:
+            if connection.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.01)
+    pytest.fail(f"{process.args!r} does not listen: {log.read_text(errors='replace')}")

