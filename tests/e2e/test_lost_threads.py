@@ -87,6 +87,7 @@ def test_a_serving_thread_that_stands_still_is_seen_by_all(tmp_path: Path) -> No
         assert (status(server, "livez"), status(server, "readyz"), check_health(caller.channel)) == (200, 200, SERVING)
         watch = watch_health(caller.channel)
         wait_for(watch, SERVING)
+        check_health(caller.channel)  # then the serving thread has seen that the status of the watch is sent
         order(tmp_path, "hold")
         wait_for(watch, NOT_SERVING)
         assert status(server, "readyz") == 503
