@@ -5,9 +5,13 @@ set -eu
 cd "$(dirname "$0")"
 out=${1:-tokendv1}
 mkdir -p "$out"
-tool() { go tool -modfile=tools/go.mod -n "$1"; }
-uv run -q --no-sync python -m grpc_tools.protoc -I../../proto \
-    --plugin="protoc-gen-go=$(tool protoc-gen-go)" --go_out="$out" --go_opt=module=tokend.internal/go/tokendv1 \
-    --plugin="protoc-gen-go-grpc=$(tool protoc-gen-go-grpc)" --go-grpc_out="$out" \
-    --go-grpc_opt=module=tokend.internal/go/tokendv1 \
+plugins=$(mktemp -d)
+trap 'rm -r "$plugins"' EXIT
+# Unlike "go tool", "go run" builds with the flags in GOFLAGS, and links a program once, unlike "go install".
+for plugin in protobuf/cmd/protoc-gen-go grpc/cmd/protoc-gen-go-grpc; do
+    go run -modfile=tools/go.mod -exec cp "google.golang.org/$plugin" "$plugins"
+done
+PATH="$plugins:$PATH" uv run -q --no-sync python -m grpc_tools.protoc -I../../proto \
+    --go_out="$out" --go_opt=module=tokend.internal/go/tokendv1 \
+    --go-grpc_out="$out" --go-grpc_opt=module=tokend.internal/go/tokendv1 \
     tokend/v1/developer_identity_service.proto tokend/v1/error_reason.proto

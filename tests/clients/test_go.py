@@ -16,7 +16,7 @@ MODULES = sorted(path.parent for top in ("clients", "tests") for path in (ROOT /
 each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
 
 #: Optimized, unlike other programs of a run (pyproject.toml): a test counts allocations.
-RACE_TESTS = ("test", "-race", "-count=1", "-gcflags=all=-dwarf=false")
+RACE_TESTS = ("test", "-race", "-count=1", "-vet=off", "-gcflags=all=-dwarf=false")
 
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
@@ -34,7 +34,7 @@ def test_vet(go: str, module: Path) -> None:
 
 @pytest.mark.parametrize("module", [CLIENT, CLIENT / "tokendaws"], ids=lambda module: module.name)
 def test_staticcheck(go: str, module: Path) -> None:
-    run([go, "tool", f"-modfile={CLIENT / 'tools' / 'go.mod'}", "staticcheck", "./..."], module)
+    run([go, "run", f"-modfile={CLIENT / 'tools' / 'go.mod'}", "honnef.co/go/tools/cmd/staticcheck", "./..."], module)
 
 
 @each_module
@@ -61,7 +61,7 @@ def test_credentials_of_aws(go: str) -> None:
 
 
 def test_the_code_of_the_page_does_what_the_page_says(go: str) -> None:
-    run([go, "test", "-count=1", "./..."], CLIENT / "examples")
+    run([go, "test", "-count=1", "-vet=off", "./..."], CLIENT / "examples")
 
 
 def _files(directory: Path) -> dict[str, str]:
