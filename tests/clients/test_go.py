@@ -1,5 +1,8 @@
 """The Go client in its own toolchain, its tests, conformance cases and verifiers against the real server."""
 
+import json
+import subprocess
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,16 @@ def test_staticcheck(go: str, module: Path) -> None:
 @each_module
 def test_each_module_names_all_that_it_needs(go: str, module: Path) -> None:
     run([go, "mod", "tidy", "-diff"], module)
+
+
+def test_all_modules_require_the_same_versions(go: str) -> None:
+    """What two modules require is compiled once."""
+    versions: dict[str, set[str]] = defaultdict(set)
+    for module in MODULES:
+        described = subprocess.run([go, "mod", "edit", "-json"], cwd=module, check=True, capture_output=True).stdout
+        for required in json.loads(described)["Require"] or []:
+            versions[required["Path"]].add(required["Version"])
+    assert {path: found for path, found in versions.items() if len(found) > 1} == {}
 
 
 @pytest.mark.usefixtures("go")
