@@ -1,7 +1,7 @@
 """The examples that continually need tokens, while the replicas of tokend hang, die and are replaced.
 
 A caller may fail only if no valid token is available: some seconds after the end of the last replica, when the
-cached tokens have expired, until two seconds after a replica is back.
+cached tokens have expired, until two seconds after a replica responds.
 """
 
 import json
@@ -18,14 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, SHORT_LIVED_JVM, leave_out, run
 from tests.support.go_program import go_program
+from tests.support.health import SERVING, check_health
 from tests.support.ports import free_ports
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
 
 CALLERS = 64
-TOKEN_SECONDS = 5
+TOKEN_SECONDS = 8
 OUTAGE_SECONDS = 8
 #: How long all tokens last without tokend: they are refreshed at a third of their lifetime, within half a second, and
 #: returned until a tenth of it is left.
@@ -115,6 +117,12 @@ signing_algorithm = "ES256"
     def start(self, number: int) -> None:
         self._servers[number] = ServerProcess(self._configs[number])
 
+    def wait_until_serving(self, *numbers: int) -> None:
+        """Waits until servers respond, which takes longer on a busy machine."""
+        for number in numbers:
+            with grpc.insecure_channel(self._servers[number].endpoint) as channel:
+                assert check_health(channel) == SERVING
+
     def replace(self, number: int) -> None:
         """Stops a server as in a deployment, and starts its successor."""
         self._servers[number].stop()
@@ -160,6 +168,7 @@ def out_of_service(replicas: Replicas) -> list[Outage]:
         replicas.kill(number)
     wait(OUTAGE_SECONDS)
     replicas.start(0)
+    replicas.wait_until_serving(0)
     outages.append(Outage(begin, time.time()))
     replicas.start(1)
     wait(TOKEN_SECONDS)
@@ -170,6 +179,7 @@ def out_of_service(replicas: Replicas) -> list[Outage]:
     wait(OUTAGE_SECONDS)
     for number in (0, 1):
         replicas.signal(number, signal.SIGCONT)
+    replicas.wait_until_serving(0, 1)
     outages.append(Outage(begin, time.time()))
     wait(TOKEN_SECONDS)
 
