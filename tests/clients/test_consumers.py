@@ -1,7 +1,7 @@
 """The examples that continually need tokens, while the replicas of tokend hang, die and are replaced.
 
 A caller may fail only if no valid token is available: some seconds after the end of the last replica, when the
-cached tokens have expired, until two seconds after a replica responds.
+cached tokens have expired, until two seconds after a replica serves.
 """
 
 import json
@@ -22,7 +22,7 @@ import grpc
 import pytest
 from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, SHORT_LIVED_JVM, leave_out, run
 from tests.support.go_program import go_program
-from tests.support.health import SERVING, check_health
+from tests.support.health import SERVING, wait_for, watch_health
 from tests.support.ports import free_ports
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
 
@@ -118,10 +118,10 @@ signing_algorithm = "ES256"
         self._servers[number] = ServerProcess(self._configs[number])
 
     def wait_until_serving(self, *numbers: int) -> None:
-        """Waits until servers respond, which takes longer on a busy machine."""
+        """Waits until servers report that they serve, which a resumed one does only after its next probe of itself."""
         for number in numbers:
             with grpc.insecure_channel(self._servers[number].endpoint) as channel:
-                assert check_health(channel) == SERVING
+                wait_for(watch_health(channel), SERVING)
 
     def replace(self, number: int) -> None:
         """Stops a server as in a deployment, and starts its successor."""
