@@ -168,12 +168,15 @@ def test_a_call_after_a_change_does_not_share_an_earlier_request(
 def test_a_leader_that_times_out_does_not_fail_the_followers(
     service: RunningService, upstream: CognitoUpstream, wait_for_joining: WaitForJoining
 ) -> None:
-    upstream.script([HELD])
-    hurried = service.begin(timeout=0.5)
+    upstream.always(HELD)
+    hurried = service.begin(timeout=2)
     upstream.wait_for_held(1)
     patient = [service.begin() for _ in range(3)]
     wait_for_joining(4)
     assert code_of(hurried) == grpc.StatusCode.DEADLINE_EXCEEDED
+    wait_for_joining(3)
+    upstream.wait_for_held(2)
+    upstream.release()
     answers = [call.result() for call in patient]
     assert same(*answers)
     assert len(upstream.requests) == 2
