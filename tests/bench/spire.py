@@ -18,7 +18,7 @@ import jwt
 from tests.bench.generator import Call
 from tests.bench.messages import GRPC_HEADERS, length_prefixed, user
 from tests.bench.processes import Cores, running, wait_until
-from tests.support.machine_cache import cached
+from tests.support.machine_cache import cached_program
 from tests.support.ports import free_port
 
 VERSION = "v1.13.3"
@@ -39,7 +39,7 @@ def build(name: str = "spire-server") -> Path:
     Raises:
         RuntimeError: Go is not installed, or the build fails.
     """
-    return cached(f"{name}-{VERSION}", lambda directory: _build(f"{_PACKAGES}/{name}", directory)) / name
+    return cached_program(f"{name}-{VERSION}", name, lambda directory: _build(f"{_PACKAGES}/{name}", directory))
 
 
 def _build(package: str, directory: Path) -> None:

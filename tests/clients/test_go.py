@@ -18,7 +18,7 @@ MODULES = sorted(path.parent for top in ("clients", "tests") for path in (ROOT /
 
 each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
 
-#: Optimized, unlike other programs of a run (pyproject.toml): a test counts allocations.
+#: Optimized, unlike other programs of a run (pyproject.toml): a test counts allocations. `test_vet` vets all packages.
 RACE_TESTS = ("test", "-race", "-count=1", "-vet=off", "-gcflags=all=-dwarf=false")
 
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)

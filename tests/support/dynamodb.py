@@ -10,7 +10,7 @@ from pathlib import Path
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from tests.clients.toolchains import need, run
-from tests.support.machine_cache import cached
+from tests.support.machine_cache import cached_program
 from tests.support.ports import free_port, wait_for_listener
 from werkzeug.serving import make_server
 
@@ -88,7 +88,7 @@ def dynoxide_process(directory: Path) -> Iterator[tuple[str, int]]:
 
 def _built_dynoxide() -> Path:
     """Returns the program, which is built once per machine."""
-    return cached(f"dynoxide-{DYNOXIDE}", _build_dynoxide) / "bin" / "dynoxide"
+    return cached_program(f"dynoxide-{DYNOXIDE}", "bin/dynoxide", _build_dynoxide)
 
 
 def _build_dynoxide(directory: Path) -> None:

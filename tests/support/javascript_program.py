@@ -20,5 +20,5 @@ def javascript_program(project: Path, name: str, what: str) -> list[str]:
         run([npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"], root)
 
     files = sorted(path for path in project.iterdir() if path.is_file())
-    root = cached_build("javascript", project, files, install)
+    root = cached_build("javascript", project, files, install, lambda root: (root / "node_modules").exists())
     return [node, str(root / name)]

@@ -11,13 +11,25 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 
-def cached(name: str, make: Callable[[Path], None], is_usable: Callable[[Path], bool] = Path.exists) -> Path:
+def cached_program(name: str, pattern: str, make: Callable[[Path], None]) -> Path:
+    """Returns the path of a program, or of another file, that is made once per machine.
+
+    Args:
+        name: The name of its directory, which contains its version.
+        pattern: A glob pattern of its path in the directory.
+        make: Fills an empty directory, which moves afterwards.
+    """
+    (program,) = cached(name, make, lambda directory: any(directory.glob(pattern))).glob(pattern)
+    return program
+
+
+def cached(name: str, make: Callable[[Path], None], is_usable: Callable[[Path], bool]) -> Path:
     """Returns a directory, which one process makes while others wait.
 
     Args:
         name: The name of the directory, which contains the version of what is in it.
         make: Fills an empty directory, which moves afterwards.
-        is_usable: Returns whether the directory need not be made again.
+        is_usable: Returns whether the directory exists and need not be made again.
     """
     cache = user_cache_path("tokend-tests", ensure_exists=True)
     directory = cache / name
@@ -39,7 +51,7 @@ def cached_build(
     project: Path,
     files: Sequence[Path],
     build: Callable[[Path], None],
-    is_usable: Callable[[Path], bool] = Path.exists,
+    is_usable: Callable[[Path], bool],
 ) -> Path:
     """Returns a directory with a copy of a project's files, which is built once per machine.
 
@@ -48,7 +60,7 @@ def cached_build(
         project: The directory of the project.
         files: Its files.
         build: Builds the project in a directory, which moves afterwards.
-        is_usable: Returns whether the directory need not be built again.
+        is_usable: Returns whether the directory exists and need not be built again.
     """
 
     def build_copies(directory: Path) -> None:

@@ -6,13 +6,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.clients.toolchains import need, run
-from tests.support.machine_cache import cached
+from tests.support.machine_cache import cached_program
 
 
 def moto_tests() -> Path:
     """Returns the directory with the package `tests` of the installed moto; it is fetched once per machine."""
     release = f"moto-{version('moto')}"
-    return cached(f"{release}-tests", lambda directory: _fetch(release, directory)) / release
+    return cached_program(f"{release}-tests", release, lambda directory: _fetch(release, directory))
 
 
 def _fetch(release: str, directory: Path) -> None:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from tests.clients.toolchains import ended, need, run
-from tests.support.machine_cache import cached
+from tests.support.machine_cache import cached_program
 
 
 def program(name: str) -> Path:
@@ -14,7 +14,7 @@ def program(name: str) -> Path:
     """
     if found := shutil.which(name):
         return Path(found)
-    return cached("prometheus-deb", _fetch) / "usr" / "bin" / name
+    return cached_program("prometheus-deb", f"usr/bin/{name}", _fetch)
 
 
 def _fetch(directory: Path) -> None:

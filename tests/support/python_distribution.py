@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from tests.clients.toolchains import leave_out, need, run
-from tests.support.machine_cache import cached
+from tests.support.machine_cache import cached_program
 
 
 def distribution_program(requirement: str, program: str, what: str) -> Path:
@@ -18,7 +18,7 @@ def distribution_program(requirement: str, program: str, what: str) -> Path:
         program: The name of the program.
         what: The name of the tests that are skipped without uv.
     """
-    return cached(requirement, lambda directory: _install(requirement, directory, what)) / "bin" / program
+    return cached_program(requirement, f"bin/{program}", lambda directory: _install(requirement, directory, what))
 
 
 def layer_program(requirement: str, pattern: str, what: str) -> Path:
@@ -46,8 +46,7 @@ def layer_program(requirement: str, pattern: str, what: str) -> Path:
         (program,) = directory.glob(pattern)
         program.chmod(0o755)
 
-    (program,) = cached(requirement, unpack).glob(pattern)
-    return program
+    return cached_program(requirement, pattern, unpack)
 
 
 def _install(requirement: str, directory: Path, what: str) -> None:

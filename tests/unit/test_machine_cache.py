@@ -2,7 +2,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.support.machine_cache import cached, cached_build
+from tests.support.machine_cache import cached_build, cached_program
 
 
 @pytest.fixture(autouse=True)
@@ -30,34 +30,34 @@ def test_a_second_user_gets_what_the_first_is_making() -> None:
         waiting: list[Future[Path]] = []
 
         def make(directory: Path) -> None:
-            waiting.append(pool.submit(cached, "tool-1", second))
+            waiting.append(pool.submit(cached_program, "tool-1", "tool", second))
             with pytest.raises(TimeoutError):
                 waiting[0].result(timeout=0.2)
             (directory / "tool").touch()
 
-        directory = cached("tool-1", make)
-        assert waiting[0].result() == directory
-    assert [path.name for path in directory.iterdir()] == ["tool"]
+        program = cached_program("tool-1", "tool", make)
+        assert waiting[0].result() == program
     assert second.attempts == 0
 
 
 def test_what_failed_halfway_is_made_again() -> None:
     make = Maker(failures=1)
     with pytest.raises(OSError, match="not reachable"):
-        cached("tool-1", make)
-    assert (cached("tool-1", make) / "attempt").read_text(encoding="utf-8") == "2"
+        cached_program("tool-1", "attempt", make)
+    assert cached_program("tool-1", "attempt", make).read_text(encoding="utf-8") == "2"
 
 
-def test_what_is_not_usable_any_more_is_replaced() -> None:
+def test_what_was_removed_is_made_again() -> None:
     make = Maker()
-    (cached("tool-1", make) / "rest").touch()
-    directory = cached("tool-1", make, lambda made: (made / "attempt").exists() and make.attempts > 1)
-    assert [path.name for path in directory.iterdir()] == ["attempt"]
+    program = cached_program("tool-1", "attempt", make)
+    (program.parent / "rest").touch()
+    program.unlink()
+    assert [path.name for path in cached_program("tool-1", "attempt", make).parent.iterdir()] == ["attempt"]
     assert make.attempts == 2
 
 
 def test_each_version_has_its_own_directory() -> None:
-    assert cached("tool-1", Maker()) != cached("tool-2", Maker())
+    assert cached_program("tool-1", "attempt", Maker()) != cached_program("tool-2", "attempt", Maker())
 
 
 def test_a_changed_project_is_built_again(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_changed_project_is_built_again(tmp_path: Path) -> None:
     built = []
     for text in ("one", "two", "one"):
         source.write_text(text, encoding="utf-8")
-        built.append(cached_build("program", project, [source], build))
+        built.append(cached_build("program", project, [source], build, Path.exists))
     assert built[0] == built[2] != built[1]
     assert build.attempts == 2
     assert (built[1] / "src" / "main").read_text(encoding="utf-8") == "two"
