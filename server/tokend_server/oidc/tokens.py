@@ -80,20 +80,14 @@ def read_token(token: Secret) -> SignedToken:
     """
     try:
         jws = extract_compact(token.reveal().encode(), registry=_SIZES)
-        header = _read_json(urlsafe_b64decode(jws.segments["header"]))
-        claims = _read_json(jws.payload)
+        header = _STRICT_JSON.decode(urlsafe_b64decode(jws.segments["header"]).decode())
+        claims = _STRICT_JSON.decode(jws.payload.decode())
     except (JoseError, TypeError, ValueError, RecursionError):
         raise MalformedToken from None
     # joserfc accepts any JSON value that contains "alg" as a header.
     if not isinstance(header, dict) or not isinstance(claims, dict):
         raise MalformedToken
     return SignedToken(jws, UnverifiedClaims(claims))
-
-
-def _read_json(document: bytes) -> Any:  # noqa: ANN401 -- any JSON value
-    return json.loads(
-        document.decode(), object_pairs_hook=_unique_members, parse_int=_whole_number, parse_constant=_no_constant
-    )
 
 
 def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -111,6 +105,9 @@ def _whole_number(digits: str) -> int:
 
 def _no_constant(_name: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
+
+
+_STRICT_JSON = json.JSONDecoder(object_pairs_hook=_unique_members, parse_int=_whole_number, parse_constant=_no_constant)
 
 
 class VerificationKeys(Protocol):
