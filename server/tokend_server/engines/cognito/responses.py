@@ -139,4 +139,4 @@ def _text(response: Mapping[str, Any], member: str) -> str:
 
 def _is_text(value: object) -> TypeGuard[str]:
     """Returns whether a value is valid Unicode text; JSON can contain lone surrogates, which responses cannot."""
-    return isinstance(value, str) and not _SURROGATE.search(value)
+    return isinstance(value, str) and (value.isascii() or not _SURROGATE.search(value))
