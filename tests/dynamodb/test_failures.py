@@ -12,7 +12,7 @@ from tests.dynamodb.conftest import Opened, configuration
 from tests.fakes.aws_codes import CREDENTIALS_REJECTED, OUTAGE, THROTTLED
 from tests.fakes.cognito_script import Body, Close, Drip, Hang, HangBeforeReading, NoHttp, Reset, Sent, Step, Success
 from tests.fakes.cognito_upstream import ACCESS_KEY
-from tests.fakes.dynamodb_upstream import DynamoDbUpstream, failure
+from tests.fakes.dynamodb_upstream import DynamoDbUpstream, WrongChecksum, failure
 from tests.support.aws_environment import give_credentials, without_aws_settings
 from tests.support.dynamodb import table_name, table_url
 
@@ -130,6 +130,13 @@ def test_transient_failures_are_retried(opened: Opened, upstream: DynamoDbUpstre
     store = opened(upstream)
     upstream.script([failure(code, 500 if code == "InternalServerError" else 400)])
     assert find(store) == [None]
+
+
+def test_a_response_with_a_wrong_checksum_is_requested_again(opened: Opened, upstream: DynamoDbUpstream) -> None:
+    store, before = opened(upstream), len(upstream.requests)
+    upstream.script([WrongChecksum()])
+    assert find(store) == [None]
+    assert len(upstream.requests) == before + 2
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "ExpiredTokenException"])

@@ -4,11 +4,13 @@ import http.client
 import json
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
+from zlib import crc32
 
-from tests.fakes.cognito_script import Body
+from tests.fakes.cognito_script import Answer, Body, Exchange
 from tests.fakes.http_connections import HttpRequest
 from tests.fakes.scripted_upstream import TIMEOUT, ScriptedUpstream
 
@@ -50,6 +52,15 @@ def _told_units(content: bytes) -> float:
 def cancelled(*reasons: str) -> Body:
     """A cancelled transaction, with a reason for each of its actions."""
     return failure("TransactionCanceledException", CancellationReasons=[{"Code": reason} for reason in reasons])
+
+
+@dataclass(frozen=True)
+class WrongChecksum(Answer):
+    """The service's own response, with a checksum that is not its own."""
+
+    def response(self, exchange: Exchange) -> AwsResponse:
+        own = exchange.answer(None)
+        return own._replace(headers={**own.headers, "x-amz-crc32": str(crc32(own.body) ^ 1)})
 
 
 class DynamoDbUpstream(ScriptedUpstream):

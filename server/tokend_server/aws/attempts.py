@@ -1,12 +1,18 @@
 """Handles each request of a call by botocore's events: checks the remaining time, and measures the request."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Protocol
+
+from botocore.awsrequest import AWSResponse
 
 from tokend_server.aws.botocore_internals import replace_automatic_retries
 from tokend_server.aws.faults import Faults
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock
+
+#: The header with the checksum of DynamoDB's responses.
+_CHECKSUM = "x-amz-crc32"
 
 
 class RetryDecisions(Protocol):
@@ -66,7 +72,8 @@ class Attempts:
     def _needs_retry(self, **event: Any) -> float | None:  # noqa: ANN401 - as botocore calls it
         """Returns the seconds that botocore sleeps before a retry; None ends the call with its result."""
         response, caught = event["response"], event["caught_exception"]
-        # A successful response ends the call in any case.
+        if response and _ends_call(response[0]):
+            return None
         failure = caught or (_error_code(response[1]) if response else "")
         if failure and not self._decisions.is_transient(failure):
             return None
@@ -97,6 +104,11 @@ class Attempts:
             return
         self._decisions.observe(call, self._clock.monotonic() - call.sent_at, failure)
         call.sent_at = 0.0
+
+
+def _ends_call(response: AWSResponse) -> bool:
+    """Returns whether a response is successful, and has no checksum, which botocore's retries would verify."""
+    return response.status_code < HTTPStatus.MULTIPLE_CHOICES and _CHECKSUM not in response.headers
 
 
 def _error_code(parsed_response: Mapping[str, Any] | None) -> str:
