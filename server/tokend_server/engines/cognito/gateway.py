@@ -1,8 +1,8 @@
 """The boto3 calls to Cognito in one Region, with limits of their time, rate and concurrency."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, TypeAlias
 
 from tokend_server.aws.client import methods_of
@@ -14,6 +14,7 @@ from tokend_server.engines.cognito.quota import Quota
 from tokend_server.errors import EngineUnavailable, TooManyRequests
 from tokend_server.metrics import Metrics
 from tokend_server.model import Operation
+from tokend_server.prometheus_internals import observing
 from tokend_server.single_flight import CallTimedOut, SingleFlight, Terms
 
 Response: TypeAlias = Mapping[str, Any]
@@ -88,14 +89,18 @@ class CognitoGateway:
         def send() -> Response:
             return self._send(operation, UpstreamCall(operation, limit), parameters, to_contract_error)
 
-        with self._waiting_place():
-            try:
-                return (send(), False) if terms is None else self._flights.do(terms, send, limit)
-            except CallTimedOut as late:
-                deadline.check()
-                if isinstance(late, _NoCredentialsInTime):
-                    raise ROWS.not_renewed_now.to_error() from None
-                raise EngineUnavailable("Cognito did not answer in time.") from None
+        if not self._admission.acquire(blocking=False):
+            self._metrics.cognito_refused.labels(self._region, "calls").inc()
+            raise TooManyRequests("Too many calls are waiting for Cognito.")
+        try:
+            return (send(), False) if terms is None else self._flights.do(terms, send, limit)
+        except CallTimedOut as late:
+            deadline.check()
+            if isinstance(late, _NoCredentialsInTime):
+                raise ROWS.not_renewed_now.to_error() from None
+            raise EngineUnavailable("Cognito did not answer in time.") from None
+        finally:
+            self._admission.release()
 
     def close(self) -> None:
         """Closes the connections."""
@@ -122,16 +127,6 @@ class CognitoGateway:
         finally:
             CURRENT_UPSTREAM_CALL.reset(token)
 
-    @contextmanager
-    def _waiting_place(self) -> Iterator[None]:
-        if not self._admission.acquire(blocking=False):
-            self._metrics.cognito_refused.labels(self._region, "calls").inc()
-            raise TooManyRequests("Too many calls are waiting for Cognito.")
-        try:
-            yield
-        finally:
-            self._admission.release()
-
 
 class RegionAttempts:
     """The `RetryDecisions` of the requests to a region.
@@ -145,7 +140,10 @@ class RegionAttempts:
     def __init__(self, region: str, quota: Quota, metrics: Metrics) -> None:
         self._region = region
         self._quota = quota
-        self._metrics = metrics
+        self._observe_seconds = cache(
+            lambda operation: observing(metrics.cognito_request_seconds.labels(region, operation))
+        )
+        self._failures = metrics.cognito_request_failures
 
     def is_transient(self, failure: Exception | str) -> bool:
         return FAULTS.is_transient(failure)
@@ -154,7 +152,6 @@ class RegionAttempts:
         return not self._quota.take(Operation(call.operation))
 
     def observe(self, call: UpstreamCall, seconds: float, failure: Exception | str) -> None:
-        labels = (self._region, call.operation)
-        self._metrics.cognito_request_seconds.labels(*labels).observe(seconds)
+        self._observe_seconds(call.operation)(seconds)
         if failure:
-            self._metrics.cognito_request_failures.labels(*labels, FAULTS.label(failure)).inc()
+            self._failures.labels(self._region, call.operation, FAULTS.label(failure)).inc()
