@@ -20,6 +20,7 @@ from tokend_server.mesh.build import Mesh
 from tokend_server.mesh.sds_build import build_sds
 from tokend_server.mesh.sds_server import SdsServer
 from tokend_server.metrics import Metrics
+from tokend_server.model import pool_region
 from tokend_server.oidc.issuers import Issuers
 from tokend_server.process.log_writer import LogWriter
 from tokend_server.rpc.connection_guard import ConnectionGuard
@@ -268,7 +269,7 @@ def credential_source(config: Config, clock: Clock) -> CredentialSource | None:
 
         source = StsCredentials(settings, settings.region, connections=config.aws.threads, clock=clock)
         try:
-            source.open({identity_pool_id.partition(":")[0] for identity_pool_id in config.pools_of("local")})
+            source.open({pool_region(identity_pool_id) for identity_pool_id in config.pools_of("local")})
         except ValueError as error:
             raise ConfigError([f"aws.credentials: {error}"]) from error
         return source

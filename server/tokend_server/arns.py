@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from tokend_server.model import pool_region
+
 #: The partitions other than `aws`, by the prefix of their Regions' names.
 _PARTITIONS: Mapping[str, str] = {
     "cn-": "aws-cn",
@@ -21,5 +23,5 @@ def partition_of(region: str) -> str:
 
 def identity_pool_arn(identity_pool_id: str, account_id: str) -> str:
     """Returns the ARN of a pool in an account, 12 digits."""
-    region = identity_pool_id.partition(":")[0]
+    region = pool_region(identity_pool_id)
     return f"arn:{partition_of(region)}:cognito-identity:{region}:{account_id}:identitypool/{identity_pool_id}"

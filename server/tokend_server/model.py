@@ -163,6 +163,11 @@ class IssuedToken(NamedTuple):
     outcome: IdentityOutcome | None
 
 
+def pool_region(identity_pool_id: str) -> str:
+    """Returns the Region of a pool: the first part of its id, REGION:GUID, and of the ids of its identities."""
+    return identity_pool_id.partition(":")[0]
+
+
 def refresh_time(issued_at: NumericDate, expire_time: NumericDate) -> NumericDate:
     """Returns the time to replace a token: after a third of its lifetime.
 

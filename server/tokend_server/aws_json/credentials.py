@@ -9,7 +9,7 @@ from tokend_server.aws_json.roles import choose_role, pool_roles, provider_of
 from tokend_server.aws_json.shaped import IDENTITY_ID, Output, ShapedOperation
 from tokend_server.aws_json.shapes import Text
 from tokend_server.engine import CredentialSource, IdentityPools
-from tokend_server.model import CognitoOperation
+from tokend_server.model import CognitoOperation, pool_region
 
 GET_CREDENTIALS = ShapedOperation(
     CognitoOperation.GET_CREDENTIALS_FOR_IDENTITY,
@@ -40,7 +40,7 @@ class CredentialOperations:
         given_roles = self._pools.describe(pool, deadline).roles
         roles = pool_roles(given_roles, provider_of(web_identity.claims), web_identity.client_id)
         role_arn = choose_role(roles, web_identity.claims, given.get("CustomRoleArn"))
-        credentials = self._source.credentials(web_identity, role_arn, pool.partition(":")[0], deadline)
+        credentials = self._source.credentials(web_identity, role_arn, pool_region(pool), deadline)
         set_audited_result(
             AuditedResult(web_identity.identity_id, expire_time=credentials.expire_time, role_arn=role_arn)
         )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from tokend_server.app import Service
 from tokend_server.config import Config
-from tokend_server.model import Secret
+from tokend_server.model import Secret, pool_region
 
 _LOOPBACK = "127.0.0.1"
 _PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
@@ -41,7 +41,7 @@ def variables(
         environment: The current environment: proxies are bypassed for this machine, and another STS is kept.
     """
     identity_pool_id, pool = next(iter(config.pools.items()))
-    region = identity_pool_id.partition(":")[0]
+    region = pool_region(identity_pool_id)
     added = {
         "AWS_ENDPOINT_URL_COGNITO_IDENTITY": f"http://{service.aws_address}",
         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",

@@ -12,7 +12,7 @@ from tokend_server.cli.progress import counted
 from tokend_server.clock import SystemClock
 from tokend_server.engines.cognito.pool_reading import PoolReader, SkippedIdentity, pool_client
 from tokend_server.engines.local.transfer import Import, Imported, abbreviated
-from tokend_server.model import Identity
+from tokend_server.model import Identity, pool_region
 
 
 def import_from_cognito(target: ImportTarget, source: str, lookups_per_second: float, importing: Import) -> Imported:
@@ -22,8 +22,8 @@ def import_from_cognito(target: ImportTarget, source: str, lookups_per_second: f
         ConfigError: The pools have different developer providers, or Cognito cannot be called with the settings.
         TokendError: Cognito or the store fails; the import may be repeated.
     """
-    region = source.partition(":")[0]
-    if region != target.identity_pool_id.partition(":")[0]:
+    region = pool_region(source)
+    if region != pool_region(target.identity_pool_id):
         raise click.UsageError("The pools are in different regions, which are part of the identities' ids.")
     clock = SystemClock()
     with closing(pool_client(target.config.cognito, region, lookups_per_second, clock, time.sleep)) as client:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from tokend_server.config.configuration import Config
 from tokend_server.config.issuer_url import IAM_MAX_CHARACTERS
 from tokend_server.hosts import is_internal_host
+from tokend_server.model import pool_region
 
 
 class Cloud(StrEnum):
@@ -43,7 +44,7 @@ class FederatedPool:
     @property
     def longest_subject(self) -> int:
         """The maximum length of `sub` in octets: the pool's region, a colon, and a UUID."""
-        return len(self.identity_pool_id.partition(":")[0]) + len(":") + 36
+        return len(pool_region(self.identity_pool_id)) + len(":") + 36
 
 
 def federated_pools(config: Config) -> Iterator[FederatedPool]:

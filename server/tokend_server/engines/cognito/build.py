@@ -20,6 +20,7 @@ from tokend_server.engines.cognito.lasting_errors import LastingErrors
 from tokend_server.engines.cognito.quota import Quota
 from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
+from tokend_server.model import pool_region
 from tokend_server.token_cache import TokenCache
 
 #: The share of the threads that may wait for Cognito if there are other pools, which must be served while it hangs.
@@ -60,7 +61,7 @@ def build_cognito_engines(
     Raises:
         ConfigError: The profile or the endpoint cannot be used.
     """
-    regions = Counter(map(region_of, pools))
+    regions = Counter(map(pool_region, pools))
     max_calls = config.cognito.max_calls or default_max_calls(
         config.grpc.threads, len(regions), alone=len(pools) == len(config.pools)
     )
@@ -71,17 +72,12 @@ def build_cognito_engines(
             undo.callback(built[region].gateway.close)
         by_pool = {
             identity_pool_id: _engine(
-                identity_pool_id, built[region_of(identity_pool_id)], config.cognito, metrics, clock, before_change
+                identity_pool_id, built[pool_region(identity_pool_id)], config.cognito, metrics, clock, before_change
             )
             for identity_pool_id in pools
         }
         by_region = {name: region.backend for name, region in built.items()}
         return CognitoEngines(by_pool, by_region, undo.pop_all().close)
-
-
-def region_of(identity_pool_id: str) -> str:
-    """Returns the Region of a pool."""
-    return identity_pool_id.partition(":")[0]
 
 
 def default_max_calls(threads: int, regions: int, *, alone: bool) -> int:

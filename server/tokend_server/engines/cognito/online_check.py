@@ -7,10 +7,10 @@ from prometheus_client import CollectorRegistry
 from tokend_server.clock import Clock, Deadline
 from tokend_server.config import Config
 from tokend_server.engine import Engine
-from tokend_server.engines.cognito.build import build_cognito_engines, region_of
+from tokend_server.engines.cognito.build import build_cognito_engines
 from tokend_server.errors import ResourceNotFound, TokendError
 from tokend_server.metrics import Metrics
-from tokend_server.model import LookupRequest, Secret
+from tokend_server.model import LookupRequest, Secret, pool_region
 
 #: A user that need not exist: Cognito checks the pool and the caller's permissions before it looks up users.
 _NO_USER = Secret("tokend-check-config")
@@ -40,7 +40,7 @@ def _problem(identity_pool_id: str, engine: Engine, deadline: Deadline) -> str:
         if error.resource_type != "IdentityPool":
             return ""
         return (
-            f"There is no such pool in {region_of(identity_pool_id)} for the account of these credentials. "
+            f"There is no such pool in {pool_region(identity_pool_id)} for the account of these credentials. "
             "Check the id, and whose credentials they are."
         )
     except TokendError as error:

@@ -17,7 +17,7 @@ from tokend_server.engines.cognito.responses import (
     unexpected_response,
 )
 from tokend_server.errors import ConfigError, EngineUnavailable, ResourceNotFound, RetryableError
-from tokend_server.model import MAX_LINKED_LOGINS, Identity, Login
+from tokend_server.model import MAX_LINKED_LOGINS, Identity, Login, pool_region
 from tokend_server.token_bucket import TokenBucket
 
 #: The maximum size of a page of ListIdentities or LookupDeveloperIdentity.
@@ -168,7 +168,7 @@ class PoolReader:
             yield from listed_identities(response)
 
     def _read(self, listed: Listed, public: frozenset[str]) -> Identity | SkippedIdentity:
-        if not listed.identity_id.startswith(f"{self._source.partition(':')[0]}:"):
+        if not listed.identity_id.startswith(f"{pool_region(self._source)}:"):
             return SkippedIdentity(listed.identity_id, "it is in another region than the pool")
         logins = frozenset(self._developer_logins(listed.identity_id))
         if not logins and self._provider in listed.provider_names:

@@ -8,7 +8,7 @@ from tokend_server.engines.local.outcomes import Situation, refusal
 from tokend_server.engines.local.paging import page_token, parse_page_token
 from tokend_server.engines.local.store import Change, IdentityStore
 from tokend_server.errors import ResourceNotFound
-from tokend_server.model import Identity, IdentityPage, ListRequest
+from tokend_server.model import Identity, IdentityPage, ListRequest, pool_region
 
 #: The ids that every store can look up: a forged page token may contain any bytes.
 _ID = re.compile(rb"[\x21-\x7e]{1,55}")
@@ -33,7 +33,7 @@ class IdentityAdministration:
     def create(self) -> Identity:
         """Creates a guest, which becomes authenticated when a login is linked to it."""
         now = int(self._clock.now())
-        region = self._identity_pool_id.partition(":")[0]
+        region = pool_region(self._identity_pool_id)
         guest = Identity(f"{region}:{self._new_guid()}", self._identity_pool_id, now, now)
         self._store.commit(Change(None, guest), deadline=Deadline(self._clock))
         return guest

@@ -36,7 +36,7 @@ from tokend_server.engines.local.public_identities import PublicIdentities
 from tokend_server.engines.local.stores.observed import ObservedStore
 from tokend_server.engines.local.stores.opening import open_migrated_store
 from tokend_server.metrics import Metrics
-from tokend_server.model import NoteFetch
+from tokend_server.model import NoteFetch, pool_region
 from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.outbound import IssuerHttp
 from tokend_server.process.repeating import Repeating
@@ -166,7 +166,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - all its parts
 def _local_pool(
     identity_pool_id: str, pool: Pool, issuer: str, build_provider: Callable[..., OpenIdConnectProvider]
 ) -> LocalPool:
-    region = identity_pool_id.partition(":")[0]
+    region = pool_region(identity_pool_id)
     with_arn = pool.identity_pool_arn_claim
     return LocalPool(
         identity_pool_id=identity_pool_id,

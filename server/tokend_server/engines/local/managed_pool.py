@@ -13,7 +13,7 @@ from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.principal_tags import tag_map
 from tokend_server.engines.local.providers import LoginProvider, is_user_pool
-from tokend_server.model import IdentityPool
+from tokend_server.model import IdentityPool, pool_region
 
 #: The ARN of a provider in IAM; the account is ignored, because clients without one omit it.
 _PROVIDER_ARN = re.compile(r"arn:[\w-]+:iam::\d*:oidc-provider/(.+)", re.ASCII)
@@ -30,7 +30,7 @@ def managed_pool(
         issuer: The `iss` of its tokens.
         build_provider: Makes a provider from its name, its client ids, its issuer if it differs, and `skew`.
     """
-    region = pool.identity_pool_id.partition(":")[0]
+    region = pool_region(pool.identity_pool_id)
     client_ids = client_ids_by_provider(pool, settings)
     return LocalPool(
         identity_pool_id=pool.identity_pool_id,

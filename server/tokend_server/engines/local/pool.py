@@ -7,6 +7,7 @@ from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.principal_tags import TagMap
 from tokend_server.engines.local.providers import LoginProvider
+from tokend_server.model import pool_region
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class LocalPool:
 
     @cached_property
     def region(self) -> str:
-        return self.identity_pool_id.partition(":")[0]
+        return pool_region(self.identity_pool_id)
 
     @cached_property
     def partition(self) -> str:
