@@ -121,7 +121,8 @@ class Config(BaseSettings):
         yield from address_conflicts([*listeners, ("ops.listen", self.ops.listen)])
 
     def _store_problems(self) -> Iterator[str]:
-        if self.pools_of("local") and not self.store.url and self.data_dir == _NO_HOME:
+        is_default = "data_dir" not in self.model_fields_set
+        if self.pools_of("local") and not self.store.url and is_default and self.data_dir == _NO_HOME:
             yield "data_dir: there is no home directory for it: set data_dir, or HOME"
 
     def _listener_problems(self) -> Iterator[str]:

@@ -174,6 +174,11 @@ def test_without_a_home_directory_the_data_directory_has_to_be_named(
     assert load_config(None).store_file == tmp_path / "tokend.db"
 
 
+def test_a_configured_data_directory_needs_no_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEND_DATA_DIR", "/dev/null")
+    assert load_config(None).store_file == Path("/dev/null/tokend.db")
+
+
 def write(tmp_path: Path, content: bytes) -> Path:
     path = tmp_path / "tokend.toml"
     path.write_bytes(content)
