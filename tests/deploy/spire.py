@@ -20,6 +20,7 @@ import grpc
 from tests.bench import spire
 from tests.bench.processes import stop, wait_until
 from tests.deploy.chart import DEPLOY
+from tests.support.other_users import as_user
 from tests.support.ports import free_port
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 
@@ -157,7 +158,7 @@ def _by_id(word: str) -> str:
 
 def _succeeds(command: Sequence[str | Path], uid: int) -> bool:
     """Reports whether a command succeeds as another user, in none of this process's groups."""
-    done = subprocess.run(command, check=False, capture_output=True, user=uid, group=uid, extra_groups=())
+    done = subprocess.run([*as_user(uid), *command], check=False, capture_output=True)
     return not done.returncode
 
 

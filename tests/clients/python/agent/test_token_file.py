@@ -4,12 +4,16 @@ import os
 import resource
 import stat
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NoReturn
 
 import pytest
+from tests.support.other_users import NOBODY
 
 from tokend_client.agent import directories
 from tokend_client.agent.configuration import TokenSettings
@@ -19,12 +23,30 @@ LAYOUTS = ["file", "projected"]
 
 each_layout = pytest.mark.parametrize("layout", LAYOUTS)
 
+#: New processes instead of forks of this one: gRPC's fork handlers sometimes abort a child that is forked during calls.
+PROCESSES = get_context("spawn")
+
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root alone may give files away")
 
 
 def token_file(directory: Path, **changes: object) -> TokenFile:
     table = {"name": "orders", "file": str(directory / "token"), "identity_pool_id": "local:1", "logins": {"a": "b"}}
     return TokenFile(TokenSettings.model_validate(table | changes), lambda: 1_800_000_000.0)
+
+
+def run(case: Callable[..., None], *arguments: object) -> None:
+    """Runs a case in a new process, without waiting for its children."""
+    process = PROCESSES.Process(target=case, args=arguments)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def wait_for_end(end: Connection) -> NoReturn:
+    """Ends this process when the other end is closed."""
+    with suppress(EOFError):
+        end.recv()
+    os._exit(0)
 
 
 @pytest.fixture
@@ -246,44 +268,37 @@ def test_a_lock_that_was_deleted_is_made_once_more(directory: Path) -> None:
 
 
 def test_a_forked_child_does_not_keep_the_lock_of_a_parent_that_has_died(directory: Path) -> None:
-    """A child process claims the file, forks and dies; its own child continues to run."""
-    ready_reader, ready_writer = os.pipe()
-    end, ending = os.pipe()
-    parent = os.fork()
-    if parent == 0:
-        os.close(ending)
-        file = token_file(directory)
-        file.claim()
-        if os.fork() == 0:
-            os.write(ready_writer, b"forked")
-            os.read(end, 1)
-        else:
-            os.read(ready_reader, 6)
-        os._exit(0)
-    os.waitpid(parent, 0)
-    try:
+    end, ending = PROCESSES.Pipe(duplex=False)
+    run(claim_fork_and_die, directory, end)
+    with end, ending:
         assert token_file(directory).claim()
-    finally:
-        for descriptor in (ready_reader, ready_writer, end, ending):
-            os.close(descriptor)
+
+
+def claim_fork_and_die(directory: Path, end: Connection) -> None:
+    file = token_file(directory)
+    file.claim()
+    forked, child_forked = os.pipe()
+    if os.fork() == 0:
+        os.write(child_forked, b"x")
+        wait_for_end(end)
+    os.read(forked, 1)
 
 
 def test_a_released_file_can_be_claimed_despite_child_processes(directory: Path) -> None:
+    end, ending = PROCESSES.Pipe(duplex=False)
+    with end, ending:
+        run(claim_fork_and_release, directory, end)
+
+
+def claim_fork_and_release(directory: Path, end: Connection) -> None:
     one, other = token_file(directory), token_file(directory)
     one.claim()
-    end, ending = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(ending)
-        os.read(end, 1)
-        os._exit(0)
+    if os.fork() == 0:
+        wait_for_end(end)
     with pytest.raises(HeldByAnother):
         other.claim()
     one.release()
     assert other.claim()
-    os.close(ending)
-    os.waitpid(child, 0)
-    os.close(end)
 
 
 @pytest.mark.parametrize(
@@ -323,22 +338,16 @@ def test_a_user_who_may_not_chown_gets_an_error_and_no_file() -> None:
     """As another user, in that user's directory: the file is not written with the wrong owner."""
     with TemporaryDirectory() as name:
         directory = Path(name)
-        os.chown(directory, 65_534, 65_534)
-        read, write = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.setgroups([])
-            os.setgid(65_534)
-            os.setuid(65_534)
-            file = token_file(directory, owner=0)
-            file.claim()
-            try:
-                file.write(b"one")
-            except FileProblem as problem:
-                os.write(write, str(problem).encode())
-            os._exit(0)
-        os.waitpid(child, 0)
-        os.close(write)
-        with os.fdopen(read, "rb") as report:
-            assert b"CAP_CHOWN" in report.read()
+        os.chown(directory, NOBODY, NOBODY)
+        run(write_as_nobody, directory)
         assert [path.name for path in directory.iterdir()] == [".token.lock"]
+
+
+def write_as_nobody(directory: Path) -> None:
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+    file = token_file(directory, owner=0)
+    file.claim()
+    with pytest.raises(FileProblem, match="CAP_CHOWN"):
+        file.write(b"one")
