@@ -90,14 +90,14 @@ func (f *fleet) calls(index int) (calls int) {
 	return calls
 }
 
-// met returns how many calls reached a server at least once.
-func (f *fleet) met(index int) (met int) {
+// reached returns how many calls reached a server at least once.
+func (f *fleet) reached(index int) (reached int) {
 	for _, came := range f.came {
 		if slices.Contains(came, index) {
-			met++
+			reached++
 		}
 	}
-	return met
+	return reached
 }
 
 // newFleet starts servers, and a client that is connected to all of them.
@@ -169,8 +169,8 @@ func TestRetriesUseServersThatTheCallHasNotUsed(t *testing.T) {
 				if failed := callTogether(t, client); failed != 0 {
 					t.Errorf("%d of %d calls failed", failed, callsAtOnce)
 				}
-				if calls, met := servers.calls(0), servers.met(0); calls != callsAtOnce/2 || met != calls {
-					t.Errorf("%d attempts of %d calls came to it, want one of each of %d", calls, met, callsAtOnce/2)
+				if calls, reached := servers.calls(0), servers.reached(0); calls != callsAtOnce/2 || reached != calls {
+					t.Errorf("%d attempts of %d calls came to it, want one of each of %d", calls, reached, callsAtOnce/2)
 				}
 			})
 		})

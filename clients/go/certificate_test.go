@@ -66,7 +66,7 @@ func TestIncompleteRenewalKeepsLastCertificate(t *testing.T) {
 	}
 }
 
-func TestConnectionRequiresCertificate(t *testing.T) {
+func TestFirstCertificateRequiresMatchingKey(t *testing.T) {
 	files := newIdentity(t)
 	write(t, files.keyFile, anotherKey(t))
 	if _, err := tokend.ClientCertificate(files.certificateFile, files.keyFile)(nil); err == nil {

@@ -31,7 +31,7 @@ func newServer(t *testing.T, opts ...tokendtest.Option) *tokendtest.Server {
 	return server
 }
 
-func TestOperations(t *testing.T) {
+func TestUsersAreMergedLookedUpAndUnlinked(t *testing.T) {
 	client := newServer(t).Client()
 	alice := issue(t, client, request("alice"))
 	bob := issue(t, client, request("bob"))
@@ -183,7 +183,7 @@ func TestDefaultDeadlineIsThreeSeconds(t *testing.T) {
 	})
 }
 
-func TestServiceConfigIsThatOfAllClients(t *testing.T) {
+func TestServiceConfigMatchesReadme(t *testing.T) {
 	_, rest, _ := strings.Cut(read(t, "../README.md"), "```json\n")
 	documented, _, _ := strings.Cut(rest, "```")
 	if documented != tokend.ServiceConfig {
@@ -193,7 +193,7 @@ func TestServiceConfigIsThatOfAllClients(t *testing.T) {
 
 func TestInvalidServiceConfigIsRejected(t *testing.T) {
 	if _, err := tokend.New("localhost:1", tokend.WithServiceConfig("{")); err == nil {
-		t.Error("it was taken")
+		t.Error("it was accepted")
 	}
 }
 

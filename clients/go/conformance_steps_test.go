@@ -19,8 +19,8 @@ import (
 	"tokend.internal/go/tokendverify"
 )
 
-// returnTimeout is how long a client may take to reconnect to a restarted server.
-const returnTimeout = 30 * time.Second
+// reconnectTimeout is how long a client may take to reconnect to a restarted server.
+const reconnectTimeout = 30 * time.Second
 
 type callStep struct {
 	Call      string            `json:"call"`
@@ -313,7 +313,7 @@ func (p *play) conductor(step conductorStep) {
 	if step.Conductor != "/start" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(p.t.Context(), returnTimeout)
+	ctx, cancel := context.WithTimeout(p.t.Context(), reconnectTimeout)
 	defer cancel()
 	if !tokend.AwaitReady(ctx, p.client) {
 		p.t.Fatal("the client does not come back")

@@ -81,7 +81,7 @@ func TestTokenIsNotSentInPlaintext(t *testing.T) {
 	source := newSource(t, &scriptedIssuer{})
 	address := startBackend(t)
 	if !tokend.PerRPCCredentials(source).RequireTransportSecurity() {
-		t.Error("gRPC is not asked for a private connection")
+		t.Error("gRPC does not require transport security")
 	}
 	plaintext := grpc.WithTransportCredentials(insecure.NewCredentials())
 	if err := callBackend(t, address, plaintext, grpc.WithPerRPCCredentials(tokend.PerRPCCredentials(source))); err == nil ||

@@ -129,7 +129,7 @@ func TestCancelledCallWrapsContextCanceled(t *testing.T) {
 	}
 }
 
-func TestCancellationByServerIsNotThatOfCaller(t *testing.T) {
+func TestCancellationByServerIsNotContextCanceled(t *testing.T) {
 	server := newServer(t)
 	server.Fail(tokendtest.Failure{Code: codes.Canceled})
 	_, err := server.Client().GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))

@@ -35,12 +35,12 @@ type guarded struct {
 
 // newGuarded reads the environment, and skips the test if it has no such service.
 func newGuarded(t *testing.T) guarded {
-	told := os.Getenv("TOKEND_GUARDED")
-	if told == "" && os.Getenv("CI") != "true" {
+	settings := os.Getenv("TOKEND_GUARDED")
+	if settings == "" && os.Getenv("CI") != "true" {
 		t.Skip("TOKEND_GUARDED is not set: this test needs the real service, which `uv run poe test` starts")
 	}
 	var g guarded
-	if err := json.Unmarshal([]byte(told), &g); err != nil {
+	if err := json.Unmarshal([]byte(settings), &g); err != nil {
 		t.Fatalf("TOKEND_GUARDED: %v", err)
 	}
 	return g

@@ -26,8 +26,8 @@ func TestEnvironmentProxyIsUsedOnlyWithOption(t *testing.T) {
 		return
 	}
 	for asked, want := range map[string]string{"no": "", "yes": "CONNECT tokend.example.invalid:443"} {
-		if got := proxyIsAskedFor(t, asked); got != want {
-			t.Errorf("asked for: %s; the proxy got %q, want %q", asked, got, want)
+		if got := firstProxyRequest(t, asked); got != want {
+			t.Errorf("with the option: %s; the proxy got %q, want %q", asked, got, want)
 		}
 	}
 }
@@ -45,8 +45,8 @@ func callThroughProxy(t *testing.T, opts ...tokend.Option) {
 	}
 }
 
-// proxyIsAskedFor returns the first request to the proxy; empty if there is none.
-func proxyIsAskedFor(t *testing.T, asked string) string {
+// firstProxyRequest returns the first request to the proxy; empty if there is none.
+func firstProxyRequest(t *testing.T, asked string) string {
 	proxy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ func reading(after time.Duration) Reading {
 	return Reading{Wall: arrival.Add(after), Monotonic: time.Hour + after}
 }
 
-func TestStatesOfASnapshot(t *testing.T) {
+func TestSnapshotIsFreshThenStaleThenExpired(t *testing.T) {
 	const life = 900 * time.Second
 	for _, c := range []struct {
 		name   string
@@ -44,7 +44,7 @@ func TestStatesOfASnapshot(t *testing.T) {
 	}
 }
 
-func TestNoSnapshotIsExpired(t *testing.T) {
+func TestMissingSnapshotIsExpired(t *testing.T) {
 	if got := (*snapshot)(nil).state(reading(0)); got != expired {
 		t.Errorf("state %v, want expired", got)
 	}
@@ -85,7 +85,7 @@ func TestJitterSpreadsRefreshesOfAThousandClients(t *testing.T) {
 	}
 }
 
-func TestGreaterAgeOfBothClocksCounts(t *testing.T) {
+func TestGreaterAgeOfBothClocksIsUsed(t *testing.T) {
 	held := newSnapshot(tokenOfLife(900*time.Second), reading(0), time.Minute, 0)
 	for name, now := range map[string]Reading{
 		"the wall clock was set back":            {Wall: arrival.Add(-time.Hour), Monotonic: time.Hour + 840*time.Second},

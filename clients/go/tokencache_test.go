@@ -303,7 +303,7 @@ func TestTokenMayBeInvalidatedDuringClose(t *testing.T) {
 	})
 }
 
-func TestConcurrentRequestsForManyUsers(t *testing.T) {
+func TestConcurrentRequestsForManyUsersReturnTokens(t *testing.T) {
 	const users, bound = 40, 10
 	issuer := &scriptedIssuer{}
 	cache := newCache(t, issuer, tokend.WithMaxUsers(bound))

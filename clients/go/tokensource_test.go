@@ -318,7 +318,7 @@ func TestFreshReadAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestCallersRefreshesAndCloseAreConcurrent(t *testing.T) {
+func TestSourceSupportsConcurrentCallersAndClose(t *testing.T) {
 	issuer := &scriptedIssuer{}
 	clock := newClock()
 	source := tokend.NewTokenSource(issuer, request("alice"), tokend.WithClock(clock.Now))

@@ -98,7 +98,9 @@ def test_a_token_is_reused_for_its_caller_alone(callers: Callers, upstream: Cogn
     assert len(upstream.requests) == 2
 
 
-def test_each_callers_longest_duration_is_asked_for(callers: Callers, upstream: CognitoUpstream) -> None:
+def test_the_requested_token_duration_is_limited_by_the_callers_policy(
+    callers: Callers, upstream: CognitoUpstream
+) -> None:
     callers.get_token("checkout")
     callers.get_token("brief")
     assert [request.body["TokenDuration"] for request in upstream.requests] == [900, 300]

@@ -12,7 +12,7 @@ from tokend.v1 import developer_identity_service_pb2 as pb
 #: An address that others can reach.
 LISTEN = {"TOKEND_GRPC_LISTEN": "0.0.0.0:0"}
 
-#: Half of the operations, for callers who are not identified.
+#: A policy that grants anonymous callers another operation than the one in the request.
 POLICY = f"""
 [policy.everybody]
 callers = ["anonymous"]
@@ -42,7 +42,7 @@ def test_an_explicitly_insecure_listener_starts_with_a_warning(tmp_path: Path) -
     assert warning["message"].startswith("insecure = true: ")
 
 
-def test_a_policy_holds_there_too(tmp_path: Path) -> None:
+def test_a_policy_applies_to_an_insecure_listener(tmp_path: Path) -> None:
     with (
         ServerProcess(write_config(tmp_path, POLICY, "insecure = true"), LISTEN) as server,
         insecure_channel(server.endpoint.replace("0.0.0.0", "127.0.0.1")) as channel,

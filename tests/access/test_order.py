@@ -24,7 +24,7 @@ MUTUAL, KEY, TOKEN, FORWARDED = "mutual_tls", "bearer_key", "jwt", "x_forwarded_
 CHECKOUT, GOOD_TOKEN = key("checkout"), token()
 KEY_NAME, TOKEN_NAME = "key:checkout", f"jwt:cluster:{SUBJECT}"
 FORWARDED_NAME = "spiffe://acme.internal/ns/shop/sa/cart"
-WORD = xfcc(seen(FORWARDED_NAME))
+XFCC = xfcc(seen(FORWARDED_NAME))
 
 
 class Case(NamedTuple):
@@ -53,14 +53,14 @@ CASES: dict[str, Case] = {
     "no key before certificate": Case([KEY, MUTUAL], SPIFFE, both(), SPIFFE),
     "certificate before two keys": Case([MUTUAL, KEY], SPIFFE, both(CHECKOUT, CHECKOUT), SPIFFE),
     "two keys before certificate": Case([KEY, MUTUAL], SPIFFE, both(CHECKOUT, CHECKOUT), None),
-    "two keys where none is asked for": Case([MUTUAL], SPIFFE, both(CHECKOUT, CHECKOUT), SPIFFE),
-    "certificate where none is asked for": Case([KEY], SPIFFE, both(), None),
-    "proxy's word before key": Case([FORWARDED, KEY], PROXY, both(WORD, CHECKOUT), FORWARDED_NAME),
-    "key before proxy's word": Case([KEY, FORWARDED], PROXY, both(WORD, CHECKOUT), KEY_NAME),
-    "silent proxy before key": Case([FORWARDED, MUTUAL, KEY], PROXY, CHECKOUT, KEY_NAME),
-    "proxy's word where none is asked for": Case([MUTUAL], SPIFFE, WORD, SPIFFE),
-    "two words of a proxy before certificate": Case([FORWARDED, MUTUAL], PROXY, both(WORD, WORD), None),
-    "two words of no proxy before certificate": Case([FORWARDED, MUTUAL], SPIFFE, both(WORD, WORD), SPIFFE),
+    "two keys without a key authenticator": Case([MUTUAL], SPIFFE, both(CHECKOUT, CHECKOUT), SPIFFE),
+    "certificate without a certificate authenticator": Case([KEY], SPIFFE, both(), None),
+    "XFCC header before key": Case([FORWARDED, KEY], PROXY, both(XFCC, CHECKOUT), FORWARDED_NAME),
+    "key before XFCC header": Case([KEY, FORWARDED], PROXY, both(XFCC, CHECKOUT), KEY_NAME),
+    "proxy without XFCC header before key": Case([FORWARDED, MUTUAL, KEY], PROXY, CHECKOUT, KEY_NAME),
+    "XFCC header without its authenticator": Case([MUTUAL], SPIFFE, XFCC, SPIFFE),
+    "two XFCC headers of a proxy before certificate": Case([FORWARDED, MUTUAL], PROXY, both(XFCC, XFCC), None),
+    "two XFCC headers of no proxy before certificate": Case([FORWARDED, MUTUAL], SPIFFE, both(XFCC, XFCC), SPIFFE),
 }
 
 
@@ -92,7 +92,7 @@ def serve(
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_the_first_way_that_succeeds_counts(
+def test_the_first_authenticator_that_succeeds_identifies_the_caller(
     credentials: Credentials, serve: Callable[[Sequence[str]], AbstractContextManager[GrpcService]], case: Case
 ) -> None:
     client = credentials.clients.client(uris=[case.certified])

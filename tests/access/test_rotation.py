@@ -67,7 +67,7 @@ def test_no_call_fails_while_everything_is_replaced(tmp_path: Path, write: Write
     assert load.failures == []
 
 
-def test_clients_whose_authority_is_dropped_are_noticed(site: Site) -> None:
+def test_clients_of_a_removed_authority_are_rejected(site: Site) -> None:
     with serving(site) as server, site.load(server) as load:
         load.wait_for_answers(ENOUGH)
         site.put({AUTHORITIES: Authority("clients").certificate})
@@ -79,7 +79,7 @@ def expiry(identification: Identification) -> float:
     return x509.load_pem_x509_certificate(identification.certificate).not_valid_after_utc.timestamp()
 
 
-def test_files_that_cannot_be_used_leave_those_before_them_in_use(site: Site) -> None:
+def test_invalid_tls_files_leave_the_previous_files_in_use(site: Site) -> None:
     garbage: list[Contents] = [
         {CERTIFICATE: b"garbage"},
         {KEY: b"garbage"},

@@ -211,7 +211,7 @@ def clients(guarded: GuardedService, reticent: GuardedService, credentials: Cred
 
 @pytest.mark.parametrize("kind", IDENTITIES)
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.path.rpartition('/')[2]}: {row.outcome}")
-def test_each_row_of_the_table(
+def test_each_kind_of_caller_gets_the_expected_status_from_each_method(
     guarded: GuardedService, reticent: GuardedService, clients: dict[str, Client], kind: str, row: Row
 ) -> None:
     at, client, identity = reticent if row.reticent else guarded, clients[kind], IDENTITIES[kind]

@@ -85,7 +85,7 @@ def test_every_command_is_in_the_table() -> None:
     assert documented == set(LEAVES.values())
 
 
-def test_every_task_that_a_page_names_is_there() -> None:
+def test_every_documented_poe_task_exists() -> None:
     tasks = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["poe"]["tasks"]
     found = {task for text in TEXTS.values() for task in re.findall(r"\bpoe ([a-z-]+)", text)}
     assert found

@@ -36,7 +36,7 @@ def test_the_configuration_reference_is_the_code() -> None:
     assert reference in text("server/configuration.md")
 
 
-def test_every_setting_has_its_variable() -> None:
+def test_every_setting_has_an_environment_variable() -> None:
     settings = [row[0].strip("`") for row in first_table("server/configuration.md")]
     scalars = {setting for setting in settings if '"' not in setting} | {"policy", "pools"}
     assert {".".join(filter(None, place)) for place in environment_variables().values()} == scalars
@@ -66,7 +66,7 @@ def test_every_authenticator_is_described() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == {*get_args(Authenticator)}
 
 
-def test_every_error_belongs_to_the_drawn_tree() -> None:
+def test_the_tree_in_errors_py_lists_every_error_with_a_status() -> None:
     drawn = set(re.findall(r"[├└]── (\w+)", text("server/tokend_server/errors.py")))
     assert {error.__name__ for error in STATUS} == drawn
     assert all(issubclass(error, TokendError) for error in STATUS)
@@ -86,7 +86,7 @@ PAGES = sorted(
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_link_within_the_repository_leads_somewhere(page: str) -> None:
+def test_no_link_within_the_repository_is_broken(page: str) -> None:
     broken = []
     for link in re.findall(
         r"\]\((?!https?:|mailto:)([^)\s]+)\)", re.sub(r"```.*?```", "", text(page), flags=re.DOTALL)

@@ -157,7 +157,7 @@ def test_the_reading_takes_half_an_hour() -> None:
     assert sum(int(row[0]) for row in rows("A call, in half an hour")) == 30
 
 
-def makers() -> dict[str, set[str]]:
+def raising_files() -> dict[str, set[str]]:
     """Returns the files that create or raise an error of each reason, or have it in a table."""
     reasons = {error.__name__: error.reason or "none" for error in STATUS}
     found: dict[str, set[str]] = {reason: set() for reason in reasons.values()}
@@ -184,9 +184,9 @@ def _made(node: ast.AST) -> Iterator[str]:
             yield name
 
 
-def test_each_reason_leads_to_where_it_is_raised() -> None:
+def test_the_guide_lists_the_files_that_raise_each_reason() -> None:
     listed = {row[0].strip("`"): set(_PATH.findall(row[1])) for row in rows("Where to look at night")}
-    assert listed == makers()
+    assert listed == raising_files()
 
 
 def test_every_room_has_a_layer() -> None:

@@ -11,7 +11,7 @@ from tokend_server import logs
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "server" / "tokend_server"
 PAGE = (ROOT / "server" / "logs.md").read_text("utf-8")
-PROMISED = set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
+DOCUMENTED = set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
 
 #: The members of the logging library, or of the formatter.
 OF_EVERY_LINE = {"time", "level", "logger", "message", "exc_info"}
@@ -32,7 +32,7 @@ def functions() -> dict[str, tuple[Path, ast.FunctionDef]]:
     }
 
 
-def given() -> Iterator[tuple[str, str]]:
+def logged_members() -> Iterator[tuple[str, str]]:
     """Returns the members in log calls, each with its location."""
     for path, function in functions().values():
         for call in [each for each in ast.walk(function) if isinstance(each, ast.Call)]:
@@ -75,10 +75,10 @@ def _parts(node: ast.expr | None, function: ast.FunctionDef) -> list[ast.expr]:
 
 
 def test_all_logged_members_are_documented() -> None:
-    found = list(given())
+    found = list(logged_members())
     assert {name for name, _place in found} > {"problem", "listen", "exception", "reason", "kms_key", "generation"}
-    assert [(name, place) for name, place in found if name not in PROMISED] == []
+    assert [(name, place) for name, place in found if name not in DOCUMENTED] == []
 
 
 def test_all_documented_members_are_logged() -> None:
-    assert {name for name, _place in given()} | OF_EVERY_LINE | set(logs._CALL_MEMBERS) == PROMISED  # noqa: SLF001
+    assert {name for name, _place in logged_members()} | OF_EVERY_LINE | set(logs._CALL_MEMBERS) == DOCUMENTED  # noqa: SLF001

@@ -22,7 +22,7 @@ SECONDS = 2.0
 #: The number of calls of the innocent caller that show the effect of an attack; they end the attack.
 ENOUGH = 40
 
-#: The maximum sizes of a server while attackers hold all that they may.
+#: The setting `max_connections` of the attacked server.
 MOST_CONNECTIONS = 100
 
 #: The maximum growth by one attack. Memory includes that of 400 calls, and what the allocator keeps.
@@ -48,7 +48,7 @@ calls_burst = 20
 #: The attack that keeps gRPC's own thread busy before any code of the service runs.
 OUT_OF_REACH = "references without an acknowledgement"
 
-#: Attacks that are made with fewer connections, so that a busy machine gets done with them in time.
+#: Attacks that are made with fewer connections, so that they end in time on a busy machine.
 CONNECTIONS = {"metadata by reference": 1, "references without an acknowledgement": 1}
 
 
@@ -135,7 +135,7 @@ def test_idle_connections_do_not_block_new_ones(tmp_path: Path) -> None:
             pass  # they are still arriving
         while not attack.is_over(within=INTERVAL):
             with running.channel() as channel:
-                # One that comes before there is room again is turned away; its client's next try gets in.
+                # A connection that arrives before there is room is closed; its client's next attempt succeeds.
                 grpc.channel_ready_future(channel).result(TIMEOUT)
                 assert InnocentCaller(running, channel).call() is None
         assert InnocentCaller(running, first).call() is None
@@ -155,7 +155,7 @@ def test_a_client_without_a_certificate_gets_no_http2_response(attacked: Stage, 
     assert attack.tally["received"] == {}
 
 
-def test_rapid_resets_are_held_to_the_streams_of_a_connection(attacked: Stage, tmp_path: Path) -> None:
+def test_rapid_resets_are_limited_by_max_concurrent_streams(attacked: Stage, tmp_path: Path) -> None:
     with attacked.attacked("rapid reset", SECONDS) as attack:
         tally = attack.tally
     with (
@@ -190,7 +190,7 @@ def _descriptors(on: Stage, name: str, connections: int) -> int:
 
 
 @pytest.mark.parametrize("name", ["silent connections", "half handshakes"])
-def test_connections_that_do_not_come_to_speak_are_ended(attacked: Stage, tmp_path: Path, name: str) -> None:
+def test_connections_that_do_not_complete_the_handshake_are_closed(attacked: Stage, tmp_path: Path, name: str) -> None:
     few = MOST_CONNECTIONS // 2
     with attacked.attacked(name, 2 * SECONDS, connections=few) as attack:
         assert attack.tally["ended"] >= few
@@ -235,7 +235,7 @@ def test_a_connection_pauses_after_each_failed_call(tmp_path: Path) -> None:
             assert (running.answered("InvalidArgument") <= most) == bool(seconds)
 
 
-def test_the_calls_of_those_who_have_most_are_refused_first(tmp_path: Path) -> None:
+def test_the_caller_with_the_most_concurrent_calls_is_refused_first(tmp_path: Path) -> None:
     with stage(tmp_path, extra="[limits]\nconcurrent_calls = 64\n") as running, running.channel() as channel:
         innocent = InnocentCaller(running, channel)
         assert innocent.call() is None  # until then its connection is like any other of its host
@@ -254,14 +254,14 @@ def test_messages_that_are_malformed_are_never_called_an_internal_error(attacked
     assert (attacked.answered("Internal"), attacked.answered("Unknown")) == before
 
 
-def test_an_attack_takes_its_time_from_its_first_connection_on() -> None:
+def test_the_duration_of_an_attack_starts_at_its_first_connection() -> None:
     # Otherwise one that starts late on a busy machine would end before it starts.
     with socket.create_server(("127.0.0.1", 0)) as target:
         attack = run(Flood(lambda: iter(()), connections=1), f"127.0.0.1:{target.getsockname()[1]}", seconds=0.0)
         assert asyncio.run(attack).connected == 1
 
 
-def test_an_attack_ends_before_its_time_when_it_was_enough() -> None:
+def test_an_attack_ends_early_when_its_enough_event_is_set() -> None:
     async def attack(address: str) -> Tally:
         enough = asyncio.Event()
         return await run(Flood(lambda: iter(()), connections=1), address, 3600.0, begun=enough.set, enough=enough)

@@ -125,7 +125,9 @@ def by_tokendctl(directory: Path) -> dict[str, Outcome]:
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if line not in DIFFERENCES])
-def test_a_line_leads_to_the_same(line: str, by_aws: dict[str, Outcome], by_tokendctl: dict[str, Outcome]) -> None:
+def test_tokendctl_and_the_aws_cli_have_the_same_outcome(
+    line: str, by_aws: dict[str, Outcome], by_tokendctl: dict[str, Outcome]
+) -> None:
     assert by_tokendctl[line] == by_aws[line]
 
 

@@ -113,7 +113,7 @@ def access_key(command: list[str], environment: Mapping[str, str], directory: Pa
     return "".join(re.findall(r"ASIA\w+", done.stdout))
 
 
-def test_sts_verifies_what_it_gets(agent: RunningAgent, sts: str, directory: Path) -> None:
+def test_sts_accepts_only_valid_tokens_and_known_roles(agent: RunningAgent, sts: str, directory: Path) -> None:
     """The other tests are meaningless without this."""
     token = (directory / "token").read_text(encoding="ascii")
     answer = assume_role(sts, token)
@@ -126,7 +126,7 @@ def test_sts_verifies_what_it_gets(agent: RunningAgent, sts: str, directory: Pat
     with pytest.raises(ClientError, match="role not found"):
         assume_role(sts, token, ROLE.replace("reader", "writer"))
     expires = (directory / "short").read_text(encoding="ascii")
-    for _ in range(5):  # replacements, each a second or more after the one before: a token is good for three
+    for _ in range(5):  # replacements, at least a second apart: a token is valid for three seconds
         agent.wait_for("short: written", after=len(agent.log))
     with pytest.raises(ClientError) as caught:
         assume_role(sts, expires)
@@ -146,20 +146,24 @@ def test_a_token_of_another_issuer_or_for_another_audience_is_refused(  # noqa: 
             assume_role(other, token)
 
 
-def test_python(environment: Mapping[str, str]) -> None:
+def test_boto3_gets_credentials_with_the_token_file(environment: Mapping[str, str]) -> None:
     assert access_key([sys.executable, "-c", BOTO3], environment)
 
 
-def test_go(environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_the_aws_sdk_for_go_gets_credentials_with_the_token_file(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
     program = go_program(tmp_path / "program", SOURCES / "go", "the AWS SDK for Go")
     assert access_key([str(program)], environment)
 
 
-def test_java(environment: Mapping[str, str]) -> None:
+def test_the_aws_sdk_for_java_gets_credentials_with_the_token_file(environment: Mapping[str, str]) -> None:
     assert access_key(java_program(SOURCES / "java", "example.Main", "the AWS SDK for Java"), environment)
 
 
-def test_a_credential_process(agent: RunningAgent, bare: Mapping[str, str], config: Path, tmp_path: Path) -> None:
+def test_boto3_gets_credentials_from_a_credential_process(
+    agent: RunningAgent, bare: Mapping[str, str], config: Path, tmp_path: Path
+) -> None:
     """The profile of the agent's page: the profile's program calls the SDK, which must not use the profile."""
     assert agent
     (profile,) = re.findall(r"```ini\n(.*?)```", PAGE, re.DOTALL)

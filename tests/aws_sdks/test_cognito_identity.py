@@ -52,7 +52,7 @@ def seen_by(command: list[str], environment: Mapping[str, str], directory: Path)
     return seen
 
 
-def assert_as_of_aws(seen: Seen, language: str) -> None:
+def assert_results_of_aws(seen: Seen, language: str) -> None:
     alice, bob = seen["alice"], seen["bob"]
     assert alice != bob
     assert seen == {
@@ -152,7 +152,7 @@ def assert_assumed(seen: Seen) -> None:
     assert seen["session"]
 
 
-def test_boto3(
+def test_boto3_gets_the_results_of_aws(
     server: CognitoIdentityServer,
     environment: Mapping[str, str],
     web_identity: Mapping[str, str],
@@ -161,7 +161,7 @@ def test_boto3(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     client = boto3.Session().client("cognito-identity")
-    assert_as_of_aws(seen_by_boto3(client, server), "python")
+    assert_results_of_aws(seen_by_boto3(client, server), "python")
     for name in environment.keys() - web_identity.keys():
         monkeypatch.delenv(name)
     for name, value in web_identity.items():
@@ -170,25 +170,29 @@ def test_boto3(
     assert_assumed({"key": found.access_key, "session": found.token})
 
 
-def test_go(environment: Mapping[str, str], web_identity: Mapping[str, str], tmp_path: Path) -> None:
+def test_the_aws_sdk_for_go_gets_the_results_of_aws(
+    environment: Mapping[str, str], web_identity: Mapping[str, str], tmp_path: Path
+) -> None:
     program = go_program(tmp_path / "program", SOURCES / "go", "the AWS SDK for Go")
-    assert_as_of_aws(seen_by([str(program)], environment, tmp_path), "go")
+    assert_results_of_aws(seen_by([str(program)], environment, tmp_path), "go")
     assert_assumed(seen_by([str(program), "credentials"], web_identity, tmp_path))
 
 
-def test_java(environment: Mapping[str, str], web_identity: Mapping[str, str], tmp_path: Path) -> None:
+def test_the_aws_sdk_for_java_gets_the_results_of_aws(
+    environment: Mapping[str, str], web_identity: Mapping[str, str], tmp_path: Path
+) -> None:
     command = java_program(SOURCES / "java", "example.Main", "the AWS SDK for Java")
-    assert_as_of_aws(seen_by(command, environment, tmp_path), "java")
+    assert_results_of_aws(seen_by(command, environment, tmp_path), "java")
     assert_assumed(seen_by([*command, "credentials"], web_identity, tmp_path))
 
 
-def test_javascript_and_aws_jwt_verify(
+def test_the_aws_sdk_for_javascript_and_aws_jwt_verify_get_the_results_of_aws(
     server: CognitoIdentityServer, environment: Mapping[str, str], web_identity: Mapping[str, str], tmp_path: Path
 ) -> None:
     program = javascript_program(SOURCES / "javascript", "main.js", "the AWS SDK for JavaScript")
     verifier = javascript_program(SOURCES / "javascript", "verify.js", "aws-jwt-verify")
     seen = seen_by(program, environment, tmp_path)
-    assert_as_of_aws(seen, "javascript")
+    assert_results_of_aws(seen, "javascript")
     assert_assumed(seen_by([*program, "credentials"], web_identity, tmp_path))
     header, claims, signature = seen["token"].split(".")
     altered = f"{header}.{claims}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
@@ -212,7 +216,7 @@ def cli(version: int, tmp_path: Path) -> Iterator[AwsCli]:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_aws_cli(
+def test_the_aws_cli_gets_the_results_of_aws(
     server: CognitoIdentityServer,
     environment: Mapping[str, str],
     web_identity: Mapping[str, str],
@@ -262,7 +266,7 @@ def test_aws_cli(
         [*assume, "--role-arn", f"{role[1]}-not", "--web-identity-token", registered["Token"]], environment
     )
     assert "An error occurred (AccessDenied) when calling the AssumeRoleWithWebIdentity operation" in denied.stderr
-    # What the CLI has for its token is for services of AWS; this one takes access keys of its own alone.
+    # The CLI's credentials from STS are for AWS services; this server accepts only its own access keys.
     signed = run_cli(["cognito-identity", "list-identities", *pool, "--max-results", "1"], web_identity)
     assert "(UnrecognizedClientException)" in signed.stderr
     assert "The security token included in the request is invalid." in signed.stderr

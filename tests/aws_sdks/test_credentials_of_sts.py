@@ -124,7 +124,7 @@ def test_a_device_gets_credentials_for_the_token_of_its_backend(backend: Any, de
     assert asked["Credentials"]["AccessKeyId"] != ""
 
 
-def test_a_role_that_sts_does_not_give_is_a_fault_of_the_pool(backend: Any, device: Any) -> None:  # noqa: ANN401
+def test_a_role_that_sts_denies_is_an_invalid_pool_configuration(backend: Any, device: Any) -> None:  # noqa: ANN401
     identity_id, logins = login(backend, "bob", PrincipalTags={"team": "blue"})
     with pytest.raises(device.exceptions.InvalidIdentityPoolConfigurationException, match="Check assigned IAM roles"):
         device.get_credentials_for_identity(IdentityId=identity_id, Logins=logins)
@@ -132,20 +132,20 @@ def test_a_role_that_sts_does_not_give_is_a_fault_of_the_pool(backend: Any, devi
         device.get_credentials_for_identity(IdentityId=identity_id, Logins=logins, CustomRoleArn=ROLE)
 
 
-def test_a_guest_gets_what_sts_gives_guests(device: Any) -> None:  # noqa: ANN401
+def test_a_guest_role_that_sts_denies_is_an_invalid_pool_configuration(device: Any) -> None:  # noqa: ANN401
     guest = device.get_id(IdentityPoolId=POOL_ID)["IdentityId"]
     with pytest.raises(device.exceptions.InvalidIdentityPoolConfigurationException):
         device.get_credentials_for_identity(IdentityId=guest)
 
 
-def test_no_credentials_for_a_deleted_identity_though_its_token_is_out(backend: Any, device: Any) -> None:  # noqa: ANN401
+def test_a_deleted_identity_gets_no_credentials_for_its_unexpired_token(backend: Any, device: Any) -> None:  # noqa: ANN401
     identity_id, logins = login(backend, "carol")
     backend.delete_identities(IdentityIdsToDelete=[identity_id])
     with pytest.raises(device.exceptions.ResourceNotFoundException):
         device.get_credentials_for_identity(IdentityId=identity_id, Logins=logins)
 
 
-def test_a_device_may_do_what_its_row_names_and_no_more(device: Any) -> None:  # noqa: ANN401
+def test_a_device_is_denied_operations_that_its_policy_does_not_grant(device: Any) -> None:  # noqa: ANN401
     guest = device.get_id(IdentityPoolId=POOL_ID)["IdentityId"]
     with pytest.raises(ClientError) as refused:
         device.get_open_id_token(IdentityId=guest)

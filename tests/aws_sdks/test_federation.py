@@ -76,7 +76,7 @@ def test_broken_rules_are_problems_of_the_configuration(check: Check) -> None:
     assert "must be RS256 or ES256, and is RS512 (google" in google
 
 
-def test_a_cloud_that_is_not_known_is_wrong_usage() -> None:
+def test_an_unknown_cloud_is_a_usage_error() -> None:
     ended = run("check-config", "--for", "azure")
     assert ended.returncode == 2
     assert "aws-sts" in ended.stderr
@@ -151,7 +151,7 @@ def answer(directory: Path, proxy: TlsTerminator) -> Iterator[Mapping[str, str]]
 
 
 @pytest.mark.timeout(BUILD_TIMEOUT)
-def test_an_independent_sts_takes_the_token_by_https(
+def test_an_independent_sts_accepts_the_token_of_an_https_issuer(
     answer: Mapping[str, str], proxy: TlsTerminator, directory: Path
 ) -> None:
     token = answer["Token"]

@@ -14,7 +14,7 @@ def _minute(cpu: float, descriptors: int) -> Minute:
 MINUTES = [_minute(400.0, 60), _minute(800.0, 90), _minute(600.0, 60)]
 
 
-def test_the_table_has_the_ends_and_the_extremes() -> None:
+def test_the_table_has_the_first_last_smallest_and_largest_values() -> None:
     rows = dict(line.strip("|").split("|", 1) for line in table(MINUTES).splitlines()[2:])
     assert rows[" CPU, µs/call "] == " 400.0 | 600.0 | 400.0 | 800.0 "
     assert rows[" descriptors "] == " 60.0 | 60.0 | 60.0 | 90.0 "

@@ -94,12 +94,12 @@ def test_an_answer_of_another_size_stops_the_benchmark(
         generator.sample(call, os.getpid(), 0.1)
 
 
-def test_answers_may_vary_by_what_their_moments_take(server: Server, generator: Generator) -> None:
+def test_response_sizes_may_vary_by_the_size_of_their_timestamps(server: Server, generator: Generator) -> None:
     size = server.call.answer_bytes
     assert generator.sample(replace(server.call, answer_bytes=size + 6, varying_bytes=6), os.getpid(), 0.1).calls
 
 
-def test_no_server_stops_the_benchmark(server: Server, generator: Generator) -> None:
+def test_an_unreachable_server_stops_the_benchmark(server: Server, generator: Generator) -> None:
     server.server.stop(grace=None).wait()
     with pytest.raises(RuntimeError, match="cannot connect"):
         generator.sample(server.call, os.getpid(), 0.1)

@@ -43,7 +43,7 @@ def test_the_ratios_compare_cpu_with_the_floor_and_rate_with_moto() -> None:
     assert values == ["1.30", "1.70", "1.90", "4.00"]
 
 
-def test_a_wait_is_compared_with_the_usual_one_in_each_round() -> None:
+def test_p99_is_compared_with_p50_in_each_round() -> None:
     samples = [replace(sample(rate=rate), p50_milliseconds=p50) for rate, p50 in ((500, 0.5), (700, 1.0), (900, 2.0))]
     assert half_load.table({"ES256": samples}).splitlines()[2:] == ["| ES256 | 700 | 1.0 | 2.0 | 2.0 |"]
 

@@ -109,7 +109,7 @@ def test_every_expected_code_downstream_is_that_of_a_status() -> None:
     assert codes <= {code.name for code in grpc.StatusCode}
 
 
-def test_variables_are_put_in() -> None:
+def test_variables_are_expanded() -> None:
     variables = {"run": "ab", "name": "user"}
     document = {"${name}": ["${run}-${name}", {"repeat": "${run}", "times": 3}, 1, None]}
     assert expanded(document, variables) == {"user": ["ab-user", "ababab", 1, None]}
@@ -134,5 +134,5 @@ def test_variables_are_put_in() -> None:
         ("x", "y", False),
     ],
 )
-def test_matching(expected: object, actual: object, *, matches: bool) -> None:
+def test_mismatch_is_none_only_if_the_actual_value_matches(expected: object, actual: object, *, matches: bool) -> None:
     assert (mismatch(expected, actual) is None) is matches

@@ -143,5 +143,5 @@ def test_a_runner_gets_the_addresses_of_all_servers(harness: Harness) -> None:
     assert len({harness.endpoint, harness.scripted, *harness.replicas}) == 4
 
 
-def test_there_is_nothing_else(harness: Harness) -> None:
+def test_an_unknown_path_is_not_found(harness: Harness) -> None:
     assert conduct(harness, "/explode") == 404

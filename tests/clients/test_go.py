@@ -41,7 +41,7 @@ def test_staticcheck(go: str, module: Path) -> None:
 
 
 @each_module
-def test_each_module_names_all_that_it_needs(go: str, module: Path) -> None:
+def test_go_mod_of_each_module_is_tidy(go: str, module: Path) -> None:
     run([go, "mod", "tidy", "-diff"], module)
 
 
@@ -61,7 +61,7 @@ def test_the_generated_code_is_that_of_the_contract(tmp_path: Path) -> None:
     assert _files(tmp_path) == _files(CLIENT / "tokendv1")
 
 
-def test_tests_and_conformance(go: str, harness: Harness, guarded: Guarded) -> None:
+def test_the_go_tests_and_conformance_cases_pass(go: str, harness: Harness, guarded: Guarded) -> None:
     need("gcc", "the race detector of Go")
     environment = harness.environment | guarded.environment
     passed = passed_go_tests([go, *RACE_TESTS, "-json", "./..."], CLIENT, environment)
@@ -69,11 +69,11 @@ def test_tests_and_conformance(go: str, harness: Harness, guarded: Guarded) -> N
     assert [name for name in harness.case_names if name not in cases] == [], "conformance cases that did not pass"
 
 
-def test_credentials_of_aws(go: str) -> None:
+def test_the_tests_of_tokendaws_pass(go: str) -> None:
     run([go, *RACE_TESTS, "./..."], CLIENT / "tokendaws")
 
 
-def test_the_code_of_the_page_does_what_the_page_says(go: str) -> None:
+def test_the_tests_of_the_examples_pass(go: str) -> None:
     run([go, "test", "-count=1", "-vet=off", "./..."], CLIENT / "examples")
 
 

@@ -82,12 +82,12 @@ def consumer(tmp_path: Path, endpoint: str) -> Consumer:
     return Consumer(module, {**os.environ, "GOWORK": "off"})
 
 
-def test_from_a_checkout(consumer: Consumer) -> None:
+def test_a_module_gets_a_token_with_the_client_from_a_checkout(consumer: Consumer) -> None:
     consumer.follow(FROM_CHECKOUT)
     assert re.fullmatch(r"local:[0-9a-f-]{36} [\w.-]+\n", consumer.first_token())
 
 
-def test_from_a_module_proxy(consumer: Consumer) -> None:
+def test_a_module_gets_a_token_with_the_client_from_a_module_proxy(consumer: Consumer) -> None:
     with own_version(consumer) as publishing:
         publishing.follow(PUBLISHING)
         publishing.follow(FROM_PROXY)
@@ -119,7 +119,7 @@ def test_a_version_is_published_once(consumer: Consumer) -> None:
         consumer.follow(PUBLISHING)
 
 
-def test_from_the_repository(consumer: Consumer, tmp_path: Path) -> None:
+def test_both_modules_can_be_downloaded_from_the_repository(consumer: Consumer, tmp_path: Path) -> None:
     repository = tmp_path / "repositories" / "tokend"
     shutil.copytree(CLIENT, repository / "clients" / "go")
     author = [argument for key in ("name", "email") for argument in ("-c", f"user.{key}=test")]

@@ -47,7 +47,7 @@ def repository(harness: Harness, guarded: Guarded, tmp_path_factory: pytest.Temp
     return directory / "tokend"
 
 
-def test_build_tests_and_conformance(harness: Harness, repository: Path) -> None:
+def test_the_java_tests_and_conformance_cases_pass(harness: Harness, repository: Path) -> None:
     assert repository.is_dir()
     reported = {word for report in _reports() for word in re.findall(r"\w+", _text_of(report))}
     assert [name for name in harness.case_names if name not in reported] == [], "conformance cases that did not run"

@@ -115,7 +115,7 @@ def installed(project: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
-def test_a_distribution_says_what_it_is(dist: Path, name: str) -> None:
+def test_a_distribution_has_complete_metadata(dist: Path, name: str) -> None:
     (wheel,) = dist.glob(f"{name}-*.whl")
     assert list(dist.glob(f"{name}-*.tar.gz"))
     fields = metadata(wheel)
@@ -128,7 +128,7 @@ def test_a_distribution_says_what_it_is(dist: Path, name: str) -> None:
         assert any(each.endswith("/py.typed") for each in archive.namelist())
 
 
-def test_readme_leads_an_empty_project_to_its_first_token(service: Path, tokend: ServerProcess) -> None:
+def test_an_empty_project_gets_a_token_by_the_steps_of_readme(service: Path, tokend: ServerProcess) -> None:
     program = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
     for old, new in (
         ("127.0.0.1:50051", tokend.endpoint),

@@ -13,7 +13,7 @@ from tokend_server.config.access import Audit
 
 
 @pytest.mark.parametrize("method", [GET, MERGE, UNLINK])
-def test_the_intent_is_written_before_cognito_is_asked(
+def test_the_audit_intent_is_written_before_cognito_is_called(
     method: str, services: Services, upstream: CognitoUpstream, tmp_path: Path
 ) -> None:
     log = tmp_path / "audit.log"
@@ -31,7 +31,7 @@ def test_the_intent_is_written_before_cognito_is_asked(
 
 
 @pytest.mark.parametrize("method", [GET, MERGE, UNLINK])
-def test_cognito_is_asked_for_nothing_that_cannot_be_recorded(
+def test_a_change_that_cannot_be_recorded_is_not_sent_to_cognito(
     method: str, services: Services, upstream: CognitoUpstream
 ) -> None:
     service = services.start(upstream.url, audit=Audit(destination="file:/dev/full", required=True))
@@ -39,7 +39,7 @@ def test_cognito_is_asked_for_nothing_that_cannot_be_recorded(
     assert upstream.requests == []
 
 
-def test_a_reading_has_no_intent(services: Services, upstream: CognitoUpstream, tmp_path: Path) -> None:
+def test_a_lookup_has_no_audit_intent(services: Services, upstream: CognitoUpstream, tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     service = services.start(upstream.url, audit=Audit(destination=f"file:{log}", required=True))
     service.call(LOOKUP)

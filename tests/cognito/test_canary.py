@@ -45,7 +45,7 @@ CLAIMS = TOKEN.split(".")[1]
 CANARIES = (KEY.aws_secret_access_key, "canary-session-token", USER, OTHER_USER, PUBLIC, CLAIMS)
 
 #: Values that errors must not contain.
-SAID_OF_KEYS = " ".join((f"canonical request: x-amz-security-token:{KEY.aws_session_token}", TOKEN, *CANARIES))
+SECRETS_TEXT = " ".join((f"canonical request: x-amz-security-token:{KEY.aws_session_token}", TOKEN, *CANARIES))
 
 REQUESTS: Mapping[str, Message] = {
     GET: pb.GetOpenIdTokenForDeveloperIdentityRequest(
@@ -95,19 +95,19 @@ NOISY: Sequence[Step] = (
     *AWS_FAILURES.values(),
     *SERVER_FAULTS.values(),
     *GARBAGE.values(),
-    *(AwsFailure(code, SAID_OF_KEYS) for code in AWS_FAILURES if code not in ABOUT_THE_REQUEST),
-    *(AwsFailure(code, SAID_OF_KEYS) for code in ("InvalidSignatureException", "ExpiredTokenException", "Unheard")),
+    *(AwsFailure(code, SECRETS_TEXT) for code in AWS_FAILURES if code not in ABOUT_THE_REQUEST),
+    *(AwsFailure(code, SECRETS_TEXT) for code in ("InvalidSignatureException", "ExpiredTokenException", "Unheard")),
     AwsFailure(USER, USER),
-    AwsFailure("InternalErrorException", SAID_OF_KEYS, 500),
+    AwsFailure("InternalErrorException", SECRETS_TEXT, 500),
     *(end(sent) for end in (Reset, Close) for sent in Sent),
     Body(WITH_TOKEN[:-40]),
     Body(WITH_TOKEN, 500),
     Body(WITH_TOKEN, 400),
-    Body(b"<html>" + SAID_OF_KEYS.encode(), 502, "text/html"),
-    NoHttp(SAID_OF_KEYS.encode() + b"\r\n\r\n"),
+    Body(b"<html>" + SECRETS_TEXT.encode(), 502, "text/html"),
+    NoHttp(SECRETS_TEXT.encode() + b"\r\n\r\n"),
     NoHttp(b"HTTP/1.1 200 OK\r\n" + WITH_TOKEN + b"\r\n\r\n"),
     NoHttp(b"HTTP/1.1 200 OK\r\n" + TOKEN.encode() + b"\r\n\r\n"),
-    NoHttp(b"HTTP/1.1 " + SAID_OF_KEYS.encode() + b"\r\n\r\n"),
+    NoHttp(b"HTTP/1.1 " + SECRETS_TEXT.encode() + b"\r\n\r\n"),
     NoHttp(b"HTTP/1.1 200 OK\r\ncontent-length: " + USER.encode() + b"\r\n\r\n"),
     NoHttp(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + USER.encode() + b"\r\n"),
 )
@@ -136,7 +136,7 @@ def found(text: str, canaries: Sequence[str]) -> list[str]:
     return [canary for canary in canaries if canary in text]
 
 
-def talkative(logins: Sequence[str]) -> Iterator[Step]:
+def errors_with_request_parts(logins: Sequence[str]) -> Iterator[Step]:
     """Errors that contain parts of the request."""
     for code in ABOUT_THE_REQUEST:
         yield AwsFailure(code, f"'{IDENTITY}' {' '.join(logins)} {':'.join(logins)} {TOKEN}.")
@@ -150,7 +150,7 @@ def talkative(logins: Sequence[str]) -> Iterator[Step]:
 def go_through_every_fault(upstream: CognitoUpstream, call: Call) -> Observed:
     seen = Observed([], 0, [])
     for method in METHODS:
-        for step in (*NOISY, *talkative(LOGINS[method])):
+        for step in (*NOISY, *errors_with_request_parts(LOGINS[method])):
             upstream.script([step])
             seen = _called(seen, method, call)
     for step in (*DELAYS, Success()):
@@ -248,7 +248,7 @@ def assert_everything_was_tried(seen: Observed, written: str) -> None:
     assert found(written, [IDENTITY]) == [IDENTITY]
 
 
-def test_the_search_finds_what_shows(
+def test_the_search_finds_secrets_in_the_log(
     everything_logged: Callable[[str], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
     for form in ("json", "text"):
@@ -257,7 +257,7 @@ def test_the_search_finds_what_shows(
         assert found("".join(capfd.readouterr()), CANARIES) == [USER, PUBLIC]
 
 
-def test_the_search_finds_what_comes_in_trailers(services: Services, canary_upstream: CognitoUpstream) -> None:
+def test_the_search_finds_text_in_grpc_trailers(services: Services, canary_upstream: CognitoUpstream) -> None:
     service: RunningService = services.start(canary_upstream.url, max_attempts=1)
     canary_upstream.always(AwsFailure("NotAuthorizedException", "canary-that-is-no-login"))
     seen = _called(Observed([], 0, []), GET, service.call)

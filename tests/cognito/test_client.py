@@ -42,7 +42,7 @@ def test_nothing_is_sent_before_the_first_call(services: Services, upstream: Cog
     assert upstream.requests == []
 
 
-def test_a_region_has_its_own_endpoint_of_aws() -> None:
+def test_the_regional_aws_endpoint_is_used_by_default() -> None:
     client, _credentials = aws_client("cognito-identity", Cognito(), "eu-west-1", connections=1, clock=FakeClock())
     assert client.meta.endpoint_url == "https://cognito-identity.eu-west-1.amazonaws.com"
     client.close()
@@ -86,7 +86,7 @@ def test_every_member_arrives_as_aws_names_it(services: Services, upstream: Cogn
     ]
 
 
-def test_the_service_names_itself(services: Services, upstream: CognitoUpstream) -> None:
+def test_the_user_agent_names_tokend(services: Services, upstream: CognitoUpstream) -> None:
     services.start(upstream.url).get_token()
     agent = upstream.requests[0].headers["user-agent"]
     assert agent.startswith("tokend/")
@@ -178,7 +178,7 @@ def test_a_call_over_tls_ends_at_its_deadline_too(
         assert service.get_token("bob", LOCAL_POOL).token
 
 
-def test_a_certificate_that_is_not_trusted_is_unavailable(services: Services, tmp_path: Path) -> None:
+def test_an_untrusted_server_certificate_makes_cognito_unavailable(services: Services, tmp_path: Path) -> None:
     with dripping_over_tls(tmp_path, b"") as (url, holding):
         failed = services.start(url, max_attempts=1).refused()
         assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")

@@ -31,7 +31,7 @@ ROLE = "arn:aws:iam::123456789012:role/tokend"
 ROLE_KEY = AccessKey("ASIAIOSFODNN7EXAMPLE", "role-secret", "role-session")
 BACKEND = f"cognito {COGNITO_POOL.partition(':')[0]}"
 TEXT = "The service's own AWS credentials are missing or refused."
-HURRY = 0.5
+SHORT_DEADLINE = 0.5
 
 REJECTIONS = (
     "UnrecognizedClientException",
@@ -108,7 +108,7 @@ def test_a_wrong_clock_is_an_error_of_the_service(services: Services) -> None:
         assert_rejected(services.start(upstream.url).refused())
 
 
-def test_no_credentials_at_all(
+def test_missing_credentials_make_the_service_unready_until_they_are_provided(
     services: Services, upstream: CognitoUpstream, clock: FakeClock, aws_environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     without_aws_settings(aws_environment, tmp_path)
@@ -126,7 +126,7 @@ def test_no_credentials_at_all(
     assert rejected_pools(service) == {COGNITO_POOL: 0.0}
 
 
-def test_a_service_that_has_nothing_else_is_not_ready_until_a_call_succeeds(
+def test_rejected_credentials_make_a_cognito_only_service_unready_until_a_call_succeeds(
     services: Services, upstream: CognitoUpstream, clock: FakeClock
 ) -> None:
     service = services.start(upstream.url, clock)
@@ -240,7 +240,7 @@ def test_calls_end_at_their_deadlines_while_sts_hangs(
     services: Services, upstream: CognitoUpstream, sts: StsDouble
 ) -> None:
     service = _with_a_role_to_be_renewed(services, upstream, sts)
-    calls = [service.begin(GET, token_request(f"user-{number}"), HURRY) for number in range(2)]
+    calls = [service.begin(GET, token_request(f"user-{number}"), SHORT_DEADLINE) for number in range(2)]
     assert [code_of(call) for call in calls] == [grpc.StatusCode.DEADLINE_EXCEEDED] * 2
     local = [service.begin(GET, token_request(f"user-{number}", LOCAL_POOL)) for number in range(2)]
     assert all(call.result().token for call in local)
@@ -262,7 +262,7 @@ def test_a_call_ends_at_its_deadline_while_another_waits_for_sts(
     service = _with_a_role_to_be_renewed(services, upstream, sts)
     patient = service.begin(GET, token_request("patient"))
     sts.wait_for_requests(2)
-    hurried = service.begin(GET, token_request("hurried"), HURRY)
+    hurried = service.begin(GET, token_request("hurried"), SHORT_DEADLINE)
     assert code_of(hurried) == grpc.StatusCode.DEADLINE_EXCEEDED
     try:
         assert service.call(GET, token_request("bob", LOCAL_POOL), timeout=10).token

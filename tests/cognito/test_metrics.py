@@ -12,13 +12,13 @@ from tests.fakes.cognito_upstream import CognitoUpstream
 from tokend_server.engines.cognito.fault_rows import ERROR_CODES, EXCEPTIONS
 
 #: Codes that AWS could add at any time.
-UNHEARD_OF = [AwsFailure(f"Unheard{number}Exception") for number in range(5)]
+UNKNOWN_ERRORS = [AwsFailure(f"Unheard{number}Exception") for number in range(5)]
 
 FAULTS: list[Step] = [
     *AWS_FAILURES.values(),
     *SERVER_FAULTS.values(),
     *GARBAGE.values(),
-    *UNHEARD_OF,
+    *UNKNOWN_ERRORS,
     Close(),
     Reset(),
 ]
@@ -51,7 +51,7 @@ def test_each_request_is_timed(shared: Pair, method: str) -> None:
     assert 0 < seconds() - before < time.monotonic() - began
 
 
-def test_retries_are_requests_and_calls_are_answers(services: Services, upstream: CognitoUpstream) -> None:
+def test_each_retry_counts_as_a_request_and_each_call_once(services: Services, upstream: CognitoUpstream) -> None:
     service = services.start(upstream.url)
     upstream.script([AwsFailure("InternalErrorException", status=500), Close()])
     service.get_token()
@@ -102,7 +102,7 @@ def test_tokens_of_cognito_are_counted_by_their_algorithm(services: Services, up
     assert service.metric("tokend_tokens_issued_total", engine="cognito", pool=COGNITO_POOL, alg="RS512") == 1
 
 
-def test_labels_are_of_a_few_values_whatever_happens(shared: Pair) -> None:
+def test_metric_labels_have_only_known_values_after_any_failure(shared: Pair) -> None:
     service, upstream = shared
     for step in FAULTS:
         upstream.script([step])
@@ -118,4 +118,4 @@ def test_labels_are_of_a_few_values_whatever_happens(shared: Pair) -> None:
     ]
     assert {name for name, _value in seen} <= LABELS.keys()
     assert [(name, value) for name, value in seen if value not in LABELS[name]] == []
-    assert service.metric("tokend_cognito_request_failures_total", code="other") >= len(UNHEARD_OF)
+    assert service.metric("tokend_cognito_request_failures_total", code="other") >= len(UNKNOWN_ERRORS)

@@ -29,9 +29,9 @@ OTHER_SERVERS: dict[str, Step] = {
     "a captive portal": Body(_HTML, 200, "text/html"),
     "a captive portal of RFC 6585": Body(_HTML, 511, "text/html"),
     "a web site": Body(_HTML, 404, "text/html"),
-    "a web site that takes no POST": Body(b"", 405),
-    "a web site that knows who may read": Body(b"", 401),
-    "a proxy that knows who may pass": Body(b"", 407),
+    "a web site that rejects POST": Body(b"", 405),
+    "a web site that requires authentication": Body(b"", 401),
+    "a proxy that requires authentication": Body(b"", 407),
     "a web application": Body(_JSON, 404, "application/json"),
     "a redirect": Body(b"", 301),
     "a redirect after a POST": Body(b"", 303),
@@ -42,7 +42,7 @@ OTHER_SERVERS: dict[str, Step] = {
     "no content": Body(b"", 204),
     "another API": Body(b'{"data": {"Token": 1}}', 200, "application/json"),
     "no HTTP": NoHttp(b"220 mail.example ESMTP\r\n"),
-    "a server that wants TLS": NoHttp(b"\x15\x03\x01\x00\x02\x02\x46"),
+    "a server that requires TLS": NoHttp(b"\x15\x03\x01\x00\x02\x02\x46"),
     "Redis": NoHttp(b"-ERR unknown command 'POST'\r\n"),
     "AWS in another region": AwsFailure(
         "InvalidSignatureException", "Credential should be scoped to a valid region, not 'us-east-1'. "
@@ -53,12 +53,12 @@ OTHER_SERVERS: dict[str, Step] = {
 }
 
 #: Responses that are not Cognito's either, but may be temporary.
-PASSING: dict[str, Answer] = {
+TRANSIENT_RESPONSES: dict[str, Answer] = {
     "a proxy without a backend": Body(_HTML, 502, "text/html"),
     "a proxy of a backend that is too slow": Body(_HTML, 504, "text/html"),
     "maintenance": Body(_HTML, 503, "text/html"),
     "a proxy that waited for the request": Body(b"", 408),
-    "a proxy that takes no such large request": Body(_HTML, 413, "text/html"),
+    "a proxy that rejects large requests": Body(_HTML, 413, "text/html"),
     "AWS, with a new error": AwsFailure("SomethingNewException"),
 }
 
@@ -79,7 +79,7 @@ def assert_not_ready(service: RunningService, *words: str) -> None:
 
 @pytest.mark.parametrize("other", OTHER_SERVERS)
 @pytest.mark.parametrize("method", METHODS)
-def test_an_answer_that_is_not_cognitos_is_a_fault_of_the_configuration(
+def test_a_response_that_is_not_from_cognito_is_a_configuration_error(
     other: str, method: str, services: Services, upstream: CognitoUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     service = services.start(upstream.url, max_attempts=3)
@@ -92,12 +92,12 @@ def test_an_answer_that_is_not_cognitos_is_a_fault_of_the_configuration(
     assert "cognito.endpoint_url" in vars(record)["advice"]
 
 
-@pytest.mark.parametrize("passing", PASSING)
+@pytest.mark.parametrize("passing", TRANSIENT_RESPONSES)
 def test_transient_failures_are_not_configuration_errors(
     passing: str, services: Services, upstream: CognitoUpstream
 ) -> None:
     service = services.start(upstream.url, max_attempts=1)
-    upstream.always(PASSING[passing])
+    upstream.always(TRANSIENT_RESPONSES[passing])
     failed = service.refused()
     assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
     assert retry_delay_of(failed) == 1.0
@@ -193,7 +193,7 @@ def test_a_tls_failure_is_not_retried(
         assert_not_ready(service, "certificate", "TLS")
 
 
-def test_a_connection_that_ends_within_tls_may_pass(
+def test_a_connection_that_ends_after_the_tls_handshake_is_retried(
     services: Services, tmp_path: Path, aws_environment: pytest.MonkeyPatch
 ) -> None:
     context = tls_of_another_authority(tmp_path)

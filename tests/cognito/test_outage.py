@@ -27,7 +27,7 @@ UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
 REJECTED = (grpc.StatusCode.UNAVAILABLE, "ENGINE_CREDENTIALS_REJECTED")
 
 #: The error seen by callers; the text is AWS's unless one is given here.
-TOLD: Mapping[str, tuple[grpc.StatusCode, str]] = {
+EXPECTED: Mapping[str, tuple[grpc.StatusCode, str]] = {
     "InvalidParameterException": (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_PARAMETER"),
     "ValidationException": (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED"),
     "NotAuthorizedException": (grpc.StatusCode.PERMISSION_DENIED, "NOT_AUTHORIZED"),
@@ -46,7 +46,7 @@ TOLD: Mapping[str, tuple[grpc.StatusCode, str]] = {
 
 WITH_RETRY_INFO = {"TOO_MANY_REQUESTS", "LOGIN_PROVIDER_UNAVAILABLE", "ENGINE_UNAVAILABLE"}
 
-BROKEN_OFF: dict[str, Step] = {
+BROKEN_CONNECTIONS: dict[str, Step] = {
     f"{end.__name__} after {sent.name}": end(sent) for end in (Reset, Close) for sent in Sent
 }
 
@@ -57,7 +57,7 @@ class Case(NamedTuple):
 
 
 #: Invalid responses by method.
-NO_ANSWER: Mapping[str, Case] = {
+MALFORMED_RESPONSES: Mapping[str, Case] = {
     f"{method}: {name}": Case(method, step)
     for name, step in GARBAGE.items()
     for method in METHODS
@@ -83,13 +83,13 @@ BODIES_OF_ERRORS = (
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("code", AWS_FAILURES)
-def test_every_error_of_aws_is_reported_in_the_contracts_words(shared: Pair, method: str, code: str) -> None:
+def test_every_aws_error_is_mapped_to_its_grpc_code_and_reason(shared: Pair, method: str, code: str) -> None:
     service, upstream = shared
     known = {"code": "other" if code == "InvalidIdentityPoolConfigurationException" else code, "operation": method}
     counted = service.metric("tokend_cognito_request_failures_total", **known)
     upstream.always(AWS_FAILURES[code])
     failed = service.refused(method)
-    assert (failed.code, failed.reason) == TOLD[code]
+    assert (failed.code, failed.reason) == EXPECTED[code]
     metadata = metadata_of(failed)
     assert metadata["aws_error_code"] == code
     assert len(metadata["aws_request_id"]) == 36
@@ -99,7 +99,7 @@ def test_every_error_of_aws_is_reported_in_the_contracts_words(shared: Pair, met
     assert service.metric("tokend_cognito_request_failures_total", **known) == counted + 1
 
 
-@pytest.mark.parametrize("code", [code for code in AWS_FAILURES if TOLD[code][0] != grpc.StatusCode.UNAVAILABLE])
+@pytest.mark.parametrize("code", [code for code in AWS_FAILURES if EXPECTED[code][0] != grpc.StatusCode.UNAVAILABLE])
 def test_texts_of_aws_about_the_request_reach_the_caller(shared: Pair, code: str) -> None:
     service, upstream = shared
     upstream.always(AwsFailure(code, "Said of the request."))
@@ -131,9 +131,9 @@ def test_a_fault_of_the_server_is_unavailable(shared: Pair, method: str, fault: 
     assert service.metric("tokend_cognito_request_failures_total", operation=method) == counted + 1
 
 
-@pytest.mark.parametrize("case", NO_ANSWER)
+@pytest.mark.parametrize("case", MALFORMED_RESPONSES)
 def test_a_malformed_response_is_a_lasting_error_until_the_next_success(shared: Pair, case: str) -> None:
-    method, step = NO_ANSWER[case]
+    method, step = MALFORMED_RESPONSES[case]
     service, upstream = shared
     upstream.always(step)
     failed = service.refused(method)
@@ -148,13 +148,13 @@ def assert_lasting(failed: Failure) -> None:
     assert failed.trailers["grpc-retry-pushback-ms"] == "-1"
 
 
-@pytest.mark.parametrize("broken", BROKEN_OFF)
+@pytest.mark.parametrize("broken", BROKEN_CONNECTIONS)
 @pytest.mark.parametrize("max_attempts", [1, 2])
 def test_an_answer_that_breaks_off_is_unavailable(
     services: Services, upstream: CognitoUpstream, broken: str, max_attempts: int
 ) -> None:
     service = services.start(upstream.url, max_attempts=max_attempts)
-    upstream.always(BROKEN_OFF[broken])
+    upstream.always(BROKEN_CONNECTIONS[broken])
     failed = service.refused()
     assert (failed.code, failed.reason) == UNAVAILABLE
     upstream.always(Success())
@@ -163,7 +163,7 @@ def test_an_answer_that_breaks_off_is_unavailable(
 
 @pytest.mark.parametrize("body", BODIES_OF_ERRORS)
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 407, 413, 418, 429])
-def test_no_status_and_no_body_is_a_defect_of_ours(shared: Pair, status: int, body: bytes) -> None:
+def test_error_responses_with_any_status_and_body_have_a_known_reason(shared: Pair, status: int, body: bytes) -> None:
     service, upstream = shared
     upstream.always(Body(body, status))
     failed = service.refused()
@@ -219,7 +219,7 @@ def test_all_threads_may_wait_for_cognito_without_other_pools(
 @pytest.mark.parametrize(
     "end", [lambda upstream: upstream.release(), lambda upstream: upstream.stop_listening()], ids=["answer", "end"]
 )
-def test_places_are_released_however_a_call_ends(
+def test_a_failed_call_no_longer_counts_towards_max_calls(
     services: Services, upstream: CognitoUpstream, end: Callable[[CognitoUpstream], None]
 ) -> None:
     service = services.start(upstream.url, max_calls=1, timeout_seconds=60, max_attempts=1)

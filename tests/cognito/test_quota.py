@@ -47,9 +47,7 @@ def test_a_call_after_the_pushback_is_not_rejected_again(
     service.get_token()
 
 
-def test_operations_do_not_take_from_each_other(
-    services: Services, upstream: CognitoUpstream, clock: FakeClock
-) -> None:
+def test_each_operation_has_its_own_quota(services: Services, upstream: CognitoUpstream, clock: FakeClock) -> None:
     service = services.start(upstream.url, clock, requests_per_second=1, burst=1)
     for method in METHODS:
         service.call(method)
@@ -62,7 +60,7 @@ def test_operations_do_not_take_from_each_other(
     [([THROTTLED] * 3, "TOO_MANY_REQUESTS"), ([FAILED] * 3, "ENGINE_UNAVAILABLE")],
     ids=["throttle", "fault"],
 )
-def test_retries_take_from_it_too(  # noqa: PLR0913, PLR0917 - fixtures
+def test_retries_count_towards_the_quota(  # noqa: PLR0913, PLR0917 - fixtures
     services: Services,
     upstream: CognitoUpstream,
     clock: FakeClock,

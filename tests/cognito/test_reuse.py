@@ -36,7 +36,7 @@ UNTIL_MARGIN = 840
 
 FAILED = AwsFailure("InternalErrorException", "Internal error", 500)
 
-NOT_ANSWERED: dict[str, Step] = {
+OUTAGES: dict[str, Step] = {
     "throttled": THROTTLED,
     **SERVER_FAULTS,
     **GARBAGE,
@@ -45,7 +45,7 @@ NOT_ANSWERED: dict[str, Step] = {
     "unknown error": AwsFailure("NewException"),
 }
 
-ABOUT_THE_CALL = [
+CALLER_OR_CREDENTIAL_ERRORS = [
     code
     for code in AWS_FAILURES
     if code
@@ -121,7 +121,7 @@ def test_no_token_is_reused_past_its_refresh_time(reusing: Serve, dated: Cognito
     assert len(dated.requests) == 2
 
 
-def test_an_answer_is_dated_by_its_own_moment_and_not_by_the_tokens(reusing: Serve, clock: FakeClock) -> None:
+def test_issue_time_is_the_time_of_the_response_and_not_of_the_token(reusing: Serve, clock: FakeClock) -> None:
     service = reusing()
     first = service.get_token()
     assert first.issue_time.seconds == clock.now() == claims_of(first.token)["iat"]
@@ -143,7 +143,7 @@ def test_different_requests_do_not_share_tokens(reusing: Serve, dated: CognitoUp
 
 @pytest.mark.parametrize("change", [MERGE, UNLINK])
 @pytest.mark.parametrize("outcome", [Success(), FAILED, AwsFailure("ResourceNotFoundException")])
-def test_a_change_through_this_service_makes_it_forget(
+def test_a_merge_or_unlink_discards_the_cached_token_with_any_outcome(
     reusing: Serve, dated: CognitoUpstream, change: str, outcome: Step
 ) -> None:
     service = reusing()
@@ -154,7 +154,7 @@ def test_a_change_through_this_service_makes_it_forget(
     assert [request.operation for request in dated.requests] == [GET, change, GET]
 
 
-def test_a_token_that_was_asked_for_before_a_change_is_not_kept(reusing: Serve, dated: CognitoUpstream) -> None:
+def test_a_token_requested_before_a_change_is_not_cached(reusing: Serve, dated: CognitoUpstream) -> None:
     service = reusing()
     dated.script([Hang(then=Success())])
     before = service.begin()
@@ -165,7 +165,7 @@ def test_a_token_that_was_asked_for_before_a_change_is_not_kept(reusing: Serve, 
     assert len(dated.requests) == 3
 
 
-def test_lookups_are_asked_every_time(reusing: Serve, dated: CognitoUpstream) -> None:
+def test_lookups_are_not_cached(reusing: Serve, dated: CognitoUpstream) -> None:
     service = reusing()
     service.call(LOOKUP)
     service.call(LOOKUP)
@@ -206,11 +206,13 @@ def test_without_serve_stale_a_failure_is_reported(reusing: Serve, dated: Cognit
     assert service.refused().reason == "ENGINE_UNAVAILABLE"
 
 
-@pytest.mark.parametrize("name", NOT_ANSWERED)
-def test_a_held_token_bridges_an_outage(reusing: Serve, dated: CognitoUpstream, clock: FakeClock, name: str) -> None:
+@pytest.mark.parametrize("name", OUTAGES)
+def test_a_stale_token_is_returned_during_an_outage(
+    reusing: Serve, dated: CognitoUpstream, clock: FakeClock, name: str
+) -> None:
     service = reusing(serve_stale=True)
     cached = service.get_token()
-    dated.always(NOT_ANSWERED[name])
+    dated.always(OUTAGES[name])
     clock.advance(UNTIL_REFRESH)
     assert same(service.get_token(), cached)
     clock.advance(UNTIL_MARGIN - UNTIL_REFRESH - 1)
@@ -223,7 +225,7 @@ def test_a_held_token_bridges_an_outage(reusing: Serve, dated: CognitoUpstream, 
     assert service.get_token().token != cached.token
 
 
-def test_a_held_token_bridges_an_upstream_that_is_gone(
+def test_a_stale_token_is_returned_when_cognito_refuses_connections(
     reusing: Serve, dated: CognitoUpstream, clock: FakeClock
 ) -> None:
     service = reusing(serve_stale=True)
@@ -233,7 +235,9 @@ def test_a_held_token_bridges_an_upstream_that_is_gone(
     assert same(service.get_token(), cached)
 
 
-def test_a_held_token_bridges_the_services_own_quota(reusing: Serve, dated: CognitoUpstream, clock: FakeClock) -> None:
+def test_a_stale_token_is_returned_when_the_quota_is_used_up(
+    reusing: Serve, dated: CognitoUpstream, clock: FakeClock
+) -> None:
     service = reusing(serve_stale=True, requests_per_second=0.002, burst=1)
     cached = service.get_token()
     clock.advance(UNTIL_REFRESH)
@@ -259,7 +263,7 @@ def test_during_an_outage_cognito_is_retried_periodically(
     assert len(dated.requests) == 4
 
 
-@pytest.mark.parametrize("code", ABOUT_THE_CALL)
+@pytest.mark.parametrize("code", CALLER_OR_CREDENTIAL_ERRORS)
 def test_no_stale_token_is_returned_for_errors_of_callers_or_credentials(
     reusing: Serve, dated: CognitoUpstream, clock: FakeClock, code: str
 ) -> None:
@@ -272,7 +276,9 @@ def test_no_stale_token_is_returned_for_errors_of_callers_or_credentials(
 
 
 @pytest.mark.parametrize("change", [MERGE, UNLINK])
-def test_no_held_token_outlives_a_change(reusing: Serve, dated: CognitoUpstream, clock: FakeClock, change: str) -> None:
+def test_no_stale_token_is_returned_after_a_change(
+    reusing: Serve, dated: CognitoUpstream, clock: FakeClock, change: str
+) -> None:
     service = reusing(serve_stale=True)
     service.get_token()
     clock.advance(UNTIL_REFRESH)

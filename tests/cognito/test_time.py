@@ -21,7 +21,7 @@ from tests.fakes.cognito_script import AwsFailure, Close, Drip, Hang, HangBefore
 from tests.fakes.cognito_upstream import CognitoUpstream
 
 #: A short deadline of a caller. All other timeouts here are longer than a test's.
-HURRY = 0.5
+SHORT_DEADLINE = 0.5
 
 #: Longer than a test's timeout.
 FOR_EVER = 60.0
@@ -64,7 +64,7 @@ def back_off(monkeypatch: pytest.MonkeyPatch) -> BackOff:
     return lambda seconds: monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: seconds)
 
 
-def assert_threads_come_back(service: RunningService) -> None:
+def assert_threads_are_free(service: RunningService) -> None:
     """Checks that every thread of the server is free again, although the upstream hangs."""
     calls = [service.begin(GET, token_request(f"user-{number}", LOCAL_POOL)) for number in range(THREADS)]
     assert all(call.result().token for call in calls)
@@ -77,10 +77,10 @@ def test_a_call_ends_at_its_deadline_wherever_the_upstream_stops(
     service = patient(upstream.url)
     service.get_token()
     upstream.always(DELAYS[delay])
-    calls = [service.begin(GET, token_request(f"user-{number}"), HURRY) for number in range(THREADS)]
+    calls = [service.begin(GET, token_request(f"user-{number}"), SHORT_DEADLINE) for number in range(THREADS)]
     upstream.wait_for_held(THREADS)
     assert [code_of(call) for call in calls] == [grpc.StatusCode.DEADLINE_EXCEEDED] * THREADS
-    assert_threads_come_back(service)
+    assert_threads_are_free(service)
     upstream.wait_for_held(1)
     upstream.always(Success())
     assert service.get_token().token
@@ -91,9 +91,9 @@ def test_a_call_ends_at_its_deadline_when_its_connection_is_not_accepted(
 ) -> None:
     service = patient(upstream.url)
     upstream.stop_accepting()
-    calls = [service.begin(GET, token_request(f"user-{number}"), HURRY) for number in range(THREADS)]
+    calls = [service.begin(GET, token_request(f"user-{number}"), SHORT_DEADLINE) for number in range(THREADS)]
     assert [code_of(call) for call in calls] == [grpc.StatusCode.DEADLINE_EXCEEDED] * THREADS
-    assert_threads_come_back(service)
+    assert_threads_are_free(service)
     upstream.accept_again()
     assert service.get_token().token
 
@@ -102,14 +102,14 @@ def test_a_call_ends_at_its_deadline_when_its_connection_is_not_accepted(
 def test_every_operation_ends_at_its_deadline(patient: Patient, upstream: CognitoUpstream, method: str) -> None:
     service = patient(upstream.url)
     upstream.always(Hang())
-    failed = service.refused(method, timeout=HURRY)
+    failed = service.refused(method, timeout=SHORT_DEADLINE)
     assert (failed.code, failed.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, None)
-    assert_threads_come_back(service)
+    assert_threads_are_free(service)
 
 
 @pytest.mark.parametrize("delay", DELAYS)
 @pytest.mark.parametrize("deadline", [None, TIMEOUT])
-def test_the_service_does_not_wait_without_end_either(
+def test_the_services_own_timeout_ends_a_call_with_a_long_or_no_deadline(
     services: Services, upstream: CognitoUpstream, delay: str, deadline: float | None
 ) -> None:
     service = services.start(upstream.url, timeout_seconds=0.3)
@@ -140,7 +140,7 @@ def test_transient_failures_are_retried(
     assert len(upstream.requests) == len(failures) + 1
 
 
-def test_the_back_off_of_botocore_itself(services: Services, upstream: CognitoUpstream) -> None:
+def test_botocores_own_back_off_retries_a_throttled_request(services: Services, upstream: CognitoUpstream) -> None:
     service = services.start(upstream.url)
     upstream.script([THROTTLED])
     service.get_token()
@@ -188,7 +188,7 @@ def test_lasting_failures_are_not_retried(services: Services, upstream: CognitoU
     ids=["throttle", "fault"],
 )
 @pytest.mark.parametrize("limit", ["the caller's", "the service's"])
-def test_no_attempt_is_waited_for_that_would_come_too_late(  # noqa: PLR0913, PLR0917 - fixtures
+def test_no_retry_is_made_if_its_back_off_exceeds_the_remaining_time(  # noqa: PLR0913, PLR0917 - fixtures
     services: Services,
     upstream: CognitoUpstream,
     failure: Step,
@@ -208,7 +208,9 @@ def test_no_attempt_is_waited_for_that_would_come_too_late(  # noqa: PLR0913, PL
 @pytest.mark.parametrize(
     "end", [Close(), *map(Reset, Sent)], ids=["closed", *(f"reset after {sent.name}" for sent in Sent)]
 )
-def test_a_kept_connection_that_ends_costs_no_call(services: Services, upstream: CognitoUpstream, end: Step) -> None:
+def test_a_call_on_a_connection_that_ends_is_retried_on_a_new_connection(
+    services: Services, upstream: CognitoUpstream, end: Step
+) -> None:
     service = services.start(upstream.url)
     upstream.script([Success(), end])
     service.get_token("alice")
@@ -217,7 +219,9 @@ def test_a_kept_connection_that_ends_costs_no_call(services: Services, upstream:
     assert first.connection == broken.connection != second.connection
 
 
-def test_a_connection_that_ended_while_unused_costs_nothing(services: Services, upstream: CognitoUpstream) -> None:
+def test_an_idle_connection_closed_by_the_upstream_is_replaced_without_a_retry(
+    services: Services, upstream: CognitoUpstream
+) -> None:
     service = services.start(upstream.url, max_attempts=1)
     service.get_token("alice")
     upstream.stop_listening()

@@ -12,7 +12,7 @@ from tests.support.local_engine import DEVELOPER, OTHER_POOL, POOL
 from tokend_server import errors
 from tokend_server.aws_json.errors import ERRORS
 
-#: One for both, since the order of users, which is not promised, comes from their names.
+#: The same run name for both APIs: the order of users, which is not guaranteed, depends on their names.
 RUN = "grtvwyzz"
 
 POOLS = Pools(POOL, OTHER_POOL, DEVELOPER)

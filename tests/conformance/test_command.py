@@ -56,7 +56,7 @@ def at_cognito(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_local_engine_is_what_it_is_meant_to_be() -> None:
+def test_the_report_of_the_local_engine_has_no_differences() -> None:
     ended = conformance()
     assert (ended.returncode, ended.stderr) == (0, "")
     head, rule, *rows = ended.stdout.splitlines()[: 2 + len(load())]
@@ -114,7 +114,7 @@ def test_differences_are_reported() -> None:
 def test_wrong_usage_is_reported(
     arguments: Sequence[str], problem: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(logs, "configure", lambda **_: None)  # it is of a process of its own
+    monkeypatch.setattr(logs, "configure", lambda **_: None)  # it would change the logging of this process
     with pytest.raises(SystemExit) as ended:
         sys.exit(main(arguments))
     printed, error_output = capsys.readouterr()

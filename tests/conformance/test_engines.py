@@ -36,7 +36,7 @@ COGNITO: Mapping[str, Mapping[str, object]] = {
 
 EVERYWHERE = ("local", "local in us-east-1", *COGNITO)
 
-#: One for all, since the order of users, which is not promised, comes from their names.
+#: The same run name for all engines: the order of users, which is not guaranteed, depends on their names.
 RUN = "grtvwyzz"
 
 POOLS = Pools(POOL, OTHER_POOL, DEVELOPER)
@@ -98,7 +98,7 @@ def _aws_environment() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("place", EVERYWHERE)
-def test_the_scenario_holds(runs: Callable[[str], Run], place: str) -> None:
+def test_each_engine_meets_the_expectations_of_the_scenario(runs: Callable[[str], Run], place: str) -> None:
     transcript = runs(place).transcript
     assert [(played.step.name, found) for played in transcript for found in played.differences] == []
 
@@ -160,7 +160,7 @@ def test_a_step_is_one_request_to_cognito(runs: Callable[[str], Run]) -> None:
     assert Counter(arrived.operation for arrived in runs("cognito").arrived) == calls
 
 
-def test_reused_tokens_spare_cognito_and_lookups_do_not(runs: Callable[[str], Run]) -> None:
+def test_token_reuse_saves_token_requests_and_no_others(runs: Callable[[str], Run]) -> None:
     asked, spared = (
         Counter(arrived.operation for arrived in runs(place).arrived)
         for place in ("cognito", "cognito, reusing tokens")
@@ -209,7 +209,7 @@ def _samples(metrics: str, family: str, engine: str) -> dict[tuple[str, tuple[tu
     return counts
 
 
-def test_every_part_of_every_expectation_counts(runs: Callable[[str], Run]) -> None:
+def test_a_change_of_any_expected_value_is_detected(runs: Callable[[str], Run]) -> None:
     for played in runs("local").transcript:
         if played.seen is None:
             continue

@@ -24,7 +24,7 @@ NEEDS_PUBLIC_LOGIN = {
     Situation.MERGE_OF_TWO_USERS_OF_PUBLIC_PROVIDER,
 }
 
-#: Those of users' devices, whose operations are not the contract's.
+#: Situations in operations of users' devices, which are not part of the gRPC contract.
 OF_DEVICES = {
     Situation.GUESTS_NOT_ALLOWED,
     Situation.IDENTITY_NEEDS_LOGINS,
@@ -67,7 +67,7 @@ def test_each_step_is_a_valid_call(step: Step) -> None:
         request_message(step.operation, step.request)
 
 
-def test_every_operation_and_every_reason_of_the_engine_is_met() -> None:
+def test_the_scenario_has_every_operation_and_every_error_reason() -> None:
     assert {step.operation for step in STEPS} == {*METHODS, CREATE_GUEST}
     assert {step.expect["error"] for step in STEPS if "error" in step.expect} == {
         "VALIDATION_FAILED",
@@ -80,7 +80,7 @@ def test_every_operation_and_every_reason_of_the_engine_is_met() -> None:
     }
 
 
-def test_a_question_is_one_of_section_7_and_ends_as_one() -> None:
+def test_each_question_refers_to_section_7_and_ends_with_a_question_mark() -> None:
     questions = [step.question for step in STEPS if step.question]
     assert {question.section_7 for question in questions} <= set(range(1, 12))
     assert all(question.text.endswith("?") for question in questions)
@@ -103,7 +103,7 @@ def test_every_situation_without_public_logins_has_a_step(situation: Situation) 
     assert steps_with(situation=situation.name)
 
 
-def test_every_region_is_for_one_of_two_steps() -> None:
+def test_each_region_has_exactly_one_regional_step() -> None:
     regional = [step for step in STEPS if step.region]
     for region in ("us-east-1", "eu-west-1"):
         assert len([step for step in regional if step.is_for(region)]) == 1

@@ -70,7 +70,7 @@ class EngineContract:
         ("user", "similar"),
         [("User", "user"), ("us\u00e9r", "use\u0301r"), ("user ", "user"), ("\u00df", "ss"), ("a:b", "a"), ("1", "01")],
     )
-    def test_users_differ_by_every_letter(self, subject: Subject, user: str, similar: str) -> None:
+    def test_similar_user_identifiers_are_different_users(self, subject: Subject, user: str, similar: str) -> None:
         assert _issue(subject, user) != _issue(subject, similar)
 
     @pytest.mark.parametrize("user", ["a", "ü" * 1024, "a|b@c_d=e,f", "\u0000", "日本語"])
@@ -89,7 +89,7 @@ class EngineContract:
         issued = _token(subject, "fresh", token_duration=timedelta(seconds=900))
         assert issued.expire_time - issued.refresh_time == 600
 
-    def test_the_key_is_the_one_that_the_token_names(self, subject: Subject) -> None:
+    def test_the_key_id_matches_the_kid_header_of_the_token(self, subject: Subject) -> None:
         issued = _token(subject, "signed")
         assert issued.key_id == jwt.get_unverified_header(issued.token.reveal()).get("kid")
 

@@ -178,7 +178,7 @@ class KeyManagerContract:
         )
 
     @every_algorithm
-    def test_a_caller_without_time_gets_a_signature_at_once_or_none(
+    def test_an_expired_deadline_fails_remote_signing_and_not_local_signing(
         self, manager: KeyManager, record: SigningKey
     ) -> None:
         key, spent = manager.open(record), Deadline(FakeClock(), expires_at=-1.0)
@@ -193,7 +193,7 @@ class KeyManagerContract:
         manager.open(record).check()
 
     @pytest.mark.parametrize("was_kept", [True, False])
-    def test_a_key_is_discarded_whatever_its_record_is(self, manager: KeyManager, *, was_kept: bool) -> None:
+    def test_discard_succeeds_with_any_material_and_repeatedly(self, manager: KeyManager, *, was_kept: bool) -> None:
         discarded = new_signing_key(manager, SigningAlgorithm.ES256, generation=5, created=5)
         for material in (discarded.material, Secret(""), Secret('{"method": "another"}'), discarded.material):
             manager.discard(replace(discarded, material=material), was_kept=was_kept)

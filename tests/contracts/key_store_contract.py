@@ -20,7 +20,7 @@ ES256, RS256 = SigningAlgorithm.ES256, SigningAlgorithm.RS256
 class KeyStoreContract(StoreUnderTest):
     """Signing keys, and records of their fetches."""
 
-    def test_a_store_without_keys_has_none(self, store: Store) -> None:
+    def test_a_new_store_has_no_signing_keys(self, store: Store) -> None:
         assert store.signing_keys() == ()
 
     def test_keys_are_read_again_as_they_were_by_every_process(self, store: Store, other: Store) -> None:
@@ -54,7 +54,7 @@ class KeyStoreContract(StoreUnderTest):
         assert [each.kid for each in store.signing_keys()] == added
         assert len(added) == 1
 
-    def test_a_key_is_removed_on_a_decision_on_all_keys(self, store: Store, other: Store) -> None:
+    def test_the_decision_to_remove_a_key_sees_all_keys(self, store: Store, other: Store) -> None:
         for added in (first := key(1), second := key(2)):
             store.add_signing_key(added)
         seen: list[Sequence[SigningKey]] = []
@@ -80,7 +80,7 @@ class KeyStoreContract(StoreUnderTest):
         other.replace_material(after, wrapped.material)
         assert store.signing_keys() == (kept, wrapped)
 
-    def test_the_material_of_a_key_is_replaced_only_as_it_was_read(self, store: Store, other: Store) -> None:
+    def test_the_material_of_a_changed_or_unknown_key_is_not_replaced(self, store: Store, other: Store) -> None:
         store.add_signing_key(read := key(1))
         other.replace_material(read, Secret("by another process"))
         for stale in (read, key(1, kid="of another name"), key(2), key(1, RS256)):
@@ -88,7 +88,7 @@ class KeyStoreContract(StoreUnderTest):
                 store.replace_material(stale, Secret("late"))
         assert [each.material for each in store.signing_keys()] == [Secret("by another process")]
 
-    def test_a_key_that_was_removed_does_not_come_back(self, store: Store, other: Store) -> None:
+    def test_the_material_of_a_removed_key_is_not_replaced(self, store: Store, other: Store) -> None:
         store.add_signing_key(removed := key(1))
         other.remove_signing_key(removed.kid, lambda _keys: None)
         with pytest.raises(StaleReading):
@@ -111,7 +111,7 @@ class KeyStoreContract(StoreUnderTest):
         assert [each.material for each in store.signing_keys()] == replaced
         assert len(replaced) == 1
 
-    def test_a_key_signs_from_another_time_and_is_as_it_was(self, store: Store, other: Store) -> None:
+    def test_the_signs_from_time_of_a_key_is_replaced_and_nothing_else(self, store: Store, other: Store) -> None:
         for added in (kept := key(1), moved := key(2)):
             store.add_signing_key(added)
         store.replace_signs_from(moved, after := moved.signs_from - 3000)
@@ -119,7 +119,7 @@ class KeyStoreContract(StoreUnderTest):
         other.replace_material(moved, Secret("wrapped meanwhile"))
         assert store.signing_keys()[1] == replace(moved, signs_from=after, material=Secret("wrapped meanwhile"))
 
-    def test_a_key_signs_from_another_time_only_as_it_was_read(self, store: Store, other: Store) -> None:
+    def test_the_signs_from_time_of_a_changed_or_unknown_key_is_not_replaced(self, store: Store, other: Store) -> None:
         store.add_signing_key(read := key(1))
         store.add_signing_key(removed := key(2))
         other.replace_signs_from(read, read.signs_from - 1)
@@ -129,7 +129,7 @@ class KeyStoreContract(StoreUnderTest):
                 store.replace_signs_from(stale, 7)
         assert [each.signs_from for each in store.signing_keys()] == [read.signs_from - 1]
 
-    def test_a_key_whose_time_was_changed_is_removed_by_a_decision_on_that(self, store: Store, other: Store) -> None:
+    def test_the_decision_to_remove_a_key_sees_its_changed_signs_from_time(self, store: Store, other: Store) -> None:
         store.add_signing_key(read := key(1))
         seen: list[int] = []
 
@@ -156,7 +156,7 @@ class KeyStoreContract(StoreUnderTest):
         other.forget_fetch_records(3)
         assert [each.noted_at for each in store.fetch_records()] == [3, 4]
 
-    def test_servers_that_note_at_once_lose_nothing(self, store: Store, other: Store) -> None:
+    def test_concurrent_fetch_records_of_servers_are_all_kept(self, store: Store, other: Store) -> None:
         def note(number: int) -> None:
             (store, other)[number % 2].keep_fetch_record(FetchRecord(f"{number % 4}", number, b"%d" % number))
 

@@ -70,7 +70,7 @@ class StoreContract(StoreUnderTest):
             assert list(store.migrate()) == list(store.missing_migrations()) == []
             store.check()
 
-    def test_a_service_may_start_what_the_store_does_by_itself(self, store: Store) -> None:
+    def test_a_store_works_after_start(self, store: Store) -> None:
         store.start(Metrics(CollectorRegistry()))
         _create(store, identity("a", "x"))
         assert store.owners(POOL, [login("x")]) == ["eu-west-1:a"]
@@ -194,7 +194,7 @@ class StoreContract(StoreUnderTest):
             store.commit(Change(None, identity("a", "x")), deadline=SPENT)
         assert store.read(POOL, (), "eu-west-1:a").named is None
 
-    def test_pages_of_identities(self, store: Store) -> None:
+    def test_identities_are_listed_in_pages_ordered_by_id(self, store: Store) -> None:
         for name in ("c", "a", "b"):
             _create(store, identity(name, name))
         _create(store, replace(identity("d"), disabled=True))
@@ -213,13 +213,13 @@ class StoreContract(StoreUnderTest):
         other.keep_developer_providers(lambda kept: {POOL: f"not {kept[POOL]}"})
         assert store.developer_providers() == {POOL: "not one", OTHER_POOL: "two"}
 
-    def test_a_decision_that_fails_keeps_what_is_kept(self, store: Store) -> None:
+    def test_a_decision_that_fails_changes_no_developer_providers(self, store: Store) -> None:
         store.keep_developer_providers(lambda _kept: {POOL: "one"})
         with pytest.raises(Refused):
             store.keep_developer_providers(_refuse)
         assert store.developer_providers() == {POOL: "one"}
 
-    def test_the_providers_of_a_pools_logins_are_known(self, store: Store) -> None:
+    def test_the_store_reports_identity_counts_and_login_providers_of_pools(self, store: Store) -> None:
         assert store.pools_with_identities() == frozenset()
         assert store.identity_count(POOL) == 0
         _create(store, replace(identity("a"), logins=frozenset({login("x", "p"), login("x", "q")})))
@@ -254,7 +254,7 @@ class StoreContract(StoreUnderTest):
             other.keep_pool(None, POOL, b"second")
         assert store.kept_pool(POOL) == KeptPool(POOL, b"first")
 
-    def test_a_pool_that_has_changed_since_is_kept_as_it_is(self, store: Store, other: Store) -> None:
+    def test_an_outdated_change_or_removal_of_a_pool_has_no_effect(self, store: Store, other: Store) -> None:
         store.keep_pool(None, POOL, b"first")
         first = store.kept_pool(POOL)
         assert first

@@ -76,7 +76,7 @@ REPLACEMENT: Mapping[str, Callable[[], object]] = {
     "when the old key is gone": STEPS["remove: when it is gone"],
 }
 
-#: It lives.
+#: The value of the variable with which the server is not killed.
 NEVER = "never"
 
 

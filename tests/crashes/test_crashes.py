@@ -54,7 +54,7 @@ def test_a_call_without_an_answer_takes_no_effect_later() -> None:
     assert not explained(*REGISTERED, (MERGE, INTERRUPTED), *APART, *TOGETHER)
 
 
-def test_an_identity_of_a_call_without_an_answer_is_the_one_that_is_found() -> None:
+def test_the_identity_of_an_interrupted_call_is_the_one_found_later() -> None:
     assert explained((TOKEN_OF_A, INTERRUPTED), (TOKEN_OF_A, ("identity", C)), (LOOKUP_OF_A, ("users", C, "a")))
     assert not explained((TOKEN_OF_A, INTERRUPTED), (LOOKUP_OF_A, ("users", C, "a")), (TOKEN_OF_A, ("identity", A)))
 

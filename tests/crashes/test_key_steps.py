@@ -43,7 +43,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def make_due(step: str, path: Path) -> Sequence[SigningKey]:
-    """Returns a store with a due change: a key to add, or one to remove and none to add."""
+    """Gives the store a due change, a key to add or one to remove, and returns its signing keys."""
     with closing(open_migrated_store(load_config(path))) as store:
         age = 30 * DAY if step == "add" else TIMES.tokens_last + 60
         replica = KeyReplica(store, FakeClock(time.time() - age), TIMES)
@@ -154,7 +154,7 @@ def test_a_server_follows_a_replacement_that_is_killed_half_way(path: Path) -> N
 
 
 @pytest.mark.parametrize("point", EARLY_BEGINNING)
-def test_a_key_that_every_verifier_has_begins_early_once(
+def test_a_key_that_every_verifier_has_fetched_is_activated_early_once(
     point: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKEND_KEYS_ACTIVATE", "when seen")

@@ -12,12 +12,12 @@ VALUES = DEPLOY / "kubernetes" / "values.yaml"
 MANIFESTS = DEPLOY / "kubernetes" / "tokend.yaml"
 
 #: Helm's message about the file that is a link here, and a file in a package.
-_SAID_OF_THE_LINK = "found symbolic link"
+_SYMLINK_MESSAGE = "found symbolic link"
 
 #: Releases of Kubernetes whose schemas are used.
 RELEASES = ("1.25", "1.29", "1.33", "1.37")
 
-#: The release of the plain manifests: what later ones know is left out of them.
+#: The release of the plain manifests: fields of later releases are left out of them.
 OLDEST = RELEASES[0]
 
 
@@ -35,7 +35,7 @@ def render(*settings: str, values: Sequence[Path] = (), release: str = "tokend",
     command = [str(helm()), "template", release, str(CHART), "--kube-version", kubernetes, "--values", str(VALUES)]
     rendered = ended([*command, *options], CHART)
     assert rendered.returncode == 0, rendered.stdout
-    return "".join(f"{line}\n" for line in rendered.stdout.splitlines() if _SAID_OF_THE_LINK not in line)
+    return "".join(f"{line}\n" for line in rendered.stdout.splitlines() if _SYMLINK_MESSAGE not in line)
 
 
 if __name__ == "__main__":

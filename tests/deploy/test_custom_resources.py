@@ -36,7 +36,7 @@ def resources() -> list[Any]:
 
 
 @pytest.mark.parametrize("resource", resources())
-def test_a_resource_is_as_its_definition_says(resource: dict[str, Any]) -> None:
+def test_each_custom_resource_is_valid_by_its_schema(resource: dict[str, Any]) -> None:
     assert problems(resource) == []
 
 
@@ -51,7 +51,7 @@ def mesh_config() -> Any:  # noqa: ANN401 - YAML
     return yaml.safe_load(MESH.read_text("utf-8"))["meshConfig"]
 
 
-def test_the_configuration_of_the_mesh_is_as_its_message_says() -> None:
+def test_the_mesh_configuration_is_valid_by_its_protobuf_message() -> None:
     assert problem(mesh_config()) is None
 
 

@@ -25,7 +25,7 @@ PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 #: Members that Grafana supports and the models of its library lack.
 NOT_IN_THE_MODELS = {"builtIn", "definition", "id", "mode", "titleFormat"}
 
-#: Of these nothing has happened in the test: their series begin at the first event.
+#: Metrics without events in the test: their series begin at the first event.
 NOTHING_YET = {
     "tokend_audit_failures_total",
     "tokend_aws_call_seconds_bucket",
@@ -54,7 +54,7 @@ def test_each_query_names_metrics_that_there_are_with_their_labels(query: Query)
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.panel)
-def test_each_query_has_an_answer(query: Query, prometheus: Prometheus) -> None:
+def test_each_query_returns_data_if_its_events_have_occurred(query: Query, prometheus: Prometheus) -> None:
     if {each.metric for each in selected(query.expression)}.isdisjoint(NOTHING_YET):
         # On a busy machine a scrape may fail, and until the next one a server has no values.
         prometheus.wait_for(query.expression)
@@ -126,7 +126,7 @@ def test_each_metric_of_tokend_is_shown() -> None:
     assert {name for name in unseen if name.startswith(("tokend_", "grpc_"))} == set()
 
 
-def test_slow_calls_lead_to_their_traces(prometheus: Prometheus) -> None:
+def test_panels_of_call_durations_have_exemplars_with_trace_ids(prometheus: Prometheus) -> None:
     asked = [target["expr"] for panel in PANELS for target in panel["targets"] if target.get("exemplar")]
     assert all("grpc_server_handling_seconds_bucket" in expression for expression in asked)
     assert asked
@@ -135,7 +135,7 @@ def test_slow_calls_lead_to_their_traces(prometheus: Prometheus) -> None:
     assert all(len(each["labels"]["trace_id"]) == 32 for each in found)
 
 
-def test_the_rules_can_be_evaluated_and_none_fires_but_of_the_failures_that_were_made(prometheus: Prometheus) -> None:
+def test_prometheus_evaluates_the_rules_and_only_expected_alerts_fire(prometheus: Prometheus) -> None:
     assert prometheus.failing_rules() == []
     firing = {each["metric"]["alertname"] for each in prometheus.ask('ALERTS{alertstate="firing"}')}
     assert firing <= {"TokendErrorBudgetBurnsFast", "TokendErrorBudgetBurnsSlowly", "TokendHasADefect"}
@@ -154,7 +154,7 @@ def test_each_panel_says_what_it_shows() -> None:
     assert all(panel["title"] and panel["description"].endswith(".") for panel in PANELS)
 
 
-def test_the_models_of_grafana_know_all_of_it() -> None:
+def test_grafanas_models_support_all_members_of_the_dashboard() -> None:
     register_default_plugins()
     read = json.loads(JSONEncoder().encode(Dashboard.from_json(DASHBOARD)))
     assert set(_lost(DASHBOARD, read)) <= NOT_IN_THE_MODELS

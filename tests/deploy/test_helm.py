@@ -86,7 +86,7 @@ def test_rendered_manifests_are_valid_in_each_kubernetes_release(variant: str) -
 POD_IDENTITY = {"169.254.170.23/32", "fd00:ec2::23/128"}
 
 
-def test_servers_may_ask_for_the_role_of_their_pod_and_not_for_that_of_the_node(plain: list[dict[str, Any]]) -> None:
+def test_the_network_policy_allows_only_eks_pod_identity_on_port_80(plain: list[dict[str, Any]]) -> None:
     rules = of_kind(plain, "NetworkPolicy")["spec"]["egress"]
     (peers,) = [rule["to"] for rule in rules if {"port": 80} in rule["ports"]]
     assert {peer["ipBlock"]["cidr"] for peer in peers} == POD_IDENTITY
@@ -102,14 +102,14 @@ def test_releases_of_one_namespace_have_nothing_in_common() -> None:
     assert not selected["matchLabels"].items() <= labels["metadata"]["labels"].items()
 
 
-def test_servers_that_are_not_ready_keep_no_node_from_being_emptied() -> None:
+def test_unready_pods_do_not_block_the_drain_of_a_node() -> None:
     for release, policy in ((RELEASES[0], None), (RELEASES[-1], "AlwaysAllow")):
         budget = of_kind(objects(render(kubernetes=release)), "PodDisruptionBudget")
         validate(budget, release)
         assert budget["spec"].get("unhealthyPodEvictionPolicy") == policy
 
 
-def test_tokend_takes_the_configuration_as_the_pod_has_it(
+def test_tokend_accepts_the_configuration_of_the_pod(
     plain: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked = checked_as_the_pod_has_it(plain, tmp_path, monkeypatch)
@@ -131,7 +131,7 @@ LISTENERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
 
 
 @pytest.mark.parametrize("listener", LISTENERS)
-def test_tokend_takes_the_configuration_of_a_listener_more(
+def test_an_optional_listener_has_valid_configuration_ports_and_network_rules(
     listener: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table, ports = LISTENERS[listener]
@@ -151,7 +151,7 @@ def test_tokend_takes_the_configuration_of_a_listener_more(
     assert allowed == {port: peers[name] for name, port in expected.items()}
 
 
-def test_probes_restart_no_server_for_a_store_that_is_down(pod: dict[str, Any]) -> None:
+def test_probes_that_restart_servers_use_livez_and_readiness_uses_readyz(pod: dict[str, Any]) -> None:
     (container,) = pod["containers"]
     paths = {name: container[name]["httpGet"]["path"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
     assert paths == {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
@@ -183,7 +183,7 @@ RESTRICTED_VOLUMES = {
 }
 
 
-def test_the_pod_fits_the_standard_that_is_most_restricted(pod: dict[str, Any]) -> None:
+def test_the_pod_meets_the_restricted_pod_security_standard(pod: dict[str, Any]) -> None:
     assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC", "initContainers", "ephemeralContainers"}
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod["securityContext"]["runAsUser"] > 0
@@ -193,7 +193,7 @@ def test_the_pod_fits_the_standard_that_is_most_restricted(pod: dict[str, Any]) 
     assert {kind for volume in pod["volumes"] for kind in volume.keys() - {"name"}} <= RESTRICTED_VOLUMES
 
 
-def test_a_stop_has_time_to_finish_its_calls(pod: dict[str, Any]) -> None:
+def test_the_termination_grace_period_exceeds_the_drain_times(pod: dict[str, Any]) -> None:
     (delay, grace) = (
         re.search(rf"`grpc.drain_{name}_seconds` \| `([\d.]+)`", REFERENCE) for name in ("delay", "grace")
     )
@@ -214,10 +214,10 @@ def test_a_changed_configuration_restarts_the_servers() -> None:
 
 
 #: The relabeling that gives the targets of a ServiceMonitor the job of the alerts.
-AS_THE_ALERTS_HAVE_IT = [{"targetLabel": "job", "replacement": "tokend"}]
+JOB_RELABELING = [{"targetLabel": "job", "replacement": "tokend"}]
 
 
-def test_a_chart_may_have_it_twice_by_names_and_conditions_of_its_own(tmp_path: Path) -> None:
+def test_a_parent_chart_can_include_the_chart_twice_with_aliases_and_conditions(tmp_path: Path) -> None:
     packaged = ended([str(helm()), "package", str(CHART), "--destination", str(tmp_path / "charts")], CHART)
     assert packaged.returncode == 0, packaged.stdout
     names = ("on", "Bank_2", "unused")
@@ -240,7 +240,7 @@ def test_a_chart_may_have_it_twice_by_names_and_conditions_of_its_own(tmp_path: 
     one, other = deployments.values()
     assert not one["selector"]["matchLabels"].items() <= other["template"]["metadata"]["labels"].items()
     monitors = [each["spec"] for each in found if each["kind"] == "ServiceMonitor"]
-    assert [each["endpoints"][0]["relabelings"] for each in monitors] == [AS_THE_ALERTS_HAVE_IT] * 2
+    assert [each["endpoints"][0]["relabelings"] for each in monitors] == [JOB_RELABELING] * 2
     assert not [each for each in monitors if "jobLabel" in each]
 
 
@@ -257,7 +257,7 @@ def test_selectors_match_the_labels_of_the_pods(plain: list[dict[str, Any]]) -> 
         for each in services
         if watched["selector"]["matchLabels"].items() <= each["metadata"]["labels"].items()
     ] == ["tokend-ops"]
-    assert [each["relabelings"] for each in watched["endpoints"]] == [AS_THE_ALERTS_HAVE_IT]
+    assert [each["relabelings"] for each in watched["endpoints"]] == [JOB_RELABELING]
 
 
 def test_the_rules_in_the_cluster_are_those_of_the_file(plain: list[dict[str, Any]]) -> None:
@@ -279,7 +279,7 @@ def test_the_chart_is_packaged_with_the_rules(tmp_path: Path) -> None:
 LABEL_VALUE = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 
 
-def test_a_version_may_be_a_long_one(tmp_path: Path) -> None:
+def test_a_long_chart_version_renders_valid_labels(tmp_path: Path) -> None:
     version = "0.1.0-add-the-listener-of-secrets.20261130053250.0123456789abcdef+main"
     command = [str(helm()), "package", str(CHART), "--version", version, "--app-version", version]
     packaged = ended([*command, "--destination", str(tmp_path)], CHART)

@@ -80,7 +80,7 @@ REFUSED_OF_FILES: Sequence[tuple[Mapping[str, Any], str]] = (
 
 
 @pytest.mark.parametrize("authorities", [{"secretName": "5", "key": "6"}, {"secretName": "", "configMapName": "5"}])
-def test_a_name_may_be_a_number(authorities: Mapping[str, str], tmp_path: Path) -> None:
+def test_names_of_digits_render_valid_manifests(authorities: Mapping[str, str], tmp_path: Path) -> None:
     values = tmp_path / "values.yaml"
     values.write_text(
         json.dumps(
@@ -100,7 +100,7 @@ def test_a_name_may_be_a_number(authorities: Mapping[str, str], tmp_path: Path) 
 
 
 @pytest.mark.parametrize("word", ["true", "null", "on", "no"])
-def test_another_name_may_be_a_word_of_yaml(word: str, tmp_path: Path) -> None:
+def test_a_fullname_override_can_be_a_yaml_keyword(word: str, tmp_path: Path) -> None:
     values = tmp_path / "values.yaml"
     values.write_text(json.dumps({"fullnameOverride": word}), encoding="utf-8")
     found = objects(render("autoscaling.enabled=true", values=[values]))
@@ -111,7 +111,7 @@ def test_another_name_may_be_a_word_of_yaml(word: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", REFUSED)
-def test_values_that_mean_nothing_are_refused(setting: str) -> None:
+def test_invalid_values_are_rejected(setting: str) -> None:
     command = [str(helm()), "template", "tokend", str(CHART), "--values", str(VALUES), "--set", setting]
     refused = ended(command, CHART)
     assert refused.returncode != 0
@@ -119,9 +119,7 @@ def test_values_that_mean_nothing_are_refused(setting: str) -> None:
 
 
 @pytest.mark.parametrize(("values", "problem"), REFUSED_OF_FILES)
-def test_values_of_a_file_that_mean_nothing_are_refused(
-    values: Mapping[str, Any], problem: str, tmp_path: Path
-) -> None:
+def test_invalid_values_of_a_file_are_rejected(values: Mapping[str, Any], problem: str, tmp_path: Path) -> None:
     path = tmp_path / "values.yaml"
     path.write_text(json.dumps(values), encoding="utf-8")
     command = [str(helm()), "template", "tokend", str(CHART), "--values", str(VALUES), "--values", str(path)]
@@ -137,7 +135,7 @@ def test_a_configuration_is_the_pods_as_it_was_written(tmp_path: Path) -> None:
     assert of_kind(objects(render(values=[path])), "ConfigMap")["data"]["tokend.toml"] == config.lstrip()
 
 
-def test_a_number_may_be_a_large_one(tmp_path: Path) -> None:
+def test_large_numbers_render_valid_manifests(tmp_path: Path) -> None:
     most = 2**31 - 1
     path = tmp_path / "values.yaml"
     large = {
@@ -175,7 +173,7 @@ def test_all_problems_of_values_are_reported_at_once() -> None:
         assert each in refused.stdout
 
 
-def test_each_value_is_in_the_schema_and_each_of_the_schema_is_a_value() -> None:
+def test_the_values_file_and_its_schema_have_the_same_names() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
     schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
     assert set(_named(schema)) - {"global", "enabled"} == set(_given(values, schema))
@@ -205,7 +203,7 @@ def test_a_release_may_have_any_name_that_helm_takes(release: str) -> None:
         assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == release
 
 
-def test_no_variable_that_the_chart_sets_can_be_set_beside_it() -> None:
+def test_env_cannot_override_a_variable_that_the_chart_sets() -> None:
     options = ("sds.enabled=true", "aws.enabled=true")
     (container,) = of_kind(objects(render(*options)), "Deployment")["spec"]["template"]["spec"]["containers"]
     names = [variable["name"] for variable in container["env"]]
@@ -215,7 +213,7 @@ def test_no_variable_that_the_chart_sets_can_be_set_beside_it() -> None:
     assert [name for name in names if f"env: {name} is set by the chart" not in refused.stdout] == []
 
 
-def test_without_values_the_chart_asks_for_a_configuration() -> None:
+def test_without_values_the_missing_configuration_is_reported() -> None:
     refused = ended([str(helm()), "template", "tokend", str(CHART)], CHART)
     assert refused.returncode != 0
     assert "/config" in refused.stdout

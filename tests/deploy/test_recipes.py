@@ -45,7 +45,7 @@ def test_the_chart_with_the_values_for_linkerd_is_valid(meshed: list[dict[str, A
             validate(each, release)
 
 
-def test_linkerds_proxies_hand_connections_to_tokend_on_as_they_are(meshed: list[dict[str, Any]]) -> None:
+def test_the_linkerd_values_disable_injection_and_make_the_grpc_port_opaque(meshed: list[dict[str, Any]]) -> None:
     pod = of_kind(meshed, "Deployment")["spec"]["template"]
     (service,) = [each for each in meshed if each["kind"] == "Service" and each["metadata"]["name"] == "tokend"]
     assert pod["metadata"]["annotations"]["linkerd.io/inject"] == "disabled"
@@ -112,7 +112,7 @@ def settings(file: str) -> dict[str, str]:
     return dict(re.findall(r'^ *(\w+) = "?([^"\n]*)"?$', (SPIRE / file).read_text("utf-8"), re.MULTILINE))
 
 
-def test_a_restart_of_tokend_leaves_it_the_files_of_spire() -> None:
+def test_the_files_of_spire_are_outside_the_runtime_directory_of_the_unit() -> None:
     unit = (DEPLOY / "systemd" / "tokend.service").read_text("utf-8")
     removed = [f"/run/{name}" for name in re.findall(r"^RuntimeDirectory=(.+)$", unit, re.MULTILINE)]
     assert removed == ["/run/tokend"]

@@ -47,7 +47,7 @@ def under() -> list[str]:
     return [unshare, "--mount", "--propagation", "private", sys.executable, str(CONFINED), str(UNIT)]
 
 
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+def test_systemd_analyze_accepts_the_unit(tmp_path: Path) -> None:
     analyze = need("systemd-analyze", "the check of the unit")
     installed = tmp_path / "tokend.service"
     installed.write_text(
@@ -57,26 +57,26 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     assert (verified.returncode, verified.stdout) == (0, "")
 
 
-def test_the_unit_names_no_page_that_is_not_installed() -> None:
+def test_the_install_page_names_each_documentation_file_of_the_unit() -> None:
     page = (UNITS.parents[1] / "install.md").read_text("utf-8")
     named = re.findall(r"^Documentation=file:(.*)$", UNIT.read_text("utf-8"), re.MULTILINE)
     assert [path for path in named if path not in page] == []
 
 
-def test_systemd_finds_it_little_exposed() -> None:
+def test_systemd_rates_the_exposure_of_the_unit_as_low() -> None:
     analyze = need("systemd-analyze", "the check of the unit")
     rated = ended([analyze, "security", "--offline=yes", "--threshold=15", str(UNIT)], UNITS)
     assert rated.returncode == 0, rated.stdout
 
 
-def test_systemd_takes_the_user(tmp_path: Path) -> None:
+def test_systemd_sysusers_accepts_the_user(tmp_path: Path) -> None:
     sysusers = need("systemd-sysusers", "the check of the user")
     made = ended([sysusers, "--dry-run", "--root", str(tmp_path), str(UNITS / "tokend.sysusers.conf")], UNITS)
     assert made.returncode == 0
     assert "Would create user" in made.stdout or "Creating user 'tokend'" in made.stdout
 
 
-def test_tokend_serves_under_what_the_unit_demands(under: list[str], tmp_path: Path) -> None:
+def test_tokend_serves_with_the_restrictions_of_the_unit(under: list[str], tmp_path: Path) -> None:
     extra = f'[audit]\ndestination = "file:{tmp_path}/audit.log"\nrequired = true'
     with listening(tmp_path / "notify") as messages:
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}

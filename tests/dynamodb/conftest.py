@@ -49,7 +49,7 @@ def dynoxide_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def faithful(dynoxide_url: str) -> Iterator[DynamoDbUpstream]:
     """An upstream in front of dynoxide, which supports idempotency tokens and counts capacity units."""
-    with DynamoDbUpstream(dynoxide_url, asks_units=True) as running:
+    with DynamoDbUpstream(dynoxide_url, units_from_response=True) as running:
         yield running
 
 

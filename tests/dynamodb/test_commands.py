@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.dynamodb import table_name, table_url
-from tests.support.rewrapping import rewrapped_where_they_are
+from tests.support.rewrapping import rewrap_and_check
 from tests.support.server_process import POOL_ID
 from tests.support.tokend import run
 
@@ -19,7 +19,7 @@ def config(tmp_path: Path, moto_url: str) -> str:
     return str(path)
 
 
-def test_a_store_is_made_and_used(config: str) -> None:
+def test_migrate_identities_and_keys_commands_work_on_a_table(config: str) -> None:
     assert run("migrate", "--config", config).stdout == "applied: 0001\n"
     assert run("migrate", "--config", config).stdout == "up to date\n"
     pool = ("--config", config, "--identity-pool-id", POOL_ID)
@@ -33,8 +33,8 @@ def test_a_store_is_made_and_used(config: str) -> None:
     assert len(run("keys", "list", "--config", config).stdout.splitlines()) >= 1
 
 
-def test_its_keys_are_encrypted_and_stay_what_they_are(config: str, tmp_path: Path) -> None:
-    rewrapped_where_they_are(Path(config), tmp_path)
+def test_rewrap_encrypts_and_decrypts_keys_in_a_table(config: str, tmp_path: Path) -> None:
+    rewrap_and_check(Path(config), tmp_path)
 
 
 def test_a_missing_table_is_reported_with_advice(config: str, tmp_path: Path) -> None:

@@ -99,9 +99,7 @@ def test_a_transaction_that_meets_another_is_tried_again(store: Store, upstream:
     assert store.owners(POOL, [login("x")]) == ["eu-west-1:a"]
 
 
-def test_a_transaction_that_meets_others_again_and_again_is_decided_again(
-    store: Store, upstream: DynamoDbUpstream
-) -> None:
+def test_a_transaction_with_repeated_conflicts_raises_stale_reading(store: Store, upstream: DynamoDbUpstream) -> None:
     upstream.always(CONFLICT)
     with pytest.raises(StaleReading):
         add(store)
@@ -144,7 +142,7 @@ def test_a_transaction_that_dynamodb_refuses_is_not_tried_again(
     assert len(upstream.requests) == before + 1
 
 
-def test_a_reason_that_is_not_known_is_a_failure_of_the_store(store: Store, upstream: DynamoDbUpstream) -> None:
+def test_an_unknown_cancellation_reason_is_reported_as_unavailable(store: Store, upstream: DynamoDbUpstream) -> None:
     upstream.always(cancelled("None", "SomethingNew"))
     with pytest.raises(EngineUnavailable):
         add(store)

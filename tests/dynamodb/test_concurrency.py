@@ -97,7 +97,7 @@ def writer(reader: Store, upstream: DynamoDbUpstream, opened: Opened) -> Iterato
         yield opened(beside)
 
 
-def test_a_login_that_moves_between_the_two_steps_of_a_reading(
+def test_a_read_during_which_a_login_moves_returns_the_state_after_the_move(
     reader: Store, writer: Store, upstream: DynamoDbUpstream
 ) -> None:
     def move() -> None:
@@ -113,7 +113,7 @@ def test_a_login_that_moves_between_the_two_steps_of_a_reading(
     assert reading.owners == {login("x"): replace(B, logins=A.logins | B.logins, revision=1)}
 
 
-def test_a_login_that_is_linked_between_the_two_steps_of_a_reading(
+def test_a_read_during_which_a_login_is_linked_returns_its_new_owner(
     reader: Store, writer: Store, upstream: DynamoDbUpstream
 ) -> None:
     def link() -> None:
@@ -125,7 +125,7 @@ def test_a_login_that_is_linked_between_the_two_steps_of_a_reading(
     assert reading.owners == {login("new"): replace(B, logins=B.logins | {login("new")}, revision=1)}
 
 
-def test_a_reading_beside_moves_is_of_one_moment(either: DynamoDbUpstream, opened: Opened) -> None:
+def test_reads_during_concurrent_moves_are_consistent(either: DynamoDbUpstream, opened: Opened) -> None:
     reader, writer = opened(either), opened(either)
     a, b = identity("a", "x"), identity("b", "y")
     writer.commit(Change(None, a), Change(None, b), deadline=NO_DEADLINE)

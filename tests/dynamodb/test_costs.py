@@ -37,7 +37,7 @@ def merge(store: Store) -> None:
 
 
 #: The operations, by the words of the page.
-DONE: Mapping[str, Callable[[Store], object]] = {
+DOCUMENTED_OPERATIONS: Mapping[str, Callable[[Store], object]] = {
     "a known user with one login is found": lambda store: store.owners(POOL, [login("x")]),
     "a known user with two logins is found": lambda store: store.owners(POOL, [login("x"), login("unknown")]),
     "an identity is read by its id": lambda store: store.read(POOL, (), X.identity_id),
@@ -66,7 +66,7 @@ def documented_costs() -> dict[str, tuple[str, str, str]]:
 
 
 def test_the_page_has_a_cost_for_each_tested_operation() -> None:
-    assert documented_costs().keys() == DONE.keys()
+    assert documented_costs().keys() == DOCUMENTED_OPERATIONS.keys()
 
 
 @pytest.fixture
@@ -78,10 +78,10 @@ def store(either: DynamoDbUpstream, opened: Opened) -> Store:
     return made
 
 
-@pytest.mark.parametrize("words", DONE)
+@pytest.mark.parametrize("words", DOCUMENTED_OPERATIONS)
 def test_the_page_states_the_cost_of_each_operation(store: Store, either: DynamoDbUpstream, words: str) -> None:
     before, sent = dict(either.units), len(either.requests)
-    DONE[words](store)
+    DOCUMENTED_OPERATIONS[words](store)
     units = {operation: count - before.get(operation, 0) for operation, count in either.units.items()}
     read = sum(count for operation, count in units.items() if operation in READ_OPERATIONS)
     write = sum(units.values()) - read
@@ -103,7 +103,7 @@ def test_every_reading_is_consistent(upstream: DynamoDbUpstream, opened: Opened)
     store.commit(Change(None, X), deadline=NO_DEADLINE)
     for words, (_requests, _read, write) in documented_costs().items():
         if write == "0":
-            DONE[words](store)
+            DOCUMENTED_OPERATIONS[words](store)
     reads = [each for each in upstream.requests if each.operation in READ_OPERATIONS - {"TransactGetItems"}]
     assert {each.operation for each in reads} == {"GetItem", "Query", "BatchGetItem"}
     for each in reads:

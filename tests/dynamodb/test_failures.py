@@ -161,7 +161,7 @@ def test_an_endpoint_that_is_not_dynamodb_is_a_configuration_error(hasty: Pair, 
     [Close(), Reset(), Close(Sent.HALF_OF_HEAD), Close(Sent.HALF_OF_BODY)],
     ids=["closed", "reset", "cut in the headers", "cut in the body"],
 )
-def test_a_connection_that_breaks_is_a_failure_that_passes(hasty: Pair, step: Step) -> None:
+def test_a_broken_connection_is_reported_as_unavailable(hasty: Pair, step: Step) -> None:
     hasty.upstream.always(step)
     with pytest.raises(errors.EngineUnavailable):
         find(hasty.store)
@@ -197,7 +197,9 @@ def test_dynamodb_that_is_back_is_used_again(opened: Opened, upstream: DynamoDbU
     assert find(store) == [None]
 
 
-def test_no_credentials_anywhere(aws_environment: pytest.MonkeyPatch, upstream: DynamoDbUpstream) -> None:
+def test_missing_credentials_are_reported_with_advice(
+    aws_environment: pytest.MonkeyPatch, upstream: DynamoDbUpstream
+) -> None:
     aws_environment.delenv("AWS_ACCESS_KEY_ID")
     configured = configuration(upstream, table_name())
     with closing(open_configured(configured)) as store, pytest.raises(errors.EngineCredentialsRejected) as raised:
@@ -205,7 +207,7 @@ def test_no_credentials_anywhere(aws_environment: pytest.MonkeyPatch, upstream: 
     assert "default chain found no credentials" in raised.value.advice
 
 
-def test_every_row_is_of_something_that_botocore_has() -> None:
+def test_every_exception_in_the_table_exists_in_botocore() -> None:
     assert [name for name in EXCEPTIONS if not hasattr(exceptions, name) and not hasattr(parsers, name)] == []
 
 

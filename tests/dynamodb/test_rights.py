@@ -34,7 +34,9 @@ def needed(request: Arrived) -> Iterator[str]:
         yield f"{kind}Item"
 
 
-def test_the_policy_is_what_serving_needs(upstream: DynamoDbUpstream, opened: Opened) -> None:
+def test_the_documented_policy_allows_exactly_the_actions_of_serving(
+    upstream: DynamoDbUpstream, opened: Opened
+) -> None:
     opened(upstream)
     made = len(upstream.requests)
     store = opened(upstream)
@@ -55,7 +57,9 @@ def test_the_policy_is_what_serving_needs(upstream: DynamoDbUpstream, opened: Op
     assert {right for request in upstream.requests[made:] for right in needed(request)} == allowed()
 
 
-def test_making_the_table_needs_what_the_page_says_besides(upstream: DynamoDbUpstream, opened: Opened) -> None:
+def test_the_page_names_the_additional_permissions_to_create_the_table(
+    upstream: DynamoDbUpstream, opened: Opened
+) -> None:
     opened(upstream)
     besides = {right for request in upstream.requests for right in needed(request)} - allowed()
     assert besides == {"CreateTable", "DescribeTable", "UpdateContinuousBackups"}

@@ -10,7 +10,7 @@ from tests.support.tokend import run
 
 
 @pytest.mark.timeout(BUILD_TIMEOUT)
-def test_the_page_leads_to_two_servers_with_one_truth(dynoxide_url: str, tmp_path: Path) -> None:
+def test_the_commands_of_the_page_run_two_servers_with_the_same_identities(dynoxide_url: str, tmp_path: Path) -> None:
     (toml,) = blocks("DynamoDB", "toml")
     assert blocks("DynamoDB", "sh") == ["tokend migrate\n"]
     before = tmp_path / "tokend.db"

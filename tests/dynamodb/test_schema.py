@@ -28,7 +28,7 @@ def table_of(configuration: config.Config) -> str:
     return configuration.store_url.removeprefix("dynamodb://").partition("?")[0]
 
 
-def test_a_table_is_made_as_it_should_be_run(upstream: DynamoDbUpstream) -> None:
+def test_a_table_is_created_with_deletion_protection_encryption_and_backups(upstream: DynamoDbUpstream) -> None:
     configuration = configured(upstream, kms_key_id="alias/tokend")
     with closing(open_configured(configuration)) as store:
         assert store.migrate() == ["0001"]
@@ -40,7 +40,7 @@ def test_a_table_is_made_as_it_should_be_run(upstream: DynamoDbUpstream) -> None
 
 
 def backups_of(configuration: config.Config, upstream: DynamoDbUpstream) -> str:
-    """Returns the log messages about point-in-time recovery."""
+    """Returns the status of point-in-time recovery."""
     client = boto3.client("dynamodb", region_name="eu-west-1", endpoint_url=upstream.url)
     with closing(client):
         backups = client.describe_continuous_backups(TableName=table_of(configuration))
@@ -50,7 +50,7 @@ def backups_of(configuration: config.Config, upstream: DynamoDbUpstream) -> str:
     return described
 
 
-def test_backups_that_could_not_be_turned_on_are_by_a_later_try(upstream: DynamoDbUpstream) -> None:
+def test_a_later_migration_enables_backups_after_failures(upstream: DynamoDbUpstream) -> None:
     configuration = configured(upstream)
     refused = failure("AccessDeniedException")
     upstream.script([*[Success()] * 6, refused])

@@ -161,7 +161,9 @@ def test_a_token_is_verified_by_the_keys_that_the_issuer_publishes(client: Any, 
     assert (claims["sub"], claims["iss"]) == (issued["IdentityId"], server.issuer)
 
 
-def test_the_aws_cli_is_answered_as_the_page_says(server: ServerProcess, directory: Path) -> None:
+def test_the_aws_cli_commands_of_the_page_return_an_identity_and_a_token(
+    server: ServerProcess, directory: Path
+) -> None:
     _made, commands = blocks("sh")
     commands = commands.replace("http://127.0.0.1:4566", server.aws)
     assert (POOL_ID in commands, f"{DEVELOPER_PROVIDER}=" in commands) == (True, True)
@@ -272,7 +274,7 @@ def test_boto3_gets_credentials_for_a_guest_and_a_user(client: Any, server: Serv
     device.close()
 
 
-def test_a_backends_token_is_a_login_of_its_users_device(client: Any) -> None:  # noqa: ANN401
+def test_a_token_issued_to_a_backend_is_accepted_as_a_login(client: Any) -> None:  # noqa: ANN401
     issued = client.get_open_id_token_for_developer_identity(IdentityPoolId=POOL_ID, Logins={DEVELOPER_PROVIDER: "liz"})
     logins = {"cognito-identity.amazonaws.com": issued["Token"]}
     again = client.get_open_id_token(IdentityId=issued["IdentityId"], Logins=logins)
@@ -355,7 +357,7 @@ tls_private_key_file = "{certificate.private_key_file}"
         assert stale() == [1]
 
 
-def test_calls_above_the_most_count_as_aws_ones(
+def test_calls_above_the_concurrency_limit_are_counted_as_aws_calls(
     configuration: str, credentials: Credentials, directory: Path, tmp_path: Path
 ) -> None:
     """The SLO covers only calls of the contract, and these are not."""
@@ -386,7 +388,7 @@ class RacingClock(FakeClock):
         return super().monotonic()
 
 
-def test_readiness_includes_this_listener(configuration: str, directory: Path, tmp_path: Path) -> None:
+def test_readiness_includes_the_aws_listener(configuration: str, directory: Path, tmp_path: Path) -> None:
     def asked(clock: FakeClock) -> tuple[int, str]:
         with started(configuration, directory, tmp_path, clock) as service:
             answer = httpx.get(f"http://{service.ops_address}/readyz", trust_env=False)
@@ -409,7 +411,7 @@ def test_the_aws_api_is_not_loaded_unless_it_is_served(tmp_path: Path) -> None:
     assert done.stdout == "[]\n"
 
 
-def test_the_providers_of_pools_that_callers_make_are_a_configuration() -> None:
+def test_the_page_has_a_valid_configuration_of_open_id_connect_providers() -> None:
     *_, providers = blocks("toml")
     declared = Aws.model_validate(tomllib.loads(providers)["aws"]).open_id_connect_providers
     assert [is_user_pool(name) for name in declared] == [False, True]

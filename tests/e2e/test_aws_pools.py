@@ -25,7 +25,7 @@ USER_POOL = f"cognito-idp.{REGION}.amazonaws.com/{REGION}_shop"
 ARN_OF_IDP = f"arn:aws:iam::{ACCOUNT}:oidc-provider/idp.example"
 NO_POOL = f"{REGION}:00000000-0000-4000-8000-000000000000"
 
-FACE = """
+AWS_SETTINGS = """
 [aws]
 listen = "127.0.0.1:0"
 manage_pools = true
@@ -102,7 +102,7 @@ def provider() -> Iterator[OidcProvider]:
 def servers(
     directory: Path, credentials: tuple[str, str], credentials_of_reader: tuple[str, str], provider: OidcProvider
 ) -> Iterator[tuple[ServerProcess, ServerProcess]]:
-    extra = FACE.format(
+    extra = AWS_SETTINGS.format(
         directory=directory,
         access_key=credentials[0],
         access_key_of_reader=credentials_of_reader[0],
@@ -145,7 +145,7 @@ def token_claims(server: ServerProcess, pool: str, provider: str, user: str) -> 
     return claims
 
 
-def test_the_calls_of_terraform_for_pools_roles_and_principal_tags(clients: tuple[Any, Any]) -> None:
+def test_terraforms_calls_manage_pools_roles_and_principal_tags(clients: tuple[Any, Any]) -> None:
     """aws_cognito_identity_pool, _roles_attachment and _provider_principal_tag: create, plan, change, destroy.
 
     The order of the calls and their members are those of the provider's resources (hashicorp/terraform-provider-aws,
@@ -217,7 +217,7 @@ def test_the_calls_of_terraform_for_pools_roles_and_principal_tags(clients: tupl
         other.describe_identity_pool(**pool)
 
 
-def test_a_pool_that_was_made_has_users_on_every_server(
+def test_a_created_pool_issues_tokens_on_every_server(
     clients: tuple[Any, Any], servers: tuple[ServerProcess, ServerProcess]
 ) -> None:
     one, other = clients
@@ -306,7 +306,7 @@ def test_the_audit_has_the_pool_that_was_made(client: Any, directory: Path) -> N
     assert line["responseElements"] == {"identityPoolId": made["IdentityPoolId"]}
 
 
-def test_the_audit_has_what_was_done_to_pools(client: Any, directory: Path) -> None:  # noqa: ANN401 - as above
+def test_the_audit_log_records_a_failed_pool_deletion(client: Any, directory: Path) -> None:  # noqa: ANN401 - as above
     with pytest.raises(ClientError) as refused:
         client.delete_identity_pool(IdentityPoolId=NO_POOL)
     line = audited(directory, refused.value.response)
@@ -412,7 +412,7 @@ def id_token(provider: OidcProvider, user: str, client_id: str = "app", **claims
     return sign({"alg": "RS256", "kid": "1"}, all_claims, rsa_key("1"))
 
 
-def test_a_pool_that_was_made_takes_logins_of_the_providers_that_it_names(
+def test_a_created_pool_accepts_logins_of_its_identity_providers(
     clients: tuple[Any, Any], servers: tuple[ServerProcess, ServerProcess], provider: OidcProvider
 ) -> None:
     """Users' devices call one server and a backend the other, with tags from claims and roles from the token."""

@@ -100,7 +100,9 @@ def test_a_backup_of_a_running_server_holds_all_that_was_acknowledged(
     assert {mode(file) for file in other_config.parent.glob("tokend.db*")} == {0o600}
 
 
-def test_the_file_alone_has_all_users_soon(serving: ServerProcess, config: Path, tmp_path: Path) -> None:
+def test_the_database_file_without_its_log_soon_has_all_users(
+    serving: ServerProcess, config: Path, tmp_path: Path
+) -> None:
     database = config.parent / "tokend.db"
     identities_of(serving)
     within = Deadline(SystemClock(), SystemClock.monotonic() + TIMEOUT)
@@ -211,12 +213,12 @@ def assert_not_backed_up_to(file: Path, config: Path, database: Path) -> None:
 
 
 @pytest.mark.parametrize("place", PLACES_OF_THE_DATABASE)
-def test_no_backup_takes_the_place_of_the_database(other_config: Path, others: Path, place: str) -> None:
+def test_a_backup_to_the_database_itself_is_rejected(other_config: Path, others: Path, place: str) -> None:
     assert_not_backed_up_to(PLACES_OF_THE_DATABASE[place](others), other_config, others)
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
-def test_no_backup_takes_the_place_of_what_sqlite_keeps(other_config: Path, others: Path, suffix: str) -> None:
+def test_a_backup_to_one_of_sqlites_own_files_is_rejected(other_config: Path, others: Path, suffix: str) -> None:
     assert_not_backed_up_to(others.with_name(f"{others.name}{suffix}"), other_config, others)
 
 
@@ -229,7 +231,7 @@ def test_the_database_is_not_restored_from_itself(other_config: Path, others: Pa
     assert others.read_bytes() == before
 
 
-def test_a_backup_replaces_files_alone(other_config: Path, others: Path, tmp_path: Path) -> None:
+def test_a_backup_does_not_replace_a_pipe(other_config: Path, others: Path, tmp_path: Path) -> None:
     assert others.exists()
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -294,7 +296,7 @@ def test_a_file_system_without_hard_links_takes_a_backup(
 
 
 @pytest.mark.usefixtures("serving")
-def test_a_restore_waits_for_no_server_and_disturbs_none(config: Path, copy: Path) -> None:
+def test_a_restore_to_a_database_in_use_is_rejected(config: Path, copy: Path) -> None:
     database = config.parent / "tokend.db"
     error = failed("restore", "--config", str(config), "--force", str(copy))
     assert error == f"Error: {database} is in use; stop every process that serves it\n"
@@ -312,7 +314,7 @@ def test_a_restore_replaces_a_database_only_by_force(
     assert users_in(others) == len(USERS)
 
 
-def test_a_file_that_lacks_its_log_is_taken_as_it_is_when_that_is_said(
+def test_a_database_without_its_log_is_restored_only_with_the_option_without_log(
     config: Path, serving: ServerProcess, other_config: Path, tmp_path: Path
 ) -> None:
     identities_of(serving)

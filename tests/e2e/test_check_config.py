@@ -28,7 +28,7 @@ def test_check_config_names_every_problem(config: Path) -> None:
     ]
 
 
-def test_check_config_names_what_serve_would_not_have_of_traces(config: Path) -> None:
+def test_check_config_reports_an_unknown_trace_exporter(config: Path) -> None:
     ended = run("check-config", "--config", str(config), OTEL_TRACES_EXPORTER="pigeon")
     problem = "configuration: OTEL_TRACES_EXPORTER: no exporter 'pigeon' is installed\n"
     assert (ended.returncode, ended.stderr) == (1, problem)
@@ -54,9 +54,7 @@ def test_check_config_names_what_serve_would_not_have_of_traces(config: Path) ->
         ),
     ],
 )
-def test_check_config_names_what_no_connection_could_be_opened_by(
-    store: dict[str, str], problem: str, config: Path
-) -> None:
+def test_check_config_reports_invalid_postgresql_settings(store: dict[str, str], problem: str, config: Path) -> None:
     assert failed("check-config", "--config", str(config), **store) == f"configuration: {problem}\n"
 
 
@@ -67,7 +65,7 @@ def test_check_config_names_what_no_connection_could_be_opened_by(
         ("tokend.db-wal", "is gone or empty, and its log "),
     ],
 )
-def test_check_config_names_what_no_start_would_open(left: str, problem: str, config: Path) -> None:
+def test_check_config_reports_a_database_that_serve_would_reject(left: str, problem: str, config: Path) -> None:
     (file := config.parent / left).write_bytes(b"1")
     file.chmod(0o604)
     checked = failed("check-config", "--config", str(config))
@@ -133,7 +131,7 @@ WITH_AWS = {
     ],
 )
 @pytest.mark.parametrize("part", WITH_AWS)
-def test_check_config_names_what_no_client_of_aws_could_be_made_by(
+def test_check_config_reports_invalid_settings_of_aws_clients(
     part: str, variables: dict[str, str], expected: str, config: Path
 ) -> None:
     given, line, place = WITH_AWS[part]
@@ -148,7 +146,7 @@ def test_check_config_names_what_no_client_of_aws_could_be_made_by(
     assert (serving.returncode, checked in serving.stderr) == (1, True)
 
 
-def test_the_variables_of_a_service_are_reported_once(config: Path) -> None:
+def test_the_variables_of_a_kubernetes_service_are_reported_once(config: Path) -> None:
     service = {"TOKEND_PORT": "tcp://10.96.0.17:50051", "TOKEND_GRPC_SERVICE_HOST": "10.96.0.17"}
     checked = run("check-config", "--config", str(config), **service)
     line, _in_clear = checked.stderr.splitlines()

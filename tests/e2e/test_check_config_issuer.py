@@ -15,7 +15,7 @@ from tokend_server.config import load_config
 
 POOL_ID = "eu-west-1:3f1c2d4e-5a6b-4c7d-8e9f-0a1b2c3d4e5f"
 
-#: A public address, to which no request gets: the proxy leads all to this machine.
+#: A public address that no request reaches: the proxy connects all requests to this machine.
 HOST = "8.8.8.8"
 
 Check = Callable[..., Ended]
@@ -89,7 +89,7 @@ def test_a_file_without_certificates_is_wrong_usage(check: Check, config: Path) 
     assert (ended.returncode, "holds no certificates" in ended.stderr) == (2, True)
 
 
-def test_authorities_are_of_no_use_without_an_issuer_to_ask(config: Path, tmp_path: Path) -> None:
+def test_issuer_ca_file_without_for_is_wrong_usage(config: Path, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(Authority("any").certificate)
     ended = run("check-config", "--config", str(config), "--online", "--issuer-ca-file", str(tmp_path / "ca.pem"))
     assert ended.returncode == 2

@@ -71,7 +71,7 @@ def test_rejections_of_cognito_are_explained(
     assert "arn:aws:iam::1:user/x" not in line
 
 
-def test_a_user_that_is_not_found_shows_that_the_pool_is(check: Check, upstream: CognitoUpstream) -> None:
+def test_a_not_found_error_for_the_user_means_that_the_pool_exists(check: Check, upstream: CognitoUpstream) -> None:
     upstream.always(AwsFailure("ResourceNotFoundException", "Developer user not found."))
     assert check().returncode == 0
 

@@ -46,7 +46,7 @@ def materials(directory: Path) -> Mapping[str, str]:
         return {kid: key.decode() for kid, key in connection.execute("SELECT kid, private_key FROM signing_keys")}
 
 
-def ways(config: Path, *options: str) -> list[tuple[str, str]]:
+def rewrap_results(config: Path, *options: str) -> list[tuple[str, str]]:
     shown = done("keys", "rewrap", "--config", str(config), *options)["Keys"]
     return [(each["Rewrap"], each["Method"]) for each in shown]
 
@@ -76,7 +76,7 @@ def readings(server: ServerProcess) -> float:
     return total(metrics, "tokend_store_seconds_count", operation="signing_keys")
 
 
-def test_servers_follow_a_rewrap_and_verifiers_notice_nothing(tmp_path: Path) -> None:
+def test_a_running_server_keeps_its_published_keys_after_a_rewrap(tmp_path: Path) -> None:
     clear = configured(tmp_path, "")
     first, second = key_file(tmp_path), key_file(tmp_path, "second")
     done("keys", "add", "ES256", "--config", str(clear))
@@ -86,11 +86,11 @@ def test_servers_follow_a_rewrap_and_verifiers_notice_nothing(tmp_path: Path) ->
         assert warning["keys"] == list(kept)
         published, token = key_set(server), caller.get_token("u").token
         for config in (configured(tmp_path, by_file(first)), configured(tmp_path, by_file(second, first))):
-            assert ways(config, "--dry-run") == [
+            assert rewrap_results(config, "--dry-run") == [
                 ("to be rewrapped", "clear" if kept == materials(tmp_path) else "file")
             ]
-            assert ways(config) == [("rewrapped", "file")]
-            assert ways(config) == [("is current", "file")]
+            assert rewrap_results(config) == [("rewrapped", "file")]
+            assert rewrap_results(config) == [("is current", "file")]
             assert not any(word in text for word in _WORDS for text in materials(tmp_path).values())
             wait_for_readings(server)
             assert ready(server)[0] == 200
@@ -98,7 +98,7 @@ def test_servers_follow_a_rewrap_and_verifiers_notice_nothing(tmp_path: Path) ->
             assert jwt.get_unverified_header(caller.get_token("u").token) == jwt.get_unverified_header(token)
         assert listed(clear) == before
     back = configured(tmp_path, f'previous_key_files = ["{second}"]')
-    assert ways(back) == [("rewrapped", "clear")]
+    assert rewrap_results(back) == [("rewrapped", "clear")]
     assert materials(tmp_path) == kept
 
 
@@ -107,7 +107,7 @@ def test_a_server_without_the_wrapping_key_keeps_serving_and_reports_it(tmp_path
     with ServerProcess(configured(tmp_path, "")) as server, closing(Caller(server)) as caller:
         watch = watch_health(caller.channel)
         wait_for(watch, SERVING)
-        ways(configured(tmp_path, by_file(path)))
+        rewrap_results(configured(tmp_path, by_file(path)))
         wait_for(watch, NOT_SERVING)
         assert "that no file of [keys.encryption] holds" in ready(server)[1]
         assert caller.get_token("u").token
@@ -178,10 +178,10 @@ def test_a_rewrap_that_is_killed_loses_no_key_and_is_finished_by_another(
     rewrapped = number if where == "after" else number - 1
     assert [text in kept.values() for text in materials(tmp_path).values()].count(False) == rewrapped
     assert listed(clear) == before
-    assert sorted(ways(config)) == sorted(
+    assert sorted(rewrap_results(config)) == sorted(
         [("is current", "file")] * rewrapped + [("rewrapped", "file")] * (2 - rewrapped)
     )
-    assert ways(configured(tmp_path, f'previous_key_files = ["{path}"]')) == [("rewrapped", "clear")] * 2
+    assert rewrap_results(configured(tmp_path, f'previous_key_files = ["{path}"]')) == [("rewrapped", "clear")] * 2
     assert materials(tmp_path) == kept
 
 

@@ -191,23 +191,25 @@ def test_serve_reports_an_unusable_database_in_a_line(config: Path, tmp_path: Pa
     ("shell", "expected"),
     [("> /dev/full", "standard output: No space left on device"), (">&-", "standard output: Bad file descriptor")],
 )
-def test_output_that_is_lost_is_a_failure(words: tuple[str, ...], shell: str, expected: str, config: Path) -> None:
+def test_output_that_cannot_be_written_is_a_failure(
+    words: tuple[str, ...], shell: str, expected: str, config: Path
+) -> None:
     ended = tokend(*words, shell=shell, TOKEND_CONFIG=str(config))
     assert error_lines(ended)[-1] == expected
 
 
-def test_output_that_is_not_read_on_ends_it_quietly(config: Path) -> None:
+def test_a_closed_pipe_ends_the_command_without_an_error_message(config: Path) -> None:
     ended = tokend("check-config", "--reference", shell="| true", TOKEND_CONFIG=str(config))
     assert ended.stderr == ""
 
 
-def test_no_file_takes_the_place_of_a_closed_stream(config: Path, tmp_path: Path) -> None:
+def test_closed_standard_streams_do_not_damage_the_database(config: Path, tmp_path: Path) -> None:
     ended = tokend("keys", "add", "ES256", shell="<&- 2>&-", TOKEND_CONFIG=str(config))
     assert ended.returncode == 0
     assert (tmp_path / "tokend.db").read_bytes().startswith(b"SQLite format 3\0")
 
 
-def test_a_failure_without_a_standard_error_is_one_all_the_same(config: Path) -> None:
+def test_a_failure_with_closed_standard_error_has_exit_code_1(config: Path) -> None:
     config.unlink()
     assert tokend("check-config", shell="2>&-", TOKEND_CONFIG=str(config)).returncode == 1
 
@@ -233,7 +235,7 @@ def test_output_is_utf_8_in_any_locale(words: tuple[str, ...], encoding: str, na
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_name_of_no_file_is_no_configuration(command: str, tmp_path: Path) -> None:
+def test_an_empty_config_option_is_rejected(command: str, tmp_path: Path) -> None:
     words = [word.format(directory=tmp_path) for word in COMMANDS[command]]
     ended = run(*words, "--config", "")
     assert (ended.returncode, ended.stdout) == (2, "")

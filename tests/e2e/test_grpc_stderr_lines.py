@@ -51,7 +51,7 @@ MALFORMED_METADATA = [
 
 
 @pytest.fixture(autouse=True)
-def _no_wishes(monkeypatch: pytest.MonkeyPatch) -> None:
+def _without_grpc_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GRPC_VERBOSITY", "GRPC_TRACE"):
         monkeypatch.delenv(name, raising=False)
 

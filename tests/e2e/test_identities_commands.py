@@ -54,9 +54,7 @@ def test_a_guest_becomes_authenticated_when_a_login_is_linked(pool: Sequence[str
 @pytest.mark.parametrize(
     "words", [("list",), ("export",), ("describe", UNKNOWN_ID), ("delete", UNKNOWN_ID)], ids=" ".join
 )
-def test_a_store_that_is_not_there_is_not_taken_for_one_without_identities(
-    tmp_path: Path, words: tuple[str, ...]
-) -> None:
+def test_a_missing_store_is_reported_and_not_created(tmp_path: Path, words: tuple[str, ...]) -> None:
     config, database = write_config(tmp_path), tmp_path / "tokend.db"
     command, *rest = words
     error = failed("identities", command, "--config", str(config), "--identity-pool-id", POOL_ID, *rest)

@@ -32,7 +32,7 @@ def identity(number: int) -> str:
     return f"eu-west-1:{number:08x}"
 
 
-class Leaving:
+class Migration:
     """A configuration of a local pool, and Cognito with the pool of the same id."""
 
     def __init__(self, directory: Path, cognito: CognitoPool) -> None:
@@ -62,62 +62,62 @@ class Leaving:
 
 
 @pytest.fixture
-def leaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Leaving]:
+def migration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Migration]:
     without_aws_settings(monkeypatch, tmp_path)
     give_credentials(monkeypatch, ACCESS_KEY)
     with CognitoPool(POOL, PROVIDER, page=2) as cognito:
-        yield Leaving(tmp_path, cognito)
+        yield Migration(tmp_path, cognito)
 
 
-def test_each_user_keeps_the_id(leaving: Leaving) -> None:
-    leaving.cognito.identities = {identity(n): Listed([f"user-{n}", f"alias-{n}", f"third-{n}"]) for n in range(5)}
-    done = leaving.import_()
+def test_each_user_keeps_the_id(migration: Migration) -> None:
+    migration.cognito.identities = {identity(n): Listed([f"user-{n}", f"alias-{n}", f"third-{n}"]) for n in range(5)}
+    done = migration.import_()
     assert (done.returncode, done.stdout) == (0, "identities: 5 created, 0 already present, 0 left out\n"), done.stderr
-    assert [leaving.identity_of(f"third-{n}") for n in range(5)] == [identity(n) for n in range(5)]
+    assert [migration.identity_of(f"third-{n}") for n in range(5)] == [identity(n) for n in range(5)]
 
 
-def test_guests_and_disabled_identities_stay_such(leaving: Leaving) -> None:
-    leaving.cognito.identities = {identity(1): Listed(), identity(2): Listed(disabled=True)}
-    assert leaving.import_().returncode == 0
-    listed = run("identities", "list", "--config", str(leaving.config), "--identity-pool-id", POOL).stdout
+def test_guests_and_disabled_identities_keep_their_state(migration: Migration) -> None:
+    migration.cognito.identities = {identity(1): Listed(), identity(2): Listed(disabled=True)}
+    assert migration.import_().returncode == 0
+    listed = run("identities", "list", "--config", str(migration.config), "--identity-pool-id", POOL).stdout
     assert [line.strip() for line in listed.splitlines() if "Disabled" in line] == [
         '"Disabled": false',
         '"Disabled": true',
     ]
-    assert leaving.cognito.count("LookupDeveloperIdentity") == 1
+    assert migration.cognito.count("LookupDeveloperIdentity") == 1
 
 
-def test_logins_of_public_providers_are_named(leaving: Leaving) -> None:
-    leaving.cognito.identities = {
+def test_logins_of_public_providers_are_named(migration: Migration) -> None:
+    migration.cognito.identities = {
         identity(1): Listed(["canary"], [PROVIDER, "accounts.google.com"]),
         identity(2): Listed([], ["accounts.google.com"]),
     }
-    done = leaving.import_()
+    done = migration.import_()
     assert (done.returncode, done.stdout) == (1, "identities: 1 created, 0 already present, 1 left out\n")
     assert f"{identity(2)}: it has only logins of accounts.google.com" in done.stderr
     assert f"{identity(1)}\n" in done.stderr
     assert "canary" not in done.stderr
-    assert leaving.identity_of("canary") == identity(1)
+    assert migration.identity_of("canary") == identity(1)
 
 
-def test_an_interrupted_import_can_be_resumed(leaving: Leaving) -> None:
-    leaving.cognito.identities = {identity(n): Listed([f"user-{n}"]) for n in range(50)}
-    leaving.cognito.script([*[Success()] * 33, REFUSED])
-    assert leaving.import_().returncode == 1
-    before = leaving.cognito.count("LookupDeveloperIdentity")
-    assert leaving.import_().stdout == "identities: 30 created, 20 already present, 0 left out\n"
-    assert leaving.cognito.count("LookupDeveloperIdentity") - before == 30
+def test_an_interrupted_import_can_be_resumed(migration: Migration) -> None:
+    migration.cognito.identities = {identity(n): Listed([f"user-{n}"]) for n in range(50)}
+    migration.cognito.script([*[Success()] * 33, REFUSED])
+    assert migration.import_().returncode == 1
+    before = migration.cognito.count("LookupDeveloperIdentity")
+    assert migration.import_().stdout == "identities: 30 created, 20 already present, 0 left out\n"
+    assert migration.cognito.count("LookupDeveloperIdentity") - before == 30
 
 
-def test_conflicting_identities_are_not_imported(leaving: Leaving) -> None:
-    leaving.cognito.identities = {identity(1): Listed(["one"])}
-    leaving.import_()
-    leaving.cognito.identities = {
+def test_conflicting_identities_are_not_imported(migration: Migration) -> None:
+    migration.cognito.identities = {identity(1): Listed(["one"])}
+    migration.import_()
+    migration.cognito.identities = {
         identity(1): Listed(["canary"], modified=1_700_000_200),
         identity(2): Listed(["one"]),
         identity(3): Listed([f"user-{n}" for n in range(21)]),
     }
-    done = leaving.import_()
+    done = migration.import_()
     assert (done.returncode, done.stdout) == (1, "identities: 0 created, 0 already present, 3 left out\n")
     assert f"{identity(1)}: the store has the identity with other contents" in done.stderr
     assert f"{identity(2)}: a login is linked to another identity" in done.stderr
@@ -125,69 +125,71 @@ def test_conflicting_identities_are_not_imported(leaving: Leaving) -> None:
     assert "canary" not in done.stderr
 
 
-def test_a_pool_of_another_developer_provider_is_refused(leaving: Leaving) -> None:
-    text = leaving.config.read_text(encoding="utf-8").replace(PROVIDER, "login.other.test")
-    leaving.config.write_text(text, encoding="utf-8")
-    done = leaving.import_()
+def test_a_pool_of_another_developer_provider_is_refused(migration: Migration) -> None:
+    text = migration.config.read_text(encoding="utf-8").replace(PROVIDER, "login.other.test")
+    migration.config.write_text(text, encoding="utf-8")
+    done = migration.import_()
     assert done.returncode == 1
     assert f"developer_provider_name: is login.other.test, but in Cognito it is {PROVIDER}" in done.stderr
-    assert leaving.cognito.count("ListIdentities") == 0
+    assert migration.cognito.count("ListIdentities") == 0
 
 
-def test_an_import_without_permissions_is_reported(leaving: Leaving) -> None:
-    leaving.cognito.always(REFUSED)
-    done = leaving.import_()
-    assert (done.returncode, len(leaving.cognito.requests)) == (1, 1)
+def test_an_import_without_permissions_is_reported(migration: Migration) -> None:
+    migration.cognito.always(REFUSED)
+    done = migration.import_()
+    assert (done.returncode, len(migration.cognito.requests)) == (1, 1)
     assert "ListIdentities" in done.stderr
 
 
-def test_a_pool_that_is_not_there_is_named(leaving: Leaving) -> None:
-    done = leaving.import_(source=(source := "eu-west-1:0a1b2c3d-0000-4000-8000-00000000000b"))
+def test_a_pool_that_is_not_there_is_named(migration: Migration) -> None:
+    done = migration.import_(source=(source := "eu-west-1:0a1b2c3d-0000-4000-8000-00000000000b"))
     assert done.returncode == 1
     assert done.stderr.startswith(f"IdentityPool '{source}' not found. Cognito does not know the identity pool.")
 
 
 @pytest.mark.parametrize("words", [("lines", "--from-cognito", POOL), (), ("--from-cognito", "us-east-1:0a")])
-def test_wrong_usage(leaving: Leaving, words: tuple[str, ...]) -> None:
-    place = ("--config", str(leaving.config), "--identity-pool-id", POOL)
+def test_wrong_usage_has_exit_code_2(migration: Migration, words: tuple[str, ...]) -> None:
+    place = ("--config", str(migration.config), "--identity-pool-id", POOL)
     assert run("identities", "import", *place, *words).returncode == 2
 
 
 MADE = "eu-west-1:0a1b2c3d-0000-4000-8000-00000000000b"
 
 
-def made(leaving: Leaving, directory: Path, developer_provider: str) -> None:
+def made(migration: Migration, directory: Path, developer_provider: str) -> None:
     """Creates a pool as a caller of Cognito's own API does."""
     (directory / "aws.key").write_text("0" * 64, encoding="ascii")
-    with leaving.config.open("a", encoding="utf-8") as file:
+    with migration.config.open("a", encoding="utf-8") as file:
         file.write(MANAGED_POOLS.format(directory=directory))
     settings = {"IdentityPoolName": "made", "AllowUnauthenticatedIdentities": False}
     pool = IdentityPool(MADE, {**settings, "DeveloperProviderName": developer_provider})
-    with closing(open_migrated_store(load_config(leaving.config))) as store:
+    with closing(open_migrated_store(load_config(migration.config))) as store:
         store.keep_pool(None, MADE, document_of(pool))
 
 
-def import_into_made(leaving: Leaving) -> Ended:
-    place = ("--config", str(leaving.config), "--identity-pool-id", MADE)
+def import_into_made(migration: Migration) -> Ended:
+    place = ("--config", str(migration.config), "--identity-pool-id", MADE)
     return run("identities", "import", *place, "--from-cognito", POOL, "--lookups-per-second", "1000")
 
 
-def test_a_pool_that_a_caller_has_made_takes_them_over_too(leaving: Leaving, tmp_path: Path) -> None:
-    made(leaving, tmp_path, PROVIDER)
-    leaving.cognito.identities = {identity(n): Listed([f"user-{n}"]) for n in range(3)}
-    done = import_into_made(leaving)
+def test_identities_are_imported_into_a_pool_created_by_a_caller(migration: Migration, tmp_path: Path) -> None:
+    made(migration, tmp_path, PROVIDER)
+    migration.cognito.identities = {identity(n): Listed([f"user-{n}"]) for n in range(3)}
+    done = import_into_made(migration)
     assert (done.returncode, done.stdout) == (0, "identities: 3 created, 0 already present, 0 left out\n"), done.stderr
-    exported = run("identities", "export", "--config", str(leaving.config), "--identity-pool-id", MADE).stdout
+    exported = run("identities", "export", "--config", str(migration.config), "--identity-pool-id", MADE).stdout
     lines = [json.loads(line) for line in exported.splitlines()]
     assert [(line["IdentityId"], line["Logins"][0]["UserIdentifier"]) for line in lines] == [
         (identity(n), f"user-{n}") for n in range(3)
     ]
 
 
-def test_a_pool_with_another_developer_provider_takes_nothing_over(leaving: Leaving, tmp_path: Path) -> None:
-    made(leaving, tmp_path, "login.other.test")
-    leaving.cognito.identities = {identity(1): Listed(["user-1"])}
-    done = import_into_made(leaving)
+def test_nothing_is_imported_into_a_created_pool_of_another_developer_provider(
+    migration: Migration, tmp_path: Path
+) -> None:
+    made(migration, tmp_path, "login.other.test")
+    migration.cognito.identities = {identity(1): Listed(["user-1"])}
+    done = import_into_made(migration)
     assert done.returncode != 0
     assert PROVIDER in done.stderr
-    assert run("identities", "export", "--config", str(leaving.config), "--identity-pool-id", MADE).stdout == ""
+    assert run("identities", "export", "--config", str(migration.config), "--identity-pool-id", MADE).stdout == ""

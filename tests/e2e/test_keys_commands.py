@@ -142,13 +142,13 @@ def test_keys_of_pools_that_callers_make_are_in_use(tmp_path: Path, config: Path
     [("list",), ("status",), ("verifiers",), ("rotate",), ("rotate", "--dry-run"), ("remove", "a-key"), ("rewrap",)],
     ids=" ".join,
 )
-def test_a_store_that_is_not_there_is_not_taken_for_one_without_keys(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_a_missing_store_is_reported_and_not_created(tmp_path: Path, words: tuple[str, ...]) -> None:
     config, database = write_config(tmp_path), tmp_path / "tokend.db"
     assert f"There is no store at {database}: " in failed("keys", *words, "--config", str(config))
     assert not database.exists()
 
 
-def test_the_last_key_of_an_algorithm_that_no_pool_uses_goes_when_an_operator_says_so(config: Path) -> None:
+def test_the_last_key_of_an_unused_algorithm_is_removed_only_with_compromised(config: Path) -> None:
     (key,) = status(config)["RS256"]["Keys"]
     assert "another one must sign first" in failed("keys", "remove", key["KeyId"], "--config", str(config))
     ended = run("keys", "remove", key["KeyId"], "--compromised", "--config", str(config))
@@ -156,7 +156,7 @@ def test_the_last_key_of_an_algorithm_that_no_pool_uses_goes_when_an_operator_sa
     assert "RS256" not in status(config)
 
 
-def test_a_compromised_key_has_its_algorithm(config: Path) -> None:
+def test_rotate_with_an_algorithm_and_a_compromised_key_is_wrong_usage(config: Path) -> None:
     ended = run("keys", "rotate", "ES256", "--compromised", "a-key", "--config", str(config))
     assert (ended.stdout, ended.returncode) == ("", 2)
     assert "name only the key" in ended.stderr

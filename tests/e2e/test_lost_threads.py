@@ -81,7 +81,7 @@ def test_a_server_that_loses_a_thread_ends(tmp_path: Path, kind: str) -> None:
     assert "the process ends, because it has lost a thread" in output
 
 
-def test_a_serving_thread_that_stands_still_is_seen_by_all(tmp_path: Path) -> None:
+def test_a_blocked_serving_thread_fails_all_health_checks(tmp_path: Path) -> None:
     with breakable(tmp_path, "unready_after_seconds = 5\ndead_after_seconds = 10\n") as server:
         caller = Caller(server)
         assert (status(server, "livez"), status(server, "readyz"), check_health(caller.channel)) == (200, 200, SERVING)

@@ -108,7 +108,7 @@ def test_an_identity_that_cannot_be_recorded_is_not_created(tmp_path: Path) -> N
         assert running.owner(caller, "carol") is None
 
 
-def test_an_intent_stands_before_its_outcome_and_a_reading_has_none(tmp_path: Path) -> None:
+def test_an_intent_precedes_its_outcome_and_a_read_has_no_intent(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     with serving(tmp_path, destination=f"file:{path}", required=True) as (_, caller):
         identity_id = caller.get_token("carol").identity_id

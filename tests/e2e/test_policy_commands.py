@@ -101,12 +101,12 @@ def test_a_call_that_is_denied_is_explained_by_what_each_row_lacks(  # noqa: PLR
 
 
 @pytest.mark.parametrize("caller", ["jwt:idp:build%20bot", "jwt:idp:%C3%A9t%C3%A9"])
-def test_a_subject_is_explained_by_its_spelling(caller: str, config: Path) -> None:
+def test_a_percent_encoded_jwt_subject_is_explained(caller: str, config: Path) -> None:
     code, document = explain(config, caller, LOOKUP)
     assert (code, document["Policy"]) == (0, "readers")
 
 
-def test_a_name_that_no_caller_has_is_refused_with_its_spelling(config: Path) -> None:
+def test_an_invalid_caller_name_is_rejected_with_its_percent_encoding(config: Path) -> None:
     words = ("--caller", "jwt:idp:build bot", "--operation", LOOKUP, "--pool", POOL_ID)
     ended = run("policy", "explain", "--config", str(config), *words)
     assert (ended.returncode, ended.stdout) == (2, "")
@@ -144,7 +144,7 @@ def test_a_configuration_that_is_wrong_is_not_explained(tmp_path: Path) -> None:
 EXPOSED = {"TOKEND_GRPC_LISTEN": "0.0.0.0:0", "TOKEND_LOG_LEVEL": "error"}
 
 
-def test_serve_refuses_an_address_that_others_can_reach_and_nothing_guards(tmp_path: Path) -> None:
+def test_serve_rejects_a_reachable_address_without_tls_and_authentication(tmp_path: Path) -> None:
     ended = run("serve", "--config", str(write_config(tmp_path)), **EXPOSED)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
@@ -155,7 +155,7 @@ def test_serve_refuses_an_address_that_others_can_reach_and_nothing_guards(tmp_p
     assert not (tmp_path / "tokend.db").exists()
 
 
-def test_serve_refuses_keys_in_the_clear(tmp_path: Path) -> None:
+def test_serve_rejects_bearer_keys_without_tls(tmp_path: Path) -> None:
     ended = run("serve", "--config", str(write_config(tmp_path, POLICY, KEYED)), **EXPOSED)
     assert ended.returncode == 1
     assert "configure TLS (tls_certificate_file, tls_private_key_file), listen on" in ended.stderr

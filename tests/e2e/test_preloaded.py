@@ -45,7 +45,7 @@ def start_of_the_log(server: ServerProcess) -> list[tuple[str, str]]:
     return sorted(records[: records.index(("INFO", "serving"))])
 
 
-def test_the_operating_system_sees_no_difference(servers: Sequence[ServerProcess]) -> None:
+def test_a_forked_server_has_the_same_signals_limits_and_streams(servers: Sequence[ServerProcess]) -> None:
     forked, started = map(of_the_process, servers)
     assert forked == started
 

@@ -57,7 +57,7 @@ def quickstart(*command: str, **environment: str) -> Ended:
     return run("quickstart", "--aws", *command, **environment)
 
 
-def test_a_suite_calls_it_and_nothing_is_left(temporary: Path) -> None:
+def test_a_suite_calls_the_api_and_no_files_remain(temporary: Path) -> None:
     ended = quickstart("--", sys.executable, "-c", SUITE, **OF_THE_MACHINE)
     assert (ended.stderr, ended.returncode) == ("", 0)
     pool, provider, issued, found = json.loads(ended.stdout)

@@ -66,7 +66,7 @@ def shown(data_dir: Path) -> Sequence[Quickstart]:
         return [Quickstart(end(each)) for each in both]
 
 
-def test_quickstart_shows_a_token_that_verifies_as_it_says(shown: Sequence[Quickstart]) -> None:
+def test_quickstart_shows_the_header_and_the_claims_of_its_token(shown: Sequence[Quickstart]) -> None:
     for each in shown:
         token = each.issued["token"]
         assert each.verified["header"] == jwt.get_unverified_header(token)

@@ -91,7 +91,7 @@ def test_the_configuration_is_good(directory: Path) -> None:
     assert run(command("uv run tokend check-config --config tokend.toml"), directory).startswith("ok")
 
 
-def test_cognito_is_asked_for_its_pool(directory: Path) -> None:
+def test_check_config_calls_the_cognito_pool(directory: Path) -> None:
     (directory / "cognito.toml").write_text(blocks("toml")[3], encoding="utf-8")
     with CognitoUpstream() as upstream:
         output = run(
@@ -151,7 +151,7 @@ def test_the_python_snippet_verifies_the_token(answer: dict[str, Any], server: S
         pytest.param(-990, False, id="expired"),
     ],
 )
-def test_the_python_snippet_allows_for_clocks(tmp_path: Path, clock_ahead: int, accepted: bool) -> None:  # noqa: FBT001
+def test_the_python_snippet_tolerates_clock_skew(tmp_path: Path, clock_ahead: int, accepted: bool) -> None:  # noqa: FBT001
     document = tomllib.loads(blocks("toml")[0])
     listening = {name: {"listen": FREE} for name in ("issuer", "ops")}
     config = Config(**document | {"data_dir": tmp_path, "grpc": {"listen": [FREE]}} | listening)
@@ -169,7 +169,7 @@ def test_the_python_snippet_allows_for_clocks(tmp_path: Path, clock_ahead: int, 
         service.stop()
 
 
-def test_the_python_snippet_keeps_the_keys(
+def test_the_python_snippet_caches_the_keys(
     answer: dict[str, Any], server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetches = []

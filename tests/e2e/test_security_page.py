@@ -38,7 +38,7 @@ def first_column(heading: str) -> list[str]:
 
 
 @pytest.mark.parametrize("block", blocks("toml"), ids=lambda block: block.splitlines()[0])
-def test_every_configuration_is_good(block: str, tmp_path: Path) -> None:
+def test_every_configuration_on_the_page_is_valid(block: str, tmp_path: Path) -> None:
     certificate = write_certificate(tmp_path)
     text = block.replace("/etc/tokend/clients.crt", str(certificate.certificate_file))
     text = text.replace("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", str(certificate.certificate_file))
@@ -83,7 +83,7 @@ def test_every_threat_names_tests_that_there_are(row: str) -> None:
         assert f"\ndef {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), (file, test)
 
 
-def test_every_member_of_the_audit_log_is_reported() -> None:
+def test_every_member_of_the_audit_log_is_documented() -> None:
     entry = AuditEntry(event_time=0.0, method="X", source_address="x", error_code="X", error_text="x", request_id="x")
     documented = set(re.findall(r"`(\w+)`", "".join(first_column("Audit log"))))
     members = set(re.findall(r'"(\w+)":', to_json(entry._replace(user_agent="x"), "id").decode()))

@@ -22,7 +22,7 @@ def test_migrate_brings_the_schema_up_to_date_once(config: Path) -> None:
         assert (ended.stdout, ended.stderr, ended.returncode) == (expected, "", 0)
 
 
-def test_serve_does_not_migrate_where_that_is_off(config: Path) -> None:
+def test_serve_does_not_migrate_if_migrate_on_start_is_off(config: Path) -> None:
     switches = {"TOKEND_STORE_MIGRATE_ON_START": "false", "TOKEND_LOG_LEVEL": "error"}
     error = failed("serve", "--config", str(config), **switches)
     assert (
@@ -31,7 +31,7 @@ def test_serve_does_not_migrate_where_that_is_off(config: Path) -> None:
     )
 
 
-def test_serve_refuses_a_store_that_is_none(config: Path) -> None:
+def test_serve_rejects_a_file_that_is_not_a_database(config: Path) -> None:
     database = config.parent / "tokend.db"
     database.touch(mode=0o600)
     database.write_bytes(b"This is no database. " * 100)

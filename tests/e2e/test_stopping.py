@@ -72,7 +72,7 @@ def test_a_stop_that_takes_too_long_ends_the_process() -> None:
     assert "did not stop in time" in text
 
 
-def test_the_end_waits_for_no_thread() -> None:
+def test_exit_immediately_does_not_wait_for_threads() -> None:
     script = (
         "guard.started()\nthreading.Thread(target=threading.Event().wait).start()\nprint('said')\nexit_immediately(3)"
     )

@@ -91,7 +91,7 @@ def test_a_server_that_cannot_start_its_threads_reports_it(few: int) -> None:
     assert "Traceback" not in text
 
 
-def test_a_server_without_room_for_the_stacks_of_its_threads_names_that_limit(tmp_path: Path) -> None:
+def test_a_memory_limit_too_small_for_thread_stacks_is_reported(tmp_path: Path) -> None:
     little = ("prlimit", f"--as={800 * 2**20}")
     with pytest.raises(RuntimeError, match="did not start") as failed:
         ServerProcess(write_config(tmp_path), under=little)

@@ -31,7 +31,7 @@ NOTHING: Metadata = ()
 FORGED: Metadata = (("x-forwarded-client-cert", f"By={PROXY};Hash=5f1e;URI={CALLER}"),)
 FORGED_OF_A_STRANGER: Metadata = (("x-forwarded-client-cert", f"Hash=5f1e;URI={STRANGER}"),)
 
-#: The setting of an Envoy that hands on what a client made up.
+#: The setting of an Envoy that forwards the x-forwarded-client-cert header of clients.
 CARELESS = {"forward_client_cert_details: SANITIZE_SET": "forward_client_cert_details: ALWAYS_FORWARD_ONLY"}
 
 CONFIG = """
@@ -191,7 +191,7 @@ def test_without_a_certificate_there_is_no_connection(site: Site, envoy: Envoy) 
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-def test_an_envoy_that_hands_on_what_clients_say_is_believed_too(site: Site, tmp_path: Path) -> None:
+def test_a_forged_header_is_accepted_from_an_envoy_that_forwards_it(site: Site, tmp_path: Path) -> None:
     with front_proxy(site, tmp_path, over_tls=False, values=CARELESS) as careless:
         assert outcome(site, careless, STRANGER, FORGED) == "OK"
 

@@ -238,7 +238,7 @@ def test_a_caller_that_loses_its_permission_keeps_its_last_token(place: Place, e
     wait_for_another(envoy, before)
 
 
-def test_without_a_token_no_request_goes_out(place: Place, tmp_path: Path) -> None:
+def test_requests_get_401_until_there_is_a_token(place: Place, tmp_path: Path) -> None:
     port = free_port()
     nothing = Place(tmp_path, port, place.upstream)
     with nothing.envoy(tmp_path / "envoy", "DELTA_GRPC") as alone:

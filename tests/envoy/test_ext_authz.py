@@ -81,7 +81,7 @@ def test_a_service_without_an_sdk_calls_another_with_the_token_of_its_user(
     assert (without.status_code, forged.status_code) == (httpx.codes.UNAUTHORIZED,) * 2
 
 
-def test_the_token_is_of_the_user_and_in_place_of_what_was_there(place: Site, envoy: Envoy) -> None:
+def test_the_users_token_is_replaced_by_a_token_of_tokend_with_tags(place: Site, envoy: Envoy) -> None:
     claims = claims_of(get(envoy, place.user_token("carol")))
     assert claims["iss"] == place.server.issuer
     assert claims["https://aws.amazon.com/tags"]["principal_tags"] == {"tenant": ["acme"]}
@@ -108,7 +108,7 @@ def test_forged_headers_of_clients_are_removed(place: Site, envoy: Envoy, forged
         ({"aud": "other"}, httpx.codes.FORBIDDEN),
     ],
 )
-def test_a_request_without_a_user_or_a_tag_ends_at_its_own_envoy(
+def test_a_request_with_missing_or_invalid_claims_is_rejected(
     place: Site, envoy: Envoy, claims: dict[str, object], status: int
 ) -> None:
     answer = get(envoy, place.user_token("erin", **claims))
@@ -127,7 +127,7 @@ def test_a_service_that_the_policy_does_not_know_gets_403(place: Site, called: s
     assert {line["errorCode"] for line in refusals} == {"CALLER_NOT_ALLOWED"}
 
 
-def test_a_user_who_asks_again_costs_no_signature_and_is_recorded_each_time(place: Site, envoy: Envoy) -> None:
+def test_repeated_requests_of_a_user_reuse_the_token_and_are_each_audited(place: Site, envoy: Envoy) -> None:
     before = {source: issued(place, source) for source in ("issued", "reused")}
     signatures = place.counted("tokend_tokens_issued_total")
     answers = [get(envoy, place.user_token("heidi"), ("x-request-id", f"heidi-{number}")) for number in range(10)]

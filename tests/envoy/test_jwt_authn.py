@@ -174,7 +174,7 @@ def test_the_application_sees_neither_the_token_nor_a_forged_identity(
 
 
 @pytest.mark.parametrize("token", [None, "no-token", "a.b.c", "e30.e30.c2ln"])
-def test_no_token_is_refused(get: Callable[..., httpx.Response], token: str | None) -> None:
+def test_a_missing_or_malformed_token_is_rejected(get: Callable[..., httpx.Response], token: str | None) -> None:
     assert get(token).status_code == httpx.codes.UNAUTHORIZED
 
 
@@ -211,7 +211,7 @@ def test_an_altered_token_is_refused(
     ],
     ids=["its own", "expired", "other audience", "other issuer", "issuer with a slash"],
 )
-def test_claims_decide_where_the_right_key_has_signed(
+def test_a_correctly_signed_token_is_accepted_only_with_valid_claims(
     get: Callable[..., httpx.Response], resigned: Callable[[Change], str], change: Change, status: int
 ) -> None:
     assert get(resigned(change)).status_code == status

@@ -38,7 +38,7 @@ def test_the_page_names_every_file() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_is_valid_as_it_is_but_for_the_places_of_its_files(name: str, tmp_path: Path) -> None:
+def test_each_file_is_a_valid_envoy_configuration(name: str, tmp_path: Path) -> None:
     certificate = write_certificate(tmp_path)
     text = re.sub(r"/etc/envoy/\w+\.crt", str(certificate.certificate_file), example(name, {}))
     validate(re.sub(r"/etc/envoy/\w+\.key", str(certificate.private_key_file), text), tmp_path)
@@ -73,7 +73,7 @@ def test_the_tls_of_the_page_fits_the_files(name: str, cluster: str, tmp_path: P
         validate(configuration, tmp_path)
 
 
-def test_the_mapping_of_the_page_is_one(tmp_path: Path) -> None:
+def test_the_mapping_of_the_page_is_valid_and_used_by_ext_authz(tmp_path: Path) -> None:
     (block,) = [
         text for text in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL) if "[grpc]" in text and "ext_authz" in text
     ]

@@ -86,14 +86,14 @@ def crash_in_the_middle_of_a_call(
     return report
 
 
-def test_a_rolling_restart_is_not_seen(program: Path, both: list[Replica], tmp_path: Path) -> None:
+def test_a_rolling_restart_causes_no_failures(program: Path, both: list[Replica], tmp_path: Path) -> None:
     with sidecar(both, tmp_path) as envoy:
         reports = [restart_under_load(program, envoy, both) for _ in range(ROUNDS)]
     assert [report.failures for report in reports] == [{}] * ROUNDS
     assert all(report.calls > 10 * CALLERS for report in reports)
 
 
-def test_a_rolling_restart_is_seen_without_retries(program: Path, both: list[Replica], tmp_path: Path) -> None:
+def test_a_rolling_restart_causes_failures_without_retries(program: Path, both: list[Replica], tmp_path: Path) -> None:
     with sidecar(both, tmp_path, NO_RETRIES_BY_ENVOY) as envoy:
         assert restart_under_load(program, envoy, both, NO_RETRIES_BY_THE_CLIENT).failures != {}
 
@@ -103,14 +103,14 @@ def test_an_announced_restart_needs_no_retries(program: Path, both: list[Replica
         assert restart_under_load(program, envoy, both, NO_RETRIES_BY_THE_CLIENT, announced=True).failures == {}
 
 
-def test_a_crash_in_the_middle_of_a_call_is_not_seen(
+def test_a_crash_during_a_call_causes_no_failures(
     program: Path, both: list[Replica], upstream: CognitoUpstream, tmp_path: Path
 ) -> None:
     with sidecar(both, tmp_path) as envoy:
         assert crash_in_the_middle_of_a_call(program, envoy, both, upstream).failures == {}
 
 
-def test_a_crash_is_seen_without_retries(
+def test_a_crash_during_a_call_causes_failures_without_retries(
     program: Path, both: list[Replica], upstream: CognitoUpstream, tmp_path: Path
 ) -> None:
     with sidecar(both, tmp_path, NO_RETRIES_BY_ENVOY) as envoy:

@@ -21,7 +21,7 @@ from tokend_server.rpc.developer_identity import DeveloperIdentityService
 
 
 class AccessKey(NamedTuple):
-    """Returns credentials, by the names of boto3's parameters."""
+    """Credentials, by the names of boto3's parameters."""
 
     aws_access_key_id: str
     aws_secret_access_key: str

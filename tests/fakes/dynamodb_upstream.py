@@ -43,7 +43,7 @@ def units(operation: str, asked: Mapping[str, Any]) -> int:
     return 0
 
 
-def _told_units(content: bytes) -> float:
+def _reported_units(content: bytes) -> float:
     consumed: Any = json.loads(content).get("ConsumedCapacity", ())
     capacities = [consumed] if isinstance(consumed, dict) else consumed
     return sum(float(each["CapacityUnits"]) for each in capacities)
@@ -70,19 +70,19 @@ class DynamoDbUpstream(ScriptedUpstream):
         endpoint_url: The double.
         remembers_tokens: Whether to repeat the response of a finished transaction by its token, for a double without
             idempotency tokens (API reference of TransactWriteItems, ClientRequestToken).
-        asks_units: Whether to use the double's count of request units, rather than the rules.
+        units_from_response: Whether to use the double's count of request units, rather than the rules.
 
     Attributes:
         endpoint_url: The double.
         units: The request units so far, by operation.
     """
 
-    def __init__(self, endpoint_url: str, *, remembers_tokens: bool = False, asks_units: bool = False) -> None:
+    def __init__(self, endpoint_url: str, *, remembers_tokens: bool = False, units_from_response: bool = False) -> None:
         super().__init__()
         self.endpoint_url = endpoint_url
         self._host = urlsplit(endpoint_url).netloc
         self._remembers_tokens = remembers_tokens
-        self._asks_units = asks_units
+        self._units_from_response = units_from_response
         self._done: dict[str, AwsResponse] = {}
         self.units: defaultdict[str, float] = defaultdict(float)
 
@@ -99,14 +99,14 @@ class DynamoDbUpstream(ScriptedUpstream):
         token = asked.get("ClientRequestToken", "")
         if self._remembers_tokens and token in self._done:
             return self._done[token]
-        if not self._asks_units:
+        if not self._units_from_response:
             answer = self._passed_on(request, headers, request.body)
             self.units[operation] += units(operation, asked)
         else:
             if units(operation, asked):
                 asked["ReturnConsumedCapacity"] = "TOTAL"
             answer = self._passed_on(request, headers, json.dumps(asked).encode())
-            self.units[operation] += _told_units(answer.body)
+            self.units[operation] += _reported_units(answer.body)
         if token and answer.status == HTTPStatus.OK:
             self._done[token] = answer
         return answer

@@ -36,7 +36,7 @@ Request: TypeAlias = TokenRequest | LookupRequest | MergeRequest | UnlinkRequest
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReceivedCall:
     """One call: its request, and the remaining seconds of its deadline on arrival."""
 
     request: Request
@@ -68,7 +68,7 @@ class ScriptedEngine:
     """
 
     def __init__(self) -> None:
-        self.asked: list[Asked] = []
+        self.asked: list[ReceivedCall] = []
         self.failure: Exception | None = None
         self.act: Callable[[], None] | None = None
         self.problem: Exception | None = None
@@ -114,7 +114,7 @@ class ScriptedEngine:
         return ()
 
     def _take(self, request: Request, deadline: Deadline) -> None:
-        self.asked.append(Asked(request, deadline.remaining()))
+        self.asked.append(ReceivedCall(request, deadline.remaining()))
         if (hold := self._hold) is not None:
             hold.entered.set()
             hold.release.wait()

@@ -15,7 +15,7 @@ from tests.fuzz.series import check_series, label_values
 from tests.fuzz.service import Service, running
 from tests.fuzz.targets import TARGETS
 
-#: Inputs that failed once, if only for want of a defence; one a file, in a folder for each target.
+#: Inputs that failed once, some only before a protection existed; one per file, in a folder for each target.
 CORPUS = Path(__file__).parent / "corpus"
 
 #: The number of inputs for one service: its store grows, and its callers' limits are used up.

@@ -52,7 +52,7 @@ KEY = f"tokend_{'k3yK3Y-_' * 5}end"
 #: Of a caller that may use the shop's pool.
 AUTHORIZATION = ("authorization", f"Bearer {KEY}")
 
-#: Is in every value that no output may show.
+#: Part of every value that must not appear in any output.
 CANARY = "c4n4ry"
 
 #: The users that the service knows from the start.

@@ -23,7 +23,7 @@ AUDIENCE = "tokend"
 APPLICATION = "shop-app"
 SUBJECT = "system:serviceaccount:shop:checkout"
 
-#: Where a text is changed, in thousandths of its length; how many characters go; and what comes.
+#: Where a text is changed, in thousandths of its length; how many characters are removed; and the inserted text.
 Edit: TypeAlias = tuple[int, int, str]
 
 

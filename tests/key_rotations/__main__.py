@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from tests.key_rotations.run import Outcome, rotate
 from tests.key_rotations.scale import SHORT, TWO_MINUTES_APART
 
-_TOLD_EVERY = 30
+_REPORT_EVERY = 30
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
         with TemporaryDirectory() as directory:
             run = rotate(Path(directory), scale, rotations=options.rotations, removals=2, seed=number)
             for count, outcome in enumerate(run, 1):
-                if count % _TOLD_EVERY == 0:
+                if count % _REPORT_EVERY == 0:
                     print(f"  {outcome.line()}", flush=True)  # noqa: T201 - the report
         print(f"run {number + 1}, {time.monotonic() - began:.0f} s: {outcome.line()}", flush=True)  # noqa: T201 - the report
         refused += len(outcome.refusals)

@@ -48,7 +48,9 @@ def nothing(config: Path) -> None:
         pytest.param(QUICK.but(follows=(True, False, True)), nothing, id="a server that does not follow the keys"),
     ],
 )
-def test_a_fault_is_seen(scale: Scale, meanwhile: Callable[[Path], None], tmp_path: Path) -> None:
+def test_envoy_rejects_tokens_if_key_rotation_is_faulty(
+    scale: Scale, meanwhile: Callable[[Path], None], tmp_path: Path
+) -> None:
     run = rotate(tmp_path, scale, rotations=6, removals=6, presented_to=["Envoy"], meanwhile=meanwhile)
     with closing(run) as outcomes:
         assert any(refusal.by == "Envoy" for outcome in outcomes for refusal in outcome.refusals)

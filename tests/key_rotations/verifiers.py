@@ -20,7 +20,7 @@ from tests.support.server_process import POOL_ID
 
 SOURCES = Path(__file__).parents[1] / "verifiers"
 
-#: Tells why each of some tokens is rejected; empty for one that is accepted.
+#: Returns the reason of each token's rejection; empty for an accepted token.
 Verify: TypeAlias = Callable[[Sequence[str]], Sequence[str]]
 
 
@@ -88,19 +88,19 @@ def _envoy(issuer: str, scale: Scale, directory: Path) -> Iterator[Verify]:
 @contextmanager
 def _go_oidc(issuer: str, _scale: Scale, directory: Path) -> Iterator[Verify]:
     program = go_program(directory / "go-verifier", SOURCES / "go", "go-oidc")
-    with _asking([str(program)], directory, "go-oidc", {"issuer": issuer}) as verify:
+    with _verifier([str(program)], directory, "go-oidc", {"issuer": issuer}) as verify:
         yield verify
 
 
 @contextmanager
 def _nimbus(issuer: str, scale: Scale, directory: Path) -> Iterator[Verify]:
     question = {"issuer": issuer, "cacheSeconds": scale.cache, "verifiers": ["Nimbus"]}
-    with _asking(java_program(SOURCES / "java", "verifier.Main", "Nimbus"), directory, "Nimbus", question) as verify:
+    with _verifier(java_program(SOURCES / "java", "verifier.Main", "Nimbus"), directory, "Nimbus", question) as verify:
         yield verify
 
 
 @contextmanager
-def _asking(command: list[str], directory: Path, name: str, question: Mapping[str, Any]) -> Iterator[Verify]:
+def _verifier(command: list[str], directory: Path, name: str, question: Mapping[str, Any]) -> Iterator[Verify]:
     """Runs a program that responds to each line with a line."""
     process = subprocess.Popen(command, cwd=directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
     assert process.stdin

@@ -141,7 +141,7 @@ def test_transient_failures_are_retried(upstream: KmsUpstream, record: SigningKe
         assert sign(key)
 
 
-def test_a_signature_takes_no_more_requests_than_it_may(upstream: KmsUpstream, record: SigningKey) -> None:
+def test_a_signature_makes_at_most_max_attempts_requests(upstream: KmsUpstream, record: SigningKey) -> None:
     before = len(upstream.requests)
     upstream.always(failure("KMSInternalException", 500))
     with opened(upstream, record, max_attempts=2) as key, pytest.raises(errors.EngineUnavailable):
@@ -171,7 +171,7 @@ def test_an_endpoint_that_is_not_kms_is_a_configuration_error(upstream: KmsUpstr
     [Close(), Reset(), Close(Sent.HALF_OF_HEAD), Close(Sent.HALF_OF_BODY)],
     ids=["closed", "reset", "cut in the headers", "cut in the body"],
 )
-def test_a_connection_that_breaks_is_a_failure_that_passes(upstream: KmsUpstream, hasty: KmsKey, step: Step) -> None:
+def test_a_broken_connection_raises_engine_unavailable(upstream: KmsUpstream, hasty: KmsKey, step: Step) -> None:
     upstream.always(step)
     with pytest.raises(errors.EngineUnavailable):
         sign(hasty)
@@ -203,7 +203,9 @@ def test_kms_that_is_back_is_used_again(upstream: KmsUpstream, record: SigningKe
         assert sign(key)
 
 
-def test_no_credentials_anywhere(upstream: KmsUpstream, record: SigningKey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_reported_with_advice(
+    upstream: KmsUpstream, record: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     with opened(upstream, record) as key, pytest.raises(errors.EngineCredentialsRejected) as raised:
         sign(key)
@@ -238,7 +240,7 @@ class TestQuota:
         assert len(upstream.requests) == before + 3
         assert refused(metrics, "quota") == 1
 
-    def test_retries_take_from_it_too(self, upstream: KmsUpstream, record: SigningKey) -> None:
+    def test_retries_count_against_the_quota(self, upstream: KmsUpstream, record: SigningKey) -> None:
         before = len(upstream.requests)
         upstream.always(failure("KMSInternalException", 500))
         with (
@@ -248,9 +250,7 @@ class TestQuota:
             sign(key)
         assert len(upstream.requests) == before + 2
 
-    def test_keys_of_rsa_and_of_elliptic_curves_are_counted_apart(
-        self, upstream: KmsUpstream, record: SigningKey
-    ) -> None:
+    def test_rsa_and_ecc_keys_have_separate_quotas(self, upstream: KmsUpstream, record: SigningKey) -> None:
         clock = FakeClock()
         with kms_keys(upstream, clock, requests_per_second=1, burst=1) as keys:
             rsa = new_signing_key(keys, SigningAlgorithm.RS256, generation=1, created=1)
@@ -260,7 +260,9 @@ class TestQuota:
                 with pytest.raises(errors.TooManyRequests):
                     keys.open(each).sign(b"data", Deadline(clock))
 
-    def test_kms_that_hangs_takes_no_more_calls_than_it_may(self, upstream: KmsUpstream, record: SigningKey) -> None:
+    def test_calls_beyond_max_calls_are_rejected_while_kms_hangs(
+        self, upstream: KmsUpstream, record: SigningKey
+    ) -> None:
         metrics = Metrics(CollectorRegistry())
         upstream.always(Hang(then=Success()))
         with opened(upstream, record, None, metrics, max_calls=1) as key, ThreadPoolExecutor(1) as threads:
@@ -342,7 +344,7 @@ class TestCheck:
                 key.check()
             assert len(upstream.requests) == before + 1
 
-    def test_an_api_that_knows_no_dry_runs_signs(self, upstream: KmsUpstream, record: SigningKey) -> None:
+    def test_the_check_passes_if_the_api_ignores_dry_run(self, upstream: KmsUpstream, record: SigningKey) -> None:
         upstream.always(Body(b'{"Signature": "AAAA", "PublicKey": "AAAA"}'))
         with opened(upstream, record) as key:
             key.check()
@@ -365,7 +367,7 @@ def test_requests_are_measured_by_operation_and_code(upstream: KmsUpstream, reco
     assert failures == {"ThrottlingException": 1, "other": 1, DRY_RUN_PASSED: None}
 
 
-def test_every_row_is_of_something_that_botocore_has() -> None:
+def test_every_exception_in_the_table_exists_in_botocore() -> None:
     assert [name for name in EXCEPTIONS if not hasattr(exceptions, name) and not hasattr(parsers, name)] == []
 
 

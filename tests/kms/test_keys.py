@@ -49,7 +49,7 @@ def arn_of(material: str) -> str:
     return arn
 
 
-def test_a_key_is_made_for_one_purpose_and_says_what_it_is(upstream: KmsUpstream, operator: Any) -> None:  # noqa: ANN401
+def test_a_new_key_has_its_key_spec_usage_description_and_tags(upstream: KmsUpstream, operator: Any) -> None:  # noqa: ANN401
     with kms_keys(upstream) as keys:
         made = new_signing_key(keys, RS256, generation=7, created=1)
     arn = arn_of(made.material.reveal())
@@ -101,7 +101,7 @@ def test_a_key_policy_that_cannot_be_read_is_a_fault_of_the_configuration(
         assert error.startswith(f"configuration: {problem}")
 
 
-def test_a_new_key_that_not_all_of_kms_knows_is_waited_for(upstream: KmsUpstream) -> None:
+def test_requests_for_a_new_key_are_retried_until_kms_is_consistent(upstream: KmsUpstream) -> None:
     pauses: list[float] = []
     with kms_keys(upstream) as keys:
         keys._sleep = pauses.append  # noqa: SLF001 - a process sleeps
@@ -134,7 +134,7 @@ def test_a_key_left_in_kms_is_logged(upstream: KmsUpstream, caplog: pytest.LogCa
     assert made == record.__dict__["kms_key"]
 
 
-def test_no_keys_are_made_for_a_while_after_one_was_given_up(upstream: KmsUpstream) -> None:
+def test_key_creation_pauses_after_a_new_key_was_discarded(upstream: KmsUpstream) -> None:
     clock, before = FakeClock(), set(upstream.keys())
     with kms_keys(upstream, clock) as keys:
         upstream.script([Success(), failure("InvalidKeyUsageException")])
@@ -180,7 +180,7 @@ class Unreachable(LateStore):
         raise errors.EngineUnavailable("The store does not answer.")
 
 
-def test_a_key_that_may_have_been_kept_stays(upstream: KmsUpstream, store: Store) -> None:
+def test_a_key_is_not_deleted_if_the_store_may_contain_it(upstream: KmsUpstream, store: Store) -> None:
     before = set(upstream.keys())
     with kms_keys(upstream) as keys, pytest.raises(errors.EngineUnavailable):
         KeyRotation(Unreachable(store), keys, SystemClock(), TIMES).add(ES256, signs_in=0)
@@ -205,7 +205,7 @@ def test_settings_that_cannot_create_a_client_for_a_key_are_reported(
 
 
 @pytest.mark.parametrize(("settings", "state"), [({}, "Enabled"), ({"deletion_window_days": 9}, "PendingDeletion")])
-def test_a_key_whose_record_is_removed_goes_only_where_that_is_set(
+def test_a_removed_key_is_deleted_in_kms_only_with_a_deletion_window(
     upstream: KmsUpstream, store: Store, settings: dict[str, Any], state: str
 ) -> None:
     with kms_keys(upstream, **settings) as keys:

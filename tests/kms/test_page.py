@@ -32,7 +32,7 @@ def allowed(policy: str) -> set[str]:
     return {each.removeprefix("kms:") for each in flat}
 
 
-def test_the_first_policy_is_what_signing_needs(upstream: KmsUpstream) -> None:
+def test_the_first_policy_allows_exactly_the_actions_of_signing(upstream: KmsUpstream) -> None:
     clock = SystemClock()
     with kms_keys(upstream) as keys:
         made = new_signing_key(keys, ES256, generation=1, created=1)
@@ -42,7 +42,9 @@ def test_the_first_policy_is_what_signing_needs(upstream: KmsUpstream) -> None:
     assert set(upstream.operations[before:]) == allowed(blocks("json")[0])
 
 
-def test_the_second_policy_is_what_the_making_of_keys_needs_besides(upstream: KmsUpstream, tmp_path: Path) -> None:
+def test_the_second_policy_allows_exactly_the_further_actions_of_key_management(
+    upstream: KmsUpstream, tmp_path: Path
+) -> None:
     before = len(upstream.requests)
     with (
         kms_keys(upstream, deletion_window_days=7) as keys,
@@ -57,7 +59,7 @@ def test_the_second_policy_is_what_the_making_of_keys_needs_besides(upstream: Km
     assert needed - signing == making
 
 
-def test_the_conditions_are_the_tag_that_new_keys_have(upstream: KmsUpstream) -> None:
+def test_the_policy_conditions_match_the_tag_of_new_keys(upstream: KmsUpstream) -> None:
     before = len(upstream.requests)
     with kms_keys(upstream) as keys:
         new_signing_key(keys, ES256, generation=1, created=1)
@@ -70,7 +72,7 @@ def test_the_conditions_are_the_tag_that_new_keys_have(upstream: KmsUpstream) ->
     assert all(f"`{name}`" in PAGE for name in tags)
 
 
-def test_a_given_key_needs_to_be_described_besides(upstream: KmsUpstream) -> None:
+def test_adding_a_given_key_also_needs_describe_key(upstream: KmsUpstream) -> None:
     given = boto3_client(upstream).create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
     before = len(upstream.requests)
     with kms_keys(upstream) as keys:
@@ -80,7 +82,7 @@ def test_a_given_key_needs_to_be_described_besides(upstream: KmsUpstream) -> Non
 
 
 @pytest.mark.parametrize("block", blocks("toml"))
-def test_every_configuration_is_good(block: str, tmp_path: Path) -> None:
+def test_every_configuration_on_the_page_is_valid(block: str, tmp_path: Path) -> None:
     path = tmp_path / "tokend.toml"
     path.write_text(f'{block}\n[pools."eu-west-1:0a"]\ndeveloper_provider_name = "login.example"\n')
     assert load_config(path).keys.signer == "aws-kms"

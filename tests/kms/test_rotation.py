@@ -61,7 +61,7 @@ def pass_days(servers: Sequence[Server], days: int) -> None:
                     jwt.decode(token, keys[kid], algorithms=["ES256"], options={"verify_exp": False})
 
 
-def test_servers_rotate_keys_in_kms_and_go_there_and_back(upstream: KmsUpstream, store: Store) -> None:
+def test_keys_rotate_in_kms_and_move_from_the_store_to_kms_and_back(upstream: KmsUpstream, store: Store) -> None:
     before, sent = upstream.keys().keys(), len(upstream.requests)
     with ExitStack() as undo:
         clocks = [FakeClock(NOW + ahead) for ahead in (0, 120, -120)]
@@ -140,7 +140,7 @@ class Silent:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
-def test_a_key_in_kms_that_was_kept_though_no_answer_came_is_never_given_up(
+def test_a_kms_key_in_the_store_is_not_deleted_if_the_response_of_the_store_was_lost(
     upstream: KmsUpstream, store: Store, *, late: bool
 ) -> None:
     before = upstream.keys().keys()

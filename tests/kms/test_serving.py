@@ -85,7 +85,7 @@ def add(config: Path, environment: Mapping[str, str], *words: str) -> dict[str, 
     return added
 
 
-def test_servers_go_from_the_store_to_kms_and_back(upstream: KmsUpstream, tmp_path: Path) -> None:
+def test_signing_moves_from_the_store_to_kms_and_back(upstream: KmsUpstream, tmp_path: Path) -> None:
     config, in_store, in_kms = write_config(tmp_path), settings(upstream, "store"), settings(upstream)
     with ServerProcess(config, in_store) as first, ServerProcess(config, in_kms) as second:
         servers = (first, second)
@@ -144,7 +144,7 @@ def test_failures_of_kms_reach_callers_and_operators(upstream: KmsUpstream, tmp_
         assert f"tokend_kms_request_failures_total{{{labels}}} 1.0" in metrics
 
 
-def test_kms_that_hangs_leaves_threads_to_what_needs_no_signature(upstream: KmsUpstream, tmp_path: Path) -> None:
+def test_calls_without_signatures_succeed_while_kms_hangs(upstream: KmsUpstream, tmp_path: Path) -> None:
     environment = settings(upstream) | {"TOKEND_GRPC_THREADS": "4", "TOKEND_KEYS_KMS_TIMEOUT_SECONDS": "60"}
     with ServerProcess(write_config(tmp_path), environment) as server, ThreadPoolExecutor(3) as threads:
         issue(server)
@@ -182,7 +182,7 @@ def test_an_unusable_next_key_is_reported_before_it_signs(upstream: KmsUpstream,
     assert f"keys: {bad.kid}, which is the next ES256 key, could not sign: AWS KMS refuses the use" in line
 
 
-def test_a_key_that_cannot_be_given_is_refused_in_words(upstream: KmsUpstream, tmp_path: Path) -> None:
+def test_an_unusable_given_key_is_rejected_with_an_explanation(upstream: KmsUpstream, tmp_path: Path) -> None:
     config = write_config(tmp_path)
     made = boto3_client(upstream).create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["Arn"]
     words = ("keys", "add", "ES256", "--config", str(config), "--kms-key")
@@ -201,7 +201,7 @@ def test_a_key_that_cannot_be_given_is_refused_in_words(upstream: KmsUpstream, t
     assert "The store has that key already." in again.stderr
 
 
-def test_a_command_says_which_key_it_leaves_in_kms(upstream: KmsUpstream, tmp_path: Path) -> None:
+def test_keys_remove_logs_which_key_stays_in_kms(upstream: KmsUpstream, tmp_path: Path) -> None:
     config, environment = write_config(tmp_path), settings(upstream)
     add(config, environment)
     waiting = json.loads(run("keys", "add", "ES256", "--config", str(config), **environment).stdout)

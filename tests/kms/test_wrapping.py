@@ -84,7 +84,7 @@ def test_a_key_is_encrypted_by_an_alias_and_opened_by_it(upstream: KmsUpstream, 
         assert json.loads(key.material.reveal())["wrapping_key"] == arn
 
 
-def test_previous_keys_open_what_new_ones_are_not_wrapped_with(
+def test_previous_wrapping_keys_decrypt_old_keys_and_encrypt_no_new_ones(
     wrapping: KmsWrapping, upstream: KmsUpstream, arn: str
 ) -> None:
     key, other = record(wrapping), new_wrapping_key(upstream)
@@ -97,7 +97,7 @@ def test_previous_keys_open_what_new_ones_are_not_wrapped_with(
     assert f"the KMS key {arn}, which is neither keys.encryption.kms_key_id nor" in raised.value.advice
 
 
-def test_an_alias_that_leads_to_another_key_does_not_open_the_old_one(
+def test_an_alias_of_another_wrapping_key_does_not_decrypt_an_old_key(
     wrapping: KmsWrapping, upstream: KmsUpstream
 ) -> None:
     key, other = record(wrapping), new_wrapping_key(upstream)
@@ -126,7 +126,9 @@ def test_a_record_that_was_changed_or_moved_is_refused(
     assert raised.value.text == f"The record of signing key {changed.kid} cannot be used."
 
 
-def test_kms_is_asked_for_the_key_and_the_context_alone(wrapping: KmsWrapping, upstream: KmsUpstream, arn: str) -> None:
+def test_requests_to_kms_contain_the_key_id_and_the_encryption_context(
+    wrapping: KmsWrapping, upstream: KmsUpstream, arn: str
+) -> None:
     before = len(upstream.requests)
     wrapping.unwrap(record(wrapping))
     made, opened = upstream.requests[before:]
@@ -206,7 +208,7 @@ def test_keys_of_all_kinds_are_opened_beside_each_other(upstream: KmsUpstream, a
             assert [manager.open(key).public_key.thumbprint() for key in made] == [key.kid for key in made]
 
 
-def test_the_command_goes_to_kms_and_leaves_keys_that_are_there(
+def test_keys_rewrap_encrypts_stored_keys_with_kms_and_skips_other_keys(
     upstream: KmsUpstream, arn: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "tokend.toml"

@@ -176,6 +176,6 @@ def histories(calls: Sequence[Call]) -> Iterator[list[Event]]:
 
 
 @pytest.mark.parametrize("names", list(itertools.combinations_with_replacement(CALLS, 2)), ids=" beside ".join)
-def test_two_calls_answer_as_one_after_the_other(names: tuple[str, str]) -> None:
+def test_two_concurrent_calls_are_linearizable(names: tuple[str, str]) -> None:
     for history in histories([CALLS[name] for name in names]):
         assert is_explained(POOL, history, before()), history

@@ -58,7 +58,7 @@ def test_a_client_without_a_certificate_is_disconnected(certificates: Certificat
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-def test_a_stream_ends_with_the_certificate_of_its_caller(certificates: Certificates, tmp_path: Path) -> None:
+def test_a_stream_ends_when_the_certificate_of_its_caller_expires(certificates: Certificates, tmp_path: Path) -> None:
     clock = FakeClock(time.time())
     with (
         serving(configuration(tmp_path, **own_token(certificates)), clock) as service,
@@ -114,7 +114,7 @@ def test_a_taken_address_is_a_configuration_error(tmp_path: Path) -> None:
     assert "sds.listen: cannot listen on" in str(caught.value.problems)
 
 
-def test_a_store_that_fails_and_comes_back_is_survived(tmp_path: Path) -> None:
+def test_a_stream_gets_a_new_token_after_the_store_recovers(tmp_path: Path) -> None:
     clock = FakeClock()
     database = tmp_path / "tokend.db"
     with (
@@ -144,7 +144,7 @@ class RacingClock(SystemClock):
         return time.monotonic() + next(cls._readings)
 
 
-def test_readiness_names_these_listeners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readiness_names_an_unresponsive_sds_listener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(configuration(tmp_path)) as service:
         monkeypatch.setattr(sds_server, "SystemClock", RacingClock)
         answer = httpx.get(f"http://{service.ops_address}/readyz", trust_env=False)

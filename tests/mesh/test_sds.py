@@ -111,7 +111,7 @@ def audit_entries(directory: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (directory / "audit.jsonl").read_text().splitlines()]
 
 
-def test_a_fixed_user_is_the_same_for_all(channel: grpc.Channel) -> None:
+def test_a_token_has_its_configured_user_and_duration(channel: grpc.Channel) -> None:
     with Stream(channel, "DeltaSecrets", authorization()) as stream:
         token = claims(secrets_of(stream.ask(delta(FIXED)))[FIXED])
     assert token["amr"][-1].endswith(":batch")  # type: ignore[index]
@@ -134,7 +134,7 @@ def test_the_key_set_is_that_of_the_issuer(
 
 
 @VARIANTS
-def test_a_wildcard_gets_all(channel: grpc.Channel, method: str, request_for: Request) -> None:
+def test_a_wildcard_subscription_gets_all_secrets(channel: grpc.Channel, method: str, request_for: Request) -> None:
     found: dict[str, str] = {}
     with Stream(channel, method, authorization()) as stream:
         stream.send(request_for())
@@ -204,7 +204,7 @@ def test_a_rejected_secret_is_counted_and_not_sent_again(service: Service, chann
 
 @pytest.mark.parametrize("method", ["StreamSecrets", "DeltaSecrets"])
 @pytest.mark.parametrize("metadata", [[], [("authorization", "Bearer tokend_none")]])
-def test_a_caller_that_is_not_known_has_no_stream(
+def test_streams_of_unidentified_callers_are_rejected_as_unauthenticated(
     channel: grpc.Channel, method: str, metadata: list[tuple[str, str]]
 ) -> None:
     with Stream(channel, method, metadata) as stream, pytest.raises(grpc.RpcError) as caught:
@@ -213,7 +213,7 @@ def test_a_caller_that_is_not_known_has_no_stream(
 
 
 @pytest.mark.parametrize("message", [world(OWN, type_url="type.googleapis.com/x.Y"), world("x" * 2000)])
-def test_a_request_for_something_else_ends_the_stream(channel: grpc.Channel, message: object) -> None:
+def test_an_invalid_request_ends_the_stream_with_invalid_argument(channel: grpc.Channel, message: object) -> None:
     with Stream(channel, "StreamSecrets", authorization()) as stream, pytest.raises(grpc.RpcError) as caught:
         stream.ask(message)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -292,7 +292,7 @@ def test_a_stop_ends_a_stream_gracefully_during_its_first_response(tmp_path: Pat
     assert ending.fields[b"grpc-status"] == b"0"
 
 
-def test_a_restart_serves_on(tmp_path: Path) -> None:
+def test_a_caller_keeps_its_identity_after_a_restart(tmp_path: Path) -> None:
     found = []
     for _ in range(2):
         service = app.start(configuration(tmp_path))

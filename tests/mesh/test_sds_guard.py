@@ -24,7 +24,7 @@ from tokend_server.rpc.connection_guard import BAR
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the descriptors and the filter are Linux's")
 
-#: More failures than by accident.
+#: More metadata fields than fit into the limit of bytes.
 MANY_FIELDS = [(f"x-{number:04}", "") for number in range(1025)]
 
 

@@ -34,7 +34,7 @@ def channel(service: Service) -> Iterator[grpc.Channel]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_check_tells_the_state(name: str, channel: grpc.Channel) -> None:
+def test_a_health_check_returns_serving(name: str, channel: grpc.Channel) -> None:
     assert check_health(channel, name) == SERVING
 
 

@@ -12,7 +12,7 @@ from tests.access.site import Site
 from tests.rotations.run import Outcome, ServerLost, rotate
 
 _TIMES = 20_000
-_TOLD_EVERY = 500
+_REPORT_EVERY = 500
 
 #: How much a server may be larger in the end, in MiB, threads and descriptors; connections come and go.
 _GROWTH = (64.0, 16, 64)
@@ -26,7 +26,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         try:
             for outcome in rotate(Site(Path(directory)), times):
-                if outcome.rotations % _TOLD_EVERY == 0 or outcome.rotations == times:
+                if outcome.rotations % _REPORT_EVERY == 0 or outcome.rotations == times:
                     print(_line(outcome, time.monotonic() - began), flush=True)  # noqa: T201 - what it is for
         except ServerLost as lost:
             print(lost)  # noqa: T201 - as above

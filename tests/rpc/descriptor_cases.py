@@ -35,7 +35,7 @@ def quiet_connections_cost_no_work(undo: ExitStack) -> None:
     assert work_of(listener.check) > 10 * quiet[1]
 
 
-def of_connections_that_come_and_go_each_costs_its_own_work(undo: ExitStack) -> None:
+def a_new_connection_costs_no_work_for_existing_ones(undo: ExitStack) -> None:
     listener = GuardedListener(undo, most=1000)
     for _ in range(50):
         listener.connect()
@@ -81,7 +81,7 @@ def changed_descriptors_are_noticed(undo: ExitStack) -> None:
     assert name(client) not in {each.peer for each in seen.connections}
 
 
-def a_connection_in_the_descriptor_of_another_one_is_seen_by_the_next_look(undo: ExitStack) -> None:
+def a_connection_with_a_reused_descriptor_is_found_by_the_next_refresh(undo: ExitStack) -> None:
     server = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
     clients = [undo.enter_context(socket.create_connection(server.getsockname()[:2])) for _ in range(2)]
     accepted, _ = server.accept()
@@ -95,7 +95,7 @@ def a_connection_in_the_descriptor_of_another_one_is_seen_by_the_next_look(undo:
     assert (name(clients[0]) in peers, name(clients[1]) in peers) == (False, True)
 
 
-def a_file_that_was_closed_hides_no_connection(undo: ExitStack) -> None:
+def a_connection_with_the_descriptor_of_a_closed_file_is_found(undo: ExitStack) -> None:
     server = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
     client = undo.enter_context(socket.create_connection(server.getsockname()[:2]))
     seen = Sockets(FakeClock().monotonic)
@@ -114,11 +114,11 @@ CASES: Mapping[str, Callable[[ExitStack], None]] = MappingProxyType(
         case.__name__: case
         for case in (
             quiet_connections_cost_no_work,
-            of_connections_that_come_and_go_each_costs_its_own_work,
+            a_new_connection_costs_no_work_for_existing_ones,
             changed_descriptors_are_noticed,
             changed_descriptors_are_noticed_where_they_are_not_counted,
-            a_connection_in_the_descriptor_of_another_one_is_seen_by_the_next_look,
-            a_file_that_was_closed_hides_no_connection,
+            a_connection_with_a_reused_descriptor_is_found_by_the_next_refresh,
+            a_connection_with_the_descriptor_of_a_closed_file_is_found,
         )
     }
 )

@@ -93,7 +93,7 @@ def a_call_with_excessive_metadata_fields_bars_its_host(listener: GuardedListene
     assert is_open(listener.connect("127.0.0.2"))
 
 
-def a_second_offence_bars_for_longer(listener: GuardedListener) -> None:
+def a_second_violation_bars_for_longer(listener: GuardedListener) -> None:
     for times in (1, 2, 4):
         listener.guard.line_of("ipv4:127.0.0.2:1", 8192)
         listener.clock.advance(times * BAR - 0.1)
@@ -154,7 +154,7 @@ def without_authentication_each_connection_has_its_own_line(listener: GuardedLis
     assert is_open(listener.connect("127.0.0.2"))
 
 
-#: The cases by their names; their other arguments follow LOOK.
+#: The cases by their names; their other arguments follow METHOD.
 CASES: Mapping[str, Callable[..., None]] = MappingProxyType(
     {
         case.__name__: case
@@ -165,7 +165,7 @@ CASES: Mapping[str, Callable[..., None]] = MappingProxyType(
             recently_active_known_callers_are_not_closed,
             a_host_has_a_second_to_identify_its_caller,
             a_call_with_excessive_metadata_fields_bars_its_host,
-            a_second_offence_bars_for_longer,
+            a_second_violation_bars_for_longer,
             loopback_is_never_barred_for_longer,
             a_host_with_unidentified_calls_is_barred,
             a_host_with_calls_cancelled_before_identification_is_barred,

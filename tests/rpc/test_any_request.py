@@ -38,7 +38,7 @@ def outcome(service: GrpcService, method: str, serialized: bytes) -> grpc.Status
     return grpc.StatusCode.OK
 
 
-ANSWERS_OF_THE_CONTRACT = {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
+CODES_OF_THE_CONTRACT = {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
 
 any_text = texts() | st.sampled_from(POOL_IDS)
 any_map = st.dictionaries(texts(), texts(), max_size=12)
@@ -82,19 +82,19 @@ ANY_MESSAGE = {
 @pytest.mark.parametrize("method", METHODS)
 @bounded
 @given(data=st.data())
-def test_any_message_gets_an_answer_of_the_contract(method: str, service: GrpcService, data: st.DataObject) -> None:
+def test_any_message_gets_a_status_code_of_the_contract(method: str, service: GrpcService, data: st.DataObject) -> None:
     message = data.draw(ANY_MESSAGE[method])
-    assert outcome(service, method, message.SerializeToString()) in ANSWERS_OF_THE_CONTRACT
+    assert outcome(service, method, message.SerializeToString()) in CODES_OF_THE_CONTRACT
 
 
 @pytest.mark.parametrize("method", METHODS)
 @bounded
 @given(data=st.data())
-def test_any_bytes_get_an_answer_of_the_contract(method: str, service: GrpcService, data: st.DataObject) -> None:
+def test_any_bytes_get_a_status_code_of_the_contract(method: str, service: GrpcService, data: st.DataObject) -> None:
     valid = VALID[method].SerializeToString()
     start = data.draw(st.integers(0, len(valid)))
     serialized = valid[:start] + data.draw(st.binary(max_size=20)) + data.draw(st.sampled_from([b"", valid[start:]]))
-    assert outcome(service, method, serialized) in ANSWERS_OF_THE_CONTRACT
+    assert outcome(service, method, serialized) in CODES_OF_THE_CONTRACT
 
 
 pool_ids = st.sampled_from(POOL_IDS)

@@ -33,7 +33,7 @@ from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server.rpc.server import SERVICE_NAME
 
 
-def test_an_issued_token_is_reported_with_all_that_was_asked_and_answered(audited: Audited) -> None:
+def test_an_issued_token_is_audited_with_its_request_and_response(audited: Audited) -> None:
     audited.service.engine.answers["get"] = ISSUED._replace(token=token(alg="RS512"), key_id="us-east-1-3")
     request = pb.GetOpenIdTokenForDeveloperIdentityRequest(
         identity_pool_id=POOL_ID,
@@ -69,7 +69,7 @@ def test_an_issued_token_is_reported_with_all_that_was_asked_and_answered(audite
     assert CANARY not in audited.text
 
 
-def test_names_are_reported_in_their_order(audited: Audited) -> None:
+def test_login_and_tag_names_are_audited_in_sorted_order(audited: Audited) -> None:
     logins, tags = ([f"{kind}-{number:02}" for number in range(count)] for kind, count in (("login", 10), ("tag", 50)))
     request = pb.GetOpenIdTokenForDeveloperIdentityRequest(
         identity_pool_id=POOL_ID,
@@ -90,7 +90,7 @@ def test_names_are_reported_in_their_order(audited: Audited) -> None:
         (UNLINK, {"developerProviderName": "login.example.test", "identityId": POOL_ID}, None),
     ],
 )
-def test_the_other_operations_are_reported_too(
+def test_lookup_merge_and_unlink_are_audited(
     method: str, parameters: Mapping[str, str], identity_id: str | None, audited: Audited
 ) -> None:
     audited.call(method)
@@ -118,13 +118,13 @@ def test_without_authenticators_callers_are_anonymous(tmp_path: Path) -> None:
         assert event["additionalEventData"] == {}
 
 
-def test_a_call_by_a_unix_socket_has_no_address(tmp_path: Path) -> None:
+def test_the_source_address_of_a_call_over_a_unix_socket_is_unix(tmp_path: Path) -> None:
     with audited_service(tmp_path, listen=[f"unix:{tmp_path}/s"]) as audited:
         audited.call(LOOKUP)
         assert audited.event()["sourceIPAddress"] == "unix"
 
 
-def test_health_and_reflection_are_not_decisions(tmp_path: Path) -> None:
+def test_health_reflection_and_unknown_methods_are_not_audited(tmp_path: Path) -> None:
     with audited_service(tmp_path, {"policy": {}, "callers": {}}, identify_by=[]) as audited:
         check_health(audited.service.channel)
         next(watch_health(audited.service.channel))
@@ -134,7 +134,7 @@ def test_health_and_reflection_are_not_decisions(tmp_path: Path) -> None:
         assert audited.text == ""
 
 
-def test_a_call_cancelled_before_its_message_is_no_decision(tmp_path: Path) -> None:
+def test_a_call_cancelled_before_its_message_is_not_audited(tmp_path: Path) -> None:
     with audited_service(tmp_path, {"policy": {}, "callers": {}}, identify_by=[]) as audited:
         with SilentCalls(audited.service.address, GET) as calls:
             for stream in calls.begin(20):

@@ -90,7 +90,7 @@ def test_a_throttled_caller_gets_too_many_requests(tmp_path: Path) -> None:
         assert (second["errorCode"], second["userIdentity"]["principalId"]) == ("TOO_MANY_REQUESTS", "key:checkout")
 
 
-def test_a_call_that_is_refused_early_is_reported(tmp_path: Path) -> None:
+def test_a_call_above_the_concurrency_limit_is_audited(tmp_path: Path) -> None:
     limits = {"limits": {"concurrent_calls": 1}}
     with (
         audited_service(tmp_path, limits) as audited,
@@ -117,7 +117,7 @@ def test_a_malformed_message_is_audited(method: str, audited: Audited) -> None:
     assert CANARY not in audited.text
 
 
-def test_a_request_beyond_the_limits_is_reported_as_far_as_it_fits(audited: Audited) -> None:
+def test_a_request_beyond_the_limits_is_audited_with_truncated_parameters(audited: Audited) -> None:
     request = pb.GetOpenIdTokenForDeveloperIdentityRequest(
         identity_pool_id=POOL_ID, identity_id="i" * 100_000, logins={f"{number}" * 5000: CANARY for number in range(99)}
     )

@@ -50,7 +50,7 @@ def test_a_failed_optional_audit_entry_is_counted(method: str) -> None:
 
 
 @pytest.mark.parametrize("required", [True, False])
-def test_a_call_that_fails_anyway_fails_for_its_own_reason(*, required: bool) -> None:
+def test_a_failed_call_keeps_its_reason_if_the_audit_log_also_fails(*, required: bool) -> None:
     with failing_audit(required=required) as service:
         service.engine.failure = errors.NotAuthorized("Logins don't match.")
         assert failure(lambda: service.call(GET)).reason == "NOT_AUTHORIZED"

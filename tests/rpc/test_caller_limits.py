@@ -83,7 +83,7 @@ def too_many(seen: Failure, text: str, milliseconds: int) -> None:
     assert seen.trailers["grpc-retry-pushback-ms"] == str(milliseconds)
 
 
-def test_a_caller_that_calls_too_often_gets_the_time_to_wait() -> None:
+def test_a_caller_above_its_rate_gets_a_retry_delay() -> None:
     with keyed_service(TOO_OFTEN) as service:
         service.call(LOOKUP, metadata=[AUTHORIZATION])
         seen = failure(lambda: service.call(LOOKUP, metadata=[AUTHORIZATION]), RetryInfo)
@@ -118,7 +118,7 @@ def test_a_caller_with_too_many_calls_at_once_is_refused() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_calls_beyond_the_most_at_once_are_refused_early(method: str) -> None:
+def test_calls_above_the_concurrency_limit_are_refused_without_a_free_thread(method: str) -> None:
     with grpc_service(None, {"limits": {"concurrent_calls": 2}}, threads=1) as service:
         done: SimpleQueue[grpc.Future[Message]] = SimpleQueue()
         with service.engine.holding():

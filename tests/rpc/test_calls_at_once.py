@@ -105,7 +105,7 @@ def test_a_connection_with_many_calls_leaves_another_its_share(tmp_path: Path) -
         assert names.index("UnlinkRequest") <= 2
 
 
-def test_streams_take_no_place() -> None:
+def test_health_watches_do_not_count_as_concurrent_calls() -> None:
     with grpc_service(None, at_most(1)) as service:
         watches = [watch_health(service.channel) for _ in range(3)]
         for watch in watches:
@@ -113,7 +113,7 @@ def test_streams_take_no_place() -> None:
         service.call("LookupDeveloperIdentity")
 
 
-def test_clients_know_how_many_calls_a_connection_may_have() -> None:
+def test_the_server_announces_max_concurrent_streams() -> None:
     with grpc_service(max_concurrent_streams=5) as service:
         assert raw_http2.settings(service.address)[raw_http2.MAX_CONCURRENT_STREAMS] == 5
 

@@ -121,7 +121,7 @@ def test_a_name_is_not_cut_at_a_nul(name: tuple[int, bytes], site: Site) -> None
     assert site.callers() == [None]
 
 
-def test_a_certificate_may_spell_the_name_of_its_authority_otherwise(site: Site) -> None:
+def test_an_issuer_name_in_a_certificate_with_other_case_and_spaces_is_accepted(site: Site) -> None:
     site.lookup(site.authority.client(uris=[ADMIN], spelled=" ALL.Example.test"))()
     assert site.callers() == [ADMIN]
 

@@ -42,7 +42,7 @@ def test_among_equal_peers_the_oldest_connections_are_closed_first() -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
-def test_a_connection_is_known_by_the_name_that_grpc_gives_it(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_is_identified_by_its_grpc_peer_name(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     learned: list[tuple[str, str]] = []
 
     def learn(_guard: ConnectionGuard, peer: str, caller: str) -> str:

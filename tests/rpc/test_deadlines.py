@@ -23,7 +23,7 @@ class LeapingClock(FakeClock):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_caller_without_a_deadline_waits_without_end(method: str, service: GrpcService) -> None:
+def test_the_engine_gets_no_deadline_if_the_caller_has_none(method: str, service: GrpcService) -> None:
     service.call(method, timeout=None)
     assert [each.remaining for each in service.engine.asked] == [math.inf]
 
@@ -45,7 +45,7 @@ def test_a_spent_deadline_is_reported_before_any_work(method: str) -> None:
         assert service.engine.asked == []
 
 
-def test_no_deadline_is_never_spent() -> None:
+def test_a_call_without_a_deadline_does_not_time_out() -> None:
     with grpc_service(LeapingClock()) as service:
         service.call(GET, timeout=None)
         assert len(service.engine.asked) == 1
@@ -82,7 +82,7 @@ def test_a_call_that_is_cancelled_in_the_queue_never_reaches_the_engine() -> Non
         assert [type(request).__name__ for request in service.engine.requests] == ["TokenRequest", "UnlinkRequest"]
 
 
-def test_a_deadline_that_is_no_time_is_refused(service: GrpcService) -> None:
+def test_a_timeout_of_zero_is_deadline_exceeded(service: GrpcService) -> None:
     metadata = [("grpc-timeout", "0u")]
     ending = raw_http2.call(service.address, f"/{SERVICE_NAME}/{GET}", VALID[GET].SerializeToString(), metadata)
     assert ending.fields[b"grpc-status"] == b"4"

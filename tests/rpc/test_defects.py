@@ -41,7 +41,7 @@ def broken(service: GrpcService) -> GrpcService:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_any_other_exception_is_an_internal_error(method: str, broken: GrpcService) -> None:
+def test_an_unexpected_exception_is_an_internal_error(method: str, broken: GrpcService) -> None:
     uuid.UUID(request_id(broken, method=method))
 
 
@@ -63,9 +63,7 @@ def test_no_request_id_or_an_odd_one_is_replaced(given: tuple[str, ...], broken:
     assert first != second
 
 
-def test_the_log_has_the_place_of_a_defect_without_values(
-    broken: GrpcService, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_log_record_of_a_defect_has_a_traceback(broken: GrpcService, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     request = GetOpenIdTokenForDeveloperIdentityRequest(identity_pool_id=POOL_ID, logins={"login.example.test": CANARY})
     seen = failure(lambda: broken.call("GetOpenIdTokenForDeveloperIdentity", request), RequestInfo)

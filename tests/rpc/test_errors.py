@@ -20,7 +20,7 @@ TEXT = "What the caller reads: ü, €."
 
 @dataclass(frozen=True)
 class Expected:
-    """Returns what the caller must see of a call that raised `error`."""
+    """The status that the caller must receive if the engine raises `error`."""
 
     error: TokendError
     code: grpc.StatusCode
@@ -153,7 +153,7 @@ def error_infos(expected: Expected, **metadata: str) -> tuple[ErrorInfo, ...]:
     return (ErrorInfo(reason=expected.reason, domain="tokend", metadata={**known, **metadata}),)
 
 
-def test_every_error_has_a_row_here() -> None:
+def test_every_error_class_is_in_the_table() -> None:
     assert {type(expected.error) for expected in TABLE} == set(concrete(TokendError))
 
 

@@ -123,7 +123,7 @@ def envoy(tmp_path: Path) -> Iterator[Sidecar]:
         yield running
 
 
-def test_the_user_gets_a_token_in_place_of_what_the_header_had(envoy: Sidecar) -> None:
+def test_the_header_is_replaced_with_a_token_of_the_user(envoy: Sidecar) -> None:
     assert envoy.ask(check_request(claims=ALICE)) == Answer(None, headers={"authorization": TOKEN})
     (asked,) = envoy.asked
     assert asked.logins == {"login.example.test": Secret("alice")}
@@ -202,7 +202,7 @@ def test_a_mapping_may_be_the_default_of_callers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [each for each, verdict in VERDICTS.items() if verdict is Verdict.DENIED])
 @pytest.mark.parametrize("mapping", ["web", "open"])
-def test_a_refusal_of_the_engine_denies_whatever_the_failure_mode(
+def test_a_refusal_of_the_engine_denies_in_both_failure_modes(
     envoy: Sidecar, error: type[TokendError], mapping: str
 ) -> None:
     envoy.service.engine.failure = instance(error)
@@ -210,7 +210,9 @@ def test_a_refusal_of_the_engine_denies_whatever_the_failure_mode(
 
 
 @pytest.mark.parametrize("error", [each for each, verdict in VERDICTS.items() if verdict is Verdict.FAILED])
-def test_a_failure_is_503_or_lets_the_request_on_without_the_header(envoy: Sidecar, error: type[TokendError]) -> None:
+def test_a_failure_returns_503_or_with_failure_mode_open_allows_without_the_header(
+    envoy: Sidecar, error: type[TokendError]
+) -> None:
     envoy.service.engine.failure = instance(error)
     closed = envoy.ask(check_request("web", ALICE))
     assert (closed.status, closed.code) == (503, 14)
@@ -249,7 +251,7 @@ def test_the_deadline_of_envoy_is_kept(tmp_path: Path) -> None:
         assert 0 < asked.remaining <= TIMEOUT * 1.01  # gRPC rounds timeouts up, by at most a hundredth
 
 
-def test_a_request_that_asks_the_same_gets_the_same_token_and_a_line_of_its_own(envoy: Sidecar) -> None:
+def test_a_repeated_request_reuses_the_token_and_has_its_own_audit_entry(envoy: Sidecar) -> None:
     first, second, other = (envoy.ask(check_request(claims={"sub": user})) for user in ("alice", "alice", "bob"))
     assert first == second == other
     assert [asked.logins["login.example.test"] for asked in envoy.asked] == [Secret("alice"), Secret("bob")]
@@ -266,7 +268,7 @@ def test_a_request_that_asks_the_same_gets_the_same_token_and_a_line_of_its_own(
     assert envoy.counted("tokend_mesh_tokens_kept", use="ext_authz") == 2
 
 
-def test_a_token_that_is_given_out_again_is_in_the_header_of_the_mapping(tmp_path: Path) -> None:
+def test_a_reused_token_is_in_the_header_of_the_mapping(tmp_path: Path) -> None:
     with sidecar(tmp_path) as envoy:
         for _ in range(2):
             assert envoy.ask(check_request("web", ALICE)).headers == {"authorization": TOKEN}
@@ -295,7 +297,7 @@ def test_without_a_cache_each_request_issues_a_token(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("operation", ["MergeDeveloperIdentities", "UnlinkDeveloperIdentity"])
 @pytest.mark.parametrize("outcome", [None, errors.EngineUnavailable("The store does not answer.")])
-def test_a_change_of_users_ends_the_tokens_that_are_kept(
+def test_a_merge_or_unlink_clears_the_cached_tokens(
     envoy: Sidecar, operation: str, outcome: TokendError | None
 ) -> None:
     envoy.ask(check_request(claims=ALICE))
@@ -310,7 +312,7 @@ def test_a_change_of_users_ends_the_tokens_that_are_kept(
     assert len(envoy.asked) == 2
 
 
-def test_each_request_is_counted_by_its_mapping_and_what_became_of_it(envoy: Sidecar) -> None:
+def test_each_request_is_counted_by_its_mapping_and_result(envoy: Sidecar) -> None:
     envoy.ask(check_request(claims=ALICE))
     envoy.ask(check_request())
     envoy.ask(check_request("other", ALICE))
@@ -353,7 +355,7 @@ def test_reflection_knows_the_service() -> None:
     assert files[SERVICE_NAME] == "envoy/service/auth/v3/external_auth.proto"
 
 
-def test_without_mappings_envoy_is_not_served() -> None:
+def test_without_mappings_the_authorization_service_is_unimplemented() -> None:
     with grpc_service(FakeClock()) as service:
         with pytest.raises(grpc.RpcError) as caught:
             service.send_to(CHECK)

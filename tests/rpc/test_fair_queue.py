@@ -49,7 +49,7 @@ def test_one_line_keeps_its_order(queue: FairQueue[str]) -> None:
     assert take(queue, 3) == ["a1", "a2", "a3"]
 
 
-def test_a_full_queue_takes_no_more_of_those_with_their_share(queue: FairQueue[str]) -> None:
+def test_a_full_queue_accepts_only_lines_below_their_share(queue: FairQueue[str]) -> None:
     assert offer(queue, "a1", "a2", "a3", "a4", "a5", "a6", "a7") == [True] * 6 + [False]
     # A new queue has less than its share, three of six, until it has three.
     assert offer(queue, "b1", "b2", "b3", "b4", "a7") == [True, True, True, False, False]
@@ -78,7 +78,7 @@ def test_running_tasks_can_be_moved_to_another_line(queue: FairQueue[str]) -> No
     queue.end("a")
 
 
-def test_a_taker_ends_when_what_waits_has_been_taken(queue: FairQueue[str]) -> None:
+def test_a_taker_ends_after_it_has_taken_all_waiting_tasks(queue: FairQueue[str]) -> None:
     offer(queue, "a1")
     queue.end_taker()
     assert take(queue, 2) == ["a1", None]
@@ -166,7 +166,7 @@ def test_a_line_without_tasks_is_not_paused(queue: FairQueue[str]) -> None:
     assert take(queue, 1) == ["a1"]
 
 
-def test_a_closed_queue_holds_nothing_back(clock: FakeClock) -> None:
+def test_a_closed_queue_ignores_pauses(clock: FakeClock) -> None:
     queue: FairQueue[str] = FairQueue(6, clock)
     offer(queue, "a1", "a2")
     take(queue, 1)
@@ -195,7 +195,7 @@ def test_the_calls_of_two_connections_take_turns() -> None:
         assert [type(request) for request in service.engine.requests].index(UnlinkRequest) <= 2
 
 
-IN_VAIN: Mapping[str, tuple[Callable[[GrpcService], object], grpc.StatusCode]] = MappingProxyType(
+REFUSED_CALLS: Mapping[str, tuple[Callable[[GrpcService], object], grpc.StatusCode]] = MappingProxyType(
     {
         "malformed": (lambda service: service.send_bytes(LOOKUP, b"\xff"), grpc.StatusCode.INVALID_ARGUMENT),
         "no such method": (lambda service: service.send_to("/no/Such"), grpc.StatusCode.UNIMPLEMENTED),
@@ -203,7 +203,7 @@ IN_VAIN: Mapping[str, tuple[Callable[[GrpcService], object], grpc.StatusCode]] =
 )
 
 
-@pytest.mark.parametrize(("call", "code"), IN_VAIN.values(), ids=IN_VAIN)
+@pytest.mark.parametrize(("call", "code"), REFUSED_CALLS.values(), ids=REFUSED_CALLS)
 def test_a_connection_pauses_after_a_refused_call(call: Callable[[GrpcService], object], code: grpc.StatusCode) -> None:
     clock = FakeClock()
     with grpc_service(clock, pause_after_refusal_seconds=0.5) as service:

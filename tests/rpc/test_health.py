@@ -51,7 +51,7 @@ def test_a_watch_sees_each_change(name: str, service: GrpcService) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_watch_sees_the_shutdown_for_good(name: str, service: GrpcService, readiness: Readiness) -> None:
+def test_health_stays_not_serving_after_shutdown_begins(name: str, service: GrpcService, readiness: Readiness) -> None:
     readiness.check()
     watch = watch_health(service.channel, name)
     assert next(watch).status == SERVING

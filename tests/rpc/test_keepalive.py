@@ -54,7 +54,7 @@ def test_pings_at_the_interval_are_answered(stream: bytes) -> None:
             client.sendall(ping(number))
             payload = next(payload for kind, payload in answers if kind in {http2.PING, http2.GOAWAY})
             assert payload == number.to_bytes(8)
-            time.sleep(BETWEEN)  # what is asked for is an interval
+            time.sleep(BETWEEN)  # the server enforces a minimum interval
 
 
 @pytest.mark.parametrize("stream", [b"", WATCH], ids=["without calls", "with a call that says nothing"])
@@ -75,7 +75,7 @@ class Tap:
         address: The address for the client.
         pings: Released for each ping of the client.
         connections: The number of connections.
-        farewells: The server's GOAWAYs.
+        goaways: The server's GOAWAYs.
     """
 
     def __init__(self, server: str) -> None:
@@ -84,7 +84,7 @@ class Tap:
         self.address = "{}:{}".format(*self._listener.getsockname())
         self.pings = threading.Semaphore(0)
         self.connections = 0
-        self.farewells: list[bytes] = []
+        self.goaways: list[bytes] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -110,7 +110,7 @@ class Tap:
                     if kind == http2.PING and not flags and from_client:
                         self.pings.release()
                     if kind == http2.GOAWAY and not from_client:
-                        self.farewells.append(payload)
+                        self.goaways.append(payload)
                 skipped = max(0, skipped - len(octets))
                 sink.sendall(octets)
 
@@ -134,7 +134,7 @@ def test_the_keepalive_of_a_real_client_at_the_interval_is_welcome(*, watches: b
             for _ in range(PINGS):
                 assert tap.pings.acquire(timeout=TIMEOUT)
             assert check_health(channel) == SERVING
-            assert (tap.connections, tap.farewells) == (1, [])
+            assert (tap.connections, tap.goaways) == (1, [])
             if watches:
                 watch.cancel()
         tap.close()

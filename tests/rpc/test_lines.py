@@ -22,7 +22,7 @@ from tokend_server.rpc.unidentified_calls import UnidentifiedCalls
         ("", ""),
     ],
 )
-def test_the_host_of_a_peer(peer: str, host: str) -> None:
+def test_the_host_of_a_peer_is_its_ipv4_address_or_ipv6_network(peer: str, host: str) -> None:
     assert host_of(peer) == host
 
 
@@ -38,7 +38,7 @@ def test_a_peer_is_named_as_grpc_does(address: tuple[str, int], peer: str) -> No
     assert peer_name(address) == peer
 
 
-def test_the_loopback_host() -> None:
+def test_only_127_0_0_1_and_ipv6_loopback_are_loopback_hosts() -> None:
     peers = ["ipv4:127.0.0.1:1", "ipv6:%5B::1%5D:1", "ipv4:127.0.0.2:1", "ipv6:%5B2001:db8::1%5D:1"]
     assert [is_loopback(host_of(peer)) for peer in peers] == [True, True, False, False]
 
@@ -78,7 +78,7 @@ def test_a_task_can_be_cancelled() -> None:
         turns.remove("a1")
 
 
-def test_a_host_of_strangers_floods_where_those_of_known_callers_do_not() -> None:
+def test_only_unidentified_calls_of_a_host_count_as_a_flood() -> None:
     floods: list[str] = []
     clock = FakeClock()
     calls = UnidentifiedCalls(10.0, 5, floods.append, clock)

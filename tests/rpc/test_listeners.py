@@ -62,7 +62,7 @@ def test_a_unix_socket_may_have_any_name(name: str, tmp_path: Path) -> None:
             assert lookup(channel).identity_id
 
 
-def test_a_server_that_cannot_have_all_its_addresses_leaves_nothing_behind() -> None:
+def test_a_server_that_cannot_bind_all_addresses_leaves_no_threads() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with (
@@ -73,7 +73,7 @@ def test_a_server_that_cannot_have_all_its_addresses_leaves_nothing_behind() -> 
             pass
 
 
-def test_two_addresses_serve_at_once(tmp_path: Path) -> None:
+def test_several_addresses_serve_at_once(tmp_path: Path) -> None:
     with grpc_service(listen=["127.0.0.1:0", f"unix:{tmp_path}/s", "127.0.0.1:0"]) as service:
         addresses = service.server.addresses
         assert len(set(addresses)) == 3
@@ -98,7 +98,7 @@ def test_a_port_that_another_program_has_is_named() -> None:
             pass
 
 
-def test_a_unix_socket_that_cannot_be_is_named(tmp_path: Path) -> None:
+def test_a_unix_socket_in_a_missing_directory_is_named_in_the_error(tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/no-such-directory/s"
     with pytest.raises(ConfigError, match="no-such-directory"), grpc_service(listen=[address]):
         pass

@@ -119,7 +119,7 @@ def waiting() -> Iterator[Waiting]:
     made.wait.stop()
 
 
-def test_a_call_that_waits_for_an_interval_has_its_thread_replaced_while_it_does(waiting: Waiting) -> None:
+def test_a_thread_that_waits_for_an_interval_is_replaced_while_it_waits(waiting: Waiting) -> None:
     with waiting.calls(2):
         assert waiting.check_after(INTERVAL - 1) == []
         with waiting.calls(1):
@@ -181,7 +181,7 @@ class Ending:
         raise StopIteration
 
 
-def test_a_call_that_is_cancelled_is_none_without_a_message(waiting: Waiting) -> None:
+def test_a_cancelled_call_is_not_reported_as_one_without_a_message(waiting: Waiting) -> None:
     context = FakeContext()
     with pytest.raises(CallEnded):
         waiting.receive(Ending(context), context)
@@ -198,7 +198,7 @@ def test_without_spare_threads_the_oldest_calls_of_the_busiest_connections_end(w
             assert cancelled == [False, True, False, False]
 
 
-def test_a_stream_waits_for_each_message_as_for_a_first(waiting: Waiting) -> None:
+def test_the_message_timeout_applies_to_each_message_of_a_stream(waiting: Waiting) -> None:
     context, silent = FakeContext(), Silent()
 
     def messages() -> Iterator[bytes]:
@@ -334,7 +334,7 @@ def test_a_call_cancelled_while_it_waits_counts_as_cancelled(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_call_without_a_message_has_its_own_error(method: str, service: GrpcService) -> None:
+def test_a_call_without_a_message_fails_validation(method: str, service: GrpcService) -> None:
     send: Callable[..., Message] = service.channel.stream_unary(f"/{SERVICE_NAME}/{method}", None, None)
     seen = failure(lambda: send(iter([]), timeout=TIMEOUT))
     assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")

@@ -58,7 +58,7 @@ def test_a_megabyte_of_metadata_is_refused_before_any_work() -> None:
 
 
 @pytest.mark.parametrize("length", [8192, 12_000, 16_384, 100_000])
-def test_an_ordinary_client_is_refused_alike(length: int, service: GrpcService) -> None:
+def test_an_ordinary_client_with_too_much_metadata_is_refused(length: int, service: GrpcService) -> None:
     # gRPC's own limit may apply first, on either side.
     seen = failure(lambda: service.call(METHODS[0], metadata=[("x-pad", "v" * length)]))
     assert seen.code is grpc.StatusCode.RESOURCE_EXHAUSTED

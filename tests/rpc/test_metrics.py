@@ -141,7 +141,7 @@ def counted_after(action: Callable[[GrpcService], object]) -> dict[tuple[str, ..
     return handled
 
 
-def test_every_method_is_there_from_the_start_with_every_code(service: GrpcService) -> None:
+def test_every_method_has_series_of_every_code_from_the_start(service: GrpcService) -> None:
     expected = {(*method, label): 0.0 for method in ALL_METHODS for label in LABELS}
     assert series(service.registry, "grpc_server_handled_total") == expected
     for name in ("grpc_server_started_total", "grpc_server_handling_seconds_count"):

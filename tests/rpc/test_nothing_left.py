@@ -55,7 +55,7 @@ def defect(service: GrpcService) -> None:
     ok_or_not(service)
 
 
-def error_that_its_own_frame_holds(service: GrpcService) -> None:
+def error_referenced_by_its_own_frame(service: GrpcService) -> None:
     """As in libraries: a variable refers to the error that was raised in its function."""
 
     def fail() -> None:
@@ -225,7 +225,7 @@ ENDINGS = (
     ok,
     error,
     defect,
-    error_that_its_own_frame_holds,
+    error_referenced_by_its_own_frame,
     malformed,
     beyond_limits,
     oversize,
@@ -275,7 +275,9 @@ def without_collector() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("end", ENDINGS, ids=lambda end: end.__name__)
-def test_nothing_of_a_call_is_left(end: Callable[[GrpcService], None], live_calls: "WeakSet[_RPCState]") -> None:
+def test_no_reference_to_an_ended_call_is_left(
+    end: Callable[[GrpcService], None], live_calls: "WeakSet[_RPCState]"
+) -> None:
     with grpc_service(message_timeout_seconds=0.5) as service:
         service.call(GET)  # the connection exists
         with without_collector():
@@ -303,7 +305,7 @@ REFUSING: Mapping[str, Mapping[str, object]] = MappingProxyType(
 
 
 @pytest.mark.parametrize("why", REFUSING)
-def test_nothing_of_a_refused_call_is_left(why: str, live_calls: "WeakSet[_RPCState]") -> None:
+def test_no_reference_to_a_refused_call_is_left(why: str, live_calls: "WeakSet[_RPCState]") -> None:
     metadata = [("authorization", f"Bearer {KEY.reveal()}")]
     with grpc_service(None, {"policy": _POLICY, **REFUSING[why]}, identify_by=["bearer_key"]) as service:
         failure(lambda: service.call(GET))
@@ -315,7 +317,7 @@ def test_nothing_of_a_refused_call_is_left(why: str, live_calls: "WeakSet[_RPCSt
             wait_until(lambda: not live_calls)
 
 
-def test_nothing_is_left_of_calls_that_are_too_many(live_calls: "WeakSet[_RPCState]") -> None:
+def test_no_reference_to_calls_above_the_concurrency_limit_is_left(live_calls: "WeakSet[_RPCState]") -> None:
     with grpc_service(None, {"limits": {"concurrent_calls": 1}}) as service, service.engine.holding() as hold:
         first = service.begin(GET)
         assert hold.entered.wait(TIMEOUT)

@@ -175,7 +175,7 @@ def test_the_path_of_the_probe_is_random() -> None:
 
 
 @pytest.mark.usefixtures("no_spare_threads")
-def test_threads_that_are_stuck_are_noticed_and_slow_ones_are_alive() -> None:
+def test_stuck_threads_make_the_server_not_ready_and_later_not_live() -> None:
     clock = FakeClock()
     with grpc_service(threads=1) as service, probing(service, clock) as prober:
         readiness = Readiness(
@@ -209,7 +209,7 @@ def _until_a_probe_waits(prober: Prober, clock: FakeClock) -> None:
             return
 
 
-def test_a_listener_that_has_ended_is_noticed() -> None:
+def test_a_stopped_listener_makes_the_server_neither_ready_nor_live() -> None:
     clock = FakeClock()
     with ExitStack() as opened:
         service = opened.enter_context(grpc_service())
@@ -262,7 +262,7 @@ def test_the_probe_passes_when_the_loopback_address_is_barred() -> None:
 
 
 @pytest.mark.parametrize("has_tls", [False, True])
-def test_a_port_that_says_nothing_is_alive_and_not_ready(
+def test_a_server_with_an_unresponsive_port_is_live_and_not_ready(
     tls: Callable[..., dict[str, object]], *, has_tls: bool
 ) -> None:
     clock = FakeClock()

@@ -98,7 +98,7 @@ def test_pools_beyond_the_labelled_ones_share_a_label() -> None:
     assert [metrics.pool_label(pool) for pool in ("a", "b", "c", "a", "d")] == ["a", "b", "other", "a", "other"]
 
 
-class TestTroubleWatch:
+class TestLastingErrors:
     """Rejections by pool, aggregated for a region."""
 
     def test_few_pools_are_named_and_the_others_counted(self) -> None:
@@ -117,7 +117,7 @@ class TestTroubleWatch:
         watch.record_error("b", REJECTED)
         assert watch.check() == ["b: Refused."]
 
-    def test_a_rejection_of_all_pools_is_the_regions(self) -> None:
+    def test_rejections_of_all_pools_fail_the_check_of_the_region(self) -> None:
         watch = LastingErrors(FakeClock(), 2, lambda _pool, _change: None)
         watch.record_error("a", REJECTED)
         watch.record_error("b", REJECTED)
@@ -133,7 +133,7 @@ class TestTroubleWatch:
             watch.record_success("a")
         assert notified == [("a", 1), ("a", -1)]
 
-    def test_the_metric_is_of_credentials_alone(self) -> None:
+    def test_only_rejected_credentials_change_the_metric(self) -> None:
         notified: list[tuple[str, int]] = []
         clock = FakeClock()
         watch = LastingErrors(clock, 2, lambda pool, change: notified.append((pool, change)))

@@ -23,7 +23,7 @@ def test_the_services_are_listed(service: GrpcService) -> None:
     assert set(names) == {SERVICE, "grpc.health.v1.Health", REFLECTION}
 
 
-def test_the_contract_is_given_as_it_is(service: GrpcService) -> None:
+def test_reflection_returns_the_unchanged_contract(service: GrpcService) -> None:
     database = ProtoReflectionDescriptorDatabase(service.channel)
     given = database.FindFileContainingSymbol(SERVICE)
     assert given.SerializeToString() == pb.DESCRIPTOR.serialized_pb
@@ -31,7 +31,7 @@ def test_the_contract_is_given_as_it_is(service: GrpcService) -> None:
     assert names == ["google/protobuf/duration.proto", "google/protobuf/timestamp.proto"]
 
 
-def test_a_call_can_be_made_from_it(service: GrpcService) -> None:
+def test_a_call_can_be_made_with_reflected_descriptors(service: GrpcService) -> None:
     method = reflected_service(service.channel).FindMethodByName("GetOpenIdTokenForDeveloperIdentity")
     assert method is not None
     request_type, response_type = GetMessageClass(method.input_type), GetMessageClass(method.output_type)

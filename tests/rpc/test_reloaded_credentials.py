@@ -68,7 +68,7 @@ def test_each_change_is_reported_once(rotated: Rotated, caplog: pytest.LogCaptur
     assert [each.levelname for each in caplog.records] == ["ERROR", "INFO"]
 
 
-def test_a_key_that_was_written_under_another_certificate_is_not_taken(rotated: Rotated) -> None:
+def test_a_private_key_of_another_certificate_is_not_loaded(rotated: Rotated) -> None:
     values = GaugeValues()
     reloaded = ReloadedCredentials(rotated.files, "here", values.gauges)
     replace_file(rotated.files.private_key, rotated.authority.server(LOOPBACK).private_key)
@@ -79,7 +79,7 @@ def test_a_key_that_was_written_under_another_certificate_is_not_taken(rotated: 
     assert values.stale == [0, 1, 0]
 
 
-def test_a_set_is_handed_to_each_port_once(rotated: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_port_gets_a_new_certificate_configuration_once(rotated: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
     fetchers: list[Callable[[], grpc.ServerCertificateConfiguration | None]] = []
     monkeypatch.setattr(grpc, "dynamic_ssl_server_credentials", lambda _initial, fetcher, **_: fetchers.append(fetcher))
     reloaded = ReloadedCredentials(rotated.files, "here", GaugeValues().gauges)
@@ -117,7 +117,7 @@ def test_a_rotation_is_reported_after_earlier_handshakes_have_begun(
     assert sum(naps) == pytest.approx(0.05)
 
 
-def test_no_record_repeats_a_key(rotated: Rotated, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_records_contain_no_private_key(rotated: Rotated, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     reloaded = ReloadedCredentials(rotated.files, "here", GaugeValues().gauges)
     key = rotated.files.private_key.read_bytes()

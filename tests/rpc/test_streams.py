@@ -48,13 +48,13 @@ def test_callers_with_their_share_of_watches_get_no_more() -> None:
         assert refused_watch(service.channel)
         for watch in ours:
             watch.cancel()
-        while True:  # until the server has heard of it
+        while True:  # until the server has processed the cancellations
             with suppress(grpc.RpcError):
                 next(watch_health(service.channel))
                 break
 
 
-def test_watches_of_names_that_are_none_leave_nothing(service: GrpcService) -> None:
+def test_watches_of_unknown_services_leave_no_state(service: GrpcService) -> None:
     for number in range(20):
         watch = watch_health(service.channel, f"name-{number}")
         next(watch)
@@ -83,7 +83,7 @@ def reflected(channel: grpc.Channel, requests: list[bytes]) -> list[bytes]:
     return list(inquire(iter(requests), timeout=TIMEOUT))
 
 
-def test_watches_that_take_no_answer_keep_no_other_waiting(service: GrpcService) -> None:
+def test_watches_that_read_no_responses_do_not_block_others(service: GrpcService) -> None:
     with SilentCalls(service.address, HEALTH_WATCH, (http2.INITIAL_WINDOW_SIZE, 0)) as stalled:
         for stream in stalled.begin(30):
             stalled.send(stream, b"")
@@ -94,7 +94,7 @@ def test_watches_that_take_no_answer_keep_no_other_waiting(service: GrpcService)
         service.call("LookupDeveloperIdentity")
 
 
-def test_open_reflection_streams_are_bounded_and_others_still_served() -> None:
+def test_open_reflection_streams_do_not_block_others() -> None:
     over = threading.Event()
 
     def requests() -> Iterator[bytes]:
@@ -205,7 +205,7 @@ def test_a_watch_that_its_deadline_ends_is_counted_as_such() -> None:
     metadata = [("grpc-timeout", "100m")]
     with grpc_service() as service, SilentCalls(service.address, HEALTH_WATCH, metadata=metadata) as calls:
         for stream in calls.begin(3):
-            calls.send(stream, b"")  # this client ends nothing itself
+            calls.send(stream, b"")  # this client does not cancel calls at their deadline
         while sum((ends := ended(service)).values()) < 3:
             threading.Event().wait(0.01)
         assert ends == {"DeadlineExceeded": 3}
@@ -219,9 +219,7 @@ def test_a_watch_that_its_deadline_ends_is_counted_as_such() -> None:
         (0.1, grpc.StatusCode.CANCELLED),
     ],
 )
-def test_a_client_that_ends_a_call_at_its_deadline_is_somewhat_before_the_servers(
-    left: float, code: grpc.StatusCode
-) -> None:
+def test_a_call_ended_shortly_before_its_deadline_is_deadline_exceeded(left: float, code: grpc.StatusCode) -> None:
     assert ended_by(left) is code
 
 
@@ -233,7 +231,7 @@ def ended(service: GrpcService) -> dict[str, float]:
     return {code: count for code, count in counted.items() if count}
 
 
-def test_more_refusals_than_can_wait_are_answered_as_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusals_above_max_refusals_have_the_same_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_pool, "_MAX_REFUSALS", 0)
     with grpc_service(None, {"limits": {"concurrent_calls": 1}}) as service, service.engine.holding() as hold:
         first = service.begin("LookupDeveloperIdentity")

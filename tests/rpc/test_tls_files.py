@@ -107,7 +107,7 @@ def test_a_new_connection_sees_the_new_certificate_while_an_old_one_goes_on(
         assert lookup(channels.open(client)).identity_id
 
 
-def test_garbage_leaves_the_last_good_set_and_is_reported(
+def test_an_invalid_certificate_file_is_reported_and_the_previous_one_served(
     channels: Channels, rotated: Rotated, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     address, client, good = channels.service.address, rotated.client(), rotated.served
@@ -137,7 +137,7 @@ def test_a_rotation_file_by_file_never_serves_half_of_it(channels: Channels, rot
     assert served_number(address, rotated, client, tmp_path) == successor.serial_number
 
 
-def test_clients_of_an_authority_that_was_replaced_are_refused_on_new_connections_and_old_ones(
+def test_clients_of_a_removed_authority_are_refused_on_new_and_open_connections(
     channels: Channels, rotated: Rotated
 ) -> None:
     newcomer = Authority("clients.example.test")
@@ -159,15 +159,15 @@ def test_clients_of_an_authority_that_was_replaced_are_refused_on_new_connection
 
 
 #: Formats of files that tokend accepts and gRPC itself would not, or not completely.
-ODDLY: dict[str, Callable[[bytes], bytes]] = {
+UNUSUAL_FORMATS: dict[str, Callable[[bytes], bytes]] = {
     "a byte-order mark": lambda pem: b"\xef\xbb\xbf" + pem,
     "indented": lambda pem: b"  " + pem.replace(b"\n", b"\n  "),
     "CR": lambda pem: pem.replace(b"\n", b"\r"),
 }
 
 
-@pytest.mark.parametrize("oddly", ODDLY.values(), ids=ODDLY)
-def test_the_verified_bytes_of_files_are_used(
+@pytest.mark.parametrize("oddly", UNUSUAL_FORMATS.values(), ids=UNUSUAL_FORMATS)
+def test_files_with_a_byte_order_mark_indentation_or_cr_are_used(
     oddly: Callable[[bytes], bytes], channels: Channels, rotated: Rotated, tmp_path: Path
 ) -> None:
     newcomer, dropped = Authority("clients.example.test"), rotated.client()
@@ -183,7 +183,7 @@ def test_the_verified_bytes_of_files_are_used(
     assert stale(channels.service.registry) == {f"{LOOPBACK}:0": 0}
 
 
-def test_every_address_of_a_listener_follows(rotated: Rotated, tmp_path: Path) -> None:
+def test_every_address_of_a_listener_serves_the_new_certificate(rotated: Rotated, tmp_path: Path) -> None:
     names = {**rotated.settings, "listen": ["localhost:0"]}
     with grpc_service(None, POLICY, identify_by=["mutual_tls"], **names) as service:
         port = service.address.rpartition(":")[2]
@@ -196,7 +196,7 @@ def test_every_address_of_a_listener_follows(rotated: Rotated, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", None])
-def test_authorities_that_cannot_be_read_let_no_others_in(
+def test_an_unreadable_client_ca_file_keeps_the_previous_authorities(
     content: bytes | None, channels: Channels, rotated: Rotated
 ) -> None:
     assert rotated.files.client_ca
@@ -209,9 +209,7 @@ def test_authorities_that_cannot_be_read_let_no_others_in(
         assert failure(partial(lookup, channels.open(stranger))).code is grpc.StatusCode.UNAVAILABLE
 
 
-def test_an_authority_that_was_renewed_with_its_key_counts_beside_its_old_certificate(
-    channels: Channels, rotated: Rotated
-) -> None:
+def test_a_renewed_authority_is_accepted_beside_its_expired_certificate(channels: Channels, rotated: Rotated) -> None:
     now = dt.datetime.now(dt.UTC)
     authority = Authority("renewed.example.test", issued_at=now - dt.timedelta(days=3))
     expired = authority.certificate

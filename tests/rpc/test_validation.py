@@ -29,7 +29,7 @@ def case_name(case: Case) -> str:
     return f"{case.method}-{case.field}-{value}"
 
 
-def test_every_operation_is_tried_here() -> None:
+def test_every_operation_has_a_valid_request() -> None:
     assert set(VALID) == set(Operation)
 
 
@@ -69,7 +69,7 @@ def test_everything_wrong_with_a_request_is_named_at_once(
     assert seen.text == f"{count} validation errors detected: {listed}"
 
 
-def test_one_mistake_is_counted_as_one(service: GrpcService) -> None:
+def test_one_violation_is_reported_in_the_singular(service: GrpcService) -> None:
     request = changed("LookupDeveloperIdentity", {"max_results": 61})
     seen = failure(lambda: service.call("LookupDeveloperIdentity", request))
     constraint = "Member must have value less than or equal to 60"
@@ -98,7 +98,7 @@ def test_bytes_that_are_no_request_are_refused(method: str, serialized: bytes, s
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_fields_of_a_newer_contract_are_passed_over(method: str, service: GrpcService) -> None:
+def test_unknown_fields_are_ignored(method: str, service: GrpcService) -> None:
     unknown_field = b"\xfa\x3f\x03new"  # field 1023, three bytes
     service.send_bytes(method, VALID[method].SerializeToString() + unknown_field)
     assert len(service.engine.asked) == 1

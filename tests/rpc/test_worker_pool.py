@@ -226,7 +226,7 @@ def test_a_pool_that_cannot_start_its_threads_is_not_created(left: int, monkeypa
             thread.join(TIMEOUT)
 
 
-def test_no_thread_begins_after_the_pool_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pool_starts_no_threads_after_its_creation(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = made(1, most=1, spare=2)
 
     def start_none(_thread: threading.Thread) -> None:

@@ -100,8 +100,8 @@ class Client:
             self._reflect,
             self._watch,
             self._check,
-            self._go_in_the_middle,
-            self._say_nothing,
+            self._disconnect_during_calls,
+            self._send_no_messages,
         )
         while not is_over():
             self._random.choice(actions)()
@@ -198,7 +198,7 @@ class Client:
         with self._record.call("check"):
             check_health(self._channel)
 
-    def _go_in_the_middle(self) -> None:
+    def _disconnect_during_calls(self) -> None:
         """Closes its connection while calls are in flight, and opens another."""
         for _ in range(3):
             self._stub.GetOpenIdTokenForDeveloperIdentity.future(self._request(self._user()), timeout=_TIMEOUT)
@@ -206,7 +206,7 @@ class Client:
         self._channel.close()
         self._connect()
 
-    def _say_nothing(self) -> None:
+    def _send_no_messages(self) -> None:
         """Starts calls on a separate connection, and disconnects before it sends their messages."""
         with SilentCalls(self._server.endpoint, "LookupDeveloperIdentity") as calls:
             for stream in calls.begin(self._random.randrange(1, 8)):

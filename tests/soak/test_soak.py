@@ -33,7 +33,7 @@ def test_the_warm_up_does_not_count() -> None:
     assert not any(each.is_fault for each in growth(run_of(cold, warm, warm, warm)))
 
 
-def test_a_short_run_shows_no_loss(tmp_path: Path) -> None:
+def test_a_short_run_reports_no_faults_except_growth(tmp_path: Path) -> None:
     report = soak(tmp_path, seconds=6, connections=4, users=20, interval=0.1)
     assert [fault for fault in report.faults if "has grown" not in fault] == []  # it is too short to tell
     assert any("get" in name for name, _ in report.outcomes)

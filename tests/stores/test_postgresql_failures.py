@@ -65,7 +65,7 @@ def all_unavailable_in_time(store: Store) -> None:
         assert all(threads.map(left_after, calls))
 
 
-def test_a_server_that_is_killed_and_restarted(server: PostgresqlServer, opened: Opened) -> None:
+def test_calls_recover_after_the_server_is_killed_and_restarted(server: PostgresqlServer, opened: Opened) -> None:
     store = opened(server.new_schema())
     create(store, kept := identity("kept", "x"))
     server.kill()
@@ -102,7 +102,7 @@ def test_calls_recover_when_a_hung_server_continues(server: PostgresqlServer, op
 
 
 @pytest.mark.parametrize("fault", [Fault.CUT, Fault.BLOCKED, Fault.HALF_OPEN])
-def test_a_way_that_is_lost_and_comes_back(distant: Store, proxy: FaultProxy, fault: Fault) -> None:
+def test_calls_recover_after_the_network_recovers(distant: Store, proxy: FaultProxy, fault: Fault) -> None:
     create(distant, kept := identity("kept", "x"))
     proxy.be(fault)
     all_unavailable_in_time(distant)
@@ -111,7 +111,7 @@ def test_a_way_that_is_lost_and_comes_back(distant: Store, proxy: FaultProxy, fa
     assert distant.read(POOL, [login("x")]).owners == {login("x"): kept}
 
 
-def test_a_commit_whose_answer_is_lost_is_not_called_a_failure_and_is_not_made_twice(
+def test_a_commit_with_a_lost_response_is_reported_as_unknown_and_not_repeated(
     distant: Store, proxy: FaultProxy
 ) -> None:
     proxy.lose_answer_to(b"COMMIT")
@@ -126,7 +126,7 @@ def test_a_commit_whose_answer_is_lost_is_not_called_a_failure_and_is_not_made_t
     assert (changed.disabled, changed.revision) == (True, made.revision + 1)
 
 
-def test_a_call_whose_commit_is_in_doubt_is_made_again_to_the_same_end(
+def test_a_retry_of_a_call_with_an_unknown_commit_has_the_same_result(
     distant: Store, proxy: FaultProxy, tmp_path: Path
 ) -> None:
     with closing(LocalEngineUnderTest(tmp_path)) as local:
@@ -183,7 +183,7 @@ def test_queries_over_all_rows_may_exceed_the_timeout_of_calls(postgresql: Postg
         assert querying.result() == {POOL}
 
 
-def test_a_commit_that_the_server_acknowledges_with_a_warning_may_be_lost(
+def test_a_commit_acknowledged_with_a_warning_is_reported_as_unknown(
     postgresql: PostgresqlServer, opened: Opened
 ) -> None:
     url = postgresql.new_schema()

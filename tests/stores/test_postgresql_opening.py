@@ -59,9 +59,7 @@ def test_a_server_that_takes_no_writes_is_not_used_unless_the_url_says_so(postgr
     assert "read-only" in refused.value.advice
 
 
-def test_a_server_without_a_certificate_is_refused_where_one_is_demanded(
-    postgresql: PostgresqlServer, tmp_path: Path
-) -> None:
+def test_a_server_without_tls_is_refused_with_sslmode_verify_full(postgresql: PostgresqlServer, tmp_path: Path) -> None:
     authority = write_certificate(tmp_path).certificate_file
     with pytest.raises(EngineUnavailable) as refused:
         open_store(store_of(f"{postgresql.new_schema()}&sslmode=verify-full&sslrootcert={authority}"))
@@ -75,7 +73,7 @@ def test_the_reachable_one_of_several_hosts_is_used(postgresql: PostgresqlServer
     assert owner(store, "x") == "eu-west-1:a"
 
 
-def test_a_schema_is_made_where_it_is_named(postgresql: PostgresqlServer, opened: Opened) -> None:
+def test_a_missing_database_schema_is_created(postgresql: PostgresqlServer, opened: Opened) -> None:
     name = postgresql.new_schema().rpartition("3D")[2]
     postgresql.execute(f"DROP SCHEMA {name}")
     store = opened(postgresql.url, database_schema=name)
@@ -136,7 +134,7 @@ def test_a_role_without_schema_privileges_is_a_configuration_error(
         postgresql.execute(f"DROP ROLE {role}")
 
 
-def test_no_more_connections_than_configured(postgresql: PostgresqlServer, opened: Opened) -> None:
+def test_a_store_opens_at_most_max_connections(postgresql: PostgresqlServer, opened: Opened) -> None:
     url = f"{postgresql.new_schema()}&application_name=few"
     store = opened(url, max_connections=2)
     for number in range(20):

@@ -44,9 +44,7 @@ def test_two_hundred_first_calls_at_once_for_one_user_get_one_id(callers: Sequen
     assert len({each.identity_id for each in issued}) == 1
 
 
-def test_a_token_of_one_server_is_signed_with_a_key_that_all_publish(
-    callers: Sequence[Caller], replicas: Sequence[ServerProcess]
-) -> None:
+def test_all_servers_publish_the_same_keys(callers: Sequence[Caller], replicas: Sequence[ServerProcess]) -> None:
     del callers
     published = [httpx.get(f"{each.issuer}/.well-known/jwks.json").json() for each in replicas]
     assert published == [published[0]] * REPLICAS

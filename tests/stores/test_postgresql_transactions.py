@@ -121,7 +121,7 @@ def test_an_identity_that_is_deleted_meanwhile_keeps_no_login(stores: tuple[Stor
         assert stores[0].owners(POOL, [login(f"x{number}"), login(f"y{number}")]) == [None, None]
 
 
-def test_a_key_is_removed_on_keys_that_are_still_the_same(stores: tuple[Store, Store]) -> None:
+def test_removal_of_a_key_is_checked_again_after_a_concurrent_removal(stores: tuple[Store, Store]) -> None:
     for added in (first := key(1), second := key(2), third := key(3)):
         stores[0].add_signing_key(added)
     seen: list[Sequence[SigningKey]] = []
@@ -136,7 +136,7 @@ def test_a_key_is_removed_on_keys_that_are_still_the_same(stores: tuple[Store, S
     assert stores[0].signing_keys() == (third,)
 
 
-def test_providers_are_kept_on_what_is_still_kept(stores: tuple[Store, Store]) -> None:
+def test_providers_are_decided_again_after_a_concurrent_change(stores: tuple[Store, Store]) -> None:
     seen: list[Mapping[str, str]] = []
 
     def decide(kept: Mapping[str, str]) -> Mapping[str, str]:
@@ -150,7 +150,7 @@ def test_providers_are_kept_on_what_is_still_kept(stores: tuple[Store, Store]) -
     assert stores[1].developer_providers() == {POOL: "beside 1", OTHER_POOL: "theirs"}
 
 
-def test_servers_that_note_and_forget_at_once_lose_nothing(stores: tuple[Store, Store]) -> None:
+def test_concurrent_changes_of_fetch_records_lose_none(stores: tuple[Store, Store]) -> None:
     def note(number: int) -> None:
         stores[number % 2].keep_fetch_record(FetchRecord(f"{number:02}", number, b""))
         if number % 4 == 0:
@@ -192,9 +192,7 @@ def test_ids_are_listed_in_the_order_of_their_bytes(url: str, opened: Opened) ->
     assert [each.identity_id for each in after] == found[4:]
 
 
-def test_ids_are_in_the_order_of_their_bytes_whatever_that_of_the_database(
-    url: str, opened: Opened, postgresql: PostgresqlServer
-) -> None:
+def test_id_columns_have_the_collation_c(url: str, opened: Opened, postgresql: PostgresqlServer) -> None:
     opened(url)
     (schema,) = re.findall(r"search_path%3D(\w+)", url)
     columns = postgresql.execute(

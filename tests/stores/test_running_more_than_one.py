@@ -23,7 +23,9 @@ def execute(url: str, statements: str) -> None:
             connection.execute(statement.encode())
 
 
-def test_the_page_leads_to_two_servers_with_one_truth(server: PostgresqlServer, tmp_path: Path) -> None:
+def test_the_commands_of_the_page_set_up_two_servers_with_the_same_identities(
+    server: PostgresqlServer, tmp_path: Path
+) -> None:
     make, grant = blocks("PostgreSQL", "sql")
     (toml,) = blocks("PostgreSQL", "toml")
     assert blocks("PostgreSQL", "sh") == ["tokend migrate\n"]
@@ -53,7 +55,7 @@ def test_the_page_leads_to_two_servers_with_one_truth(server: PostgresqlServer, 
     assert run("keys", "add", "ES256", **environment).returncode == 0
 
 
-def test_the_first_token_may_come_from_postgresql(postgresql: PostgresqlServer) -> None:
+def test_quickstart_keeps_identities_in_postgresql(postgresql: PostgresqlServer) -> None:
     url = postgresql.new_schema()
     shown = [run("quickstart", "--once", "--store", url) for _ in range(2)]
     assert [each.returncode for each in shown] == [0, 0], shown[0].stderr
@@ -62,7 +64,7 @@ def test_the_first_token_may_come_from_postgresql(postgresql: PostgresqlServer) 
     assert f'"store": "postgresql://127.0.0.1:{postgresql.port}/postgres"' in shown[0].stdout
 
 
-def test_a_store_that_is_none_is_refused() -> None:
+def test_an_invalid_store_url_is_rejected_without_showing_its_password() -> None:
     refused = run("quickstart", "--once", "--store", "postgresql://me:se cret@db/x")
     assert (refused.returncode, "store.url: must be postgresql://" in refused.stderr) == (1, True), refused.stderr
     assert "se cret" not in refused.stderr

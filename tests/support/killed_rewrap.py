@@ -17,20 +17,20 @@ class _Moment:
 
     def replace(self, replace_material: Callable[..., None], store: SqlStore, *arguments: Any) -> None:  # noqa: ANN401
         self._left -= 1
-        self.come("before")
+        self.kill_if_at("before")
         write = store._database.write  # noqa: SLF001 - within its transaction
         store._database.write = partial(self._write, write)  # type: ignore[method-assign] # noqa: SLF001
         replace_material(store, *arguments)
-        self.come("after")
+        self.kill_if_at("after")
 
-    def come(self, where: str) -> None:
+    def kill_if_at(self, where: str) -> None:
         if where == self._where and not self._left:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _write(self, write: Callable[..., Any], work: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
         def killed(connection: object) -> Any:  # noqa: ANN401
             done = work(connection)
-            self.come("in")
+            self.kill_if_at("in")
             return done
 
         return write(killed, *arguments)

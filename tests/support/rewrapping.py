@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.support.tokend import done
 
 
-def rewrapped_where_they_are(config: Path, directory: Path) -> None:
+def rewrap_and_check(config: Path, directory: Path) -> None:
     """Encrypts the keys of a configuration's store, decrypts them again, and checks the changes.
 
     Args:

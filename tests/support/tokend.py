@@ -22,7 +22,7 @@ Ended = subprocess.CompletedProcess[str]
 _TIMEOUT = 120
 
 #: Commands that need a separate process, since they set signals and the log of their process.
-_OF_A_PROCESS = frozenset({"quickstart", "serve"})
+_SEPARATE_PROCESS_COMMANDS = frozenset({"quickstart", "serve"})
 
 
 class _Output(io.StringIO):
@@ -39,7 +39,7 @@ def run(*words: str, **environment: str) -> Ended:
 
 def run_in(environment: Mapping[str, str], *words: str) -> Ended:
     """Runs a command to its end, with only these variables."""
-    if not _OF_A_PROCESS.isdisjoint(words):
+    if not _SEPARATE_PROCESS_COMMANDS.isdisjoint(words):
         return _run_forked(environment, words)
     stdout, stderr = _Output(), _Output()
     with (

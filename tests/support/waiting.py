@@ -8,9 +8,9 @@ from tests.support.grpc_service import TIMEOUT
 _PAUSE = 0.01
 
 
-def wait_until(holds: Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     """Waits until a condition holds; fails after the timeout of calls."""
     deadline = time.monotonic() + TIMEOUT
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline, "the condition still does not hold"
         time.sleep(_PAUSE)

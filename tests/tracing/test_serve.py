@@ -202,7 +202,7 @@ def test_propagators_are_the_operators_choice(tmp_path: Path) -> None:
     assert span.span.parent_span_id == b""
 
 
-def test_headers_that_cannot_be_read_are_not_logged(tmp_path: Path) -> None:
+def test_invalid_exporter_headers_are_not_logged(tmp_path: Path) -> None:
     with grpc_collector() as collector:
         headers = {"OTEL_EXPORTER_OTLP_HEADERS": f"authorization Bearer {CANARY}"}
         with serving(tmp_path, {**collector.environment, **headers}) as traced:

@@ -50,7 +50,7 @@ def started(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> 
         {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_SDK_DISABLED": "false"},
     ],
 )
-def test_the_environment_asks_for_traces(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_enable_tracing(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     with started(environment, monkeypatch) as tracing:
         assert traces(tracing)
 
@@ -68,7 +68,9 @@ def test_the_environment_asks_for_traces(environment: Mapping[str, str], monkeyp
         {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_SDK_DISABLED": " True "},
     ],
 )
-def test_without_being_asked_nothing_is_traced(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tracing_is_disabled_by_default_and_by_environment_variables(
+    environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with started(environment, monkeypatch) as tracing:
         assert not traces(tracing)
         assert tracing.trace_id() is None
@@ -139,7 +141,7 @@ def test_without_the_extra_the_service_runs_with_a_warning(
     assert "extra `otel`" in record.message
 
 
-def test_without_being_asked_nothing_of_the_extra_is_imported() -> None:
+def test_opentelemetry_is_not_imported_by_default() -> None:
     code = """
 import sys
 from tokend_server import __main__, app
@@ -165,7 +167,7 @@ def collector(request: pytest.FixtureRequest) -> Iterator[Collector]:
         ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=tokend-us,service.version=9"}, "tokend-us"),
     ],
 )
-def test_stopping_sends_what_is_left_under_the_services_name(
+def test_stopping_exports_the_remaining_spans_with_the_service_name(
     environment: Mapping[str, str], service_name: str, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = {"OTEL_BSP_SCHEDULE_DELAY": "3600000"}

@@ -21,7 +21,7 @@ def test_errors_of_the_service_are_warnings(error: TokendError, level: int, capl
     assert [record.levelno for record in caplog.records] == [level]
 
 
-def test_the_operator_is_informed_what_aws_said_and_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_is_logged_with_the_aws_error_and_the_advice(caplog: pytest.LogCaptureFixture) -> None:
     error = EngineCredentialsRejected("refused")
     error.aws_error_code, error.aws_request_id, error.advice = "AccessDeniedException", "id-1", "Allow the action."
     log_failure("Method", error)

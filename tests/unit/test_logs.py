@@ -57,7 +57,7 @@ def test_a_json_record_has_the_exception(written: Callable[[], str]) -> None:
     assert "LookupError: gone" in record["exc_info"]
 
 
-def test_text_is_for_people(written: Callable[[], str]) -> None:
+def test_a_text_record_has_its_level_logger_and_message(written: Callable[[], str]) -> None:
     logs.configure(level="info", as_json=False)
     logging.getLogger("part").error("failed %d times", 3)
     assert written().endswith(" ERROR part: failed 3 times\n")
@@ -202,7 +202,7 @@ def test_warnings_of_psycopg_are_not_logged(written: Callable[[], str]) -> None:
     assert written() == ""
 
 
-def test_commands_hold_libraries_back_as_servers_do(caplog: pytest.LogCaptureFixture) -> None:
+def test_commands_suppress_the_log_records_of_libraries(caplog: pytest.LogCaptureFixture) -> None:
     library = logging.getLogger("urllib3")
     before = library.level
     with logs.logging_to_stderr():

@@ -19,7 +19,7 @@ def test_a_later_value_takes_the_place_of_an_earlier_one_and_is_used() -> None:
     assert (len(latest), latest.get(b"a"), latest.get(b"b")) == (2, "3", None)
 
 
-def test_without_a_place_nothing_is_kept() -> None:
+def test_a_cache_of_size_zero_keeps_nothing() -> None:
     latest = LruCache[str](0)
     latest.put(b"a", "1")
     assert (len(latest), latest.get(b"a")) == (0, None)

@@ -40,14 +40,14 @@ def test_a_second_user_gets_what_the_first_is_making() -> None:
     assert second.attempts == 0
 
 
-def test_what_failed_halfway_is_made_again() -> None:
+def test_a_program_whose_creation_failed_is_created_again() -> None:
     make = Maker(failures=1)
     with pytest.raises(OSError, match="not reachable"):
         cached_program("tool-1", "attempt", make)
     assert cached_program("tool-1", "attempt", make).read_text(encoding="utf-8") == "2"
 
 
-def test_what_was_removed_is_made_again() -> None:
+def test_a_removed_program_is_created_again() -> None:
     make = Maker()
     program = cached_program("tool-1", "attempt", make)
     (program.parent / "rest").touch()

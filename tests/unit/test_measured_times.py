@@ -77,7 +77,7 @@ def metrics() -> Metrics:
 
 
 @pytest.mark.parametrize("operation", operations(ObservedStore))
-def test_the_store(operation: str, clock: FakeClock, metrics: Metrics) -> None:
+def test_the_time_of_a_store_operation_is_measured(operation: str, clock: FakeClock, metrics: Metrics) -> None:
     call(ObservedStore(cast("Any", Slow(clock)), metrics, clock), operation)
     assert sums(metrics.registry, "tokend_store_seconds", "operation") == {operation: SECONDS}
 
@@ -86,20 +86,22 @@ def test_the_store(operation: str, clock: FakeClock, metrics: Metrics) -> None:
     ("of", "operation"),
     [(of, operation) for of in (ObservedEngine, ObservedPublicEngine) for operation in operations(of)],
 )
-def test_an_engine(of: type, operation: str, clock: FakeClock, metrics: Metrics) -> None:
+def test_the_time_of_an_engine_operation_is_measured(
+    of: type, operation: str, clock: FakeClock, metrics: Metrics
+) -> None:
     call(of(Slow(clock), Series("local", "other", metrics), clock), operation)
     assert list(sums(metrics.registry, "tokend_engine_seconds", "operation").values()) == [SECONDS]
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_call(method: str, clock: FakeClock) -> None:
+def test_the_time_of_a_grpc_call_is_measured(method: str, clock: FakeClock) -> None:
     with grpc_service(clock) as service:
         service.engine.act = lambda: clock.advance(SECONDS)
         service.call(method)
         assert sums(service.registry, "grpc_server_handling_seconds", "grpc_method") == {method: SECONDS}
 
 
-def test_a_stream_until_its_caller_turns_away(clock: FakeClock) -> None:
+def test_the_time_of_a_stream_is_measured_until_its_cancellation(clock: FakeClock) -> None:
     with grpc_service(clock) as service:
         watch = watch_health(service.channel)
         next(watch)
@@ -109,7 +111,7 @@ def test_a_stream_until_its_caller_turns_away(clock: FakeClock) -> None:
         assert sums(service.registry, "grpc_server_handling_seconds", "grpc_method") == {"Watch": SECONDS}
 
 
-def test_a_call_for_secrets(clock: FakeClock, metrics: Metrics) -> None:
+def test_the_time_of_an_sds_call_is_measured(clock: FakeClock, metrics: Metrics) -> None:
     async def serve(_request: object, _context: object) -> str:
         clock.advance(SECONDS)
         return "answer"
@@ -127,7 +129,7 @@ def test_a_call_for_secrets(clock: FakeClock, metrics: Metrics) -> None:
     assert sums(metrics.registry, "grpc_server_handling_seconds", "grpc_method") == {"FetchSecrets": SECONDS}
 
 
-def test_a_call_of_an_aws_client(clock: FakeClock) -> None:
+def test_the_time_of_an_aws_json_call_is_measured(clock: FakeClock) -> None:
     class Service:
         def operation_of(self, _request: AwsRequest) -> None:
             clock.advance(SECONDS)

@@ -31,7 +31,7 @@ CANARY = "canary-4711"
 SECRET = Secret(CANARY)
 LOGIN = Login("login.example", SECRET)
 
-#: A value of every noun that holds a secret.
+#: A value of every type that contains a secret.
 HOLDERS: list[object] = [
     TokenRequest("pool:1", {"login.example": SECRET}),
     IssuedToken("pool:2", SECRET, 2, 1, "RS512", "key-1", IdentityOutcome.CREATED),

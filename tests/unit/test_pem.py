@@ -51,7 +51,7 @@ def test_a_key_is_read_and_written_for_every_reader(write: Callable[[bytes], byt
 @pytest.mark.parametrize(
     "new_key", [partial(rsa.generate_private_key, 65537, 2048), partial(ec.generate_private_key, ec.SECP256R1())]
 )
-def test_every_format_of_a_key_becomes_one(
+def test_every_format_of_a_private_key_is_written_as_pkcs8(
     new_key: Callable[[], rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey],
 ) -> None:
     key = new_key()
@@ -104,7 +104,7 @@ def der(pem: bytes) -> bytes:
         ),
     ],
 )
-def test_a_certificate_is_not_passed_over(data: bytes, problem: str) -> None:
+def test_a_certificate_that_cannot_be_read_is_reported(data: bytes, problem: str) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011 - the text is what is asked for
         read_certificates(data)
     assert str(refused.value) == problem

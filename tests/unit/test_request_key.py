@@ -52,7 +52,7 @@ def test_requests_share_a_key_only_if_all_is_the_same(
 
 @pytest.mark.parametrize(("kind", "name"), EVERY_FIELD)
 @given(data=st.data())
-def test_each_field_counts(kind: Any, name: str, data: st.DataObject) -> None:  # noqa: ANN401
+def test_each_field_changes_the_key(kind: Any, name: str, data: st.DataObject) -> None:  # noqa: ANN401
     members = data.draw(st.fixed_dictionaries(dict(FIELDS[kind])))
     changed = members | {name: data.draw(FIELDS[kind][name], "other value")}
     same = members == changed
@@ -74,7 +74,7 @@ def test_requests_of_different_types_differ_whatever_is_in_them(members: dict[st
     assert request_key(0, TokenRequest(**members)) != request_key(0, twin)
 
 
-def test_a_name_is_not_a_value() -> None:
+def test_names_and_values_of_logins_are_not_confused() -> None:
     logins = [
         {"a": Secret("b")},
         {"b": Secret("a")},

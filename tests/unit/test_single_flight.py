@@ -13,7 +13,7 @@ from tokend_server.single_flight import CallTimedOut, SingleFlight, Terms
 #: How long a test waits for an expected event.
 TIMEOUT = 30
 
-FOR_EVER = Deadline(FakeClock())
+NO_DEADLINE = Deadline(FakeClock())
 
 
 class Refused(Exception):
@@ -55,7 +55,7 @@ class Line:
         self._threads = threads
         self._waiting = waiting
 
-    def do(self, *calls: Call, key: bytes = b"k", deadline: Deadline = FOR_EVER) -> Future[tuple[str, bool]]:
+    def do(self, *calls: Call, key: bytes = b"k", deadline: Deadline = NO_DEADLINE) -> Future[tuple[str, bool]]:
         pending = iter(calls)
 
         def make() -> str:
@@ -82,9 +82,9 @@ class Line:
         self.wait_for_waiting(count)
         return followers
 
-    def follow_without_insisting(self) -> Future[tuple[str, bool]]:
+    def follow_without_repeating(self) -> Future[tuple[str, bool]]:
         """Starts a caller without a second call, and returns when it waits."""
-        follower = self._threads.submit(self.flights.do, Terms(b"k", repeats_timed_out=False), never(), FOR_EVER)
+        follower = self._threads.submit(self.flights.do, Terms(b"k", repeats_timed_out=False), never(), NO_DEADLINE)
         self.wait_for_waiting(1)
         return follower
 
@@ -189,10 +189,10 @@ def test_an_expired_deadline_makes_no_call(line: Line) -> None:
     assert line.is_empty()
 
 
-def test_a_follower_that_does_not_insist_gets_the_leaders_timeout(line: Line) -> None:
+def test_a_follower_that_does_not_repeat_the_call_gets_the_leaders_timeout(line: Line) -> None:
     call = Call(CallTimedOut())
     leader = line.lead(call)
-    follower = line.follow_without_insisting()
+    follower = line.follow_without_repeating()
     call.release()
     assert isinstance(leader.exception(TIMEOUT), CallTimedOut)
     assert isinstance(follower.exception(TIMEOUT), CallTimedOut)
@@ -236,9 +236,9 @@ def test_no_caller_joins_once_the_answer_is_known(monkeypatch: pytest.MonkeyPatc
         names.Event = threading.Event
         return "old"
 
-    assert flights.do(Terms(b"k"), make, FOR_EVER) == ("old", False)
+    assert flights.do(Terms(b"k"), make, NO_DEADLINE) == ("old", False)
     assert newcomers == [("new", False), ("new", False)]
 
 
 def _newcomer(flights: SingleFlight) -> tuple[str, bool]:
-    return flights.do(Terms(b"k"), lambda: "new", FOR_EVER)
+    return flights.do(Terms(b"k"), lambda: "new", NO_DEADLINE)

@@ -209,7 +209,7 @@ def test_no_problem_repeats_what_a_file_holds(files: TlsFiles) -> None:
 
 
 @pytest.mark.parametrize("attribute", ["certificate", "private_key", "client_ca"])
-def test_a_file_that_is_replaced_is_noticed(attribute: str, files: TlsFiles) -> None:
+def test_a_replaced_file_changes_the_stamp(attribute: str, files: TlsFiles) -> None:
     before = files.stamp()
     assert files.stamp() == before is not None
     path: Path = getattr(files, attribute)
@@ -221,7 +221,7 @@ def test_a_file_that_is_replaced_is_noticed(attribute: str, files: TlsFiles) -> 
     assert files.stamp() != before
 
 
-def test_a_link_that_leads_elsewhere_is_noticed(files: TlsFiles, tmp_path: Path) -> None:
+def test_a_changed_symbolic_link_changes_the_stamp(files: TlsFiles, tmp_path: Path) -> None:
     link = tmp_path / "current"
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
@@ -234,7 +234,7 @@ def test_a_link_that_leads_elsewhere_is_noticed(files: TlsFiles, tmp_path: Path)
     assert linked.stamp() != before
 
 
-def test_a_file_that_may_be_read_at_last_is_noticed(files: TlsFiles) -> None:
+def test_a_change_of_permissions_changes_the_stamp(files: TlsFiles) -> None:
     files.private_key.chmod(0o000)
     before = files.stamp()
     files.private_key.chmod(0o600)

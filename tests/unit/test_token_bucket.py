@@ -72,7 +72,7 @@ def test_a_call_is_admitted_after_the_reported_wait_and_not_earlier(rate: float,
     assert bucket.take() == 0.0
 
 
-def test_threads_share_what_there_is() -> None:
+def test_concurrent_threads_together_get_no_more_than_the_burst() -> None:
     bucket, ready = TokenBucket(0.1, 50, FakeClock()), threading.Barrier(8)
 
     def take() -> int:

@@ -93,19 +93,19 @@ def documented(verifier: str) -> set[str]:
     return {token_type for token_type, cell in zip(("JWS", "JWT"), cells[-2:], strict=True) if cell == "yes"}
 
 
-def test_go_oidc(question: str, tmp_path: Path) -> None:
+def test_go_oidc_accepts_the_documented_token_types(question: str, tmp_path: Path) -> None:
     program = go_program(tmp_path / "verifier", SOURCES / "go", "go-oidc")
     verdicts = answered([str(program)], tmp_path, question)
     assert accepted_types(verdicts["go-oidc"]) == documented("go-oidc")
 
 
-def test_jose(question: str, tmp_path: Path) -> None:
+def test_jose_accepts_the_documented_token_types(question: str, tmp_path: Path) -> None:
     command = javascript_program(SOURCES / "javascript", "verify.js", "jose")
     verdicts = answered(command, tmp_path, question)
     assert accepted_types(verdicts["jose"]) == documented("jose (JavaScript)")
 
 
-def test_spring_security_and_nimbus(question: str, tmp_path: Path) -> None:
+def test_spring_security_and_nimbus_accept_the_documented_token_types(question: str, tmp_path: Path) -> None:
     command = java_program(SOURCES / "java", "verifier.Main", "Spring Security")
     verdicts = answered(command, tmp_path, question)
     assert {verifier: accepted_types(each) for verifier, each in verdicts.items()} == {
@@ -120,7 +120,9 @@ def test_spring_security_and_nimbus(question: str, tmp_path: Path) -> None:
     }
 
 
-def test_pyjwt(server: ServerProcess, tokens: Mapping[str, Mapping[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pyjwt_accepts_the_documented_token_types(
+    server: ServerProcess, tokens: Mapping[str, Mapping[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     keys = jwt.PyJWKClient(f"{server.issuer}/.well-known/jwks.json")
 

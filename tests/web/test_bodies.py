@@ -95,7 +95,7 @@ def test_a_body_may_come_in_pieces(start: Start, echo: Echo) -> None:
         assert body_of(read_answer(client)) == b"something"
 
 
-def test_a_head_and_a_body_may_be_larger_together_than_a_head_may_be(start: Start) -> None:
+def test_the_size_limit_of_the_head_excludes_the_body(start: Start) -> None:
     padding = f"content-length: {MOST}\r\nx: " + "x" * (MAX_HEAD_BYTES - 100)
     with connected(start()) as client:
         client.sendall(head(padding) + bytes(MOST))
@@ -115,7 +115,7 @@ OFFER = "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: 
     ],
 )
 @pytest.mark.parametrize("size", [1, 1000])
-def test_a_body_is_read_whose_client_offers_another_protocol(framed: str, size: int, start: Start, echo: Echo) -> None:
+def test_a_body_of_a_request_with_an_upgrade_offer_is_read(framed: str, size: int, start: Start, echo: Echo) -> None:
     sent = f"POST /a?b=%20 HTTP/1.1\r\nhost: test\r\n{framed}".encode()
     with connected(start()) as client:
         for at in range(0, len(sent), size):
@@ -156,7 +156,7 @@ def test_requests_follow_each_other(start: Start) -> None:
             assert body_of(read_answer(client)) == body
 
 
-def test_a_request_that_does_not_wait_for_an_answer_is_not_read(start: Start, echo: Echo) -> None:
+def test_a_pipelined_request_is_not_read(start: Start, echo: Echo) -> None:
     with connected(start()) as client:
         client.sendall(sized(b"first") + sized(b"second"))
         answer = read_to_end(client)
@@ -258,7 +258,7 @@ def test_an_incomplete_body_times_out(start: Start, echo: Echo) -> None:
     assert not echo.asked
 
 
-def test_bodies_together_are_bounded_and_the_largest_goes(start: Start) -> None:
+def test_above_the_total_size_limit_the_largest_body_is_dropped(start: Start) -> None:
     address = start(max_total_body_bytes=2 * MOST)
     with ExitStack() as clients:
         sizes = [1000, 90_000, 40_000, 40_000, 40_000]

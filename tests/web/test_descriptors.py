@@ -25,7 +25,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
     assert int(done.stdout) == 128
 
 
-def test_limits_that_do_not_fit_are_warned_of() -> None:
+def test_connection_limits_above_the_descriptor_limit_cause_a_warning() -> None:
     config = Config.model_validate({"grpc": {"listen": ["127.0.0.1:0", "127.0.0.1:0"], "max_connections": 5000}})
     most = descriptors.needed(config)
     assert most > 10_000
@@ -37,7 +37,7 @@ def test_limits_that_do_not_fit_are_warned_of() -> None:
     assert str(most - 1) in warning
 
 
-def test_streams_of_secrets_count_too() -> None:
+def test_sds_connections_count_toward_the_needed_descriptors() -> None:
     sds = {"listen": ["127.0.0.1:0"], "key_set": "keys", "max_connections": 5000}
     config = Config.model_validate({"sds": sds})
     most = descriptors.needed(config)

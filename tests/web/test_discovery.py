@@ -114,7 +114,7 @@ def test_another_library_verifies_a_token_with_the_published_keys(
         ({"audience": POOLS["RS512"], "iss": "https://other.example"}, jwt.InvalidIssuerError),
     ],
 )
-def test_a_token_is_for_its_pool_and_of_its_issuer(
+def test_verification_fails_for_another_audience_or_issuer(
     expected: dict[str, str], error: type[Exception], http: httpx.Client, service: Service, get_token: GetToken
 ) -> None:
     issued = get_token(service.grpc_addresses[0], POOLS["RS512"], "web-alice")
@@ -153,7 +153,7 @@ def test_a_document_with_a_matching_etag_is_not_sent_again(
 
 @every_path
 @pytest.mark.parametrize("etag", ["", '"other"', "W/", '""', "etag"])
-def test_another_document_is_sent(etag: str, path: str, http: httpx.Client, issuer: str) -> None:
+def test_a_document_without_a_matching_etag_is_sent(etag: str, path: str, http: httpx.Client, issuer: str) -> None:
     answer = http.get(issuer + path, headers={"if-none-match": etag})
     assert answer.status_code == 200
     assert answer.json()
@@ -178,7 +178,7 @@ def test_documents_are_only_read(method: str, path: str, http: httpx.Client, iss
 @pytest.mark.parametrize(
     "path", ["", "/", "/.well-known", "/.well-known/", "/.well-known/jwks", "/.well-known/jwks.json/", "/metrics"]
 )
-def test_there_is_nothing_else(path: str, http: httpx.Client, issuer: str) -> None:
+def test_other_paths_are_not_found(path: str, http: httpx.Client, issuer: str) -> None:
     assert http.get(issuer + path).status_code == 404
 
 
@@ -189,7 +189,7 @@ def test_an_issuer_below_a_path_is_not_at_the_root(path: str, http: httpx.Client
     assert http.get(root + "/tenants/b" + path).status_code == 404
 
 
-def test_a_script_of_any_site_may_read_the_documents_and_what_is_no_document(http: httpx.Client, issuer: str) -> None:
+def test_scripts_of_any_origin_may_read_documents_and_errors(http: httpx.Client, issuer: str) -> None:
     for method, path in (("OPTIONS", JWKS_PATH), ("GET", JWKS_PATH), ("GET", "/absent"), ("POST", JWKS_PATH)):
         assert http.request(method, issuer + path).headers["access-control-allow-origin"] == "*"
 

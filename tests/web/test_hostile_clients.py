@@ -140,7 +140,7 @@ def test_a_head_below_the_limit_is_read(start: Start) -> None:
             assert read_answer(client).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_requests_that_do_not_wait_for_answers_get_one(start: Start, pages: Pages) -> None:
+def test_pipelined_requests_get_one_response(start: Start, pages: Pages) -> None:
     with connected(start()) as client:
         client.sendall(GET_PAGE * 100)
         answer = read_to_end(client)
@@ -149,7 +149,7 @@ def test_requests_that_do_not_wait_for_answers_get_one(start: Start, pages: Page
     assert len(pages.asked) == 1
 
 
-def test_nothing_is_read_while_an_answer_is_not_taken(start: Start, pages: Pages) -> None:
+def test_no_request_is_read_while_the_client_does_not_read_its_response(start: Start, pages: Pages) -> None:
     with connected(start(timeout=1.0), receive_buffer=4096) as client:
         client.sendall(GET_PAGE.replace(b"/page", b"/large"))
         client.recv(1)
@@ -158,7 +158,7 @@ def test_nothing_is_read_while_an_answer_is_not_taken(start: Start, pages: Pages
     assert pages.asked == ["/large"]
 
 
-def test_nothing_is_read_while_an_answer_is_made(start: Start, pages: Pages) -> None:
+def test_a_request_sent_during_a_pending_response_is_served_after_it(start: Start, pages: Pages) -> None:
     with connected(start()) as client:
         client.sendall(GET_PAGE.replace(b"/page", b"/waits"))
         assert pages.waiting.wait(TIMEOUT)

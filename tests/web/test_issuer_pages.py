@@ -33,7 +33,7 @@ def etag_of(response: Response) -> str:
     return etag.removeprefix("etag: ")
 
 
-def test_a_flood_is_answered_with_what_is_rendered() -> None:
+def test_repeated_requests_share_one_rendered_response() -> None:
     for page in issuer_pages(ISSUER, ["ES256"], Keys()).values():
         whole = ask(page)
         assert all(ask(page) is whole for _ in range(10))

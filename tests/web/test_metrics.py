@@ -101,7 +101,9 @@ def test_every_metric_is_there_in_both_formats(
     }
 
 
-def test_a_call_is_counted_where_it_belongs(tokend: ServerProcess, scrape: Scrape, get_token: GetToken) -> None:
+def test_calls_increase_the_counters_of_their_pool_and_operation(
+    tokend: ServerProcess, scrape: Scrape, get_token: GetToken
+) -> None:
     pool = {"engine": "local", "pool": tokend.identity_pool_id}
     operation = "GetOpenIdTokenForDeveloperIdentity"
     series: list[tuple[str, str, dict[str, str]]] = [
@@ -144,7 +146,7 @@ def test_a_failure_of_the_engine_is_counted_by_its_reason(
     assert value(scrape()["tokend_engine_failures"], "tokend_engine_failures_total", **labels) == before + 1
 
 
-def test_series_are_there_before_they_are_needed(scrape: Scrape) -> None:
+def test_series_of_all_outcomes_and_operations_exist_from_the_start(scrape: Scrape) -> None:
     found = scrape()
     outcomes = {sample.labels["outcome"] for sample in found["tokend_identities"].samples}
     operations = {sample.labels["operation"] for sample in found["tokend_engine_seconds"].samples}

@@ -90,7 +90,7 @@ def test_the_ops_listener_has_nothing_else(path: str, tokend: ServerProcess, htt
     assert http.get(tokend.ops + path).status_code == 404
 
 
-def test_a_problem_whose_place_is_no_text_is_named() -> None:
+def test_a_problem_of_a_non_utf8_socket_path_is_shown_escaped() -> None:
     pages = ops_pages(CollectorRegistry(), lambda: (False, []), lambda: (False, ["grpc unix:/\udcff: none"]))
     answer = pages["/livez"](Request("/livez", {}))
     assert isinstance(answer, Response)

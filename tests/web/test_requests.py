@@ -60,7 +60,7 @@ def status_of(answer: bytes) -> int:
         ("GET http://other.example/page HTTP/1.0",),
     ],
 )
-def test_a_request_with_the_host_that_it_must_have_is_answered(lines: tuple[str, ...], public: str) -> None:
+def test_requests_with_a_valid_host_are_served(lines: tuple[str, ...], public: str) -> None:
     assert asked(public, *lines).endswith(b"page\n")
 
 
@@ -82,7 +82,7 @@ def test_a_request_with_the_host_that_it_must_have_is_answered(lines: tuple[str,
         ("GET /page HTTP/1.1", "host: t\xe9st"),
     ],
 )
-def test_a_request_without_the_host_that_it_must_have_is_refused(lines: tuple[str, ...], public: str) -> None:
+def test_requests_with_a_missing_repeated_or_invalid_host_are_refused(lines: tuple[str, ...], public: str) -> None:
     assert status_of(asked(public, *lines)) == HTTPStatus.BAD_REQUEST
 
 

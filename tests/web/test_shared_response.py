@@ -40,7 +40,7 @@ class Sleeper:
         self.notified.set()
 
 
-def test_requests_while_an_answer_is_made_share_the_next() -> None:
+def test_requests_during_rendering_share_the_next_response() -> None:
     making = Making()
 
     async def ask() -> list[bytes]:
@@ -86,7 +86,7 @@ def test_a_failure_is_returned_to_waiting_requests_and_not_cached() -> None:
     assert made.body == b"made"
 
 
-def test_making_answers_takes_a_tenth_of_the_processor_at_most() -> None:
+def test_rendering_takes_at_most_a_tenth_of_the_cpu_time() -> None:
     sleeper = Sleeper()
     computed: list[float] = []
 
@@ -109,7 +109,7 @@ def test_making_answers_takes_a_tenth_of_the_processor_at_most() -> None:
     assert all(slept >= 9 * cpu for slept, cpu in zip(sleeper.slept, computed, strict=True))
 
 
-def test_waiting_is_not_computing() -> None:
+def test_time_spent_waiting_does_not_count_as_cpu_time() -> None:
     sleeper = Sleeper()
     making = Making()
 

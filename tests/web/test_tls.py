@@ -107,7 +107,7 @@ def test_an_answer_is_whole_where_the_connection_ends_with_it(start: Start, cert
         assert refused.status_code == 413
 
 
-def test_nothing_below_tls_1_2_is_spoken(certificate: Certificate, seen: Seen) -> None:
+def test_the_minimum_version_is_tls_1_2(certificate: Certificate, seen: Seen) -> None:
     files = TlsFiles(certificate.certificate_file, certificate.private_key_file)
     context = reloaded_context(files, "test", seen.gauges).for_handshake()
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2

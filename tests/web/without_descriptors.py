@@ -11,7 +11,7 @@ from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.message import plain_text
 from tokend_server.web.site import Site
 
-ASKING = """
+PROBER = """
 import sys, urllib.request
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 for _ in sys.stdin:
@@ -39,7 +39,7 @@ def probes_are_answered_and_the_log_is_quiet() -> None:
     url = f"http://{bound.address}/livez"
     assert httpx.get(url, trust_env=False).text == "ok"
     with subprocess.Popen(
-        [sys.executable, "-c", ASKING, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROBER, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as prober:
         assert prober.stdin
         assert prober.stdout

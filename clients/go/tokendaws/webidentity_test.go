@@ -170,7 +170,7 @@ type plain struct{ source tokend.TokenSource }
 
 func (p plain) Token(ctx context.Context) (tokend.Token, error) { return p.source.Token(ctx) }
 
-func TestSourceWithoutInvalidateIsCalledOnce(t *testing.T) {
+func TestSTSIsCalledOnceForSourceWithoutInvalidate(t *testing.T) {
 	fake, client := serveSTS(t)
 	_, source := serveTokend(t)
 	fake.rejects = func(string) string { return "InvalidIdentityToken" }

@@ -137,7 +137,7 @@ func TestHandlerServesKeysOnAnotherServer(t *testing.T) {
 	}
 }
 
-func TestTimesAreThoseOfClockAndDuration(t *testing.T) {
+func TestTokenTimesFollowClockAndDuration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256),
 			tokendtest.WithClock(func() time.Time { return time.Unix(1_800_000_000, 5) }))

@@ -168,7 +168,7 @@ func TestLoginsOfOneRequestAreLinked(t *testing.T) {
 		"logins of two":           withLogin(request("alice"), "accounts.google.com", "bob@google"),
 		"a login of another":      named,
 		"a second at a provider":  withLogin(request("alice"), "accounts.google.com", "alice@home"),
-		"the developer user's is": withLogin(request("bob"), "accounts.google.com", "alice@google"),
+		"public login of another": withLogin(request("bob"), "accounts.google.com", "alice@google"),
 	} {
 		_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), asked)
 		if !errors.Is(err, tokend.ResourceConflict) {

@@ -95,7 +95,7 @@ func TestServiceGetsIdentityOfVerifiedCallers(t *testing.T) {
 		"two":                  {[]string{"Bearer " + raw, "Bearer " + raw}, codes.Unauthenticated, "the token is rejected: there is no bearer token"},
 		"of another issuer":    {[]string{"Bearer " + ofAnother}, codes.Unauthenticated, "the token is rejected"},
 		"what is not a token":  {[]string{"Bearer x"}, codes.Unauthenticated, "the token is rejected"},
-		"more than it, though": {[]string{"Bearer " + raw + " " + raw}, codes.Unauthenticated, "the token is rejected"},
+		"two tokens in header": {[]string{"Bearer " + raw + " " + raw}, codes.Unauthenticated, "the token is rejected"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := callBoth(t, connection, c.authorization...)

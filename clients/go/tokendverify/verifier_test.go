@@ -168,7 +168,7 @@ func newForger(t *testing.T) *forger {
 	return f
 }
 
-// token is one that is good but for what is changed.
+// token returns a token that is valid, except for the given changes.
 func (f *forger) token(t *testing.T, algorithm, id string, kind any, change func(map[string]any)) string {
 	t.Helper()
 	var key any = f.rsa
@@ -242,7 +242,7 @@ func TestClaimNamesAreUniqueAndCaseSensitive(t *testing.T) {
 	}
 }
 
-func TestBearerTokenGrammar(t *testing.T) {
+func TestTokenRequiresValidHeaderSignatureAndClaims(t *testing.T) {
 	f := newForger(t)
 	set := func(name string, value any) func(map[string]any) {
 		return func(claims map[string]any) { claims[name] = value }

@@ -61,7 +61,7 @@ def test_each_call_carries_the_token(
     assert len(server.requests) == 1
 
 
-def test_the_next_token_is_sent_when_it_is_there(
+def test_calls_after_a_refresh_send_the_new_token(
     orders: BearerServer, channel: grpc.Channel, facade: Facade, clock: FakeClock, alice: TokenRequest
 ) -> None:
     call(channel)
@@ -159,7 +159,7 @@ def test_the_token_is_never_sent_in_plaintext(facade: Facade, alice: TokenReques
 
 
 @pytest.mark.parametrize("plaintext", [False, True])
-def test_interceptors_send_it_in_plaintext_where_they_are_asked_to(
+def test_interceptors_send_the_token_in_plaintext_only_if_configured(
     facade: Facade, alice: TokenRequest, server: FakeTokendServer, *, plaintext: bool
 ) -> None:
     with bearer_server() as orders, intercepted(facade, orders, alice, plaintext=plaintext) as ask:
@@ -252,7 +252,7 @@ def test_a_rejected_token_is_replaced_once(
     assert len(server.requests) == 2
 
 
-def test_a_service_that_rejects_every_token_is_asked_twice(ask: Ask, picky: Picky) -> None:
+def test_a_service_that_rejects_every_token_is_called_twice(ask: Ask, picky: Picky) -> None:
     picky.rejected = Everything()
     with pytest.raises(grpc.RpcError) as caught:
         ask()
@@ -273,7 +273,7 @@ class Everything(set[str | None]):
         (ErrorReason.CALLER_UNAUTHENTICATED, grpc.StatusCode.UNAUTHENTICATED),
     ],
 )
-def test_without_a_token_a_call_fails_with_the_code_of_the_table(
+def test_a_call_without_a_token_fails_with_its_downstream_code(
     ask: Ask, picky: Picky, server: FakeTokendServer, reason: ErrorReason, code: grpc.StatusCode
 ) -> None:
     server.fail(Failure(reason))

@@ -54,7 +54,7 @@ def test_each_role_is_assumed_with_a_token_that_can_be_used(
 
 
 @pytest.mark.parametrize("duration", [timedelta(seconds=899), timedelta(seconds=900.5), timedelta(days=-1)])
-def test_credentials_last_whole_seconds_from_900_on(source: TokenSource, duration: timedelta) -> None:
+def test_a_duration_must_be_whole_seconds_and_at_least_900(source: TokenSource, duration: timedelta) -> None:
     with pytest.raises(ValueError, match=f"duration must be whole seconds, 900 or more: {duration}"):
         web_identity_session(source, ROLE, role_session_name="service-a", duration=duration)
 
@@ -70,14 +70,14 @@ def test_a_token_that_sts_rejects_is_replaced_once(
     assert len(server.requests) == 2
 
 
-def test_other_refusals_of_sts_are_the_callers(source: TokenSource, sts: WebIdentitySts) -> None:
+def test_other_errors_of_sts_are_raised_to_the_caller(source: TokenSource, sts: WebIdentitySts) -> None:
     sts.rejected = {source.token().value: "AccessDenied"}
     with pytest.raises(ClientError, match="AccessDenied"):
         access_key(web_identity_session(source, ROLE, role_session_name="service-a"))
     assert len(sts.requests) == 1
 
 
-def test_without_a_token_sts_is_not_asked(source: TokenSource, server: FakeTokendServer, sts: WebIdentitySts) -> None:
+def test_without_a_token_sts_is_not_called(source: TokenSource, server: FakeTokendServer, sts: WebIdentitySts) -> None:
     server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
     with pytest.raises(TokendError) as caught:
         access_key(web_identity_session(source, ROLE, role_session_name="service-a"))

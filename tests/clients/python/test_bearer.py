@@ -47,7 +47,7 @@ def test_the_bearer_token_is_sent_to_a_unix_socket(file: Path, tmp_path: Path) -
         assert orders.seen == [f"Bearer {TOKEN}"]
 
 
-def test_each_call_sends_what_there_is(file: Path) -> None:
+def test_each_call_sends_the_current_bearer_token(file: Path) -> None:
     numbers = iter(range(2))
     with bearer_server() as orders:
         with channel(orders.address, file) as connected:

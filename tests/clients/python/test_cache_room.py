@@ -11,7 +11,7 @@ from tokend_client import Closed, ErrorReason, TokendError, TokenRequest
 from tokend_client.testing import Failure, FakeTokendServer
 
 
-def test_a_cache_has_room_for_one_at_least(facade_type: type[Facade], server: FakeTokendServer) -> None:
+def test_max_users_must_be_positive(facade_type: type[Facade], server: FakeTokendServer) -> None:
     for size in (0, -1):
         with pytest.raises(ValueError, match=f"max_users must be positive: {size}"):
             facade_type(server.endpoint, max_users=size)

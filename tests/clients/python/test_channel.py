@@ -84,7 +84,7 @@ def tls_server(certificate: Certificate) -> Iterator[BearerServer]:
         yield running
 
 
-def test_a_client_speaks_tls_and_trusts_the_certificates_of_the_system(
+def test_a_client_uses_tls_and_trusts_the_certificates_of_the_system(
     facade_type: type[Facade], certificate: Certificate, alice: TokenRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.certificate_file))
@@ -106,7 +106,7 @@ def test_tls_to_a_plaintext_listener_is_reported(
     assert not server.requests
 
 
-def test_plaintext_that_meets_tls_has_no_answer(
+def test_plaintext_to_a_tls_listener_fails_with_unavailable(
     facade_type: type[Facade], certificate: Certificate, alice: TokenRequest
 ) -> None:
     with tls_server(certificate) as server, facade_type(server.address) as facade, pytest.raises(TokendError) as caught:
@@ -114,7 +114,7 @@ def test_plaintext_that_meets_tls_has_no_answer(
     assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, None)
 
 
-def test_the_channel_is_kept_alive_and_comes_back_within_a_second() -> None:
+def test_the_channel_options_set_keepalive_and_reconnect_within_a_second() -> None:
     options = dict(channel_options(()))
     assert options.pop("grpc.service_config") == service_config()
     assert options == {
@@ -146,7 +146,7 @@ def test_a_connection_that_becomes_silent_times_out(
         assert proxy.closed.wait(TIMEOUT)
 
 
-def test_a_call_ends_by_its_own_time_where_no_connection_comes_about(facade_type: type[Facade]) -> None:
+def test_a_call_ends_at_its_deadline_if_no_connection_is_established(facade_type: type[Facade]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         user = TokenRequest(identity_pool_id="r:0", logins={"p": "a"})
         with facade_type(f"127.0.0.1:{silent.getsockname()[1]}") as facade:
@@ -177,7 +177,7 @@ class WaitsForTheCode(grpc.UnaryUnaryClientInterceptor):
 
     def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: object
-    ) -> Any:  # noqa: ANN401 - what goes on
+    ) -> Any:  # noqa: ANN401 - the call
         call = continuation(client_call_details, request)
         call.code()
         return call

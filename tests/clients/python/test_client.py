@@ -86,7 +86,7 @@ def test_reasons_are_those_of_the_contract() -> None:
     assert {str(reason) for reason in ErrorReason} == names - {"UNSPECIFIED"}
 
 
-def test_the_fake_knows_each_reason_as_the_service_does() -> None:
+def test_the_fake_has_the_codes_of_the_service_for_each_reason() -> None:
     of_devices = {server_errors.InvalidIdentityPoolConfiguration}  # of an operation that is not in the contract
     called = {error: row for error, row in STATUS.items() if error.reason and error not in of_devices}
     service = {error.reason: (row.code, error.aws_error_code) for error, row in called.items()}
@@ -192,7 +192,9 @@ def test_only_idempotent_calls_are_retried_without_a_response(
         assert time.monotonic() - begun >= 1.1
 
 
-def test_a_second_attempt_is_answered(facade_type: type[Facade], server: FakeTokendServer, alice: TokenRequest) -> None:
+def test_a_call_succeeds_after_attempts_without_a_response(
+    facade_type: type[Facade], server: FakeTokendServer, alice: TokenRequest
+) -> None:
     with facade_type(server.endpoint, CachingPolicy(refresh_timeout=6)) as facade:
         server.pause()
         future = facade.source(alice).token_future()
@@ -249,7 +251,9 @@ def test_a_call_of_a_second_or_less_is_made_once(
     assert len(facade.calls.methods) == 1
 
 
-def test_a_server_that_is_gone_has_no_reason(facade: Facade, server: FakeTokendServer, alice: TokenRequest) -> None:
+def test_the_error_of_a_stopped_server_has_no_reason(
+    facade: Facade, server: FakeTokendServer, alice: TokenRequest
+) -> None:
     server.stop()
     error = failed(facade, alice)
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, None)
@@ -304,7 +308,7 @@ def downstream_without_a_reason(code: grpc.StatusCode) -> str:
 
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
-def test_codes_without_a_reason(code: grpc.StatusCode) -> None:
+def test_codes_without_a_reason_have_the_downstream_code_of_the_table(code: grpc.StatusCode) -> None:
     error = TokendError("x", code)
     assert downstream_code(error).name == downstream_without_a_reason(code)
     error.reason = "A_REASON_OF_TOMORROW"

@@ -9,7 +9,7 @@ from tokend_client import Closed, TokenRequest
 from tokend_client.testing import FakeTokendServer
 
 
-def test_closing_wakes_those_who_wait(facade: Facade, server: FakeTokendServer, alice: TokenRequest) -> None:
+def test_closing_the_cache_fails_waiting_callers(facade: Facade, server: FakeTokendServer, alice: TokenRequest) -> None:
     server.pause()
     waiting = [facade.begin(alice) for _ in range(3)]
     source = facade.source(alice)
@@ -21,7 +21,7 @@ def test_closing_wakes_those_who_wait(facade: Facade, server: FakeTokendServer, 
     facade.close_cache()
 
 
-def test_closing_takes_the_token_away(facade: Facade, alice: TokenRequest) -> None:
+def test_closing_the_cache_removes_the_token_of_a_source(facade: Facade, alice: TokenRequest) -> None:
     source = facade.source(alice)
     facade.ask(alice)
     facade.close_cache()

@@ -30,6 +30,8 @@ def served(request: pytest.FixtureRequest) -> Harness:
 
 @pytest.mark.parametrize("facade", FACADES, ids=lambda facade: facade.__name__)
 @pytest.mark.parametrize("case", load_cases(Path(os.environ.get("TOKEND_CASES", CASES))), ids=lambda case: case.name)
-def test_case(case: Case, facade: type[Facade], served: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_client_passes_the_conformance_case(
+    case: Case, facade: type[Facade], served: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     Player(case, served, facade).play()

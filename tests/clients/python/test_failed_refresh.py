@@ -53,7 +53,7 @@ def test_a_success_ends_the_back_off(
     assert facade.ask(alice)
 
 
-def test_the_servers_retry_delay_counts(
+def test_no_call_is_made_before_the_servers_retry_delay_is_over(
     facade: Facade, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
     server.fail(Failure(ErrorReason.TOO_MANY_REQUESTS, retry_delay=timedelta(seconds=7.5)))

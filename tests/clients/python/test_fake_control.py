@@ -19,7 +19,7 @@ from tokend_client.verifier import KeysUnavailable, TokenRejected, TokenVerifier
 
 
 @pytest.mark.parametrize("algorithm", get_args(FakeAlgorithm))
-def test_the_fake_serves_what_verifiers_ask_an_issuer_for(algorithm: FakeAlgorithm) -> None:
+def test_the_fake_serves_an_issuers_documents_to_verifiers(algorithm: FakeAlgorithm) -> None:
     with (
         FakeTokendServer(algorithm=algorithm) as server,
         Client(server.endpoint, plaintext=True, options=OPTIONS) as client,
@@ -133,7 +133,9 @@ def test_the_fake_waits_for_calls_and_no_longer_than_given(server: FakeTokendSer
         server.wait_for_calls(1, timeout=0.01)
 
 
-def test_the_fake_keeps_who_is_who_over_an_outage(server: FakeTokendServer, alice: TokenRequest) -> None:
+def test_the_fake_keeps_its_identities_and_address_over_an_outage(
+    server: FakeTokendServer, alice: TokenRequest
+) -> None:
     endpoint = server.endpoint
     with Client(endpoint, plaintext=True, options=OPTIONS) as client:
         before = client.get_token(alice).identity_id

@@ -119,7 +119,7 @@ def test_a_user_keeps_its_identity(tokend: Tokend) -> None:
     assert tokend.identity("kept").partition(":")[0] == tokend.pool.partition(":")[0]
 
 
-def test_tokens_verify_and_say_what_was_asked_for(tokend: Tokend) -> None:
+def test_tokens_verify_and_have_the_requested_claims(tokend: Tokend) -> None:
     issued = tokend.token("verified", principal_tags={"team": "red"}, token_duration=timedelta(seconds=60))
     header = jwt.get_unverified_header(issued.value)
     key = jwt.PyJWKSet.from_json(tokend.jwks)[header["kid"]]
@@ -134,7 +134,7 @@ def test_tokens_verify_and_say_what_was_asked_for(tokend: Tokend) -> None:
     assert issued.expire_time - issued.refresh_time == timedelta(seconds=40)
 
 
-def test_a_token_lives_for_fifteen_minutes_if_nothing_is_said(tokend: Tokend) -> None:
+def test_the_default_token_duration_is_fifteen_minutes(tokend: Tokend) -> None:
     issued = tokend.token("default")
     assert issued.expire_time - issued.refresh_time == timedelta(seconds=600)
 
@@ -167,7 +167,7 @@ def test_pages_show_every_user_once(tokend: Tokend) -> None:
     refused(ErrorReason.INVALID_PARAMETER, lambda: tokend.lookup(identity_id=identity_id, next_token="made-up"))
 
 
-def test_pages_lead_on_rightly_when_users_go_between_them(tokend: Tokend) -> None:
+def test_pages_are_complete_if_users_are_unlinked_between_them(tokend: Tokend) -> None:
     identity_id = tokend.identity("stays 0")
     for number in range(1, 5):
         tokend.identity(f"stays {number}", identity_id)
@@ -181,7 +181,7 @@ def test_pages_lead_on_rightly_when_users_go_between_them(tokend: Tokend) -> Non
 
 
 @pytest.mark.parametrize("made_up", ["1", "9" * 5000, "made-up", "é", "A"])
-def test_a_page_token_is_one_that_this_identity_has_had(tokend: Tokend, made_up: str) -> None:
+def test_page_tokens_of_other_identities_and_made_up_ones_are_rejected(tokend: Tokend, made_up: str) -> None:
     one, other = tokend.identity("one 0"), tokend.identity("other 0")
     for number in range(1, 3):
         tokend.identity(f"one {number}", one)
@@ -228,7 +228,7 @@ def test_users_and_identities_that_do_not_match_are_rejected(tokend: Tokend) -> 
     refused(conflict, lambda: tokend.unlink(settled, "other"))
 
 
-def test_the_fake_holds_public_logins_to_the_rules_of_the_service(fake: Tokend) -> None:
+def test_the_fake_applies_the_rules_of_the_service_for_public_logins(fake: Tokend) -> None:
     public = "accounts.example.test"
 
     def linked(user: str, login: str, identity_id: str | None = None) -> str:
@@ -246,7 +246,7 @@ def test_the_fake_holds_public_logins_to_the_rules_of_the_service(fake: Tokend) 
     assert linked("newcomer", "other", other) == other
 
 
-def test_the_unknown_is_not_found(tokend: Tokend) -> None:
+def test_unknown_identities_users_and_pools_are_not_found(tokend: Tokend) -> None:
     unknown = f"{tokend.pool.partition(':')[0]}:00000000-0000-4000-8000-000000000000"
     calls = {
         "Identity": [lambda: tokend.identity("lost", unknown), lambda: tokend.lookup(identity_id=unknown)],
@@ -274,7 +274,7 @@ def test_invalid_parameters_of_a_pool_are_rejected(tokend: Tokend) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 86_401])
-def test_all_missing_fields_are_named(tokend: Tokend, seconds: int) -> None:
+def test_all_invalid_fields_are_named(tokend: Tokend, seconds: int) -> None:
     request = TokenRequest(identity_pool_id="", logins={}, token_duration=timedelta(seconds=seconds))
     error = refused(ErrorReason.VALIDATION_FAILED, lambda: tokend.client.get_token(request))
     assert {violation.field for violation in error.violations} == {"identity_pool_id", "logins", "token_duration"}

@@ -70,7 +70,9 @@ def test_health_is_watched_with_the_bearer_token(facade_type: type[Facade], tmp_
             assert reason_of_the_refusal(facade, guarded) is None
 
 
-def test_a_bearer_token_file_is_followed(facade_type: type[Facade], guarded: Guarded, tmp_path: Path) -> None:
+def test_a_replaced_bearer_token_file_is_read_again(
+    facade_type: type[Facade], guarded: Guarded, tmp_path: Path
+) -> None:
     file = tmp_path / "token"
     file.symlink_to(guarded.unknown_key_file)
     with bearing(facade_type, guarded, file) as facade:

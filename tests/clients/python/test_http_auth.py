@@ -107,7 +107,7 @@ def test_the_timeout_for_the_token_is_positive(alice: TokenRequest, timeout: flo
         RequestsTokenAuth(facade.source(alice), timeout=timeout)
 
 
-def test_the_token_goes_over_https_alone_unless_plaintext_is_asked_for(
+def test_the_token_is_not_sent_over_http_unless_plaintext_is_set(
     ask: Ask, orders: OrdersOverHttp, server: FakeTokendServer
 ) -> None:
     with pytest.raises(TokendError, match="plaintext=True") as caught:
@@ -142,7 +142,7 @@ def test_a_redirect_after_a_rejected_token_has_the_new_one(
     assert orders.seen == [Seen("/", first, b""), Seen("/", second, b""), Seen("/moved", second, b"")]
 
 
-def test_a_service_that_rejects_every_token_is_asked_twice(ask: Ask, orders: OrdersOverHttp) -> None:
+def test_a_service_that_rejects_every_token_is_called_twice(ask: Ask, orders: OrdersOverHttp) -> None:
     orders.status = lambda _: 401
     assert ask(orders.url) == 401
     assert len({each.authorization for each in orders.seen}) == len(orders.seen) == 2

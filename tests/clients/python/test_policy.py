@@ -47,7 +47,7 @@ def test_no_token_is_fresh_longer_than_it_is_usable() -> None:
     assert (cached.fresh_for, cached.usable_for) == (840, 840)
 
 
-def test_each_state_begins_on_its_moment() -> None:
+def test_a_token_becomes_stale_and_expired_at_the_exact_time() -> None:
     clock = FakeClock(now=NOW)
     cached = hold(token(450, 900), CachingPolicy(clock=clock, random=lambda: 0.0))
     seen = []
@@ -82,7 +82,9 @@ def test_a_token_is_fresh_for_a_second_at_the_least(refresh_in: float) -> None:
 
 
 @pytest.mark.parametrize("clock", ["_now", "_monotonic"])
-def test_the_clock_by_which_the_token_is_older_counts(clock: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clock_that_advanced_more_determines_the_age_of_a_token(
+    clock: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clocks = FakeClock(now=NOW)
     cached = hold(token(300, 900, 0), CachingPolicy(clock=clocks))
     monkeypatch.setattr(clocks, clock, getattr(clocks, clock) + 840)
@@ -123,7 +125,7 @@ def test_the_back_off_doubles_up_to_a_minute_and_is_drawn_from_its_upper_half(dr
     assert delays == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60, 60], abs=0.02)
 
 
-def test_without_a_usable_token_it_doubles_to_two_seconds_only() -> None:
+def test_without_a_usable_token_the_back_off_doubles_up_to_two_seconds() -> None:
     assert [wait_after(failures, OUTAGE, Freshness.EXPIRED) for failures in (1, 2, 3, 9)] == [1, 2, 2, 2]
 
 
@@ -145,9 +147,9 @@ def test_thousands_of_failures_are_counted() -> None:
 
 
 @pytest.mark.parametrize("freshness", [Freshness.STALE, Freshness.EXPIRED])
-@pytest.mark.parametrize(("asked_for", "wait"), [(7.5, 7.5), (0.25, 0.25), (60, 60), (86_400, 60), (3e11, 60)])
-def test_the_servers_delay_counts_up_to_a_minute(asked_for: float, wait: float, freshness: Freshness) -> None:
-    assert wait_after(5, refused(asked_for), freshness) == wait
+@pytest.mark.parametrize(("requested", "wait"), [(7.5, 7.5), (0.25, 0.25), (60, 60), (86_400, 60), (3e11, 60)])
+def test_the_servers_retry_delay_is_limited_to_a_minute(requested: float, wait: float, freshness: Freshness) -> None:
+    assert wait_after(5, refused(requested), freshness) == wait
 
 
 def test_a_retry_delay_of_zero_is_ignored() -> None:

@@ -9,7 +9,7 @@ from tokend_client import agent, tokendctl
 
 
 @pytest.mark.parametrize("main", [agent.main, tokendctl.main])
-def test_garbage_is_collected_once_a_program_is_loaded(
+def test_loaded_objects_are_frozen_and_garbage_collection_is_enabled(
     monkeypatch: pytest.MonkeyPatch, main: Callable[[], None]
 ) -> None:
     frozen: list[bool] = []

@@ -132,7 +132,7 @@ def test_requests_over_http_carry_the_token(
     assert [each.authorization for each in orders.seen] == [bearer, of_alice, bearer]
 
 
-def test_connect_speaks_tls(names: SimpleNamespace, tmp_path: Path) -> None:
+def test_connect_uses_tls(names: SimpleNamespace, tmp_path: Path) -> None:
     files = write_certificate(tmp_path)
     pair = (files.private_key_file.read_bytes(), files.certificate_file.read_bytes())
     with FakeTokendServer(credentials=grpc.ssl_server_credentials([pair])) as server:
@@ -187,7 +187,7 @@ def test_errors_are_distinguished(names: SimpleNamespace, server: FakeTokendServ
             names.identity_of(client, alice)
 
 
-def test_the_users_test_passes(names: SimpleNamespace) -> None:
+def test_the_example_test_passes(names: SimpleNamespace) -> None:
     names.test_a_known_user_and_a_throttled_one()
 
 
@@ -206,6 +206,6 @@ def test_the_documented_attributes_are_those_of_the_error() -> None:
     assert documented == attributes - {"text"}
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_is_defined() -> None:
     missing = [name for name in tokend_client.__all__ if not hasattr(tokend_client, name)]
     assert missing == []

@@ -20,7 +20,7 @@ def test_a_fresh_token_is_the_same_snapshot_and_costs_no_call(
     assert len(server.requests) == 1
 
 
-def test_a_refresh_is_brought_forward_by_what_is_drawn(
+def test_a_refresh_is_brought_forward_by_the_drawn_jitter(
     facade: Facade, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest, draws: Draws
 ) -> None:
     draws.next = 0.5

@@ -91,7 +91,9 @@ def test_the_events_of_tokens_are_counted(
     assert meters.counted()["cache.users"] == 0
 
 
-def test_an_asyncio_client_counts_as_well(server: FakeTokendServer, alice: TokenRequest, meters: Meters) -> None:
+def test_an_asyncio_client_counts_refreshes_and_users(
+    server: FakeTokendServer, alice: TokenRequest, meters: Meters
+) -> None:
     async def ask() -> None:
         async with (
             AsyncClient(server.endpoint, plaintext=True, options=OPTIONS, meter_provider=meters.provider) as client,
@@ -149,7 +151,7 @@ def test_a_log_that_hangs_holds_no_lock_of_a_source(
     source.wait_for_refresh()
 
 
-def test_many_that_fail_at_once_are_one_warning_each_second(
+def test_failures_of_many_users_are_logged_once_a_second(
     cache: TokenCache, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.fail(Failure(ErrorReason.NOT_AUTHORIZED))

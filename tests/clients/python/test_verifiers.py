@@ -86,12 +86,14 @@ def verify(service: Service, algorithm: str, monkeypatch: pytest.MonkeyPatch) ->
     return verified
 
 
-def test_a_good_token_is_accepted(service: Service, algorithm: str, verify: Verify) -> None:
+def test_a_valid_token_is_accepted(service: Service, algorithm: str, verify: Verify) -> None:
     claims = verify(token(service, algorithm))
     assert claims["https://aws.amazon.com/tags"]["principal_tags"] == {name: [value] for name, value in TAGS.items()}
 
 
-def test_the_clients_own_verifier_reads_it(service: Service, algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clients_own_verifier_accepts_a_token_of_its_pool_only(
+    service: Service, algorithm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     verifier = TokenVerifier(service.issuer, [POOLS[algorithm]])
     identity = verifier.verify(token(service, algorithm))

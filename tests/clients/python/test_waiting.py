@@ -43,7 +43,7 @@ def test_a_caller_that_stops_waiting_does_not_affect_the_others(
     assert len(server.requests) == 1
 
 
-def test_a_cancelled_future_takes_nothing_from_the_others(
+def test_a_cancelled_future_does_not_affect_the_others(
     facade: Facade, server: FakeTokendServer, alice: TokenRequest
 ) -> None:
     server.pause()
@@ -58,7 +58,7 @@ def test_a_cancelled_future_takes_nothing_from_the_others(
         cancelled.result(TIMEOUT)
 
 
-def test_a_cancelled_task_takes_nothing_from_the_others(
+def test_a_cancelled_task_does_not_affect_the_others(
     server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
     async def scenario(source: AsyncTokenSource) -> Token:
@@ -107,7 +107,7 @@ def test_at_most_32_refreshes_run_and_the_others_wait_in_order(
     assert sent.index("alice") >= 70
 
 
-def test_a_source_that_is_closed_while_it_waits_for_its_turn_takes_none(
+def test_a_source_that_is_closed_while_its_refresh_is_queued_makes_no_call(
     facade: Facade, server: FakeTokendServer, alice: TokenRequest
 ) -> None:
     server.pause()
@@ -122,7 +122,7 @@ def test_a_source_that_is_closed_while_it_waits_for_its_turn_takes_none(
 
 
 @pytest.mark.parametrize("timeout", [0.3])
-def test_a_callers_own_time_counts_while_a_refresh_waits_for_its_turn(
+def test_a_callers_timeout_applies_while_its_refresh_is_queued(
     facade: Facade, server: FakeTokendServer, alice: TokenRequest, timeout: float
 ) -> None:
     server.pause()

@@ -80,7 +80,7 @@ def test_a_row_that_fits_in_part_is_passed_over() -> None:
     assert decided(Policy(rows, POOLS), SHOP, GET, A) == "all"
 
 
-def test_a_pool_that_is_not_declared_fits_rows_for_all_pools_alone() -> None:
+def test_an_undeclared_pool_matches_only_rows_for_all_pools() -> None:
     # A row may name a pool that is not configured: it still does not exist.
     policy = Policy([row("named", pools=[A, B, UNKNOWN]), row("all", ["key:x"])], POOLS)
     assert decided(policy, SHOP, GET, A) == "named"
@@ -88,7 +88,7 @@ def test_a_pool_that_is_not_declared_fits_rows_for_all_pools_alone() -> None:
         assert decided(policy, "key:x", GET, pool) == "all"
 
 
-def test_no_row_names_the_missing_pool() -> None:
+def test_an_undeclared_pool_is_denied_without_a_row_for_all_pools() -> None:
     policy = Policy([row("named", pools=[A])], POOLS)
     for pool in (UNKNOWN, "", EVERYTHING):
         assert decided(policy, SHOP, GET, pool) is None
@@ -100,7 +100,7 @@ def test_stars_are_not_for_callers_to_give() -> None:
         assert decided(policy, star) is None
 
 
-def test_pool_ids_of_the_callers_choice_take_no_memory() -> None:
+def test_undeclared_pool_ids_share_one_cached_decision() -> None:
     seen: list[str] = []
 
     class Watched(Policy):
@@ -158,7 +158,7 @@ CALLS = st.lists(
 )
 
 #: Which of the names each pattern matches, written by hand.
-FITS = {
+MATCHES = {
     **{name: {name} for name in NAMES},
     "key:*": {"key:a", "key:b"},
     "*:a": {"key:a", "dns:a"},
@@ -171,7 +171,7 @@ FITS = {
 def expected_row(rows: Sequence[PolicyRow], caller: str, operation: str, pool: str) -> PolicyRow | None:
     """Returns the decision by a simple evaluation of each row."""
     for each in rows:
-        is_caller = any(caller in FITS[pattern] for pattern in each.callers)
+        is_caller = any(caller in MATCHES[pattern] for pattern in each.callers)
         is_operation = "*" in each.operations or operation in each.operations
         is_pool = "*" in each.pools or (pool in POOLS and pool in each.pools)
         if is_caller and is_operation and is_pool:
@@ -180,7 +180,7 @@ def expected_row(rows: Sequence[PolicyRow], caller: str, operation: str, pool: s
 
 
 @given(rows=ROWS, calls=CALLS)
-def test_decisions_are_those_of_a_plain_reading(
+def test_decisions_equal_those_of_a_simple_evaluation(
     rows: Sequence[PolicyRow], calls: Sequence[tuple[str, str, str]]
 ) -> None:
     policy = Policy(rows, POOLS)

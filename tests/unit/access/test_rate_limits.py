@@ -81,7 +81,7 @@ def test_a_caller_has_its_burst_and_then_its_rate() -> None:
     assert limited.calls(ALICE) == 3
 
 
-def test_one_caller_leaves_the_others_theirs() -> None:
+def test_the_limits_of_one_caller_do_not_affect_other_callers() -> None:
     limited = Limited(caller_limits(Rate(1, 2), Rate(1, 5), 1))
     assert limited.calls(ALICE) == 2
     assert limited.identities(ALICE) == 5
@@ -98,7 +98,7 @@ def test_a_rate_of_zero_means_no_limit() -> None:
     assert limited.refused == []
 
 
-def test_callers_who_are_not_known_have_no_limits() -> None:
+def test_anonymous_callers_have_no_limits() -> None:
     limited = Limited(caller_limits(Rate(1, 1), Rate(1, 1), 1))
     assert limited.calls(ANONYMOUS) == limited.identities(ANONYMOUS) == 100
     assert [limited.limits.begin(ANONYMOUS) for _ in range(3)] == [None, None, None]
@@ -208,7 +208,7 @@ def test_first_calls_at_once_share_one_burst() -> None:
         assert sorted(each.result() for each in [threads.submit(admitted) for _ in range(2)]) == [False, True]
 
 
-def test_threads_share_what_there_is() -> None:
+def test_concurrent_threads_together_stay_within_the_limits() -> None:
     limited, ready = Limited(caller_limits(Rate(0.001, 40), concurrent_calls=3)), threading.Barrier(8)
 
     def work() -> tuple[int, int]:

@@ -58,7 +58,7 @@ def chain() -> Chain:
 
 
 @pytest.fixture
-def sought(chain: Chain, clock: FakeClock) -> BackgroundCredentials:
+def background(chain: Chain, clock: FakeClock) -> BackgroundCredentials:
     return BackgroundCredentials(chain, clock)
 
 
@@ -112,42 +112,42 @@ def test_credentials_are_not_searched_before_their_first_use(chain: Chain, clock
     assert chain.searches == 0
 
 
-def test_found_credentials_are_cached(sought: BackgroundCredentials, chain: Chain, clock: FakeClock) -> None:
+def test_found_credentials_are_cached(background: BackgroundCredentials, chain: Chain, clock: FakeClock) -> None:
     chain.found = Credentials("id", "secret", "session")
     for _ in range(3):
-        found = sought.get_frozen_credentials()
+        found = background.get_frozen_credentials()
         assert (found.access_key, found.secret_key, found.token) == ("id", "secret", "session")
         clock.advance(1000)
     assert chain.searches == 1
 
 
 def test_missing_credentials_are_searched_again_after_a_pause(
-    sought: BackgroundCredentials, chain: Chain, clock: FakeClock
+    background: BackgroundCredentials, chain: Chain, clock: FakeClock
 ) -> None:
     with pytest.raises(NoCredentialsError):
-        sought.get_frozen_credentials()
+        background.get_frozen_credentials()
     chain.found = Credentials("id", "secret")
     clock.advance(PAUSE)
-    assert sought.get_frozen_credentials().access_key == "id"
+    assert background.get_frozen_credentials().access_key == "id"
 
 
-def test_no_call_searches_again_at_once(sought: BackgroundCredentials, chain: Chain, clock: FakeClock) -> None:
+def test_no_call_searches_again_at_once(background: BackgroundCredentials, chain: Chain, clock: FakeClock) -> None:
     for step in (0.0, PAUSE - 0.5, 0.5, 0.0):
         clock.advance(step)
         with pytest.raises(NoCredentialsError):
-            sought.get_frozen_credentials()
+            background.get_frozen_credentials()
     assert chain.searches == 2
 
 
 def test_a_search_that_fails_is_reported_until_it_does_not(
-    sought: BackgroundCredentials, chain: Chain, clock: FakeClock
+    background: BackgroundCredentials, chain: Chain, clock: FakeClock
 ) -> None:
     chain.problem = ProfileNotFound(profile="p")
     with pytest.raises(ProfileNotFound):
-        sought.get_frozen_credentials()
+        background.get_frozen_credentials()
     chain.problem, chain.found = None, Credentials("id", "secret")
     clock.advance(PAUSE)
-    assert sought.get_frozen_credentials().access_key == "id"
+    assert background.get_frozen_credentials().access_key == "id"
 
 
 def test_many_threads_search_once(chain: Chain, clock: FakeClock) -> None:
@@ -159,16 +159,18 @@ def test_many_threads_search_once(chain: Chain, clock: FakeClock) -> None:
         assert go_on.wait(TIMEOUT)
         return chain()
 
-    sought = BackgroundCredentials(search, clock)
+    background = BackgroundCredentials(search, clock)
     with ThreadPoolExecutor(5) as threads:
-        found = [threads.submit(sought.get_frozen_credentials) for _ in range(5)]
+        found = [threads.submit(background.get_frozen_credentials) for _ in range(5)]
         assert searching.wait(TIMEOUT)
         go_on.set()
         assert {each.result(TIMEOUT).access_key for each in found} == {"id"}
     assert chain.searches == 1
 
 
-def test_boto3s_own_chain_is_asked_again(environment: pytest.MonkeyPatch, clock: FakeClock) -> None:
+def test_the_default_credential_chain_of_boto3_is_searched_again(
+    environment: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
     credentials = chain_credentials(botocore.session.Session(), clock)
     assert isinstance(converted_error(credentials), EngineCredentialsRejected)
     give_credentials(environment, ACCESS_KEY)
@@ -176,7 +178,7 @@ def test_boto3s_own_chain_is_asked_again(environment: pytest.MonkeyPatch, clock:
     assert credentials.get_frozen_credentials().access_key == ACCESS_KEY.aws_access_key_id
 
 
-def test_a_role_is_assumed_by_the_credentials_that_there_are(sts: StsDouble, clock: FakeClock) -> None:
+def test_a_role_is_assumed_with_the_available_credentials(sts: StsDouble, clock: FakeClock) -> None:
     found = of_role(clock).get_frozen_credentials()
     assert (found.access_key, found.secret_key, found.token) == ROLE_KEY
     ((parameters, signature),) = sts.requests
@@ -215,7 +217,9 @@ def test_credentials_that_end_are_not_used_once_they_are_renewed(
 
 
 @pytest.mark.parametrize("answer", [Refused("AccessDenied"), Refused("ServiceUnavailable", 503), None])
-def test_no_call_waits_for_sts_while_the_role_is_good(sts: StsDouble, clock: FakeClock, answer: Refused | None) -> None:
+def test_no_call_waits_for_sts_while_the_role_credentials_are_valid(
+    sts: StsDouble, clock: FakeClock, answer: Refused | None
+) -> None:
     credentials = of_role(clock)
     sts.answer = Assumed(ROLE_KEY, life=300)
     credentials.get_frozen_credentials()
@@ -281,7 +285,7 @@ def test_a_response_that_is_not_from_sts_is_not_blamed_on_cognito(
     assert "AWS_ENDPOINT_URL_STS" in error.advice
 
 
-def test_an_answer_that_is_too_large_is_not_that_of_sts(
+def test_a_response_above_the_size_limit_is_a_configuration_error(
     sts: StsDouble, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     status, body = Assumed(ROLE_KEY).answer("AssumeRole")
@@ -347,7 +351,7 @@ def test_an_empty_token_file_is_not_the_callers_fault(
     assert "web identity token file" in error.advice
 
 
-def test_a_refused_role_is_assumed_when_it_may_be(sts: StsDouble, clock: FakeClock) -> None:
+def test_a_refused_role_is_assumed_once_sts_allows_it(sts: StsDouble, clock: FakeClock) -> None:
     credentials = of_role(clock)
     sts.answer = Refused("AccessDenied")
     assert isinstance(converted_error(credentials), EngineCredentialsRejected)
@@ -361,11 +365,11 @@ def test_a_role_needs_credentials_to_be_assumed_by(environment: pytest.MonkeyPat
 
 
 def test_without_a_thread_a_call_searches_credentials_itself(
-    sought: BackgroundCredentials, chain: Chain, monkeypatch: pytest.MonkeyPatch
+    background: BackgroundCredentials, chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     chain.found = Credentials("id", "secret", "session")
     monkeypatch.setattr(threading.Thread, "start", start)
-    assert sought.get_frozen_credentials().access_key == "id"
+    assert background.get_frozen_credentials().access_key == "id"

@@ -25,7 +25,7 @@ NO_DEADLINE = Deadline(CLOCK)
 
 @dataclass(frozen=True)
 class Settings:
-    """As of `ClientSettings`."""
+    """The fields of `ClientSettings` that the tests set."""
 
     endpoint_url: str
     profile: str | None = None
@@ -93,7 +93,7 @@ def test_each_refusal_of_sts_is_an_error_of_the_contract(
 
 
 @pytest.mark.parametrize("region", ["us_east", "-a", "1"])
-def test_a_pool_of_no_region_of_awss_needs_one_for_sts(sts: StsDouble, region: str) -> None:
+def test_a_pool_outside_aws_regions_needs_a_configured_sts_region(sts: StsDouble, region: str) -> None:
     """CreateIdentityPool may be signed for any Region."""
     with pytest.raises(errors.EngineMisconfigured) as refused:
         source(sts).credentials(SHOWN, ROLE, region, NO_DEADLINE)

@@ -17,7 +17,7 @@ from tokend_server.model import Secret
 from tokend_server.web.listener import BoundAddress, HttpListener
 
 #: Bytes of the largest body.
-MOST = 4096
+MAX_BODY_BYTES = 4096
 
 REQUEST = call(
     "GetOpenIdTokenForDeveloperIdentity", {"IdentityPoolId": POOL_ID, "Logins": {"login.example.test": "alice"}}
@@ -30,7 +30,7 @@ PRESIGNED = presigned(REQUEST.body, {name: REQUEST.header(name) for name in ("Co
 @contextmanager
 def serving(  # noqa: PLR0913 - its bounds
     engine: ScriptedEngine,
-    max_body_bytes: int = MOST,
+    max_body_bytes: int = MAX_BODY_BYTES,
     *,
     max_calls: int = 100,
     on_refusal: Callable[[], object] = lambda: None,

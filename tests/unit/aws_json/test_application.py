@@ -15,7 +15,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.grpc_service import POOL_ID, TIMEOUT
 from tests.unit.aws_json.requests import HOST, KEY_ID, SECRET_KEY, Signed, no_sts, service
-from tests.unit.aws_json.serving import MOST, PRESIGNED, REQUEST, send_raw, serving
+from tests.unit.aws_json.serving import MAX_BODY_BYTES, PRESIGNED, REQUEST, send_raw, serving
 
 from tokend_server.aws_json.application import AwsJsonApplication
 from tokend_server.aws_json.sigv4 import SignatureVerifier
@@ -91,7 +91,9 @@ def test_a_presigned_request_is_answered(http: httpx.Client) -> None:
     ("request_", "target"),
     [(REQUEST, f"//{HOST}/"), (REQUEST, f"//{HOST}"), (PRESIGNED, f"//{HOST}:443{PRESIGNED.target}")],
 )
-def test_a_target_with_a_host_is_the_path_behind_it(scheme: str, request_: Signed, target: str, address: str) -> None:
+def test_a_request_target_in_absolute_form_is_accepted(
+    scheme: str, request_: Signed, target: str, address: str
+) -> None:
     response = send_raw(address, as_bytes(request_, f"{scheme}:{target}"))
     assert (response.status, json.loads(response.read())["Token"]) == (200, "header.claims.signature")
 
@@ -112,7 +114,7 @@ def test_another_method_is_rejected_in_the_aws_format(method: str, http: httpx.C
 
 def test_a_body_that_is_too_large_is_refused(http: httpx.Client) -> None:
     headers = [(name, value) for name, value in REQUEST.headers if name.lower() != "content-length"]
-    for content in (b"x" * (MOST + 1), b"x" * (100 * MOST), iter([b"x" * MOST] * 100)):
+    for content in (b"x" * (MAX_BODY_BYTES + 1), b"x" * (100 * MAX_BODY_BYTES), iter([b"x" * MAX_BODY_BYTES] * 100)):
         response = http.post("/", headers=headers, content=content)
         assert (response.status_code, response.json()["__type"]) == (413, "RequestEntityTooLargeException")
     assert send(http, REQUEST).status_code == 200
@@ -131,14 +133,14 @@ def test_the_size_is_checked_before_the_signature(engine: ScriptedEngine) -> Non
 
 
 def test_a_body_that_will_be_too_large_is_refused_before_it_is_sent(address: str) -> None:
-    with begun_request(address, f"content-length: {MOST + 1}") as connection:
+    with begun_request(address, f"content-length: {MAX_BODY_BYTES + 1}") as connection:
         assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")
 
 
-def test_no_more_than_the_largest_body_is_waited_for(address: str) -> None:
+def test_a_chunked_body_above_the_limit_is_refused_before_its_end(address: str) -> None:
     with begun_request(address, "transfer-encoding: chunked") as connection:
         assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
-        connection.sendall(f"{100 * MOST:x}\r\n".encode() + b"x" * (MOST + 1))
+        connection.sendall(f"{100 * MAX_BODY_BYTES:x}\r\n".encode() + b"x" * (MAX_BODY_BYTES + 1))
         assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")
 
 
@@ -166,7 +168,7 @@ def test_invalid_http_is_rejected_in_the_aws_format(head: str, status: int, text
 @pytest.mark.parametrize(
     ("request_line", "headers", "status", "code"),
     [
-        ("POST /", [FORM, f"content-length: {MOST + 1}"], 413, "RequestEntityTooLargeException"),
+        ("POST /", [FORM, f"content-length: {MAX_BODY_BYTES + 1}"], 413, "RequestEntityTooLargeException"),
         ("POST /", [FORM, "content-length: 0"], 400, "MissingAction"),
         ("POST /x", [FORM, "content-length: 0"], 404, "UnknownOperationException"),
         ("PUT /", [FORM, "content-length: 0"], 404, "UnknownOperationException"),
@@ -220,14 +222,14 @@ def test_an_answer_that_fails_is_a_fault_in_the_form_of_the_caller(
 
 
 def test_a_client_that_leaves_early_is_no_defect(engine: ScriptedEngine, caplog: pytest.LogCaptureFixture) -> None:
-    with serving(engine) as address, begun_request(address, f"content-length: {MOST}") as connection:
+    with serving(engine) as address, begun_request(address, f"content-length: {MAX_BODY_BYTES}") as connection:
         assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"x")
     assert caplog.records == []
     assert engine.asked == []
 
 
-def test_a_signed_header_that_changes_on_the_way_is_noticed(http: httpx.Client) -> None:
+def test_a_changed_signed_header_is_rejected(http: httpx.Client) -> None:
     response = send(http, REQUEST.with_header("host", "other.example.test"))
     assert (response.status_code, response.json()["__type"]) == (400, "InvalidSignatureException")
 
@@ -288,7 +290,7 @@ def test_waiting_for_a_thread_counts_toward_the_timeout_of_a_call(
     assert bool(engine.asked) is (code == "OK") is answer.head.startswith(b"HTTP/1.1 200 ")
 
 
-def test_scripts_of_any_web_site_may_ask_and_read(http: httpx.Client) -> None:
+def test_cors_allows_requests_from_any_origin(http: httpx.Client) -> None:
     asked = {"origin": "https://app.example", "access-control-request-method": "POST"}
     preflight = http.options("/", headers=asked)
     assert preflight.status_code == 200

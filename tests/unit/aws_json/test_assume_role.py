@@ -133,7 +133,7 @@ def test_every_error_has_a_code() -> None:
     assert {"InvalidIdentityToken", "ExpiredTokenException", "MalformedPolicyDocument"} <= STS_CODES & of_the_model
 
 
-def test_a_token_is_worth_the_role_of_users(sts: Sts) -> None:
+def test_a_users_token_is_exchanged_for_credentials_of_the_authenticated_role(sts: Sts) -> None:
     issued = sts.local.issue("alice")
     answered = sts.call(issued.token.reveal())
     assert (answered["SubjectFromWebIdentityToken"], answered["Audience"]) == (issued.identity_id, POOL)
@@ -149,7 +149,7 @@ def test_a_token_is_worth_the_role_of_users(sts: Sts) -> None:
 
 
 @pytest.mark.parametrize("seconds", ["900", "43200"])
-def test_credentials_live_as_long_as_is_asked(sts: Sts, seconds: str) -> None:
+def test_credentials_are_valid_for_the_requested_duration(sts: Sts, seconds: str) -> None:
     credentials = sts.call(sts.local.issue("alice").token.reveal(), DurationSeconds=seconds)["Credentials"]
     assert credentials["Expiration"].timestamp() == NOW + int(seconds)
 
@@ -184,7 +184,7 @@ def test_the_policy_denies_with_the_text_of_sts(local: LocalEngineUnderTest) -> 
     assert other.counted == [("AssumeRoleWithWebIdentity", "AccessDenied")]
 
 
-def test_a_token_is_good_at_a_server_whose_clock_is_behind_by_as_much_as_it_may_be(sts: Sts) -> None:
+def test_a_token_is_accepted_by_a_clock_that_is_behind_by_at_most_the_clock_skew(sts: Sts) -> None:
     token = sts.local.issue("alice").token.reveal()
     sts.local.clock.move_wall_clock(-CLOCK_SKEW)
     assert sts.call(token)["Credentials"]
@@ -229,7 +229,7 @@ def forged(token: str, **claims: object) -> str:
         (lambda token: token[:-8] + "AAAAAAAA", "The signature of the token is not valid."),
     ],
 )
-def test_a_token_that_is_none_of_this_service_is_refused(sts: Sts, change: Callable[[str], str], text: str) -> None:
+def test_an_invalid_or_foreign_token_is_refused(sts: Sts, change: Callable[[str], str], text: str) -> None:
     token = change(sts.local.issue("alice").token.reveal())
     assert sts.refused(token) == (400, "InvalidIdentityToken", text)
 
@@ -241,7 +241,7 @@ def test_a_token_of_a_pool_that_is_gone_has_the_wrong_audience(tmp_path: Path) -
     local.close()
 
 
-def test_a_provider_of_access_tokens_is_not_there(sts: Sts) -> None:
+def test_a_provider_id_is_refused_as_an_unknown_provider(sts: Sts) -> None:
     text = "No OpenIDConnect provider found in your account for www.amazon.com"
     token = sts.local.issue("alice").token.reveal()
     assert sts.refused(token, ProviderId="www.amazon.com") == (400, "InvalidIdentityToken", text)
@@ -330,7 +330,7 @@ def test_a_request_without_an_operation_is_rejected(sts: Sts, body: str, status:
     assert sts.counted == [("unknown", code)]
 
 
-def as_envoy_asks(token: str, accept: str = "application/json") -> AwsRequest:
+def envoy_request(token: str, accept: str = "application/json") -> AwsRequest:
     query = {
         "Action": "AssumeRoleWithWebIdentity",
         "Version": "2011-06-15",
@@ -341,9 +341,9 @@ def as_envoy_asks(token: str, accept: str = "application/json") -> AwsRequest:
     return AwsRequest("GET", f"/?{urlencode(query)}", {"host": "sts.local", "accept": accept}, b"")
 
 
-def test_json_is_answered_where_it_is_asked_for(sts: Sts) -> None:
+def test_a_response_is_json_if_the_accept_header_requests_it(sts: Sts) -> None:
     issued = sts.local.issue("alice")
-    answered = sts.calls.answer(as_envoy_asks(issued.token.reveal()))
+    answered = sts.calls.answer(envoy_request(issued.token.reveal()))
     assert (answered.status, answered.headers["content-type"]) == (200, "application/json")
     assert answered.headers["x-amzn-requestid"] == REQUEST_ID
     document = json.loads(answered.body)["AssumeRoleWithWebIdentityResponse"]
@@ -357,15 +357,15 @@ def test_json_is_answered_where_it_is_asked_for(sts: Sts) -> None:
     assert result == in_xml
 
 
-def test_errors_are_json_where_it_is_asked_for(sts: Sts) -> None:
-    answered = sts.calls.answer(as_envoy_asks("a.bc"))
+def test_errors_are_json_if_the_accept_header_requests_it(sts: Sts) -> None:
+    answered = sts.calls.answer(envoy_request("a.bc"))
     assert (answered.status, answered.headers["content-type"]) == (400, "application/json")
     fault = {"Type": "Sender", "Code": "InvalidIdentityToken", "Message": NO_JWT}
     assert json.loads(answered.body) == {"Error": fault, "RequestId": REQUEST_ID}
 
 
 def test_an_issuer_that_is_no_unicode_is_refused_in_json_too(sts: Sts) -> None:
-    answered = sts.calls.answer(as_envoy_asks(forged(sts.local.issue("alice").token.reveal(), iss="a\udfffb")))
+    answered = sts.calls.answer(envoy_request(forged(sts.local.issue("alice").token.reveal(), iss="a\udfffb")))
     fault = json.loads(answered.body)["Error"]
     assert (answered.status, fault["Code"]) == (400, "InvalidIdentityToken")
     assert fault["Message"] == "No OpenIDConnect provider found in your account for a?b"
@@ -384,16 +384,16 @@ def test_an_issuer_that_is_no_unicode_is_refused_in_json_too(sts: Sts) -> None:
         ("application/json,application/xml", "application/json"),
     ],
 )
-def test_the_first_form_that_a_client_names_counts(sts: Sts, accept: str, form: str) -> None:
-    assert sts.calls.answer(as_envoy_asks("a.b", accept)).headers["content-type"] == form
+def test_the_first_known_media_type_of_the_accept_header_is_used(sts: Sts, accept: str, form: str) -> None:
+    assert sts.calls.answer(envoy_request("a.b", accept)).headers["content-type"] == form
 
 
-def test_a_refusal_before_anything_is_done_is_one_of_sts(sts: Sts) -> None:
+def test_an_early_refusal_has_the_code_and_text_of_sts(sts: Sts) -> None:
     refused = parsed(sts.calls.refuse(form(""), TooManyRequests("Too many calls at once.")))
     assert error_of(refused) == (400, "Throttling", "Rate exceeded")
 
 
-def test_a_fault_of_the_service_is_the_receivers(sts: Sts) -> None:
+def test_an_error_of_the_service_has_the_type_receiver(sts: Sts) -> None:
     answered = parsed(sts.calls.refuse(form(""), errors.EngineUnavailable("The store does not answer.")))
     assert (answered["Error"]["Type"], answered["Error"]["Code"]) == ("Receiver", "InternalFailure")
     assert answered["ResponseMetadata"]["HTTPStatusCode"] == 500

@@ -23,7 +23,7 @@ from tokend_server.model import Secret
 SERVER = Path(tokend_server.__file__).parent
 
 #: Cognito's texts for situations that do not occur in this API.
-NOT_MET = {
+NOT_APPLICABLE = {
     "Basic (classic) flow is not supported with RoleMappings, please use enhanced flow.",
     "Invalid identity pool configuration. Check assigned IAM roles for this pool.",
     "The ambiguous role mapping rules for: {} denied this request.",
@@ -66,7 +66,7 @@ def texts_of_the_server() -> Iterator[str]:
 def test_every_known_text_is_verbatim_or_its_situation_is_unsupported() -> None:
     implemented = {*texts_of_the_server()}
     known = {fact.text for fact in FACTS} | {*LOGIN_TOKENS}
-    assert known - implemented <= NOT_MET
+    assert known - implemented <= NOT_APPLICABLE
 
 
 @pytest.mark.parametrize("situation", [each for each, outcome in OUTCOMES.items() if outcome.refusal])

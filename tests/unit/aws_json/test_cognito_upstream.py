@@ -112,7 +112,7 @@ def test_received_requests_are_recorded(call: Call, client: Any, upstream: Cogni
     assert (second.operation, second.connection) == ("LookupDeveloperIdentity", first.connection)
 
 
-def test_engines_can_stand_behind_it(tmp_path: Path) -> None:
+def test_a_local_engine_can_handle_the_calls(tmp_path: Path) -> None:
     local = LocalEngineUnderTest(tmp_path)
     with CognitoUpstream(engines={POOL: local.engine}) as upstream, cognito_client(upstream.url) as client:
         identity_id = calling(client)("alice")["IdentityId"]
@@ -129,7 +129,7 @@ def test_a_signature_is_needed(upstream: CognitoUpstream) -> None:
                 calling(client)()
 
 
-def test_a_session_token_can_be_asked_for() -> None:
+def test_a_session_token_can_be_required() -> None:
     key = ACCESS_KEY._replace(aws_session_token="session")
     with CognitoUpstream(access_key=key) as upstream:
         with cognito_client(upstream.url, key) as client:
@@ -138,7 +138,7 @@ def test_a_session_token_can_be_asked_for() -> None:
             calling(client)()
 
 
-def test_a_script_ends_in_what_is_always_done(call: Call, upstream: CognitoUpstream) -> None:
+def test_the_default_step_follows_the_scripted_steps(call: Call, upstream: CognitoUpstream) -> None:
     upstream.always(AwsFailure("NotAuthorizedException", "always"))
     upstream.script([THROTTLED, Reset(), Success()])
     assert [outcome_of(call) for _ in range(5)] == [
@@ -173,7 +173,7 @@ def test_a_fault_of_a_server_has_its_status(name: str, call: Call, upstream: Cog
     assert raised.value.response["Error"]["Code"] == expected
 
 
-CUT: dict[str, Any] = {
+BROKEN_CONNECTIONS: dict[str, Any] = {
     **{f"reset after {sent.name}": Reset(sent) for sent in Sent},
     "closed after NOTHING": Close(),
     "no HTTP": NoHttp(),
@@ -181,9 +181,9 @@ CUT: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", CUT)
+@pytest.mark.parametrize("name", BROKEN_CONNECTIONS)
 def test_a_connection_that_breaks_is_closed(name: str, call: Call, upstream: CognitoUpstream) -> None:
-    upstream.script([CUT[name]])
+    upstream.script([BROKEN_CONNECTIONS[name]])
     with pytest.raises(ConnectionClosedError):
         call()
     assert "Token" in call()
@@ -215,7 +215,9 @@ MEMBERS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_garbage_reaches_the_caller(name: str, call: Call, upstream: CognitoUpstream) -> None:
+def test_invalid_responses_have_the_expected_result_in_botocore(
+    name: str, call: Call, upstream: CognitoUpstream
+) -> None:
     upstream.script([GARBAGE[name]])
     expected = MEMBERS[name]
     if isinstance(expected, dict):
@@ -262,7 +264,7 @@ def test_a_hanging_step_continues_when_released(
 
 
 @pytest.mark.parametrize("at_once", Sent)
-def test_drops_make_an_answer_in_the_end(at_once: Sent, call: Call, upstream: CognitoUpstream) -> None:
+def test_a_slowly_sent_response_is_received_completely(at_once: Sent, call: Call, upstream: CognitoUpstream) -> None:
     upstream.script([Drip(0.0001, at_once, AwsFailure("NotAuthorizedException", "drop by drop"))])
     with pytest.raises(ClientError, match="drop by drop"):
         call()
@@ -279,7 +281,7 @@ def test_a_closed_port_refuses_and_opens_again(call: Call, upstream: CognitoUpst
     assert [each.connection for each in upstream.requests] == [1, 2]
 
 
-def test_a_port_that_accepts_no_connection_answers_no_attempt(
+def test_connections_time_out_while_the_port_does_not_accept_them(
     hasty: Call, call: Call, upstream: CognitoUpstream
 ) -> None:
     call()
@@ -305,7 +307,9 @@ def test_requests_can_be_waited_for(call: Call, upstream: CognitoUpstream) -> No
 
 
 @pytest.mark.parametrize("step", [Hang(), HangBeforeReading(), Drip(TIMEOUT, Sent.HALF_OF_BODY), Success()])
-def test_leaving_ends_everything(step: Hang | HangBeforeReading | Drip | Success) -> None:
+def test_exiting_the_context_manager_ends_all_threads_and_closes_the_port(
+    step: Hang | HangBeforeReading | Drip | Success,
+) -> None:
     with no_threads_left():
         with ThreadPoolExecutor(1) as threads, CognitoUpstream() as upstream, cognito_client(upstream.url) as client:
             upstream.script([step])

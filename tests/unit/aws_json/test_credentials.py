@@ -129,7 +129,7 @@ def api(local: LocalEngineUnderTest) -> Api:
     return Api(local)
 
 
-def test_the_token_of_a_backend_is_worth_the_role_of_users(api: Api) -> None:
+def test_a_token_of_a_backend_gets_the_authenticated_role(api: Api) -> None:
     user, logins = api.own("alice")
     answered = api.call(IdentityId=user, Logins=logins)
     assert answered["IdentityId"] == user
@@ -142,7 +142,7 @@ def test_the_token_of_a_backend_is_worth_the_role_of_users(api: Api) -> None:
     assert (web_identity.token.reveal(), role_arn, region) == (logins[OWN], USERS, "eu-west-1")
 
 
-def test_a_guest_gets_the_role_of_guests_for_a_token_that_says_so(api: Api) -> None:
+def test_a_guest_gets_the_unauthenticated_role(api: Api) -> None:
     guest = api.local.guest()
     assert api.call(IdentityId=guest)["Credentials"]
     ((web_identity, role_arn, _region),) = api.source.asked
@@ -204,7 +204,7 @@ def test_the_role_is_in_the_audit_log_and_no_secret(api: Api) -> None:
         assert secret not in repr(api.source.asked)
 
 
-def test_made_up_credentials_are_an_identitys_and_a_roles_own(api: Api) -> None:
+def test_fake_credentials_are_stable_for_an_identity_and_differ_between_identities(api: Api) -> None:
     keys = [
         api.call(IdentityId=user, Logins=logins)["Credentials"]["AccessKeyId"]
         for user, logins in (api.own("alice"), api.own("alice"), api.own("bob"))

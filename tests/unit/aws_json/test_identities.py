@@ -138,7 +138,7 @@ def test_identities_are_listed_in_pages(api: Api) -> None:
     }
 
 
-def test_disabled_identities_are_hidden_if_that_is_asked_for(api: Api) -> None:
+def test_disabled_identities_are_hidden_if_requested(api: Api) -> None:
     left, kept = api.local.identity_of("u1"), api.local.identity_of("u2")
     api.local.merge("u1", "u2")
 
@@ -224,7 +224,9 @@ def test_identities_that_cannot_be_deleted_are_returned_as_unprocessed(api: Api,
         (None, "null", "Member must not be null"),
     ],
 )
-def test_too_few_identities_to_delete(api: Api, ids: list[str] | None, shown: str, constraint: str) -> None:
+def test_an_empty_or_missing_list_of_identities_to_delete_is_rejected(
+    api: Api, ids: list[str] | None, shown: str, constraint: str
+) -> None:
     given = {} if ids is None else {"IdentityIdsToDelete": ids}
     violation = f"Value {shown} at 'identityIdsToDelete' failed to satisfy constraint: {constraint}"
     expected = error("ValidationException", f"1 validation error detected: {violation}")
@@ -252,12 +254,12 @@ def test_an_id_of_another_form_keeps_all_from_being_deleted(api: Api) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["eu-west-1:1", {"a": "b"}, 1, True, [1], [["a"]]])
-def test_a_list_that_is_none_is_refused(api: Api, wrong: object) -> None:
+def test_a_value_that_is_not_a_list_of_strings_is_refused(api: Api, wrong: object) -> None:
     assert api.call("DeleteIdentities", IdentityIdsToDelete=wrong)["__type"] == "SerializationException"
 
 
 @pytest.mark.parametrize("wrong", ["true", 1, 0, []])
-def test_a_truth_value_that_is_none_is_refused(api: Api, wrong: object) -> None:
+def test_a_value_that_is_not_a_boolean_is_refused(api: Api, wrong: object) -> None:
     answered = api.call("ListIdentities", IdentityPoolId=POOL, MaxResults=1, HideDisabled=wrong)
     assert answered["__type"] == "SerializationException"
 

@@ -99,7 +99,7 @@ def test_the_operations_are_those_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("operation", METHODS)
-def test_members_are_awss_and_the_contracts(operation: str) -> None:
+def test_members_equal_those_of_aws_and_the_contract(operation: str) -> None:
     shape = SERVICE.operation_model(operation).input_shape
     row = OPERATIONS[operation]
     assert row.members == {name: in_awss_model(member) for name, member in shape.members.items()}
@@ -118,7 +118,7 @@ def test_every_member_reaches_the_engine(operation: str, engine: ScriptedEngine)
 
 
 @pytest.mark.parametrize("operation", METHODS)
-def test_outputs_are_awss(operation: str, engine: ScriptedEngine) -> None:
+def test_outputs_have_the_members_of_aws(operation: str, engine: ScriptedEngine) -> None:
     response = answer({POOL_ID: engine}, call(operation, COMPLETE[operation]))
     expected = OUTPUTS[operation]
     if expected is None:
@@ -136,7 +136,7 @@ def test_the_last_page_has_no_next_token(engine: ScriptedEngine) -> None:
 
 
 @pytest.mark.parametrize("absent", [{}, {"IdentityId": None, "PrincipalTags": None, "TokenDuration": None}])
-def test_null_is_not_given(absent: dict[str, None], engine: ScriptedEngine) -> None:
+def test_null_members_count_as_omitted(absent: dict[str, None], engine: ScriptedEngine) -> None:
     document = {"IdentityPoolId": POOL_ID, "Logins": {"login.example.test": "alice", "other": None}} | absent
     assert answer({POOL_ID: engine}, call("GetOpenIdTokenForDeveloperIdentity", document)).status == 200
     expected = TokenRequest(POOL_ID, {"login.example.test": Secret("alice")}, None, {}, DEFAULT_TOKEN_DURATION)
@@ -181,7 +181,7 @@ def test_a_member_of_a_wrong_type_is_refused(member: str, value: object, message
 
 
 @pytest.mark.parametrize("value", [2**31, -(2**31) - 1, "7", 7.0, False])
-def test_a_number_of_results_is_an_integer(value: object, engine: ScriptedEngine) -> None:
+def test_max_results_must_be_an_integer(value: object, engine: ScriptedEngine) -> None:
     document = members(COMPLETE["LookupDeveloperIdentity"], MaxResults=value)
     status, code, message = error_of(answer({POOL_ID: engine}, call("LookupDeveloperIdentity", document)))
     assert (status, code) == (400, "SerializationException")
@@ -260,7 +260,7 @@ def test_limits_are_the_contracts(case: Case, engine: ScriptedEngine) -> None:
 
 
 @pytest.mark.parametrize("operation", METHODS)
-def test_everything_wrong_is_named_at_once(operation: str, engine: ScriptedEngine) -> None:
+def test_all_missing_members_are_reported_at_once(operation: str, engine: ScriptedEngine) -> None:
     required = SERVICE.operation_model(operation).input_shape.required_members
     status, code, message = error_of(answer({POOL_ID: engine}, call(operation, {})))
     assert (status, code) == (400, "ValidationException")

@@ -109,7 +109,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
         yield made
 
 
-def test_a_pool_is_made_and_described_as_it_was_asked_for(api: Api) -> None:
+def test_a_pool_is_created_and_described_as_requested(api: Api) -> None:
     made = api.does("CreateIdentityPool", **WHOLE, IdentityPoolTags=TAGS)
     assert made == {"IdentityPoolId": FIRST, **WHOLE, "IdentityPoolTags": TAGS}
     assert api.does("DescribeIdentityPool", IdentityPoolId=FIRST) == made
@@ -234,7 +234,7 @@ def test_tags_are_added_and_taken_away(api: Api) -> None:
     assert api.does("DescribeIdentityPool", IdentityPoolId=FIRST)["IdentityPoolTags"] == {"team": "other", "new": "1"}
 
 
-def test_tags_have_limits_of_their_own(api: Api) -> None:
+def test_the_number_and_the_keys_of_tags_are_limited(api: Api) -> None:
     api.does("CreateIdentityPool", **SHOP, IdentityPoolTags={str(number): "" for number in range(50)})
     text = "An identity pool may have at most 50 tags."
     one_more = api.refuses("TagResource", ResourceArn=arn(FIRST), Tags={"one more": ""})
@@ -250,7 +250,7 @@ def test_tags_have_limits_of_their_own(api: Api) -> None:
 @pytest.mark.parametrize(
     "resource", ["arn:aws:s3:::a-bucket-of-mine", f"arn:aws:cognito-identity:eu-west-1:1:identitypool/{FIRST}"]
 )
-def test_only_pools_are_resources(resource: str, api: Api) -> None:
+def test_a_resource_arn_that_is_not_of_a_pool_is_rejected(resource: str, api: Api) -> None:
     refused = ("InvalidParameterException", "ResourceArn is not the ARN of an identity pool.")
     for operation in ("ListTagsForResource", "TagResource", "UntagResource"):
         assert api.refuses(operation, ResourceArn=resource, Tags={}, TagKeys=[]) == refused
@@ -264,7 +264,7 @@ def test_a_pool_is_made_in_the_region_of_the_signature(region: str, api: Api) ->
 
 
 @pytest.mark.parametrize("region", ["a" * 19, "us-east-1.aws", "us:east", "us east", "région"])
-def test_no_pool_is_made_whose_id_would_be_none(region: str, api: Api) -> None:
+def test_a_pool_is_not_created_in_a_region_that_would_make_its_id_invalid(region: str, api: Api) -> None:
     text = f"Credential should be scoped to a valid region, not '{region}'."
     refused = error_of(api.answer("CreateIdentityPool", SHOP, region))
     assert refused == (400, "InvalidSignatureException", text)

@@ -107,7 +107,7 @@ def test_login_providers_are_described_in_cognitos_three_forms() -> None:
     ]
 
 
-def test_a_pool_that_there_is_not() -> None:
+def test_an_unknown_pool_is_not_found() -> None:
     text = f"IdentityPool '{REGION}:0' not found."
     request = call("DescribeIdentityPool", {"IdentityPoolId": f"{REGION}:0"})
     assert error_of(answer(request)) == (400, "ResourceNotFoundException", text)
@@ -139,7 +139,7 @@ def test_a_token_that_was_not_handed_out_is_refused(token: str) -> None:
 
 
 @pytest.mark.parametrize(("most", "bound"), [(0, "greater than or equal to 1"), (61, "less than or equal to 60")])
-def test_a_page_has_bounds(most: int, bound: str) -> None:
+def test_max_results_outside_its_limits_is_rejected(most: int, bound: str) -> None:
     constraint = f"Value '{most}' at 'maxResults' failed to satisfy constraint: Member must have value {bound}"
     message = f"1 validation error detected: {constraint}"
     request = call("ListIdentityPools", {"MaxResults": most})
@@ -173,7 +173,7 @@ def test_a_policy_is_about_operations_by_their_names(operation: str) -> None:
     assert error_of(answer(request, policy=Policy([row(operations=others)], IDS)))[1] == "AccessDeniedException"
 
 
-def test_the_policy_is_asked_before_limits() -> None:
+def test_the_policy_is_checked_before_limits() -> None:
     policy = Policy([row(operations=frozenset())], ())
     for operation in POOL_OPERATIONS:
         assert error_of(answer(call(operation, {}), policy=policy))[1] == "AccessDeniedException"

@@ -37,7 +37,7 @@ def test_presigned_requests_of_botocore_verify(body: bytes, expires: int) -> Non
     assert refusal(request, now=request.signed_at + expires + 1)[0] == INVALID
 
 
-def test_a_call_is_answered() -> None:
+def test_a_presigned_call_succeeds() -> None:
     body = f'{{"IdentityPoolId": "{POOL_ID}", "DeveloperUserIdentifier": "alice"}}'.encode()
     request = presigned(body, HEADERS)
     assert answer({POOL_ID: ScriptedEngine()}, request).status == 200
@@ -133,7 +133,7 @@ def test_expired_and_future_signatures_have_separate_texts() -> None:
     assert refusal(hour, now=hour.signed_at + 3601)[1].endswith(" - 60 min.)")
 
 
-def test_without_a_lifetime_it_is_good_for_as_long_as_a_header() -> None:
+def test_a_presigned_request_without_a_lifetime_expires_after_five_minutes() -> None:
     # The signed request had a lifetime, so that only the order of checks shows the bound.
     request = altered("&X-Amz-Expires=60", "")(presigned())
     assert refusal(request, now=request.signed_at + 300) == (INVALID, refusal(request)[1])
@@ -142,7 +142,7 @@ def test_without_a_lifetime_it_is_good_for_as_long_as_a_header() -> None:
 
 @pytest.mark.parametrize("is_signed", [True, False])
 @pytest.mark.parametrize("in_query", [True, False])
-def test_a_session_token_is_one_of_other_credentials(*, is_signed: bool, in_query: bool) -> None:
+def test_an_unknown_session_token_is_refused(*, is_signed: bool, in_query: bool) -> None:
     if is_signed and in_query:
         request = presigned(session_token=SESSION_TOKEN)
     elif is_signed:
@@ -174,7 +174,7 @@ def test_a_body_that_is_not_signed_is_refused(hash_of_the_body: str) -> None:
 
 
 @given(query=st.text(st.characters(max_codepoint=0x7E), max_size=200))
-def test_no_query_is_a_defect(query: str) -> None:
+def test_any_query_is_refused_with_an_expected_error_code(query: str) -> None:
     request = replace(presigned(), target=f"/?{query}")
     assert refusal(request, now=presigned().signed_at)[0] in {
         "MissingAuthenticationTokenException",

@@ -100,7 +100,7 @@ def test_threads_that_accept_no_tasks_do_not_fail_a_check(
 
 
 @pytest.mark.parametrize("demands_certificates", [False, True])
-def test_a_listener_with_tls_passes_whatever_it_demands(
+def test_a_listener_with_tls_passes_even_if_it_requires_client_certificates(
     tmp_path: Path,
     probe: Probed,
     demands_certificates: bool,  # noqa: FBT001 - a parameter of the test
@@ -117,7 +117,7 @@ def test_a_listener_with_tls_passes_whatever_it_demands(
         assert probed.reachability() == [Reachability("here", 0.0, 0.0, "aws")]
 
 
-def test_a_listener_that_ends_the_connection_has_too_many_and_takes_them() -> None:
+def test_a_listener_that_closes_the_connection_counts_as_responding() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def end_the_first() -> None:

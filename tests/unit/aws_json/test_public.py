@@ -164,7 +164,7 @@ def test_each_address_has_limits_of_its_own(api: Api) -> None:
     assert api.call("GetId", "192.0.2.2", IdentityPoolId=OTHER_POOL)["__type"] == "ResourceNotFoundException"
 
 
-def test_each_address_may_make_so_many_guests(api: Api) -> None:
+def test_new_guest_identities_are_limited_per_address(api: Api) -> None:
     answers = [api.call("GetId", IdentityPoolId=POOL) for _ in range(3)]
     assert [sorted(answer) for answer in answers] == [["IdentityId"]] * 2 + [["__type", "message"]]
     assert answers[2] == refused("Rate exceeded", "TooManyRequestsException")
@@ -184,7 +184,7 @@ def test_ipv6_callers_are_named_by_their_64_bit_prefix(address: str, name: str) 
     assert name_by_address(address) == name
 
 
-def test_pools_that_devices_cannot_use(api: Api) -> None:
+def test_devices_cannot_use_pools_without_a_local_engine(api: Api) -> None:
     missing = f"IdentityPool '{OTHER_POOL}' not found."
     assert api.call("GetId", IdentityPoolId=OTHER_POOL) == refused(missing, "ResourceNotFoundException")
     assert api.call("GetId", IdentityPoolId=COGNITO_POOL)["__type"] == "UnknownOperationException"

@@ -27,7 +27,7 @@ CANARY = "canary-7f3a9c"
 DOCUMENT = {"IdentityPoolId": POOL_ID, "Logins": {"login.example.test": CANARY}}
 
 UNKNOWN = "There is no such operation."
-ELSEWHERE = "Requests are a POST of application/x-amz-json-1.1 to /."
+NOT_ROUTED = "Requests are a POST of application/x-amz-json-1.1 to /."
 
 #: The attributes of every log record.
 COMMON_ATTRIBUTES = vars(logging.makeLogRecord({})).keys()
@@ -53,12 +53,12 @@ def engine() -> ScriptedEngine:
         f"AWSCognitoIdentityService.{OPERATION},AWSCognitoIdentityService.{OPERATION}",
     ],
 )
-def test_an_operation_that_there_is_not(target: str, engine: ScriptedEngine) -> None:
+def test_an_unknown_operation_is_rejected(target: str, engine: ScriptedEngine) -> None:
     response = answer({POOL_ID: engine}, call(OPERATION, DOCUMENT).with_header("X-Amz-Target", target))
     assert error_of(response) == (400, "UnknownOperationException", UNKNOWN)
 
 
-def test_no_target_at_all(engine: ScriptedEngine) -> None:
+def test_a_request_without_a_target_is_rejected(engine: ScriptedEngine) -> None:
     response = answer({POOL_ID: engine}, call(OPERATION, DOCUMENT).without_header("X-Amz-Target"))
     assert error_of(response) == (400, "UnknownOperationException", UNKNOWN)
 
@@ -82,7 +82,7 @@ def test_requests_outside_the_protocol_are_not_routed(
     change: Callable[[Signed], Signed], engine: ScriptedEngine
 ) -> None:
     response = answer({POOL_ID: engine}, change(call(OPERATION, DOCUMENT)))
-    assert error_of(response) == (404, "UnknownOperationException", ELSEWHERE)
+    assert error_of(response) == (404, "UnknownOperationException", NOT_ROUTED)
     assert engine.asked == []
 
 
@@ -214,7 +214,7 @@ def test_a_defect_is_logged_by_place_without_values(
         (errors.EngineCredentialsRejected("why"), logging.WARNING),
     ],
 )
-def test_failures_on_this_side_are_warnings(
+def test_failures_of_the_service_are_logged_as_warnings(
     failure: errors.TokendError, level: int, engine: ScriptedEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "tokend_server")

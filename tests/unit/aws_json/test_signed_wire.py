@@ -8,7 +8,7 @@ import pytest
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.grpc_service import POOL_ID
 from tests.unit.aws_json.requests import Signed, call, signed
-from tests.unit.aws_json.serving import MOST, send_raw, serving
+from tests.unit.aws_json.serving import MAX_BODY_BYTES, send_raw, serving
 
 OPERATION = "GetOpenIdTokenForDeveloperIdentity"
 DOCUMENT = {"IdentityPoolId": POOL_ID, "Logins": {"login.example.test": "alice"}}
@@ -43,7 +43,7 @@ def in_chunks(body: bytes, size: int, extension: str = "", trailers: Iterable[st
     return framed + b"0\r\n" + "".join(f"{line}\r\n" for line in [*trailers, ""]).encode()
 
 
-@pytest.mark.parametrize("size", [1, 7, MOST])
+@pytest.mark.parametrize("size", [1, 7, MAX_BODY_BYTES])
 def test_a_body_in_chunks_is_the_body_that_was_signed(size: int) -> None:
     request = call(OPERATION, DOCUMENT)
     body = in_chunks(request.body, size, ";name=value")
@@ -55,7 +55,7 @@ def test_a_body_in_chunks_is_the_body_that_was_signed(size: int) -> None:
 def test_trailers_of_a_chunked_body_are_ignored() -> None:
     request = call(OPERATION, DOCUMENT)
     trailers = ["X-Amz-Target: AWSCognitoIdentityService.Other", "Authorization: none", "X-Amz-Extra: 1"]
-    body = in_chunks(request.body, MOST, trailers=trailers)
+    body = in_chunks(request.body, MAX_BODY_BYTES, trailers=trailers)
     assert outcome(sent(request, lines_of(request, CHUNKED), body)) == (200, "")
 
 
@@ -149,7 +149,9 @@ HEADS: Mapping[str, tuple[Callable[[Signed], list[str]], tuple[int, str]]] = {
 
 
 @pytest.mark.parametrize(("change", "expected"), HEADS.values(), ids=HEADS)
-def test_lines_of_headers(change: Callable[[Signed], list[str]], expected: tuple[int, str]) -> None:
+def test_only_harmless_changes_of_header_lines_are_accepted(
+    change: Callable[[Signed], list[str]], expected: tuple[int, str]
+) -> None:
     request = with_two_lines()
     assert outcome(sent(request, change(request), request.body)) == expected
 

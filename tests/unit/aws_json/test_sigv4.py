@@ -335,7 +335,7 @@ REFUSALS: dict[str, tuple[Callable[[Signed], Signed], str, str]] = {
 
 
 @pytest.mark.parametrize(("change", "code", "text"), REFUSALS.values(), ids=REFUSALS)
-def test_a_request_that_is_not_in_order_is_refused(change: Callable[[Signed], Signed], code: str, text: str) -> None:
+def test_an_invalid_signed_request_is_refused(change: Callable[[Signed], Signed], code: str, text: str) -> None:
     request = signed(b"{}", {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "a.b", "X-Other": "x"})
     verify(request)
     refused_code, refused_text = refusal(change(request), now=request.signed_at)
@@ -344,11 +344,11 @@ def test_a_request_that_is_not_in_order_is_refused(change: Callable[[Signed], Si
 
 
 @pytest.mark.parametrize("late", [-300, 0, 300])
-def test_a_signature_is_good_for_five_minutes_either_way(late: float) -> None:
+def test_a_signature_is_accepted_up_to_five_minutes_early_or_late(late: float) -> None:
     verify(signed(), late=late)
 
 
-def test_a_signature_expires() -> None:
+def test_expired_and_future_signatures_are_refused() -> None:
     today = signed()
     request = replaced(today.header("X-Amz-Date")[:8], "20150830")(today.with_header("X-Amz-Date", "20150830T123600Z"))
     assert refusal(request, now=1_440_938_160 + 301) == (

@@ -98,7 +98,7 @@ def test_operations_that_are_not_served_are_denied(operation: str) -> None:
 
 
 @pytest.mark.parametrize("operation", REFUSED)
-def test_a_signature_is_checked_where_there_has_to_be_one(operation: str) -> None:
+def test_a_signature_is_required_only_for_signed_operations(operation: str) -> None:
     code = error_of(answer(call(operation, {}).without_header("Authorization")))[1]
     assert code == (
         "MissingAuthenticationTokenException" if CognitoOperation(operation).is_signed else "NotAuthorizedException"
@@ -113,7 +113,7 @@ def test_a_signature_is_checked_where_there_has_to_be_one(operation: str) -> Non
         ({"IdentityId": IDENTITY_ID}, f"Access to Identity '{IDENTITY_ID}' is forbidden."),
     ],
 )
-def test_a_device_that_may_not_is_refused_in_cognitos_words(
+def test_unsupported_device_operations_are_refused_with_the_text_of_cognito(
     operation: str, members: Mapping[str, Any], text: str
 ) -> None:
     request = call(operation, members).without_header("Authorization")

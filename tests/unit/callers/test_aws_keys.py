@@ -62,12 +62,12 @@ def test_the_command_prints_variables_and_configuration(key_file: Path) -> None:
     assert expected not in result.stderr
 
 
-def test_every_access_key_is_another(key_file: Path) -> None:
+def test_every_access_key_is_unique(key_file: Path) -> None:
     assert len({new_aws_key("checkout", "--key-file", str(key_file)).stdout for _ in range(10)}) == 10
 
 
 @pytest.mark.parametrize("content", [b"", b"short", bytes(32)])
-def test_a_file_that_holds_no_key_makes_none(content: bytes, tmp_path: Path) -> None:
+def test_an_invalid_key_file_is_rejected_without_output(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "aws.key"
     path.write_bytes(content)
     result = new_aws_key("checkout", "--key-file", str(path))

@@ -16,7 +16,7 @@ def new_key(*words: str) -> Result:
 
 
 @pytest.mark.parametrize("name", ["checkout", "shop.checkout_2-b", "7"])
-def test_the_key_is_alone_on_standard_output_and_its_digest_is_ready_for_the_configuration(name: str) -> None:
+def test_the_key_is_printed_to_stdout_and_its_configuration_to_stderr(name: str) -> None:
     result = new_key(name)
     assert result.exit_code == 0
     key = result.stdout.removesuffix("\n")
@@ -27,7 +27,7 @@ def test_the_key_is_alone_on_standard_output_and_its_digest_is_ready_for_the_con
     assert by_key(PresentedCredentials(authorization=(Secret(f"Bearer {key}"),))) == f"key:{name}"
 
 
-def test_every_key_is_another() -> None:
+def test_every_key_is_unique() -> None:
     assert len({new_key("checkout").stdout for _ in range(10)}) == 10
 
 

@@ -10,7 +10,7 @@ from tokend_server.callers.patterns import Pattern, check_pattern, matches
 
 CHECKOUT = "spiffe://acme.internal/ns/shop/sa/checkout"
 
-FITS = [
+MATCHING = [
     (CHECKOUT, CHECKOUT),
     ("spiffe://acme.internal/ns/shop/sa/*", CHECKOUT),
     ("spiffe://acme.internal/ns/*/sa/*", CHECKOUT),
@@ -32,7 +32,7 @@ FITS = [
     ("*", ""),
 ]
 
-FITS_NOT = [
+NOT_MATCHING = [
     ("spiffe://acme.internal/ns/shop/sa/checkout", CHECKOUT + "-2"),
     ("spiffe://acme.internal/ns/shop/sa/checkout", "x" + CHECKOUT),
     ("spiffe://acme.internal/ns/shop/sa/Checkout", CHECKOUT),
@@ -54,13 +54,13 @@ FITS_NOT = [
 ]
 
 
-@pytest.mark.parametrize(("pattern", "name"), FITS)
-def test_a_pattern_fits(pattern: str, name: str) -> None:
+@pytest.mark.parametrize(("pattern", "name"), MATCHING)
+def test_a_pattern_matches_the_name(pattern: str, name: str) -> None:
     assert matches(pattern, name)
 
 
-@pytest.mark.parametrize(("pattern", "name"), FITS_NOT)
-def test_a_pattern_does_not_fit(pattern: str, name: str) -> None:
+@pytest.mark.parametrize(("pattern", "name"), NOT_MATCHING)
+def test_a_pattern_does_not_match_the_name(pattern: str, name: str) -> None:
     assert not matches(pattern, name)
 
 

@@ -11,7 +11,7 @@ import pytest
 from tokend_server.cli import parent_death_signal
 
 #: Prints its parent death signal: PR_GET_PDEATHSIG of prctl(2).
-TELLING = """
+PRINT_SIGNAL = """
 import ctypes
 number = ctypes.c_int()
 ctypes.CDLL(None).prctl(2, ctypes.byref(number))
@@ -27,7 +27,7 @@ def run(
 
 
 def test_the_command_gets_sigterm_when_its_parent_ends() -> None:
-    assert run([sys.executable, "-c", TELLING]).stdout == f"{signal.SIGTERM.value}\n"
+    assert run([sys.executable, "-c", PRINT_SIGNAL]).stdout == f"{signal.SIGTERM.value}\n"
 
 
 @pytest.mark.parametrize(

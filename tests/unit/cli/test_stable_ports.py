@@ -17,7 +17,7 @@ def port_of(address: str) -> int:
 
 
 @given(st.text())
-def test_a_name_has_its_ports_each_time_and_each_listener_one(name: str) -> None:
+def test_a_name_always_gets_the_same_distinct_ports(name: str) -> None:
     ports = [port_of(each) for each in stable_addresses(name, LISTENERS, lambda _port: True)]
     assert ports == [port_of(each) for each in stable_addresses(name, LISTENERS, lambda _port: True)]
     assert len(set(ports)) == len(LISTENERS)
@@ -29,7 +29,7 @@ def test_different_names_have_different_ports() -> None:
     assert ports[0].isdisjoint(ports[1])
 
 
-def test_a_listener_whose_port_is_taken_has_another_one_and_the_others_keep_theirs() -> None:
+def test_only_a_listener_whose_port_is_in_use_gets_another_port() -> None:
     grpc, issuer, ops = stable_addresses("name", LISTENERS, lambda _port: True)
     others = stable_addresses("name", LISTENERS, lambda port: port != port_of(issuer))
     assert (others[0], others[2]) == (grpc, ops)

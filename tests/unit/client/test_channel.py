@@ -73,16 +73,16 @@ def test_a_ca_from_a_pipe_is_trusted(service: FakeDeveloperIdentityService, ca_f
     assert len(service.requests) == 1
 
 
-@pytest.mark.parametrize("is_good", [True, False])
+@pytest.mark.parametrize("is_valid", [True, False])
 def test_a_key_can_be_read_from_a_pipe(
-    service: FakeDeveloperIdentityService, ca_file: Path, tmp_path: Path, *, is_good: bool
+    service: FakeDeveloperIdentityService, ca_file: Path, tmp_path: Path, *, is_valid: bool
 ) -> None:
     key, certificate = self_signed()
-    (tmp_path / "key.pem").write_bytes(key if is_good else b"")
+    (tmp_path / "key.pem").write_bytes(key if is_valid else b"")
     (tmp_path / "own.pem").write_bytes(certificate)
     files = ("--ca-file", str(ca_file), "--client-certificate-file", str(tmp_path / "own.pem"))
     done = lookup_with_pipes(service, "--client-key-file", tmp_path / "key.pem", *files)
-    assert (done.returncode, "not a PEM certificate" in done.stderr) == ((0, False) if is_good else (253, True))
+    assert (done.returncode, "not a PEM certificate" in done.stderr) == ((0, False) if is_valid else (253, True))
 
 
 def lookup_with_pipes(
@@ -99,7 +99,7 @@ def test_tls_trusts_what_the_system_trusts(service: FakeDeveloperIdentityService
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"], ids=["no file", "empty", "no certificate"])
-def test_a_file_of_the_environment_that_is_no_use_is_named(
+def test_an_unusable_ssl_cert_file_is_reported_with_its_path(
     service: FakeDeveloperIdentityService, tmp_path: Path, content: bytes | None
 ) -> None:
     named = tmp_path / "roots.pem"

@@ -64,7 +64,7 @@ def test_an_unedited_skeleton_is_refused() -> None:
     ]
 
 
-def test_an_unset_variable_is_refused() -> None:
+def test_empty_option_values_are_refused() -> None:
     assert problems(identity_pool_id=POOL, logins="a=b", identity_id="") == [
         "--identity-id: empty, expected 1 to 55 characters"
     ]
@@ -109,12 +109,12 @@ def test_yaml_values_have_their_types_by_yaml_1_2() -> None:
     ]
 
 
-def test_a_document_comes_once() -> None:
+def test_json_and_yaml_documents_exclude_each_other() -> None:
     with pytest.raises(InvalidInput, match="exclude each other"):
         cli_input.document("{}", "{}")
 
 
-def test_a_file_is_text_or_exact(tmp_path: Path) -> None:
+def test_file_urls_normalize_text_and_fileb_urls_keep_it_exact(tmp_path: Path) -> None:
     (tmp_path / "user").write_bytes(b"\xef\xbb\xbfa\r\n")
     assert paramfile.load(f"file://{tmp_path}/user") == "a\n"
     assert paramfile.load(f"fileb://{tmp_path}/user") == "\ufeffa\r\n"
@@ -138,7 +138,7 @@ def test_all_missing_options_are_named() -> None:
     assert problems() == ["the following arguments are required: --identity-pool-id, --logins"]
 
 
-def test_a_document_that_cannot_be_read_leaves_open_what_is_missing() -> None:
+def test_missing_options_are_not_reported_if_the_document_is_invalid() -> None:
     assert problems("{", token_duration="x") == [
         "--cli-input-json: not valid JSON at line 1, column 2: Expecting property name enclosed in double quotes",
         "--token-duration: expected an integer of 64 bits",

@@ -32,12 +32,12 @@ def test_the_endpoint_may_be_a_unix_socket(tmp_path: Path) -> None:
     assert result.exit_code == 0
 
 
-def test_no_proxy_is_asked(service: FakeDeveloperIdentityService) -> None:
+def test_proxy_variables_are_ignored(service: FakeDeveloperIdentityService) -> None:
     proxy = {"grpc_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
     assert run(LOOKUP, "--identity-pool-id", POOL, endpoint=service.endpoint, **proxy).exit_code == 0
 
 
-def test_a_socket_may_be_at_home(tmp_path: Path) -> None:
+def test_the_path_of_a_unix_socket_may_begin_with_a_tilde(tmp_path: Path) -> None:
     with serving(f"unix:{tmp_path}/s") as fake:
         fake.answer(contract.MergeDeveloperIdentitiesResponse(identity_id=IDENTITY))
         users = '{"SourceUserIdentifier": "a", "DestinationUserIdentifier": "b"}'
@@ -52,13 +52,13 @@ def test_a_path_that_is_too_long_for_a_socket_is_wrong_usage() -> None:
     assert "the path of a unix socket has 107 bytes at most" in result.stderr
 
 
-def test_the_environment_may_be_wrong() -> None:
+def test_an_invalid_environment_variable_is_reported() -> None:
     for name, value in (("TOKEND_ENDPOINT", "http://x"), ("AWS_DEFAULT_OUTPUT", "xml")):
         result = run(LOOKUP, "--identity-pool-id", POOL, **{name: value})
         assert (result.stderr.partition(":")[0], result.exit_code) == (name, 253)
 
 
-def test_a_url_goes_before_an_endpoint_of_the_environment_that_is_none(
+def test_the_endpoint_url_option_overrides_an_invalid_environment_variable(
     service: FakeDeveloperIdentityService,
 ) -> None:
     url = f"http://{service.endpoint}"

@@ -94,7 +94,7 @@ def test_a_query_that_fails_repeats_no_token(service: FakeDeveloperIdentityServi
         '[Token, `"\\ud800"`]',
     ],
 )
-def test_a_query_that_jmespath_takes_too_easily_fails_in_a_line(
+def test_a_query_with_an_unusable_result_is_reported_in_one_line(
     query: str, output: str, service: FakeDeveloperIdentityService
 ) -> None:
     service.answer(contract.GetOpenIdTokenForDeveloperIdentityResponse(identity_id=IDENTITY, token="s3cret"))

@@ -74,7 +74,7 @@ def test_a_mistyped_login_is_not_repeated(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("option", ["--profile", "--no-verify-ssl"])
-def test_an_option_that_cannot_be_honoured_says_what_to_use(option: str) -> None:
+def test_an_unsupported_option_is_rejected_with_its_alternative(option: str) -> None:
     result = run(LOOKUP, "--identity-pool-id", POOL, option)
     assert result.exit_code == 252
     assert f"  {option}: " in result.stderr

@@ -24,7 +24,7 @@ def test_a_policy_without_anonymous_requires_authenticators(problems: Problems) 
     ]
 
 
-def test_rows_name_pools_that_there_are(problems: Problems) -> None:
+def test_unknown_pools_in_policy_rows_are_reported(problems: Problems) -> None:
     row = 'callers = ["**"]\noperations = ["*"]\n'
     assert problems(
         f'{POOL}[policy.a]\n{row}pools = ["{POOL_ID}", "us-east-1:ff", "us-east-1:0b"]\n'

@@ -1,4 +1,4 @@
-"""Addresses to listen on: which there are, and which conflicts with each other."""
+"""Addresses to listen on: valid and invalid forms, and conflicts between addresses."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -56,11 +56,11 @@ def listening(section: str, address: str) -> str:
         "3com.example:7000",
     ],
 )
-def test_an_address_is_one_on_every_listener(section: str, address: str, check: Check) -> None:
+def test_a_valid_address_is_accepted_on_every_listener(section: str, address: str, check: Check) -> None:
     assert check(listening(section, address)) == []
 
 
-WRONG = {
+INVALID = {
     ":8080": "names no host: write [::]:8080",
     "*:8080": "[::] means all addresses",
     "127.0.0.1": "must be HOST:PORT",
@@ -89,11 +89,11 @@ WRONG = {
 
 
 @pytest.mark.parametrize("section", LISTENERS)
-@pytest.mark.parametrize("address", WRONG)
+@pytest.mark.parametrize("address", INVALID)
 def test_an_invalid_address_is_rejected_on_every_listener(section: str, address: str, check: Check) -> None:
     (problem,) = check(listening(section, address))
     assert problem.startswith(f"{section}.listen")
-    assert WRONG[address] in problem
+    assert INVALID[address] in problem
 
 
 @pytest.mark.parametrize("section", ["issuer", "ops"])
@@ -188,7 +188,9 @@ def test_the_path_of_a_unix_socket_has_a_length_limit(check: Check) -> None:
     assert "has 109 bytes" in problem
 
 
-def test_the_length_is_that_of_the_path_with_the_home_directory(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_length_limit_of_a_socket_path_includes_the_home_directory(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", socket_of(100))
     assert check(of_grpc("unix:~/s")) == []
     (problem,) = check(of_grpc("unix:~/tokend.s"))

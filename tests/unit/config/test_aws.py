@@ -48,7 +48,7 @@ def test_every_problem_is_named_at_once() -> None:
     assert "policy: callers of aws.listen need a policy" in text
 
 
-def test_an_address_that_others_reach_is_no_accident() -> None:
+def test_an_exposed_address_without_tls_needs_an_explicit_setting() -> None:
     assert "listen: others can reach 0.0.0.0:4566" in problems(aws={"listen": "0.0.0.0:4566"}, callers=with_keys())
     open_to_all = {"listen": "0.0.0.0:4566", "insecure": True}
     assert Config.model_validate(sections(aws=open_to_all, callers=with_keys())).aws.insecure
@@ -99,7 +99,7 @@ def test_roles_are_arns_of_roles() -> None:
     assert "roles.authenticated" in problems(callers=with_keys(), pools={"eu-west-1:0a1b": pool})
 
 
-def test_an_address_is_taken_once() -> None:
+def test_an_address_of_another_listener_is_rejected() -> None:
     assert "aws.listen: 127.0.0.1:4566 is already that of" in problems(
         callers=with_keys(), ops={"listen": "127.0.0.1:4566"}
     ) + problems(callers=with_keys(), grpc={"listen": ["127.0.0.1:4566"], "identify_by": ["bearer_key"]})
@@ -120,7 +120,7 @@ def test_access_keys_need_the_file_of_which_their_secrets_are_made() -> None:
     assert "aws_key_file: is needed for aws_keys" in problems(callers=with_keys(aws_key_file=None))
 
 
-def test_tls_is_whole_or_not_there() -> None:
+def test_incomplete_or_missing_tls_files_are_rejected() -> None:
     text = problems(aws={"listen": "0.0.0.0:4566", "tls_certificate_file": "/tls.crt"}, callers=with_keys())
     assert "tls_certificate_file and tls_private_key_file must be given together" in text
     missing = {"tls_certificate_file": "/nothing.crt", "tls_private_key_file": "/nothing.key"}
@@ -137,7 +137,7 @@ def test_pools_are_managed_with_a_listener_and_a_store() -> None:
     assert Config.model_validate(sections(aws=managed, callers=with_keys())).aws.manage_pools
 
 
-def test_providers_are_those_of_pools_that_callers_make() -> None:
+def test_open_id_connect_providers_need_managed_pools() -> None:
     providers = {"idp.example": {"client_ids": ["app"]}}
     aws = {"listen": "127.0.0.1:4566", "open_id_connect_providers": providers}
     problem = "aws.open_id_connect_providers: they are for pools that callers make, and aws.manage_pools is not set"

@@ -22,7 +22,7 @@ def test_all_parameters_of_a_url_are_parsed() -> None:
     assert (table.timeout_seconds, table.connect_timeout_seconds, table.max_attempts) == (2.5, 0.5, 2)
 
 
-def test_the_configuration_names_the_store_by_it() -> None:
+def test_a_dynamodb_url_is_the_url_and_the_name_of_the_store() -> None:
     config = Config(store=Store(url=URL))
     assert config.store_url == config.store_name == URL
 

@@ -177,6 +177,6 @@ def of_our_commands() -> set[str]:
 
 
 @pytest.mark.parametrize("variable", sorted(of_our_commands()))
-def test_variables_that_others_read_are_left_alone(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_documented_variables_that_are_not_settings_are_ignored(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, "anything")
     assert load_config(None) == Config()

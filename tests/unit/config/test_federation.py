@@ -20,7 +20,7 @@ from tokend_server.config.federation import (
 
 POOL_ID = "eu-west-1:3f1c2d4e-5a6b-4c7d-8e9f-0a1b2c3d4e5f"
 
-GOOD = FederatedPool(
+COMPLIANT = FederatedPool(
     identity_pool_id=POOL_ID,
     issuer="https://tokens.example.com/acme",
     algorithm="RS256",
@@ -97,8 +97,8 @@ def test_each_rule_that_is_checked_is_tried_and_no_two_of_a_cloud_have_one_name(
 def test_a_rule_lets_through_what_keeps_it_and_nothing_else(cloud: Cloud, name: str) -> None:
     rule = ALL[cloud, name]
     kept, breaks = CHANGES[cloud, name]
-    assert broken(rule, GOOD) == broken(rule, replace(GOOD, **kept)) == []
-    (problem,) = broken(rule, replace(GOOD, **breaks))
+    assert broken(rule, COMPLIANT) == broken(rule, replace(COMPLIANT, **kept)) == []
+    (problem,) = broken(rule, replace(COMPLIANT, **breaks))
     setting, colon, why = problem.partition(": ")
     assert setting
     assert colon
@@ -110,7 +110,7 @@ def test_a_rule_lets_through_what_keeps_it_and_nothing_else(cloud: Cloud, name: 
 )
 def test_a_host_that_the_internet_does_not_reach_is_refused_by_all(host: str) -> None:
     for cloud in Cloud:
-        assert broken(ALL[cloud, "public host"], replace(GOOD, issuer=f"https://{host}"))
+        assert broken(ALL[cloud, "public host"], replace(COMPLIANT, issuer=f"https://{host}"))
 
 
 def test_the_figures_for_aws_are_those_of_its_own_model() -> None:
@@ -127,7 +127,7 @@ def test_the_figures_for_aws_are_those_of_its_own_model() -> None:
     signed = sts.shape_for("AssumeRoleWithWebIdentityRequest").members["WebIdentityToken"].documentation
     for algorithm in ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512"):
         assert algorithm in signed
-        assert not broken(ALL[Cloud.AWS_STS, "algorithm"], replace(GOOD, algorithm=algorithm))
+        assert not broken(ALL[Cloud.AWS_STS, "algorithm"], replace(COMPLIANT, algorithm=algorithm))
 
 
 def configured(**settings: Any) -> Config:  # noqa: ANN401 - as a file would have them
@@ -152,7 +152,7 @@ def test_all_problems_are_reported_with_setting_cloud_and_source() -> None:
     assert len(problems) == 7
 
 
-def test_a_configuration_that_keeps_all_rules_has_no_problem_and_says_what_was_checked() -> None:
+def test_a_compliant_configuration_has_no_problems_and_all_rules_are_listed() -> None:
     clouds = [*Cloud]
     assert federation_problems(configured(), clouds) == []
     lines = list(checked_federation_rules(clouds))
@@ -171,7 +171,7 @@ def test_pools_in_cognito_are_not_checked() -> None:
     assert federation_problems(configured(pools={POOL_ID: cognito}), []) == []
 
 
-def test_a_token_lasts_as_long_as_a_row_of_the_policy_for_the_pool_allows() -> None:
+def test_the_longest_token_of_a_pool_follows_from_its_policy_rows() -> None:
     row = {"callers": ["a"], "operations": ["*"]}
     policy = {
         "short": {**row, "pools": [POOL_ID], "max_token_duration_seconds": 600},
@@ -196,7 +196,7 @@ def test_the_key_set_has_keys_for_each_algorithm_of_a_local_pool(rotate_every: s
     assert next(federated_pools(config)).max_keys == {"RSA": 2 * of_each, "EC": of_each}
 
 
-def test_tags_of_tokens_that_are_served_as_secrets_are_those_of_their_pool() -> None:
+def test_principal_tags_of_sds_tokens_are_checked() -> None:
     token = {"user": "web", "principal_tags": {"k": "a|b"}}
     sds = {"listen": ["127.0.0.1:0"], "tokens": {"web": {"identity_pool_id": POOL_ID, **token}}}
     (problem,) = federation_problems(configured(sds=sds), [Cloud.AWS_STS])

@@ -14,7 +14,7 @@ from tokend_server.config.warnings import config_warnings
 
 CHECK = TypeAdapter[str](IssuerUrl).validate_python
 
-#: The problem of one of Cognito's hosts.
+#: The services of Cognito, as in its host names.
 SERVICES = ("cognito-identity", "cognito-identity-fips", "cognito-idp", "cognito-idp-fips")
 
 
@@ -167,7 +167,7 @@ def test_an_issuer_url_is_accepted_as_it_is(url: str, load: Load) -> None:
         f"https://user:{SECRET}@tokens.example",
     ],
 )
-def test_an_issuer_url_is_refused(url: str, problems: Problems) -> None:
+def test_an_invalid_issuer_url_in_a_file_is_refused(url: str, problems: Problems) -> None:
     (problem,) = problems(f'{POOL}[issuer]\nurl = "{url}"')
     assert problem.startswith("issuer.url: ")
     assert SECRET not in problem

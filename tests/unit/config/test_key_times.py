@@ -27,7 +27,7 @@ HOUR, DAY = 3600, 86_400
         ({"rotate_every": 2941}, r"33 keys of an algorithm published at once, more than 32: verifiers would refuse"),
     ],
 )
-def test_a_relation_that_is_broken_is_named_with_what_it_would_break(changed: dict[str, Any], problem: str) -> None:
+def test_an_invalid_relation_of_times_is_reported_with_its_consequence(changed: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem) as caught:
         KeyTimes(**changed)
     assert len(caught.value.problems) == 1 + (changed.get("cache_age") == 3299)
@@ -48,7 +48,7 @@ def test_a_relation_that_is_broken_is_named_with_what_it_would_break(changed: di
         {"publish_before": 0, "cache_age": 0},
     ],
 )
-def test_times_that_just_fit_are_taken(changed: dict[str, Any]) -> None:
+def test_times_at_the_limits_are_accepted(changed: dict[str, Any]) -> None:
     assert KeyTimes(**changed) != KeyTimes()
 
 

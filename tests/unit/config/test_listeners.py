@@ -11,11 +11,11 @@ from tests.unit.config.file_parts import EVERYBODY, KEYS, POOL, grpc_with
     ("settings", "streams"),
     [("", 32), ("threads = 1", 32), ("threads = 64", 128), ("threads = 64\nmax_concurrent_streams = 5", 5)],
 )
-def test_a_connection_has_calls_for_more_than_all_threads(load: Load, settings: str, streams: int) -> None:
+def test_the_default_stream_limit_exceeds_the_number_of_threads(load: Load, settings: str, streams: int) -> None:
     assert load(f"{POOL}[grpc]\n{settings}").grpc.concurrent_streams == streams
 
 
-def test_an_address_may_be_less_guarded_than_the_others(load: Load, problems: Problems) -> None:
+def test_an_address_may_override_the_common_authenticators(load: Load, problems: Problems) -> None:
     text = f"""{POOL}[grpc]
 listen = ["127.0.0.1:1", "unix:/run/s"]
 identify_by = ["bearer_key"]
@@ -109,7 +109,7 @@ def test_a_listener_that_contradicts_itself_is_refused(
 identify_by = ["bearer_key"]""",
     ],
 )
-def test_ways_that_fit_a_listener_are_taken(text: str, load: Load, tls_files: dict[str, Path]) -> None:
+def test_suitable_authenticators_of_a_listener_are_accepted(text: str, load: Load, tls_files: dict[str, Path]) -> None:
     tls = f'tls_certificate_file = "{tls_files["certificate"]}"\ntls_private_key_file = "{tls_files["key"]}"\n'
     ca = f'tls_client_ca_file = "{tls_files["other_certificate"]}"\n'
     assert load(f"{POOL}[grpc]\n{text.format(tls=tls, ca=ca)}\n{KEYS}{EVERYBODY}").grpc.all_listeners

@@ -79,9 +79,7 @@ def test_a_tilde_is_the_home_directory(setting: str, load: Load) -> None:
         ("/a ", "white space"),
     ],
 )
-def test_a_path_that_would_be_another_than_is_meant_is_refused(
-    setting: str, path: str, expected: str, load: Load
-) -> None:
+def test_a_misleading_path_is_refused(setting: str, path: str, expected: str, load: Load) -> None:
     (problem,) = problems(load, PATHS[setting][0].format(path))
     assert problem.startswith(setting)
     assert expected in problem
@@ -116,7 +114,7 @@ def test_the_paths_of_tls_files_are_expanded_before_they_are_read(setting: str, 
 
 
 @pytest.mark.parametrize("setting", TLS_PATHS)
-def test_no_path_of_a_tls_file_is_left_as_it_is(setting: str, load: Load) -> None:
+def test_a_variable_in_the_path_of_a_tls_file_is_rejected(setting: str, load: Load) -> None:
     assert any(
         problem.startswith(f"grpc.{setting}: has $HOME")
         for problem in problems(load, f"{POOL}[grpc]\n{setting} = '$HOME/a'")

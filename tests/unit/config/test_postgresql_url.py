@@ -76,7 +76,7 @@ def test_a_password_is_no_parameter(name: str) -> None:
         ("postgresql://db/tokend?sslmode=verify-full&sslmode=require", True),
     ],
 )
-def test_a_server_that_is_not_known_by_its_certificate_is_warned_of(url: str, *, expected: bool) -> None:
+def test_a_connection_without_server_verification_causes_a_warning(url: str, *, expected: bool) -> None:
     assert is_unverified(url) is expected
     warned = [each.partition(":")[0] for each in config_warnings(Config(store=Store(url=url)), {})]
     assert [setting for setting in warned if setting != "keys.encryption"] == ["store.url"] * expected

@@ -45,7 +45,7 @@ signing_algorithm = "HS256"
 
 
 #: Invalid settings, and the prefixes of the problems between other settings.
-BESIDE = {
+INVALID_SETTINGS = {
     "[log]\nlevel = 'loud'": ["grpc: others can reach", "ops.listen: 127.0.0.1:8080", "policy.a.pools: no such"],
     "[callers]\njwt = 1": ["grpc: others can reach", "ops.listen: 127.0.0.1:8080", "policy.a.pools: no such"],
     "[store]\nurl = 'x'": ["grpc: others can reach", "ops.listen: 127.0.0.1:8080", "policy.a.pools: no such"],
@@ -55,7 +55,7 @@ BESIDE = {
 }
 
 
-@pytest.mark.parametrize(("wrong", "others"), BESIDE.items())
+@pytest.mark.parametrize(("wrong", "others"), INVALID_SETTINGS.items())
 def test_problems_of_several_sections_are_reported_together(
     wrong: str, others: list[str], problems: Problems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,7 +69,7 @@ def test_problems_of_several_sections_are_reported_together(
 
 
 #: Sections that need each other.
-TOGETHER = {
+RELATED_SECTIONS = {
     "grpc": 'listen = ["127.0.0.1:1"]\nidentify_by = ["bearer_key"]',
     "callers": (
         f'aws_key_file = "/nowhere"\nkeys = {{ a = ["sha256:{"0" * 64}"] }}\n'
@@ -90,11 +90,11 @@ TOGETHER = {
 }
 
 
-@pytest.mark.parametrize("wrong", TOGETHER)
+@pytest.mark.parametrize("wrong", RELATED_SECTIONS)
 def test_problems_that_follow_from_an_invalid_section_are_not_reported(
     wrong: str, load: Load, problems: Problems
 ) -> None:
-    text = {name: f"[{name}]\n{content}\n" for name, content in TOGETHER.items()}
+    text = {name: f"[{name}]\n{content}\n" for name, content in RELATED_SECTIONS.items()}
     assert list(load("".join(text.values())).pools) == ["us-east-1:0a"]
     (problem,) = problems(f"{wrong} = 1\n" + "".join(part for name, part in text.items() if name != wrong))
     assert problem.startswith(f"{wrong}: must be a table")
@@ -223,7 +223,7 @@ def test_all_problems_of_a_table_are_reported_at_once(text: str, expected: list[
         ),
     ],
 )
-def test_a_problem_is_named(problems: Problems, text: str, expected: str) -> None:
+def test_an_invalid_setting_is_reported(problems: Problems, text: str, expected: str) -> None:
     (problem,) = problems(text)
     assert expected in problem
 

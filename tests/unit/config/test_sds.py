@@ -35,11 +35,11 @@ def test_a_secret_without_a_listener_is_rejected() -> None:
     assert "listen: names no address" in problems(tokens={"t": TOKEN})
 
 
-def test_two_secrets_have_two_names() -> None:
+def test_a_key_set_with_the_name_of_a_token_is_rejected() -> None:
     assert "key_set: t is the name of a token" in problems(listen=LISTEN, tokens={"t": TOKEN}, key_set="t")
 
 
-def test_callers_who_are_not_identified_are_no_users() -> None:
+def test_a_token_without_a_user_needs_identified_callers() -> None:
     token = {"identity_pool_id": EMBEDDED_POOL_ID}
     assert "tokens.t.user: is needed if callers are not identified" in problems(listen=LISTEN, tokens={"t": token})
 
@@ -55,14 +55,14 @@ def test_an_exposed_address_needs_what_calls_need() -> None:
     assert Config.model_validate({"sds": {"listen": ["0.0.0.0:50061"], "key_set": "k", "insecure": True}})
 
 
-def test_authenticators_need_what_they_need_elsewhere() -> None:
+def test_authenticators_need_their_settings_and_a_policy() -> None:
     text = problems(listen=LISTEN, key_set="k", identify_by=["jwt", "bearer_key"])
     assert "sds.identify_by: jwt needs an issuer" in text
     assert "sds.identify_by: bearer_key needs a key" in text
     assert "policy: identified callers need a policy" in text
 
 
-def test_an_address_is_not_that_of_calls() -> None:
+def test_an_address_of_the_grpc_listener_is_rejected() -> None:
     assert "sds.listen: 127.0.0.1:50051 is already that of grpc.listen" in problems(
         listen=["127.0.0.1:50051"], key_set="k"
     )

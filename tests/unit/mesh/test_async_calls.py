@@ -28,7 +28,7 @@ class Context:
         self.ended = code, dict(trailers)
 
 
-def test_the_id_of_a_defect_leads_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_internal_error_has_the_request_id_of_its_log_record(caplog: pytest.LogCaptureFixture) -> None:
     async def serve(_request: object, _context: object) -> None:
         raise KeyError("alice")
 

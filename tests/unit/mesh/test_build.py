@@ -13,7 +13,7 @@ from tokend_server.metrics import Metrics
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 
 MAPPING = {"identity_pool_id": EMBEDDED_POOL_ID, "user": {"metadata": "payload.sub"}}
-ASKED_FOR = Config.model_validate({"ext_authz": {"mappings": {"web": MAPPING}}})
+WITH_EXT_AUTHZ = Config.model_validate({"ext_authz": {"mappings": {"web": MAPPING}}})
 
 PROBLEM = "ext_authz: needs the extra envoy: install tokend-server[envoy]"
 
@@ -30,15 +30,15 @@ def mesh(config: Config) -> Mesh:
 
 def test_configured_services_are_served() -> None:
     operations = DeveloperIdentityService({}, Policy((), ()), FakeClock())
-    assert [each.descriptor.full_name for each in mesh(ASKED_FOR).services(operations)] == [
+    assert [each.descriptor.full_name for each in mesh(WITH_EXT_AUTHZ).services(operations)] == [
         "envoy.service.auth.v3.Authorization"
     ]
     assert mesh(Config()).services(operations) == ()
 
 
 @pytest.mark.usefixtures("without_the_extra")
-def test_without_the_extra_it_is_named() -> None:
-    assert extra_problems(ASKED_FOR) == [PROBLEM]
+def test_a_missing_extra_is_reported() -> None:
+    assert extra_problems(WITH_EXT_AUTHZ) == [PROBLEM]
     assert extra_problems(Config()) == []
     with pytest.raises(ConfigError, match=r"tokend-server\[envoy\]"):
-        mesh(ASKED_FOR).services(DeveloperIdentityService({}, Policy((), ()), FakeClock()))
+        mesh(WITH_EXT_AUTHZ).services(DeveloperIdentityService({}, Policy((), ()), FakeClock()))

@@ -30,7 +30,7 @@ def claim(value: object, keys: list[str], namespace: str = JWT_AUTHN) -> str | N
         ({"sub": "alice"}, None),
     ],
 )
-def test_a_claim_is_a_text_or_there_is_none(value: object, text: str | None) -> None:
+def test_a_claim_is_converted_to_text_or_ignored(value: object, text: str | None) -> None:
     assert claim(value, ["payload", "claim"]) == text
 
 
@@ -49,7 +49,7 @@ def test_another_namespace_is_another_filter() -> None:
     assert claim("alice", ["payload", "claim"], "envoy.filters.http.lua") is None
 
 
-def test_nothing_is_read_into_a_request_without_metadata() -> None:
+def test_reading_a_missing_claim_does_not_change_the_request() -> None:
     request = check_request()
     before = request.SerializeToString()
     assert metadata_reader(JWT_AUTHN, ["payload", "sub"])(request.attributes) is None

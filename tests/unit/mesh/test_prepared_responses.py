@@ -29,7 +29,7 @@ _INPUTS = st.tuples(
 
 
 @given(_INPUTS, _INPUTS)
-def test_keys_are_equal_only_if_all_that_they_are_of_is(
+def test_response_keys_are_equal_only_if_all_inputs_are_equal(
     one: tuple[str, str, MappedValues], other: tuple[str, str, MappedValues]
 ) -> None:
     assert (response_key(*one) == response_key(*other)) == (one == other)
@@ -110,19 +110,19 @@ def test_a_reused_token_has_the_same_audit_data(sidecar: Sidecar) -> None:
     assert sidecar.sources == [TokenSource.ISSUED, TokenSource.REUSED]
 
 
-def _grow_old(sidecar: Sidecar) -> None:
+def _reach_refresh_time(sidecar: Sidecar) -> None:
     sidecar.clock.advance(ISSUED.refresh_time - sidecar.clock.now())
 
 
 def _renew(sidecar: Sidecar) -> None:
-    _grow_old(sidecar)
+    _reach_refresh_time(sidecar)
     later = int(sidecar.clock.now()) + 900
     sidecar.engine.answers["get"] = ISSUED._replace(token=Secret("b"), expire_time=later, refresh_time=later - 600)
     sidecar.first()
 
 
 CHANGES: Mapping[str, Callable[[Sidecar], object]] = {
-    "its refresh_time has come": _grow_old,
+    "its refresh_time has come": _reach_refresh_time,
     "another token has taken its place": _renew,
     "the users of the pool have changed": lambda sidecar: sidecar.reused.forget(POOL),
     "its key is out of the key set": lambda sidecar: sidecar.published.clear(),

@@ -19,7 +19,7 @@ CHECK_REQUEST, CHECK_RESPONSE = "envoy.service.auth.v3.CheckRequest", "envoy.ser
         ("envoy.service.secret.v3.SecretDiscoveryService", ["DeltaSecrets", "FetchSecrets", "StreamSecrets"]),
     ],
 )
-def test_the_services_are_there(service: str, methods: list[str]) -> None:
+def test_the_services_have_their_methods(service: str, methods: list[str]) -> None:
     assert sorted(method.name for method in EnvoyProtos().service(service).methods) == methods
 
 
@@ -35,7 +35,7 @@ def test_a_request_is_read_as_it_was_written() -> None:
     assert read.attributes.metadata_context.filter_metadata["jwt"]["payload"]["sub"] == "alice"
 
 
-def test_the_default_pool_has_none_of_it() -> None:
+def test_the_default_descriptor_pool_has_no_messages_of_envoy() -> None:
     EnvoyProtos()
     with pytest.raises(KeyError):
         descriptor_pool.Default().FindMessageTypeByName(CHECK_REQUEST)

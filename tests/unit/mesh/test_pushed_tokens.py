@@ -117,7 +117,7 @@ async def test_each_caller_gets_a_separate_token(place: Place) -> None:
 
 
 @in_a_loop
-async def test_streams_of_a_caller_share_one(place: Place) -> None:
+async def test_streams_of_a_caller_share_a_token(place: Place) -> None:
     place.watch(ALICE)
     place.watch(ALICE)
     await settled()
@@ -222,7 +222,7 @@ async def test_a_refusal_takes_the_token_away(place: Place) -> None:
 
 
 @in_a_loop
-async def test_a_token_without_a_stream_is_kept_until_it_would_be_replaced(place: Place) -> None:
+async def test_a_token_without_a_stream_is_kept_for_the_next_stream(place: Place) -> None:
     wake = place.watch(ALICE)
     await settled()
     place.tokens.unwatch("alice", "own", wake)
@@ -265,7 +265,7 @@ async def test_tokens_whose_key_has_gone_are_replaced_within_seconds(place: Plac
 
 
 @in_a_loop
-async def test_a_defect_is_tried_again(place: Place) -> None:
+async def test_issuing_is_retried_after_an_unexpected_error(place: Place) -> None:
     place.issuer.failure = RuntimeError("a defect")
     place.watch(ALICE)
     await settled()
@@ -275,7 +275,7 @@ async def test_a_defect_is_tried_again(place: Place) -> None:
 
 
 @in_a_loop
-async def test_other_keys_are_sent_to_streams_that_watch_them(place: Place) -> None:
+async def test_a_changed_key_set_is_sent_to_streams_that_watch_it(place: Place) -> None:
     jwks, later, woken = b"1", list[float](), list[str]()
 
     def call_later(seconds: float, wake: Callable[[], None]) -> None:
@@ -297,7 +297,7 @@ async def test_other_keys_are_sent_to_streams_that_watch_them(place: Place) -> N
 
 
 @in_a_loop
-async def test_other_keys_may_have_made_tokens_worthless(place: Place) -> None:
+async def test_tokens_of_withdrawn_keys_are_replaced_after_a_key_set_change(place: Place) -> None:
     jwks = b"1"
     secrets = Secrets(place.tokens, None, lambda: jwks)
     secrets.watch(ALICE, ["own"], lambda: None)

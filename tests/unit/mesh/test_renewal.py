@@ -27,7 +27,7 @@ def test_tokens_that_were_issued_at_once_are_replaced_over_a_third_of_the_time()
 
 
 @pytest.mark.parametrize("left", [0.5, 0.0, -100.0])
-def test_a_token_that_is_past_its_refresh_time_is_not_asked_for_at_once(left: float) -> None:
+def test_a_token_past_its_refresh_time_is_renewed_after_a_second(left: float) -> None:
     assert renewal_delay(left, 0.5) == 1
 
 
@@ -56,5 +56,5 @@ def test_a_refusal_is_seldom_tried_again() -> None:
         (RuntimeError("a defect"), False),
     ],
 )
-def test_a_refusal_is_the_callers(error: Exception, refuses: bool) -> None:  # noqa: FBT001 - a row of the table
+def test_only_errors_of_the_caller_count_as_refusals(error: Exception, refuses: bool) -> None:  # noqa: FBT001 - a row of the table
     assert is_refusal(error) is refuses

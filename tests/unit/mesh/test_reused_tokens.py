@@ -85,10 +85,10 @@ def get_or_issue(
     return given
 
 
-GiveOne = Callable[[TokenRequest], tuple[str, TokenSource]]
+GetOrIssue = Callable[[TokenRequest], tuple[str, TokenSource]]
 
 
-def test_a_token_is_given_out_until_its_refresh_time(get_or_issue: GiveOne, clock: FakeClock) -> None:
+def test_a_token_is_given_out_until_its_refresh_time(get_or_issue: GetOrIssue, clock: FakeClock) -> None:
     assert get_or_issue(REQUEST) == ("token 1", TokenSource.ISSUED)
     clock.advance(299)
     assert get_or_issue(REQUEST) == ("token 1", TokenSource.REUSED)
@@ -97,19 +97,17 @@ def test_a_token_is_given_out_until_its_refresh_time(get_or_issue: GiveOne, cloc
 
 
 @pytest.mark.parametrize("field", TokenRequest._fields)
-def test_a_request_that_differs_in_a_field_has_a_token_of_its_own(get_or_issue: GiveOne, field: str) -> None:
+def test_a_request_that_differs_in_a_field_has_a_token_of_its_own(get_or_issue: GetOrIssue, field: str) -> None:
     assert get_or_issue(REQUEST) == ("token 1", TokenSource.ISSUED)
     assert get_or_issue(REQUEST._replace(**{field: OTHERS[field]})) == ("token 2", TokenSource.ISSUED)
 
 
-def test_nothing_is_created_for_those_who_get_a_token_again(
-    tokens: ReusedTokens, issuer: Issuer, clock: FakeClock
-) -> None:
+def test_a_reused_token_has_the_outcome_retrieved(tokens: ReusedTokens, issuer: Issuer, clock: FakeClock) -> None:
     outcomes = [tokens.get_or_issue(REQUEST, Deadline(clock), issuer)[0].outcome for _ in range(2)]
     assert outcomes == [IdentityOutcome.CREATED, IdentityOutcome.RETRIEVED]
 
 
-def test_a_failure_is_not_kept(get_or_issue: GiveOne, issuer: Issuer) -> None:
+def test_a_failure_is_not_kept(get_or_issue: GetOrIssue, issuer: Issuer) -> None:
     issuer.failure = EngineUnavailable("The store does not answer.")
     with pytest.raises(EngineUnavailable):
         get_or_issue(REQUEST)
@@ -118,7 +116,7 @@ def test_a_failure_is_not_kept(get_or_issue: GiveOne, issuer: Issuer) -> None:
 
 
 def test_a_token_of_a_key_that_is_not_published_any_more_is_not_given_out(
-    get_or_issue: GiveOne, issuer: Issuer, published: set[str | None]
+    get_or_issue: GetOrIssue, issuer: Issuer, published: set[str | None]
 ) -> None:
     get_or_issue(REQUEST)
     published.remove("key-1")
@@ -127,7 +125,7 @@ def test_a_token_of_a_key_that_is_not_published_any_more_is_not_given_out(
     assert get_or_issue(REQUEST) == ("token 2", TokenSource.REUSED)
 
 
-def test_only_tokens_of_the_given_pool_are_forgotten(get_or_issue: GiveOne, tokens: ReusedTokens) -> None:
+def test_only_tokens_of_the_given_pool_are_forgotten(get_or_issue: GetOrIssue, tokens: ReusedTokens) -> None:
     other = REQUEST._replace(identity_pool_id="us-east-1:1")
     get_or_issue(REQUEST), get_or_issue(other)
     for number in range(2):

@@ -38,7 +38,7 @@ def test_a_party_alone_gets_all_places_and_no_more(held: ExitStack) -> None:
         take(held, slots, "a")
 
 
-def test_when_all_are_taken_those_with_their_share_are_refused(held: ExitStack) -> None:
+def test_a_caller_with_its_share_is_refused_when_all_places_are_in_use(held: ExitStack) -> None:
     slots, _ = places()
     take(held, slots, "a", 4)
     take(held, slots, "b")

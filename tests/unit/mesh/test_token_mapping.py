@@ -38,7 +38,7 @@ def test_an_optional_tag_may_be_missing() -> None:
     assert mapped.wanted(mapped.values(request.attributes)).principal_tags == {"tenant": "acme"}
 
 
-def test_another_tag_may_not() -> None:
+def test_a_required_tag_must_not_be_missing() -> None:
     request = check_request(claims={"sub": "alice"}, headers={"x-team": "blue"})
     with pytest.raises(NoTag):
         mapping(principal_tags=TAGS).values(request.attributes)

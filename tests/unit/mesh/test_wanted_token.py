@@ -17,7 +17,7 @@ def test_the_request_equals_that_of_an_sdk() -> None:
     )
 
 
-def test_a_duration_that_is_not_wanted_is_not_asked_for() -> None:
+def test_a_request_without_a_duration_has_no_token_duration() -> None:
     assert not WantedToken(POOL, "login.example", Secret("alice")).to_request().HasField("token_duration")
 
 

@@ -118,7 +118,7 @@ class TestStateOfTheWorld:
         state.receive(acknowledging(response, "b"))
         assert state.respond(there(NEW_A, B)) is None
 
-    def test_a_name_that_comes_back_is_sent_once_more(self) -> None:
+    def test_a_resubscribed_resource_is_sent_again(self) -> None:
         state, first = world("a", "b")
         state.receive(acknowledging(first, "b"))
         state.receive(acknowledging(first, "a", "b"))
@@ -154,7 +154,7 @@ class TestStateOfTheWorld:
         state.receive(acknowledging(response, *names))
         assert state.names == {"a", "b"}
 
-    def test_a_wildcard_goes_with_names(self) -> None:
+    def test_a_wildcard_can_be_combined_with_names(self) -> None:
         state, _ = world("*", "x")
         assert state.names == {"a", "b", "x"}
 
@@ -268,7 +268,7 @@ class TestDelta:
         response = state.respond(there(A))
         assert response == DeltaResponse((A,), (), "1")
 
-    def test_a_wildcard_ends(self) -> None:
+    def test_a_wildcard_can_be_unsubscribed(self) -> None:
         state, _ = delta(DeltaRequest(subscribe=("*", "a")))
         state.receive(DeltaRequest(unsubscribe=("*",)))
         assert state.names == {"a"}

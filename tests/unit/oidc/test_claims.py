@@ -28,7 +28,7 @@ def problem_of(claims: VerifiedClaims, rules: ClaimRules) -> tuple[Problem, str]
     return caught.value.problem, caught.value.claim
 
 
-GOOD: dict[str, dict[str, Any]] = {
+VALID: dict[str, dict[str, Any]] = {
     "whole seconds": {},
     "fractions": {"exp": NOW + 0.25, "iat": NOW - 0.25, "nbf": NOW - 0.5},
     "within the skew": {"exp": NOW - SKEW + 0.25, "iat": NOW + SKEW, "nbf": NOW + SKEW},
@@ -43,9 +43,9 @@ GOOD: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("changes", GOOD.values(), ids=GOOD)
+@pytest.mark.parametrize("changes", VALID.values(), ids=VALID)
 @pytest.mark.parametrize("rules", [OF_CALLERS, OF_LOGINS], ids=["caller", "login"])
-def test_good_claims_are_taken_from_every_kind_of_token(rules: ClaimRules, changes: dict[str, Any]) -> None:
+def test_valid_claims_are_accepted_in_every_kind_of_token(rules: ClaimRules, changes: dict[str, Any]) -> None:
     claims = claims_of(**changes)
     assert read_claims(claims, rules, NOW) == Claims(claims["sub"], claims["exp"])
 
@@ -97,7 +97,7 @@ def test_malformed_claims_are_refused_in_every_kind_of_token(rules: ClaimRules, 
     assert problem_of(claims_of(**{name: value}), rules) == (Problem.MALFORMED, name)
 
 
-NOT_HERE_AND_NOW: list[tuple[dict[str, Any], Problem, str]] = [
+REJECTED: list[tuple[dict[str, Any], Problem, str]] = [
     ({"exp": NOW - SKEW}, Problem.EXPIRED, "exp"),
     ({"exp": 1.7e9}, Problem.EXPIRED, "exp"),
     ({"exp": -1}, Problem.EXPIRED, "exp"),
@@ -115,7 +115,7 @@ NOT_HERE_AND_NOW: list[tuple[dict[str, Any], Problem, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "problem", "name"), NOT_HERE_AND_NOW, ids=range(len(NOT_HERE_AND_NOW)))
+@pytest.mark.parametrize(("changes", "problem", "name"), REJECTED, ids=range(len(REJECTED)))
 @pytest.mark.parametrize("rules", [OF_CALLERS, OF_LOGINS], ids=["caller", "login"])
 def test_other_audiences_and_times_are_rejected_in_every_kind_of_token(
     rules: ClaimRules, changes: dict[str, Any], problem: Problem, name: str

@@ -53,7 +53,7 @@ def ids_of(found: tuple[Any, ...]) -> list[str | None]:
     return [key.kid for key in found]
 
 
-def test_the_bearer_token_goes_with_every_request(
+def test_the_bearer_token_is_sent_with_every_request(
     guarded: GuardedProvider, private_http: IssuerHttp, token_file: Path
 ) -> None:
     source = KeySource(issuer=guarded.issuer, http=private_http, bearer_token_file=token_file)
@@ -73,7 +73,7 @@ def test_the_bearer_token_is_read_for_each_fetch(
     assert fetched_ids(source) == ["1"]
 
 
-def test_another_provider_is_not_shown_the_bearer_token(
+def test_a_key_source_without_a_bearer_token_sends_none(
     guarded: GuardedProvider, private_http: IssuerHttp, token_file: Path
 ) -> None:
     guarded.token = None

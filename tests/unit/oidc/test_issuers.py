@@ -101,7 +101,7 @@ def test_a_hanging_issuer_does_not_block_another_issuer(stack: ExitStack) -> Non
     assert [key.kid for key in good.find("1", Deadline(hanging.clock))] == ["1"]
 
 
-def test_places_are_free_again(stack: ExitStack) -> None:
+def test_a_place_is_released_after_a_fetch(stack: ExitStack) -> None:
     hanging = Hanging(stack, 3, threads=1)
     for number, provider in enumerate(hanging.providers):
         (still,) = waiting([hanging.find(number), hanging.find(number)], 1)

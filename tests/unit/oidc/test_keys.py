@@ -159,77 +159,77 @@ def test_stale_keys_are_used_while_they_are_renewed(
 
 
 @pytest.fixture
-def ageing_keys(provider: OidcProvider, http: IssuerHttp, clock: FakeClock) -> ProviderKeys:
+def aging_keys(provider: OidcProvider, http: IssuerHttp, clock: FakeClock) -> ProviderKeys:
     """Keys that are stale after 300 seconds and too old after 600."""
     source = KeySource(issuer=provider.issuer, http=http)
     return ProviderKeys(NAME, source, clock, max_age=300, too_old=600, waits=Waits(100))
 
 
 def test_keys_are_renewed_at_the_age_that_is_set(
-    provider: OidcProvider, ageing_keys: ProviderKeys, deadline: Deadline, clock: FakeClock
+    provider: OidcProvider, aging_keys: ProviderKeys, deadline: Deadline, clock: FakeClock
 ) -> None:
-    ageing_keys.find("1", deadline)
+    aging_keys.find("1", deadline)
     rotate(provider)
     clock.advance(299)
-    assert ids(ageing_keys.find("1", deadline)) == ["1"]
+    assert ids(aging_keys.find("1", deadline)) == ["1"]
     assert provider.fetches[JWKS_PATH] == 1
     clock.advance(1)
     provider.fault = Fault.HANG
-    assert ids(ageing_keys.find("1", deadline)) == ["1"]
+    assert ids(aging_keys.find("1", deadline)) == ["1"]
     assert provider.hanging.wait(10)
     provider.released.set()
-    assert ids(ageing_keys.find("2", deadline)) == ["2"]  # waits for the same fetch
+    assert ids(aging_keys.find("2", deadline)) == ["2"]  # waits for the same fetch
     with pytest.raises(KeyNotKnownYet):
-        ageing_keys.find("1", deadline)
+        aging_keys.find("1", deadline)
 
 
 def test_a_withdrawn_key_is_not_used_once_it_is_too_old(
-    provider: OidcProvider, ageing_keys: ProviderKeys, deadline: Deadline, clock: FakeClock
+    provider: OidcProvider, aging_keys: ProviderKeys, deadline: Deadline, clock: FakeClock
 ) -> None:
-    ageing_keys.find("1", deadline)
+    aging_keys.find("1", deadline)
     rotate(provider)
     clock.advance(600)
-    assert ageing_keys.find("1", deadline) == ()
+    assert aging_keys.find("1", deadline) == ()
 
 
 @pytest.mark.parametrize("fault", [Fault.STATUS_500, Fault.GARBAGE])
 def test_keys_that_are_too_old_are_used_while_the_provider_fails(
-    provider: OidcProvider, ageing_keys: ProviderKeys, deadline: Deadline, clock: FakeClock, fault: Fault
+    provider: OidcProvider, aging_keys: ProviderKeys, deadline: Deadline, clock: FakeClock, fault: Fault
 ) -> None:
-    ageing_keys.find("1", deadline)
+    aging_keys.find("1", deadline)
     provider.fault = fault
     clock.advance(600)
-    assert ids(ageing_keys.find("1", deadline)) == ["1"]
+    assert ids(aging_keys.find("1", deadline)) == ["1"]
 
 
 def test_keys_that_are_too_old_are_used_when_the_time_is_spent(
-    provider: OidcProvider, ageing_keys: ProviderKeys, deadline: Deadline, clock: FakeClock
+    provider: OidcProvider, aging_keys: ProviderKeys, deadline: Deadline, clock: FakeClock
 ) -> None:
-    ageing_keys.find("1", deadline)
+    aging_keys.find("1", deadline)
     provider.fault = Fault.HANG
     clock.advance(600)
-    assert ids(ageing_keys.find("1", in_real_time(0.02))) == ["1"]
+    assert ids(aging_keys.find("1", in_real_time(0.02))) == ["1"]
     assert provider.hanging.wait(10)
 
 
 def test_no_call_waits_for_a_provider_that_failed_before(
     provider: OidcProvider,
-    ageing_keys: ProviderKeys,
+    aging_keys: ProviderKeys,
     deadline: Deadline,
     clock: FakeClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tokend_server.oidc.keys.FETCH_TIMEOUT", 60.0)
     monkeypatch.setattr("tokend_server.oidc.outbound.SOCKET_TIMEOUT", 60.0)
-    ageing_keys.find("1", deadline)
+    aging_keys.find("1", deadline)
     provider.fault = Fault.STATUS_500
     clock.advance(600)
-    ageing_keys.find("1", deadline)
+    aging_keys.find("1", deadline)
 
     provider.fault = Fault.HANG
     clock.advance(COOL_DOWN)
     with ThreadPoolExecutor(1) as callers:
-        call = callers.submit(ageing_keys.find, "1", deadline)
+        call = callers.submit(aging_keys.find, "1", deadline)
         assert provider.hanging.wait(10)
         try:
             assert ids(call.result(10)) == ["1"]
@@ -315,7 +315,7 @@ def test_a_fetch_for_which_there_is_no_thread_has_failed(
     assert ids(keys.find("1", deadline)) == ["1"]
 
 
-def test_nothing_that_an_issuer_sends_ends_a_thread(
+def test_an_unexpected_error_of_a_fetch_makes_the_keys_unavailable(
     keys: ProviderKeys, deadline: Deadline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:

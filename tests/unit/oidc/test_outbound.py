@@ -20,7 +20,7 @@ from tokend_server.hosts import is_internal
 from tokend_server.oidc.documents import KeySource, fetch_keys
 from tokend_server.oidc.outbound import Document, FetchFailed, IssuerHttp
 
-INSIDE = [
+INTERNAL = [
     "127.0.0.1",
     "0.0.0.0",
     "10.0.0.1",
@@ -40,19 +40,19 @@ INSIDE = [
 ]
 
 
-@pytest.mark.parametrize("address", INSIDE)
-def test_inside_addresses_are_known_in_every_form(address: str) -> None:
+@pytest.mark.parametrize("address", INTERNAL)
+def test_internal_addresses_are_recognized_in_every_form(address: str) -> None:
     assert is_internal(ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::808:808", "2606:4700::1"])
-def test_public_addresses_are_not_inside(address: str) -> None:
+def test_public_addresses_are_not_internal(address: str) -> None:
     assert not is_internal(ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0"])
 @pytest.mark.parametrize("environment", [{}, {"HTTPS_PROXY": "http://127.0.0.1:9"}], ids=["direct", "by a proxy"])
-def test_no_request_goes_inside_where_it_may_not(host: str, environment: dict[str, str]) -> None:
+def test_requests_to_internal_addresses_are_refused(host: str, environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0)
         url = f"https://{host}:{listener.getsockname()[1]}/jwks"
@@ -62,7 +62,7 @@ def test_no_request_goes_inside_where_it_may_not(host: str, environment: dict[st
             listener.accept()
 
 
-def test_a_name_that_leads_inside_is_refused_when_it_is_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_name_that_resolves_to_an_internal_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 9))]
     monkeypatch.setattr("socket.getaddrinfo", lambda *_arguments, **_options: found)
     with pytest.raises(FetchFailed, match="internal address"):
@@ -91,7 +91,7 @@ class PublicIssuer(IssuerHttp):
         ("http://127.0.0.1:9/jwks", "must be https"),
     ],
 )
-def test_discovery_leads_no_request_inside(jwks_uri: str, reason: str) -> None:
+def test_an_internal_jwks_uri_of_a_public_issuer_is_refused(jwks_uri: str, reason: str) -> None:
     source = KeySource(issuer="https://issuer.example", http=PublicIssuer(jwks_uri))
     with pytest.raises(FetchFailed, match=reason):
         fetch_keys(source, Deadline(FakeClock()))

@@ -47,7 +47,7 @@ def fetch(environment: dict[str, str], *, allow_internal: bool = True) -> None:
 
 @pytest.mark.parametrize("allow_internal", [True, False])
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
-def test_the_proxy_is_asked_and_looks_the_name_up(
+def test_the_proxy_is_used_and_resolves_the_host_name(
     proxy: ConnectProxy,
     lookups: list[str],
     name: str,
@@ -88,6 +88,6 @@ def test_hosts_of_no_proxy_are_reached_directly(
 
 
 @pytest.mark.parametrize("no_proxy", ["", "ample.test", "keys.example", "keys.example.test.org"])
-def test_other_hosts_are_not(proxy: ConnectProxy, no_proxy: str) -> None:
+def test_other_hosts_are_reached_through_the_proxy(proxy: ConnectProxy, no_proxy: str) -> None:
     fetch({"HTTPS_PROXY": proxy.url, "NO_PROXY": no_proxy})
     assert proxy.targets == [TARGET]

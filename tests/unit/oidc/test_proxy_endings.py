@@ -36,7 +36,7 @@ def fetch(provider: GuardedProvider, seconds: float = TIMEOUT, **environment: st
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
-def test_a_proxy_is_gone_through(provider: GuardedProvider, name: str) -> None:
+def test_requests_are_sent_through_the_proxy(provider: GuardedProvider, name: str) -> None:
     with ConnectProxy() as proxy:
         assert fetch(provider, TIMEOUT, **{name: proxy.url}) == ["1"]
         assert proxy.targets == [("CONNECT", f"{ELSEWHERE}:{provider.port}")] * 2

@@ -38,7 +38,7 @@ def test_claims_are_read_without_being_believed() -> None:
         (b"[" * 5000, b"{}"),
     ],
 )
-def test_duplicate_members_are_rejected(header: bytes, claims: bytes) -> None:
+def test_malformed_tokens_are_rejected(header: bytes, claims: bytes) -> None:
     with pytest.raises(MalformedToken):
         read_token(compact(header, claims))
 

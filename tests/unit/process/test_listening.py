@@ -60,7 +60,7 @@ def reaches(host: str, address: str) -> bool:
 
 @pytest.mark.parametrize("wildcard", ["0.0.0.0", "[::]"])
 @pytest.mark.parametrize(("lacking", "reached"), [(None, "127.0.0.1:5"), (errno.EADDRNOTAVAIL, "[::1]:5")])
-def test_a_machine_reaches_itself_by_the_address_that_it_has(
+def test_a_wildcard_address_is_reachable_at_an_available_loopback_address(
     lacking: int | None, reached: str, wildcard: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def opened(endpoint: Endpoint, port: int) -> socket.socket:
@@ -123,7 +123,7 @@ def test_an_address_of_another_machine_is_reported_with_the_reason(listening: Li
 
 
 @listeners
-def test_a_name_that_leads_nowhere_is_reported_with_the_reason(
+def test_an_unknown_host_name_is_reported_with_the_reason(
     listening: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unknown(*_: object, **__: object) -> None:
@@ -135,7 +135,7 @@ def test_a_name_that_leads_nowhere_is_reported_with_the_reason(
         pass
 
 
-def test_a_name_may_stand_for_addresses_of_a_kind_that_the_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_addresses_of_a_host_name_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     lacking = Endpoint(socket.AF_INET, NOT_OURS)
     monkeypatch.setattr("tokend_server.process.listening.endpoints", lambda _host: [lacking, *endpoints(IPV4)])
     assert usable_endpoints("grpc.listen", "tokend.example:0") == ["127.0.0.1:0"]
@@ -158,11 +158,11 @@ def unprivileged() -> Iterator[None]:
         os.seteuid(user)
 
 
-def first_free_to_all() -> int:
+def first_unprivileged_port() -> int:
     return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text(encoding="ascii"))
 
 
-@pytest.mark.skipif(first_free_to_all() < 2, reason="all ports are free to all users here")
+@pytest.mark.skipif(first_unprivileged_port() < 2, reason="all ports are free to all users here")
 def test_a_port_that_needs_a_capability_is_reported_with_the_reason() -> None:
     with unprivileged(), pytest.raises(ConfigError) as raised:
         open_sockets("ops.listen", "127.0.0.1:1")

@@ -48,7 +48,7 @@ def test_nothing_waits_for_a_reader_and_drops_are_counted_and_logged(pipe: Pipe)
     log.close()
 
 
-def test_a_reader_that_is_gone_costs_records_and_no_more(pipe: Pipe) -> None:
+def test_records_without_a_reader_are_dropped_and_counted(pipe: Pipe) -> None:
     log = LogWriter(pipe.writer)
     counted = threading.Event()
     log.set_drop_counter(lambda _number: counted.set())
@@ -77,7 +77,7 @@ def test_drops_are_logged_once_when_lines_can_be_written_again(pipe: Pipe) -> No
     log.close()
 
 
-def test_a_closed_descriptor_costs_records_and_no_more(pipe: Pipe) -> None:
+def test_records_for_a_closed_descriptor_are_dropped_and_counted(pipe: Pipe) -> None:
     log = LogWriter(os.dup(pipe.writer))
     counted = threading.Event()
     log.set_drop_counter(lambda _number: counted.set())

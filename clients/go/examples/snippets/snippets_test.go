@@ -35,7 +35,7 @@ func newSource(t *testing.T) *tokend.CachedTokenSource {
 	return source
 }
 
-func TestAWSCredentialsAreThoseForTokenOfSource(t *testing.T) {
+func TestSTSReturnsCredentialsForTokenOfSource(t *testing.T) {
 	source := newSource(t)
 	var action, role, webIdentityToken string
 	fake := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -91,7 +91,7 @@ func TestSourcesAndCachesOfReadmeReturnTokens(t *testing.T) {
 	decide(err)
 }
 
-func TestSourceOfCallIsThatOfUserInContext(t *testing.T) {
+func TestCallUsesSourceOfUserInContext(t *testing.T) {
 	server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
 	defer server.Close()
 	cache := tokend.NewTokenCache(server.Client())

@@ -131,7 +131,9 @@ def test_invalid_settings_of_botocore_are_reported(
     assert asked.stderr.startswith("tokend-agent: no credentials for orders: ")
 
 
-def test_a_configuration_is_checked(command: Command, toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+def test_check_config_accepts_valid_settings_and_reports_invalid_ones(
+    command: Command, toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
     good = command("check-config", "--config", toml(document(server, directory)))
     assert (good.returncode, good.stdout) == (0, "The configuration is good. Tokens: orders\n")
     bad = command("check-config", "--config", toml(document(server, directory, mode="0777", expired="burn")))

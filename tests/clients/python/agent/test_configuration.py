@@ -66,7 +66,7 @@ def test_no_login_is_shown(toml: Toml, server: FakeTokendServer, directory: Path
     assert USER not in repr(settings)
 
 
-def test_a_login_comes_from_one_place(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+def test_a_login_must_be_in_either_logins_or_login_files(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
     files = {server.developer_provider_name: str(directory / "login")}
     (found,) = problems(toml(document(server, directory, login_files=files)))
     assert "is in logins and in login_files" in found
@@ -74,7 +74,9 @@ def test_a_login_comes_from_one_place(toml: Toml, server: FakeTokendServer, dire
     assert "logins or login_files must name the user" in found
 
 
-def test_tokens_do_not_get_in_each_others_way(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+def test_tokens_with_the_same_name_file_or_projected_directory_are_rejected(
+    toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
     wrong = document(server, directory)
     other = directory / "projected"
     wrong["tokens"] += [
@@ -90,14 +92,16 @@ def test_tokens_do_not_get_in_each_others_way(toml: Toml, server: FakeTokendServ
 
 
 @pytest.mark.parametrize("name", ["/", "/..", f"/run/{'n' * 244}", f"/run/{'é' * 122}"])
-def test_a_file_has_a_name_that_can_be_written(
+def test_invalid_and_too_long_file_names_are_rejected(
     toml: Toml, server: FakeTokendServer, directory: Path, name: str
 ) -> None:
     (found,) = problems(toml(document(server, directory) | {"tokens": [token(server, Path(name))]}))
     assert found.startswith("tokens.orders.file: must end with the name of a file, at most 243 bytes long")
 
 
-def test_a_directory_is_one_whatever_it_is_called(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+def test_conflicting_files_are_detected_through_symbolic_links(
+    toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
     (directory / "linked").symlink_to(directory)
     wrong = document(server, directory, layout="projected")
     wrong["tokens"] += [
@@ -123,7 +127,7 @@ def test_values_of_other_types_are_rejected(toml: Toml, server: FakeTokendServer
     assert load(toml(whole)).tokend.timeout_seconds == 2
 
 
-def test_no_token_takes_the_place_of_what_the_agent_needs(
+def test_a_token_file_that_overwrites_a_file_of_the_agent_is_rejected(
     toml: Toml, server: FakeTokendServer, directory: Path
 ) -> None:
     wrong = document(server, directory)
@@ -148,7 +152,9 @@ def test_no_token_takes_the_place_of_what_the_agent_needs(
     )
 
 
-def test_the_token_of_one_may_be_the_login_of_another(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+def test_a_token_file_may_be_the_login_file_of_another_token(
+    toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
     chained = document(server, directory)
     login = {"logins": {}, "login_files": {server.developer_provider_name: str(directory / "token")}}
     chained["tokens"].append(token(server, directory / "other", name="other", **login))
@@ -172,30 +178,36 @@ def test_an_invalid_configuration_file_is_rejected(tmp_path: Path, content: byte
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1", "here:1", "127.0.0.1:65536", "unix:relative", "127.0.0.1:x"])
-def test_an_address_is_one(toml: Toml, server: FakeTokendServer, directory: Path, listen: str) -> None:
+def test_invalid_health_addresses_are_rejected(
+    toml: Toml, server: FakeTokendServer, directory: Path, listen: str
+) -> None:
     (found,) = problems(toml(document(server, directory) | {"health": {"listen": listen}}))
     assert found.startswith("health: ")
 
 
 @pytest.mark.parametrize("listen", ["", "[::1]:0", "localhost:0", "unix:/run/x", "127.9.9.9:80"])
-def test_addresses_of_this_machine_are_good(toml: Toml, server: FakeTokendServer, directory: Path, listen: str) -> None:
+def test_health_addresses_of_this_machine_are_accepted(
+    toml: Toml, server: FakeTokendServer, directory: Path, listen: str
+) -> None:
     load(toml(document(server, directory) | {"health": {"listen": listen}}))
     load(toml(document(server, directory) | {"health": {"listen": "0.0.0.0:1", "other_machines": True}}))
 
 
 @pytest.mark.parametrize("mode", ["600", "0640", "0444", "0400"])
-def test_modes_that_let_others_read_are_good(toml: Toml, server: FakeTokendServer, directory: Path, mode: str) -> None:
+def test_modes_that_do_not_let_others_write_are_accepted(
+    toml: Toml, server: FakeTokendServer, directory: Path, mode: str
+) -> None:
     assert load(toml(document(server, directory, mode=mode))).tokens[0].mode == int(mode, 8)
 
 
 @pytest.mark.parametrize("mode", [600, 0o600, "0620", "0602", "4600", "0700", "0200", "rw", ""])
-def test_modes_that_let_others_write_are_not(
+def test_invalid_modes_and_modes_that_let_others_write_are_rejected(
     toml: Toml, server: FakeTokendServer, directory: Path, mode: object
 ) -> None:
     assert "tokens.orders.mode" in problems(toml(document(server, directory, mode=mode)))[0]
 
 
-def test_owners_go_by_name_or_number(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+def test_owner_and_group_may_be_names_or_numbers(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
     for owner in ("root", "0", 0):
         (settings,) = load(toml(document(server, directory, owner=owner, group=owner))).tokens
         assert (settings.owner, settings.group) == (0, 0)
@@ -210,12 +222,14 @@ def test_plaintext_and_tls_exclude_each_other(toml: Toml, server: FakeTokendServ
 
 
 @pytest.mark.parametrize("endpoint", ["tokend:50051", "dns:///tokend:50051", "unix:/run/tokend.sock", "[::1]:50051"])
-def test_endpoints_are_what_grpc_knows(endpoint: str) -> None:
+def test_grpc_targets_are_accepted_as_endpoints(endpoint: str) -> None:
     assert service(endpoint=endpoint).endpoint == endpoint
 
 
 @pytest.mark.parametrize("endpoint", ["", "https://tokend:50051", "http://tokend", "a b:1", "a\n:1"])
-def test_urls_are_no_endpoints(toml: Toml, server: FakeTokendServer, directory: Path, endpoint: str) -> None:
+def test_urls_and_malformed_endpoints_are_rejected(
+    toml: Toml, server: FakeTokendServer, directory: Path, endpoint: str
+) -> None:
     wrong = document(server, directory)
     wrong["tokend"]["endpoint"] = endpoint
     (found,) = problems(toml(wrong))
@@ -234,7 +248,7 @@ def test_all_files_of_the_connection_are_checked(tmp_path: Path) -> None:
     assert caught.value.problems == tuple(f"tokend.{name}: {missing}: No such file or directory" for name in names)
 
 
-def test_files_of_the_connection_are_what_they_should_be(tmp_path: Path) -> None:
+def test_files_of_the_connection_must_be_valid_pem(tmp_path: Path) -> None:
     junk = tmp_path / "junk"
     junk.write_text("no PEM", encoding="ascii")
     files = {name: str(junk) for name in ("ca_file", "client_certificate_file", "client_key_file")}

@@ -39,7 +39,7 @@ def request_of_orders(server: FakeTokendServer) -> TokenRequest:
     return TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "orders"})
 
 
-def test_authorities_that_change_are_those_of_the_next_call(
+def test_changed_authorities_apply_to_the_next_call(
     certificates: tuple[Certificate, Certificate],
     server: FakeTokendServer,
     request_of_orders: TokenRequest,
@@ -61,7 +61,7 @@ def test_authorities_that_change_are_those_of_the_next_call(
 
 
 @pytest.mark.parametrize("state", ["torn", "missing"])
-def test_files_in_the_middle_of_a_change_leave_those_before_in_use(
+def test_incomplete_certificate_files_leave_the_previous_ones_in_use(
     certificates: tuple[Certificate, Certificate],
     server: FakeTokendServer,
     request_of_orders: TokenRequest,

@@ -202,14 +202,14 @@ def test_an_invalid_token_in_the_file_is_replaced(
     assert content(directory) != found
 
 
-@pytest.mark.parametrize("deed", ["unlink", "overwrite", "chmod", "replace"])
+@pytest.mark.parametrize("change", ["unlink", "overwrite", "chmod", "replace"])
 def test_changes_to_the_file_by_others_are_repaired_without_a_call(
-    make_keeper: MakeKeeper, directory: Path, server: FakeTokendServer, deed: str
+    make_keeper: MakeKeeper, directory: Path, server: FakeTokendServer, change: str
 ) -> None:
     keeper = make_keeper()
     keeper.step()
     path, token = directory / "token", content(directory)
-    match deed:
+    match change:
         case "unlink":
             path.unlink()
         case "overwrite":

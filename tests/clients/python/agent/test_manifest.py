@@ -33,7 +33,7 @@ def settings(documents: dict[str, Any], tmp_path: Path) -> AgentSettings:
 
 
 @pytest.mark.parametrize("release", ["1.29", "1.33", "1.37"])
-def test_each_kubernetes_takes_it(documents: dict[str, Any], release: str) -> None:
+def test_the_manifest_is_valid_for_each_kubernetes_release(documents: dict[str, Any], release: str) -> None:
     """The releases from the first one with sidecars enabled by default."""
     for each in documents.values():
         validate(each, release)
@@ -72,7 +72,7 @@ def test_the_program_reads_the_file_that_the_agent_writes(pod: Any, settings: Ag
     assert token.mode == 0o640
 
 
-def test_the_commands_are_the_agents(pod: Any) -> None:  # noqa: ANN401 - YAML
+def test_the_commands_of_the_manifest_exist(pod: Any) -> None:  # noqa: ANN401 - YAML
     (agent,) = pod["initContainers"]
     for command in (agent["command"], agent["startupProbe"]["exec"]["command"]):
         assert command[0] == "tokend-agent"

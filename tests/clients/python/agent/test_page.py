@@ -45,7 +45,7 @@ def test_every_metric_is_described() -> None:
     assert {cell.strip("`") for cell in first_cells("Health")} == set(re.findall(r"^# TYPE (\w+)", page, re.MULTILINE))
 
 
-def test_the_first_configuration_is_good(tmp_path: Path) -> None:
+def test_the_example_configuration_is_valid(tmp_path: Path) -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     path = tmp_path / "agent.toml"
     path.write_text(example, encoding="utf-8")

@@ -142,7 +142,7 @@ main()
 """
 
 
-def test_a_signal_ends_it_while_it_is_loaded_in_a_container_too(
+def test_sigterm_ends_the_agent_while_it_is_loaded_as_a_containers_first_process(
     toml: Toml, server: FakeTokendServer, directory: Path
 ) -> None:
     config = str(toml(document(server, directory)))
@@ -151,7 +151,9 @@ def test_a_signal_ends_it_while_it_is_loaded_in_a_container_too(
     assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, "")
 
 
-def test_a_hung_service_leaves_the_token_that_there_is(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+def test_the_existing_token_stays_while_the_service_hangs(
+    toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
     tables = document(server, directory, token_duration_seconds=SHORT)
     tables["tokend"]["timeout_seconds"] = 2
     with RunningAgent(toml(tables)) as agent:

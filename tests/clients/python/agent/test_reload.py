@@ -32,7 +32,9 @@ def all_valid(statuses: Any) -> bool:  # noqa: ANN401 - of an agent
     return all(each.is_valid for each in statuses)
 
 
-def test_a_running_agent_takes_up_its_configuration(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+def test_sighup_reloads_the_configuration_of_a_running_agent(
+    toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
     tables = document(server, directory)
     tables["tokens"] += [token(server, directory / "former", name="former")]
     with RunningAgent(toml(tables)) as agent:
@@ -47,7 +49,7 @@ def test_a_running_agent_takes_up_its_configuration(toml: Toml, server: FakeToke
         assert record["message"].startswith("configuration reloaded; added: new; dropped: former; health at ")
         written = json.loads(next(line for line in agent.log if "new: written" in line))
         assert (written["level"], written["logger"], written["token"]) == ("INFO", "tokend_client.agent", "new")
-        assert (directory / "token").read_bytes() == before, "one whose settings are as before is not touched"
+        assert (directory / "token").read_bytes() == before, "a token with unchanged settings keeps its file"
         assert len(server.requests) == calls + 1
         assert (directory / "former").exists()
         states = httpx.get(f"{agent.health}/readyz", trust_env=False).json()["tokens"]
@@ -71,7 +73,7 @@ def agent(toml: Toml, server: FakeTokendServer, directory: Path) -> Iterator[Age
         yield running
 
 
-def test_a_token_that_is_changed_keeps_its_file(
+def test_changed_settings_of_a_token_apply_to_its_file(
     agent: Agent, toml: Toml, server: FakeTokendServer, directory: Path
 ) -> None:
     change = agent.reconfigure(load(toml(document(server, directory, mode="0640", format="json"))))
@@ -102,7 +104,9 @@ def test_a_reload_can_change_the_service(agent: Agent, toml: Toml, directory: Pa
 
 
 @pytest.mark.parametrize("listen", ["", "unix:", "127.0.0.1:0"])
-def test_health_moves(listen: str, agent: Agent, toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+def test_a_reload_moves_the_health_server_to_its_new_address(
+    listen: str, agent: Agent, toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
     former = agent.health_address
     if listen == "unix:":
         listen += str(directory / "health.sock")

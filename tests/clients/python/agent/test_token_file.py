@@ -170,7 +170,7 @@ def test_a_projected_directory_is_as_kubernetes_makes_it(directory: Path) -> Non
     assert version.startswith("..2027_01_15_08_00_00.")
     assert (directory / version / "token").read_bytes() == b"three"
     (before,) = (path for path in directory.glob("..2*") if path.name != version)
-    assert (before / "token").read_bytes() == b"two", "for who is on the way there"
+    assert (before / "token").read_bytes() == b"two", "for readers that have already resolved the link"
     assert (directory / version).stat().st_mode & 0o777 == 0o755
 
 
@@ -206,7 +206,7 @@ def test_a_projected_directory_is_cleaned_of_what_a_killed_agent_has_left(direct
     assert file.read() == b"one"
 
 
-def test_a_projected_directory_whose_link_cannot_be_replaced_keeps_nothing_of_the_try(directory: Path) -> None:
+def test_a_failed_write_leaves_no_files_in_a_projected_directory(directory: Path) -> None:
     (directory / "..data").mkdir()
     file = token_file(directory, layout="projected")
     file.claim()
@@ -305,7 +305,7 @@ def claim_fork_and_release(directory: Path, end: Connection) -> None:
     ("name", "advice"),
     [("none/token", "create the directory"), ("file/token", "a parent is not a directory")],
 )
-def test_a_path_that_cannot_be_is_explained(directory: Path, name: str, advice: str) -> None:
+def test_an_impossible_path_is_reported_with_advice(directory: Path, name: str, advice: str) -> None:
     (directory / "file").touch()
     with pytest.raises(FileProblem, match=advice):
         token_file(directory, file=str(directory / name)).claim()

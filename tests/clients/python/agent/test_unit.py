@@ -18,7 +18,7 @@ UNIT = ROOT / "clients" / "python" / "examples" / "tokend-agent.service"
 CONFINED = ROOT / "tests" / "deploy" / "confined.py"
 
 
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     analyze = need("systemd-analyze", "the check of the agent's unit")
     installed = tmp_path / "tokend-agent.service"
     text = UNIT.read_text(encoding="utf-8").replace("/opt/tokend-agent/bin/tokend-agent ", f"{shutil.which('true')} ")
@@ -27,7 +27,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     assert (verified.returncode, verified.stdout) == (0, "")
 
 
-def test_systemd_finds_it_little_exposed(tmp_path: Path) -> None:
+def test_the_unit_has_a_low_systemd_exposure_level(tmp_path: Path) -> None:
     analyze = need("systemd-analyze", "the check of the agent's unit")
     rated = ended([analyze, "security", "--offline=yes", "--threshold=20", str(UNIT)], tmp_path)
     assert rated.returncode == 0, rated.stdout

@@ -1,4 +1,4 @@
-"""The middleware, called like by an ASGI server."""
+"""The middleware, called as an ASGI server calls it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -52,7 +52,9 @@ def ask(app: IdentityMiddleware, *authorization: str, **scope: object) -> list[M
     return sent
 
 
-def test_the_application_sees_who_asks(issuer: OidcProvider, verifier: TokenVerifier, app: App) -> None:
+def test_the_application_gets_the_identity_of_the_caller(
+    issuer: OidcProvider, verifier: TokenVerifier, app: App
+) -> None:
     middleware = IdentityMiddleware(app, verifier)
     assert ask(middleware, f"Bearer {token(issuer)}")[0]["status"] == 204
     assert ask(middleware, f"bearer {token(issuer)}", type="websocket")[0]["status"] == 204
@@ -60,7 +62,9 @@ def test_the_application_sees_who_asks(issuer: OidcProvider, verifier: TokenVeri
 
 
 @pytest.mark.parametrize("values", [(), ("",), ("Bearer",), ("Bearer ",), ("Basic YTpi",), ("token",)])
-def test_without_a_token_it_is_not_asked(verifier: TokenVerifier, app: App, values: tuple[str, ...]) -> None:
+def test_a_request_without_a_token_does_not_reach_the_application(
+    verifier: TokenVerifier, app: App, values: tuple[str, ...]
+) -> None:
     start, body = ask(IdentityMiddleware(app, verifier), *values)
     assert (start["status"], app.seen) == (401, [])
     assert dict(start["headers"])[b"www-authenticate"] == b"Bearer"

@@ -108,7 +108,9 @@ def call(request: pytest.FixtureRequest, verifier: TokenVerifier) -> Iterator[Ca
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_methods_see_who_calls(issuer: OidcProvider, call: Callable[..., list[bytes]], kind: str) -> None:
+def test_methods_get_the_identity_of_the_caller(
+    issuer: OidcProvider, call: Callable[..., list[bytes]], kind: str
+) -> None:
     assert set(call(kind, token(issuer))) == {IDENTITY_ID.encode()}
 
 
@@ -122,7 +124,7 @@ def test_the_identity_of_an_earlier_call_is_not_reused(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_calls_without_a_good_token_end_before_the_method(
+def test_calls_without_a_valid_token_are_unauthenticated(
     issuer: OidcProvider, call: Callable[..., list[bytes]], kind: str
 ) -> None:
     for tokens, details in [

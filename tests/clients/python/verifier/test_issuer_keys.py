@@ -69,7 +69,7 @@ def test_old_keys_verify_while_they_are_fetched_again(issuer: OidcProvider, keys
     assert fetches(issuer) == 2
 
 
-def test_keys_verify_while_no_thread_can_be_had(
+def test_keys_stay_usable_if_no_thread_can_be_started(
     issuer: OidcProvider, keys: IssuerKeys, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_thread: threading.Thread) -> None:
@@ -123,7 +123,7 @@ def test_threads_that_need_the_same_key_fetch_it_once(issuer: OidcProvider, keys
     assert fetches(issuer) == 1
 
 
-def test_an_outage_is_bridged_for_as_long_as_it_may_be(
+def test_keys_stay_usable_during_an_outage_until_their_maximum_age(
     issuer: OidcProvider, keys: IssuerKeys, clock: FakeClock
 ) -> None:
     keys.find("1")
@@ -153,7 +153,7 @@ def test_a_failed_fetch_is_made_again_after_the_pause(issuer: OidcProvider, keys
 
 
 @pytest.mark.parametrize("fault", [fault for fault in Fault if fault not in NO_FAULTS])
-def test_answers_that_are_no_keys_are_not_taken(
+def test_invalid_key_responses_are_rejected(
     issuer: OidcProvider, keys: IssuerKeys, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
     issuer.fault = fault
@@ -231,16 +231,16 @@ def test_malformed_json_of_keys_is_rejected(issuer: OidcProvider, keys: IssuerKe
         ({"timeout": math.inf}, "timeout must be positive, and at most 2147483 seconds: inf"),
     ],
 )
-def test_times_are_within_their_limits(times: dict[str, float], problem: str) -> None:
+def test_times_outside_their_limits_are_rejected(times: dict[str, float], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         KeyTimes(**times)
 
 
-def test_the_longest_timeout_is_one_of_a_socket(issuer: OidcProvider) -> None:
+def test_the_longest_timeout_is_accepted_by_a_socket(issuer: OidcProvider) -> None:
     assert IssuerKeys(issuer.issuer, KeyTimes(timeout=2_147_483)).find("1")
 
 
-def test_an_issuer_that_does_not_answer_ends_the_wait(issuer: OidcProvider, clock: FakeClock) -> None:
+def test_a_fetch_from_a_hung_issuer_times_out(issuer: OidcProvider, clock: FakeClock) -> None:
     keys = IssuerKeys(issuer.issuer, KeyTimes(timeout=0.2), monotonic=clock.monotonic)
     issuer.fault = Fault.HANG
     with pytest.raises(KeysUnavailable):
@@ -291,7 +291,7 @@ def test_a_child_that_is_forked_during_a_fetch_can_fetch(issuer: OidcProvider) -
 
 
 @pytest.mark.parametrize("part", ["head", "body"])
-def test_an_issuer_whose_answer_does_not_end_ends_the_wait(part: str) -> None:
+def test_a_fetch_with_an_endless_response_times_out(part: str) -> None:
     with dripping(part) as url, pytest.raises(KeysUnavailable):
         IssuerKeys(url, KeyTimes(timeout=0.5)).find("1")
 
@@ -324,17 +324,19 @@ def dripping(part: str) -> Iterator[str]:
     ("issuer_url", "jwks_uri"),
     [("https://a.example", "https://b.example/keys"), ("http://a.example", "https://a.example/keys")],
 )
-def test_keys_may_be_elsewhere(issuer_url: str, jwks_uri: str) -> None:
+def test_the_jwks_uri_may_be_on_another_host_or_upgrade_to_https(issuer_url: str, jwks_uri: str) -> None:
     assert keys_url(issuer_url, {"issuer": issuer_url, "jwks_uri": jwks_uri}) == jwks_uri
 
 
 @pytest.mark.parametrize("jwks_uri", ["http://a.example/keys", "file:///etc/keys", "", 7, None])
-def test_keys_are_as_safe_as_the_issuer(jwks_uri: object) -> None:
+def test_a_jwks_uri_without_https_is_rejected_for_an_https_issuer(jwks_uri: object) -> None:
     with pytest.raises(ValueError, match="from https to http"):
         keys_url("https://a.example", {"issuer": "https://a.example", "jwks_uri": jwks_uri})
 
 
-def test_no_proxy_is_asked_unless_it_is_said(issuer: OidcProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_is_used_unless_environment_proxy_is_set(
+    issuer: OidcProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     for name in ("no_proxy", "NO_PROXY"):

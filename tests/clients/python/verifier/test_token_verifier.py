@@ -38,7 +38,7 @@ def by_hmac(issuer: OidcProvider) -> str:
     return f"{signed}.{base64url(hmac.digest(secret, signed.encode(), hashlib.sha256))}"
 
 
-def test_a_token_is_read(issuer: OidcProvider, verifier: TokenVerifier) -> None:
+def test_verify_returns_the_identity_of_a_valid_token(issuer: OidcProvider, verifier: TokenVerifier) -> None:
     issued = now()
     good = token(issuer, exp=issued + 900, iat=issued)
     identity = verifier.verify(good)
@@ -72,7 +72,7 @@ def test_a_verifier_must_have_something_to_accept(settings: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("leeway", [-1, math.inf, math.nan])
-def test_a_leeway_is_some_seconds(leeway: float) -> None:
+def test_a_negative_or_infinite_leeway_is_rejected(leeway: float) -> None:
     with pytest.raises(ValueError, match="leeway"):
         TokenVerifier("https://issuer.example", [POOL], leeway=leeway)
 
@@ -127,17 +127,17 @@ REJECTED: dict[str, tuple[Make, str]] = {
     "no user": (lambda issuer: token(issuer, sub=None), "lacks a claim"),
     "no pool": (lambda issuer: token(issuer, aud=None), "lacks a claim"),
     "no issuer": (lambda issuer: token(issuer, iss=None), "lacks a claim"),
-    "no end": (lambda issuer: token(issuer, exp=None), "lacks a claim"),
-    "no date": (lambda issuer: token(issuer, iat=None), "lacks a claim"),
+    "no expiry": (lambda issuer: token(issuer, exp=None), "lacks a claim"),
+    "no issue time": (lambda issuer: token(issuer, iat=None), "lacks a claim"),
     "a number for its user": (lambda issuer: token(issuer, sub=7), "not valid"),
     "a user without a name": (lambda issuer: token(issuer, sub=""), "do not have the format"),
     "methods that are no list": (lambda issuer: token(issuer, amr="authenticated"), "do not have the format"),
-    "a truth value for its date": (lambda issuer: token(issuer, iat=True), "do not have the format"),
-    "a text for its beginning": (lambda issuer: token(issuer, nbf="1"), "do not have the format"),
+    "a boolean as its issue time": (lambda issuer: token(issuer, iat=True), "do not have the format"),
+    "a string as its nbf": (lambda issuer: token(issuer, nbf="1"), "do not have the format"),
     "tags of another shape": (lambda issuer: token(issuer, **{TAGS: ["red"]}), "do not have the format"),
     "a tag that is no list": (lambda issuer: token(issuer, **{TAGS: {"principal_tags": {"team": "red"}}}), "format"),
     "a tag without a value": (lambda issuer: token(issuer, **{TAGS: {"principal_tags": {"team": []}}}), "format"),
-    "an end beyond all dates": (lambda issuer: token(issuer, exp=10**17), "do not have the format"),
+    "an expiry beyond all dates": (lambda issuer: token(issuer, exp=10**17), "do not have the format"),
     "another type": (lambda issuer: token_with(issuer, {"typ": "at+jwt"}), "another type"),
     "no type": (lambda issuer: token_with(issuer, {"typ": None}), "another type"),
     "no key id": (lambda issuer: token_with(issuer, {"kid": None}), "has no key id"),
@@ -175,7 +175,7 @@ def test_other_tokens_are_rejected_with_the_reason(issuer: OidcProvider, verifie
         asyncio.run(verifier.verify_async(bad))
 
 
-def test_a_token_has_one_spelling(issuer: OidcProvider, verifier: TokenVerifier) -> None:
+def test_other_encodings_of_a_token_are_rejected(issuer: OidcProvider, verifier: TokenVerifier) -> None:
     good = token(issuer)
     other_bits = good[:-1] + chr(ord(good[-1]) + 1)  # the last character of 256 octets has four bits that are zero
     for altered in (other_bits, f"{good}==", f"{good}\n", f"{good[:-9]}!{good[-9:]}", f" {good}", f"{good}é"):
@@ -201,7 +201,7 @@ def test_a_header_has_unique_members(issuer: OidcProvider, verifier: TokenVerifi
         verifier.verify(f"{header}.{payload}.{signature}")
 
 
-def test_without_keys_no_token_is_rejected(issuer: OidcProvider, verifier: TokenVerifier) -> None:
+def test_without_keys_verification_raises_keys_unavailable(issuer: OidcProvider, verifier: TokenVerifier) -> None:
     good = token(issuer)
     issuer.stop()
     for _ in range(2):

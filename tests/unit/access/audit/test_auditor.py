@@ -61,7 +61,7 @@ def test_each_entry_is_a_line_with_an_id_of_its_own(tmp_path: Path, *, required:
     assert audit.failures == []
 
 
-def test_a_call_that_has_to_be_recorded_fails_if_it_cannot_be() -> None:
+def test_a_call_fails_if_its_required_audit_entry_cannot_be_written() -> None:
     log = FileAuditLog(Path("/dev/full"), FakeClock())
     audit = UnderTest(log, required=True)
     with pytest.raises(AuditUnavailable) as failed:
@@ -104,7 +104,7 @@ def test_the_operator_is_informed_of_each_cause_once_a_minute(caplog: pytest.Log
     assert (reported(), reported()) == (2, 0)
 
 
-def test_the_operator_is_informed_where_and_why_but_not_what(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_write_failure_is_logged_with_its_cause_and_without_the_entry(caplog: pytest.LogCaptureFixture) -> None:
     audit = UnderTest(FailingLog(errno.EACCES), required=False)
     audit.record(ENTRY)
     (record,) = caplog.records
@@ -147,7 +147,7 @@ def audit(tmp_path: Path) -> Iterator[UnauthenticatedCalls]:
     calls.log.close()
 
 
-def test_a_burst_of_refusals_has_lines_and_then_one_a_second(audit: UnauthenticatedCalls) -> None:
+def test_audit_entries_of_refusals_are_limited_to_a_burst_and_then_one_a_second(audit: UnauthenticatedCalls) -> None:
     assert audit.refuse(150) == REFUSALS_BURST
     assert audit.omissions == 150 - REFUSALS_BURST
     audit.clock.advance(3)

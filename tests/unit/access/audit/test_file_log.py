@@ -47,7 +47,7 @@ def log(path: Path, clock: FakeClock) -> Iterator[FileAuditLog]:
 
 
 @contextmanager
-def closed_to_us(directory: Path) -> Iterator[None]:
+def inaccessible(directory: Path) -> Iterator[None]:
     """A directory that this process cannot search, even as root."""
     user, mode = os.geteuid(), directory.stat().st_mode
     directory.chmod(0)
@@ -76,7 +76,7 @@ def test_each_line_is_in_the_file_when_write_returns(log: FileAuditLog, path: Pa
     assert path.read_bytes() == b"one\ntwo\n"
 
 
-def test_a_new_file_is_not_for_everyone(log: FileAuditLog, path: Path) -> None:
+def test_a_new_file_has_no_permissions_for_others(log: FileAuditLog, path: Path) -> None:
     log.write(b"one")
     assert stat.S_IMODE(path.stat().st_mode) & ~0o640 == 0
 
@@ -111,7 +111,7 @@ def test_a_fifo_without_a_reader_is_refused_and_not_waited_for(path: Path, clock
         FileAuditLog(path, clock)
 
 
-def test_a_fifo_whose_reader_sleeps_fails_and_is_not_waited_for(path: Path, clock: FakeClock) -> None:
+def test_a_write_to_a_full_fifo_fails_without_waiting(path: Path, clock: FakeClock) -> None:
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     log = FileAuditLog(path, clock)
@@ -163,7 +163,9 @@ def test_a_renamed_file_is_left_within_a_second(log: FileAuditLog, path: Path, c
     assert (old.read_bytes(), path.read_bytes()) == (b"one\ntwo\n", b"three\n")
 
 
-def test_a_file_that_another_made_in_its_place_is_written_on(log: FileAuditLog, path: Path, clock: FakeClock) -> None:
+def test_lines_are_appended_to_a_new_file_created_by_another_process(
+    log: FileAuditLog, path: Path, clock: FakeClock
+) -> None:
     log.write(b"one")
     path.rename(path.with_suffix(".1"))
     path.write_bytes(b"by another\n")
@@ -230,7 +232,7 @@ def test_lines_fail_while_the_file_cannot_be_created(log: FileAuditLog, path: Pa
 def test_a_lost_permission_fails_and_a_regained_one_goes_on(path: Path, clock: FakeClock, log: FileAuditLog) -> None:
     log.write(b"one")
     clock.advance(1)
-    with closed_to_us(path.parent), pytest.raises(AuditWriteFailed) as failed:
+    with inaccessible(path.parent), pytest.raises(AuditWriteFailed) as failed:
         log.write(b"lost")
     assert failed.value.code == "EACCES"
     log.write(b"two")

@@ -9,7 +9,7 @@ from tokend_server.access.audit.queued_log import QueuedAuditLog
 
 TIMEOUT = 30
 
-#: Seconds that lines wait for others, in a test that does not wait for them.
+#: A delay of writes, in seconds, that no test reaches.
 NEVER = 3600.0
 
 

@@ -222,8 +222,8 @@ class Text(str):
     __slots__ = ("__weakref__",)
 
 
-def is_kept_in(field: str, *before: str) -> bool:
-    """Returns whether a long string in an entry, after others, is kept in its line."""
+def is_cached(field: str, *before: str) -> bool:
+    """Returns whether a long string in an entry, after others, stays in memory after it was written."""
     text = Text("x" * MAX_WHOLE_LINE)
     kept = weakref.ref(text)
     to_json(changed(ISSUED, field, (*before, text) if before else text), "event-1")
@@ -232,8 +232,8 @@ def is_kept_in(field: str, *before: str) -> bool:
 
 
 @pytest.mark.parametrize("field", ["user_agent", "request.identity_pool_id"])
-def test_no_long_text_is_kept(field: str) -> None:
-    assert not is_kept_in(field)
+def test_a_long_text_is_not_cached(field: str) -> None:
+    assert not is_cached(field)
 
 
 @pytest.mark.parametrize(
@@ -244,8 +244,8 @@ def test_no_long_text_is_kept(field: str) -> None:
         ("request.identity_ids", MAX_IDS),
     ],
 )
-def test_no_text_is_kept_that_is_not_shown(field: str, most: int) -> None:
-    assert not is_kept_in(field, *map(str, range(most)))
+def test_an_omitted_text_is_not_cached(field: str, most: int) -> None:
+    assert not is_cached(field, *map(str, range(most)))
 
 
 def test_a_line_is_bounded() -> None:
@@ -266,7 +266,7 @@ def test_a_lone_surrogate_is_reported_by_its_number() -> None:
     assert (recorded["userAgent"], recorded["requestParameters"]["identityIdsToDelete"]) == (r"a\ud800b", [r"\ud800"])
 
 
-def test_delete_is_reported_by_its_number() -> None:
+def test_the_delete_character_is_escaped() -> None:
     line = to_json(AuditEntry(event_time=0.0, method="X", user_agent="a\x7fb"), "id")
     assert b"\x7f" not in line
     assert json.loads(line)["userAgent"] == "a\x7fb"

@@ -92,7 +92,7 @@ def test_a_pipe_that_is_not_read_fails_in_the_end(pipe: Pipe) -> None:
     assert isinstance(failed.value.__cause__, TimeoutError)
 
 
-def test_a_line_waits_no_longer_in_all_than_for_its_first_part(pipe: Pipe) -> None:
+def test_the_timeout_applies_to_a_whole_line_and_not_to_each_part(pipe: Pipe) -> None:
     log = StreamAuditLog(pipe.writer, HurryingClock(FOR_EVER / 3), timeout=FOR_EVER)
     with pytest.raises(AuditWriteFailed):
         log.write(LONG)

@@ -96,7 +96,7 @@ def test_a_certificate_whose_names_could_be_read_in_two_ways_names_no_caller(
     assert caller_of(shown.uris, shown.dns_names) is None
 
 
-def test_the_same_name_without_such_octets_is_accepted(clock: FakeClock) -> None:
+def test_an_unambiguous_dns_name_names_the_caller(clock: FakeClock) -> None:
     root = authority(clock)
     shown = trusting(clock, root).read(root.client_of_octets((DNS_NAME, b"admin.example")).certificate)
     assert caller_of(shown.uris, shown.dns_names) == "dns:admin.example"
@@ -114,7 +114,7 @@ def test_a_certificate_is_valid_from_its_first_second_to_its_last(clock: FakeClo
             assert "valid yet" in (text := refusal(certificates, client)) or "expired" in text
 
 
-def test_the_cause_is_reported(clock: FakeClock) -> None:
+def test_the_reason_for_refusing_a_certificate_is_reported(clock: FakeClock) -> None:
     root = authority(clock)
     client, certificates = root.client(dns_names=[NAME]), trusting(clock, root)
     clock.advance(-2 * HOUR)
@@ -216,7 +216,7 @@ def issued(
         named(" Acme \t Corp ", "Clients"),
     ],
 )
-def test_an_authority_is_known_by_its_name_however_it_is_spelled(issuer: x509.Name, clock: FakeClock) -> None:
+def test_issuer_names_match_regardless_of_encoding_case_and_spaces(issuer: x509.Name, clock: FakeClock) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     certificates = ClientCertificates(clock)
     certificates.trust([issued(clock, name := named("Acme Corp", "Clients"), name, key)])
@@ -235,7 +235,7 @@ def test_an_authority_is_known_by_its_name_however_it_is_spelled(issuer: x509.Na
         x509.Name([]),
     ],
 )
-def test_another_name_is_of_another_authority(issuer: x509.Name, clock: FakeClock) -> None:
+def test_a_certificate_with_another_issuer_name_is_refused(issuer: x509.Name, clock: FakeClock) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     certificates = ClientCertificates(clock)
     certificates.trust([issued(clock, name := named("Acme Corp", "Clients"), name, key)])

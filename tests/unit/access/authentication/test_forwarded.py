@@ -175,7 +175,7 @@ def test_a_proxy_without_the_header_names_no_caller() -> None:
     assert by_header(from_socket()) is None
 
 
-def test_a_pattern_that_is_none_is_refused() -> None:
+def test_an_invalid_pattern_of_trusted_proxies_is_refused() -> None:
     with pytest.raises(ValueError, match="stars"):
         ForwardedCertificateAuthenticator(["***"])
 
@@ -193,7 +193,7 @@ def test_a_spoofed_header_changes_nothing(headers: list[str], uris: tuple[str, .
 
 
 @given(header=HEADERS)
-def test_any_text_is_read_or_refused(header: str) -> None:
+def test_any_header_is_parsed_or_rejected(header: str) -> None:
     with suppress(CallerUnauthenticated):
         by_header(from_socket(header))
 
@@ -212,13 +212,13 @@ def quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
-def serialised(elements: list[list[tuple[str, str]]]) -> str:
+def serialized(elements: list[list[tuple[str, str]]]) -> str:
     return ",".join(";".join(f"{key}={quoted(value)}" for key, value in element) for element in elements)
 
 
 @given(elements=st.lists(ELEMENTS, min_size=1, max_size=4))
 def test_serialized_elements_are_parsed_again(elements: list[list[tuple[str, str]]]) -> None:
-    assert parse(serialised(elements)) == [[(key.lower(), value) for key, value in element] for element in elements]
+    assert parse(serialized(elements)) == [[(key.lower(), value) for key, value in element] for element in elements]
 
 
 @given(

@@ -99,7 +99,7 @@ class Answering:
             getattr(self._client, method)(**(given | parameters))
         except Exception as error:  # noqa: BLE001 - botocore lets any through
             return error
-        pytest.fail("the answer counts as a success")
+        pytest.fail("the call succeeded")
 
     def _answer(self, **_: object) -> AWSResponse:
         headers = {"x-amzn-requestid": REQUEST_ID, "content-type": "application/x-amz-json-1.1"}
@@ -147,7 +147,7 @@ def test_every_declared_error_of_an_operation_has_its_class(cognito: Answering, 
 
 
 @pytest.mark.parametrize("code", ERROR_CODES)
-def test_every_code_has_its_class_and_travels_on_the_error(cognito: Answering, code: str) -> None:
+def test_every_code_is_converted_to_its_class_and_kept_in_the_error(cognito: Answering, code: str) -> None:
     error = domain(cognito.failure(400, refusal(code)))
     assert type(error) is CLASSES[code]
     assert (error.aws_error_code, error.aws_request_id) == (code, REQUEST_ID)
@@ -155,7 +155,7 @@ def test_every_code_has_its_class_and_travels_on_the_error(cognito: Answering, c
 
 
 @pytest.mark.parametrize("code", sorted(ERROR_CODES))
-def test_only_what_aws_says_about_the_request_is_passed_on(cognito: Answering, code: str) -> None:
+def test_only_aws_texts_about_the_request_are_passed_on(cognito: Answering, code: str) -> None:
     error = domain(cognito.failure(400, refusal(code, "Some reason.")))
     is_passed_on = isinstance(error, ABOUT_THE_REQUEST) and not code.startswith("RequestEntity")
     assert (error.text == "Some reason.") == is_passed_on
@@ -192,7 +192,7 @@ def test_an_unknown_code_is_reported_by_its_status(
 
 
 @pytest.mark.parametrize("content", [b"[1]", b"null", b'"text"', b"\xff\xfe", b'{"__type": 5}'])
-def test_an_answer_that_botocore_stumbles_over_is_not_cognitos(cognito: Answering, content: bytes) -> None:
+def test_a_response_that_botocore_cannot_parse_is_a_misconfiguration(cognito: Answering, content: bytes) -> None:
     raised = cognito.failure(500, content)
     assert not isinstance(raised, exceptions.ClientError | exceptions.BotoCoreError)
     found = (type(domain(raised)), domain(raised).text)
@@ -244,7 +244,7 @@ def facts_of(error: TokendError) -> tuple[str, str, str]:
 
 
 @pytest.mark.parametrize(("identity_id", "subject"), [(IDENTITY, IDENTITY), (None, POOL)])
-def test_a_limit_is_that_of_the_identity_if_there_is_one(
+def test_a_limit_error_names_the_identity_or_else_the_pool(
     cognito: Answering, identity_id: str | None, subject: str
 ) -> None:
     error = domain(cognito.failure(400, refusal("LimitExceededException")), identity_id=identity_id)
@@ -295,7 +295,7 @@ def test_every_exception_of_botocores_has_a_row_of_its_own_or_its_family(kind: t
     assert FAULTS.label(raised_as(kind)) == kind.__name__
 
 
-def test_every_row_is_of_something_that_botocore_has() -> None:
+def test_every_row_names_a_class_of_botocore() -> None:
     assert [name for name in EXCEPTIONS if not hasattr(exceptions, name) and not hasattr(parsers, name)] == []
     assert {name for name in ROWS.leaks if name.startswith("botocore.")} == ROWS.leaks.keys()
 
@@ -322,7 +322,9 @@ def test_every_row_is_of_something_that_botocore_has() -> None:
         (ConnectionResetError, errors.EngineUnavailable),
     ],
 )
-def test_an_exception_without_an_answer_has_its_class(kind: type[Exception], expected: type[TokendError]) -> None:
+def test_an_exception_without_a_response_is_converted_to_its_class(
+    kind: type[Exception], expected: type[TokendError]
+) -> None:
     error = domain(raised_as(kind), USER)
     assert type(error) is expected
     assert error.aws_request_id is None
@@ -334,7 +336,7 @@ def test_other_exceptions_are_not_converted(kind: type[Exception]) -> None:
     assert to_contract_error(raised_as(kind), [], POOL) is None
 
 
-def test_no_credentials_anywhere(no_aws_settings: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_reported_with_advice(no_aws_settings: pytest.MonkeyPatch) -> None:
     no_aws_settings.delenv("AWS_WEB_IDENTITY_TOKEN_FILE", raising=False)
     client = Session().create_client("cognito-identity", "eu-west-1")
     with pytest.raises(exceptions.NoCredentialsError) as raised:
@@ -344,7 +346,7 @@ def test_no_credentials_anywhere(no_aws_settings: pytest.MonkeyPatch) -> None:
     assert "default chain found no credentials" in error.advice
 
 
-def test_a_web_identity_token_file_that_is_not_there(no_aws_settings: pytest.MonkeyPatch) -> None:
+def test_a_missing_web_identity_token_file_is_reported_with_advice(no_aws_settings: pytest.MonkeyPatch) -> None:
     no_aws_settings.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/nowhere/token")
     no_aws_settings.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/tokend")
     client = Session().create_client("cognito-identity", "eu-west-1")
@@ -366,13 +368,13 @@ def refused_renewal(reason: Exception) -> Exception:
     return raised.value
 
 
-def test_credentials_that_cannot_be_renewed(cognito: Answering) -> None:
+def test_a_failed_renewal_of_credentials_is_converted_by_its_cause(cognito: Answering) -> None:
     assert type(domain(refused_renewal(RuntimeError("still expired")))) is errors.EngineCredentialsRejected
     assert type(domain(refused_renewal(cognito.failure(500, b"[1]")))) is errors.EngineMisconfigured
     assert to_contract_error(refused_renewal(errors.DeadlineExceeded()), [], POOL) is None
 
 
-def test_an_endpoint_without_a_listener() -> None:
+def test_an_unreachable_endpoint_is_unavailable_with_advice() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     client = boto3.client(

@@ -61,7 +61,7 @@ def test_all_pages_are_read_below_the_rate(cognito: CognitoPool, reader: Reader)
     assert sum(reader.slept) >= 129 / 2.0
 
 
-def test_dates_are_cognitos(reader: Reader) -> None:
+def test_identities_have_the_dates_of_cognito(reader: Reader) -> None:
     first = reader.read()[0]
     assert isinstance(first, Identity)
     assert (first.creation_date, first.last_modified_date) == (1_700_000_000, 1_700_000_100)
@@ -90,7 +90,7 @@ def test_throttling_without_end_ends_the_reading(cognito: CognitoPool, reader: R
     ],
 )
 @pytest.mark.timeout(60)  # a list with a cycle
-def test_lists_that_are_not_cognitos_end_the_reading(cognito: CognitoPool, reader: Reader, body: bytes) -> None:
+def test_invalid_lists_of_identities_are_rejected(cognito: CognitoPool, reader: Reader, body: bytes) -> None:
     cognito.always(Body(body))
     with pytest.raises(EngineMisconfigured):
         reader.read()

@@ -25,26 +25,26 @@ MEMBERS = ("IdentityId", "Token", "DeveloperUserIdentifierList", "NextToken")
 RESPONSES = st.dictionaries(st.sampled_from(MEMBERS), JSON | st.just(TOKEN) | st.lists(st.text(max_size=3)))
 
 
-def test_the_dates_of_a_token_are_its_own() -> None:
+def test_the_dates_of_a_token_are_read_from_its_claims() -> None:
     issued, issued_at = issued_token(REQUEST, {"IdentityId": IDENTITY, "Token": TOKEN})
     assert (issued.identity_id, issued.token) == (IDENTITY, Secret(TOKEN))
     assert (issued_at, issued.refresh_time, issued.expire_time) == (1_800_000_000, 1_800_000_300, 1_800_000_900)
     assert (issued.algorithm, issued.outcome) == ("RS512", None)
 
 
-def test_a_token_without_a_date_of_issue_was_issued_its_duration_ago() -> None:
+def test_a_token_without_iat_is_issued_its_duration_before_exp() -> None:
     no_iat = "eyJhbGciOiJSUzUxMiJ9.eyJleHAiOjE4MDAwMDA5MDB9.c2ln"
     issued, issued_at = issued_token(REQUEST, {"IdentityId": IDENTITY, "Token": no_iat})
     assert (issued_at, issued.refresh_time) == (1_800_000_300, 1_800_000_500)
 
 
-def test_an_identity_with_its_users() -> None:
+def test_an_identity_is_parsed_with_its_users_and_next_token() -> None:
     response = {"IdentityId": IDENTITY, "DeveloperUserIdentifierList": ["a", "b"], "NextToken": "more"}
     assert developer_identity(response) == DeveloperIdentity(IDENTITY, (Secret("a"), Secret("b")), "more")
 
 
 @pytest.mark.parametrize("rest", [{}, {"NextToken": None}, {"NextToken": ""}])
-def test_an_identity_without_users_or_a_page_after_it(rest: dict[str, Any]) -> None:
+def test_an_identity_is_parsed_without_users_and_next_token(rest: dict[str, Any]) -> None:
     assert developer_identity({"IdentityId": IDENTITY, **rest}) == DeveloperIdentity(IDENTITY, ())
 
 
@@ -52,7 +52,7 @@ def test_an_identity_without_users_or_a_page_after_it(rest: dict[str, Any]) -> N
     "wrong",
     [{"IdentityId": None}, {"IdentityId": ""}, {"IdentityId": 1}, {"Token": None}, {"Token": ""}, {"Token": "a.b.c"}],
 )
-def test_a_token_that_cannot_be_understood_is_no_answer(wrong: dict[str, Any]) -> None:
+def test_an_invalid_token_response_is_rejected(wrong: dict[str, Any]) -> None:
     with pytest.raises(EngineMisconfigured, match="could not be parsed"):
         issued_token(REQUEST, {"IdentityId": IDENTITY, "Token": TOKEN, **wrong})
 
@@ -70,13 +70,13 @@ def test_a_token_that_cannot_be_understood_is_no_answer(wrong: dict[str, Any]) -
         {"NextToken": 1},
     ],
 )
-def test_an_identity_that_cannot_be_understood_is_no_answer(wrong: dict[str, Any]) -> None:
+def test_an_invalid_identity_response_is_rejected(wrong: dict[str, Any]) -> None:
     with pytest.raises(EngineMisconfigured):
         developer_identity({"IdentityId": IDENTITY, **wrong})
 
 
 @given(response=RESPONSES)
-def test_any_response_is_understood_or_no_answer(response: dict[str, Any]) -> None:
+def test_any_response_is_parsed_or_rejected(response: dict[str, Any]) -> None:
     for read in (lambda: issued_token(REQUEST, response), lambda: developer_identity(response)):
         with suppress(EngineMisconfigured):
             read()

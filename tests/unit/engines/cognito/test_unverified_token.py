@@ -36,7 +36,7 @@ def facts_or_none(text: str) -> TokenFacts | None:
 
 
 @given(text=st.text() | st.text("eyJ.-_=+/ \n\ud800é", max_size=30) | st.text(st.characters(codec=None), max_size=20))
-def test_any_text_is_a_token_or_none(text: str) -> None:
+def test_any_text_is_parsed_or_rejected_as_malformed(text: str) -> None:
     facts_or_none(text)
 
 
@@ -52,12 +52,12 @@ def test_the_facts_of_any_token_have_valid_types(header: object, claims: object)
 
 
 @given(iat=st.integers(0, LAST_DATE), exp=st.integers(0, LAST_DATE), more=st.dictionaries(st.text(), st.text()))
-def test_the_facts_of_a_token(iat: int, exp: int, more: dict[str, str]) -> None:
+def test_iat_exp_and_alg_are_read_from_a_token(iat: int, exp: int, more: dict[str, str]) -> None:
     assert read_unverified(token(more | {"iat": iat, "exp": exp})) == TokenFacts(iat, exp, "RS512", None)
 
 
 @pytest.mark.parametrize("exp", [None, True, False, "1800000000", "", -1, -0.5, 2**63, 2**70, 1e300, [1], {}])
-def test_an_expiry_that_is_no_date_makes_no_token(exp: Any) -> None:  # noqa: ANN401 - JSON
+def test_a_token_with_an_invalid_exp_is_rejected(exp: Any) -> None:  # noqa: ANN401 - JSON
     with pytest.raises(MalformedToken):
         read_unverified(token({"exp": exp, "iat": 1}))
 
@@ -69,12 +69,12 @@ def test_numbers_outside_json_are_not_dates(number: bytes) -> None:
 
 
 @pytest.mark.parametrize(("exp", "read"), [(0, 0), (1.9, 1), (1.8e9, 1_800_000_000), (LAST_DATE, LAST_DATE)])
-def test_any_number_is_a_date(exp: float, read: int) -> None:
+def test_a_fractional_exp_is_rounded_down(exp: float, read: int) -> None:
     assert read_unverified(token({"exp": exp})).expire_time == read
 
 
 @pytest.mark.parametrize("iat", [None, True, "1", -1, 2**63, [1], {"a": 1}])
-def test_an_issue_date_that_is_none_is_left_out(iat: Any) -> None:  # noqa: ANN401 - JSON
+def test_an_invalid_iat_is_ignored(iat: Any) -> None:  # noqa: ANN401 - JSON
     assert read_unverified(token({"exp": 9, "iat": iat})) == TokenFacts(None, 9, "RS512", None)
 
 

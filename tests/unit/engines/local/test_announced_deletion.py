@@ -9,7 +9,7 @@ from tokend_server.errors import AuditUnavailable
 from tokend_server.metrics import Metrics
 
 
-def test_an_identity_is_deleted_only_once_that_is_recorded(local: LocalEngineUnderTest) -> None:
+def test_an_identity_is_deleted_only_after_its_deletion_is_recorded(local: LocalEngineUnderTest) -> None:
     user = local.identity_of("alice")
     recorded: list[str] = []
 

@@ -22,19 +22,19 @@ class Fake:
         self.is_closed = True
 
 
-class Place:
+class FakeDatabase:
     """A database that opens each connection when the test releases it."""
 
     def __init__(self) -> None:
         self.opened: list[Fake] = []
         self.failure: Exception | None = None
-        self.is_there = threading.Event()
-        self.is_there.set()
-        self.asked = threading.Semaphore(0)
+        self.is_reachable = threading.Event()
+        self.is_reachable.set()
+        self.requested = threading.Semaphore(0)
 
     def open(self) -> Fake:
-        self.asked.release()
-        assert self.is_there.wait(LONG)
+        self.requested.release()
+        assert self.is_reachable.wait(LONG)
         if self.failure:
             raise self.failure
         self.opened.append(Fake())
@@ -42,23 +42,23 @@ class Place:
 
 
 @pytest.fixture
-def place() -> Place:
-    return Place()
+def database() -> FakeDatabase:
+    return FakeDatabase()
 
 
 def soon(seconds: float = LONG) -> float:
     return monotonic() + seconds
 
 
-def test_a_connection_is_used_again(place: Place) -> None:
-    pool = ConnectionPool(place.open, 3)
+def test_a_connection_is_used_again(database: FakeDatabase) -> None:
+    pool = ConnectionPool(database.open, 3)
     first = pool.acquire(soon())
     pool.release(first)
     assert pool.acquire(soon()) is first
 
 
-def test_the_number_of_connections_is_limited_and_the_next_call_waits(place: Place) -> None:
-    pool = ConnectionPool(place.open, 2)
+def test_the_number_of_connections_is_limited_and_the_next_call_waits(database: FakeDatabase) -> None:
+    pool = ConnectionPool(database.open, 2)
     taken = [pool.acquire(soon()), pool.acquire(soon())]
     with ThreadPoolExecutor(1) as threads:
         third = threads.submit(pool.acquire, soon())
@@ -66,11 +66,11 @@ def test_the_number_of_connections_is_limited_and_the_next_call_waits(place: Pla
             pool.acquire(soon(0.05))
         pool.release(taken[0])
         assert third.result() is taken[0]
-    assert place.opened == taken
+    assert database.opened == taken
 
 
-def test_the_place_of_one_that_is_discarded_is_free(place: Place) -> None:
-    pool = ConnectionPool(place.open, 1)
+def test_a_discarded_connection_frees_its_place_in_the_pool(database: FakeDatabase) -> None:
+    pool = ConnectionPool(database.open, 1)
     first = pool.acquire(soon())
     with ThreadPoolExecutor(1) as threads:
         second = threads.submit(pool.acquire, soon())
@@ -79,24 +79,24 @@ def test_the_place_of_one_that_is_discarded_is_free(place: Place) -> None:
     assert first.is_closed
 
 
-def test_a_failure_to_connect_is_reported_immediately(place: Place) -> None:
-    place.failure = OSError("no way there")
-    pool = ConnectionPool(place.open, 1)
+def test_a_failure_to_connect_is_reported_immediately(database: FakeDatabase) -> None:
+    database.failure = OSError("no route to the database")
+    pool = ConnectionPool(database.open, 1)
     for _ in range(2):
         with pytest.raises(NoConnection) as refused:
             pool.acquire(soon())
-        assert refused.value.__cause__ is place.failure
-    place.failure = None
+        assert refused.value.__cause__ is database.failure
+    database.failure = None
     assert pool.acquire(soon())  # a failure does not affect later calls
 
 
 def test_a_failure_to_start_a_thread_does_not_prevent_later_connections(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    database: FakeDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    pool = ConnectionPool(place.open, 1)
+    pool = ConnectionPool(database.open, 1)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start)
         with pytest.raises(NoConnection) as refused:
@@ -105,29 +105,29 @@ def test_a_failure_to_start_a_thread_does_not_prevent_later_connections(
     assert pool.acquire(soon())
 
 
-def test_a_failed_connect_does_not_fail_calls_that_get_another_connection(place: Place) -> None:
-    pool = ConnectionPool(place.open, 2)
+def test_a_failed_connect_does_not_fail_calls_that_get_another_connection(database: FakeDatabase) -> None:
+    pool = ConnectionPool(database.open, 2)
     first = pool.acquire(soon())
-    place.failure = OSError("too many clients")
+    database.failure = OSError("too many clients")
     with ThreadPoolExecutor(1) as threads:
         second = threads.submit(pool.acquire, soon())
-        assert place.asked.acquire(timeout=LONG)
-        assert place.asked.acquire(timeout=LONG)
+        assert database.requested.acquire(timeout=LONG)
+        assert database.requested.acquire(timeout=LONG)
         pool.release(first)
         assert second.result() is first
 
 
-def test_a_connection_opened_too_late_is_used_by_the_next_call(place: Place) -> None:
-    pool = ConnectionPool(place.open, 1)
-    place.is_there.clear()
+def test_a_connection_opened_too_late_is_used_by_the_next_call(database: FakeDatabase) -> None:
+    pool = ConnectionPool(database.open, 1)
+    database.is_reachable.clear()
     with pytest.raises(NoConnection):
         pool.acquire(soon(0.05))
-    place.is_there.set()
-    assert pool.acquire(soon()) is place.opened[0]
+    database.is_reachable.set()
+    assert pool.acquire(soon()) is database.opened[0]
 
 
-def test_an_expired_connection_is_not_used(place: Place) -> None:
-    pool = ConnectionPool(place.open, 1)
+def test_an_expired_connection_is_not_used(database: FakeDatabase) -> None:
+    pool = ConnectionPool(database.open, 1)
     old = pool.acquire(soon())
     old.expires_at = 0.0
     pool.release(old)
@@ -135,8 +135,8 @@ def test_an_expired_connection_is_not_used(place: Place) -> None:
     assert old.is_closed
 
 
-def test_all_connections_are_closed_including_those_in_use(place: Place) -> None:
-    pool = ConnectionPool(place.open, 2)
+def test_all_connections_are_closed_including_those_in_use(database: FakeDatabase) -> None:
+    pool = ConnectionPool(database.open, 2)
     used, idle = pool.acquire(soon()), pool.acquire(soon())
     pool.release(idle)
     pool.close()
@@ -147,8 +147,8 @@ def test_all_connections_are_closed_including_those_in_use(place: Place) -> None
         pool.acquire(soon())
 
 
-def test_many_threads_share_a_few(place: Place) -> None:
-    pool, most = ConnectionPool(place.open, 3), 3
+def test_many_threads_share_a_few_connections(database: FakeDatabase) -> None:
+    pool, most = ConnectionPool(database.open, 3), 3
     in_use = set[Fake]()
 
     def use(_: int) -> None:
@@ -161,4 +161,4 @@ def test_many_threads_share_a_few(place: Place) -> None:
 
     with ThreadPoolExecutor(12) as threads:
         list(threads.map(use, range(2000)))
-    assert len(place.opened) <= most
+    assert len(database.opened) <= most

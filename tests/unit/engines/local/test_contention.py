@@ -78,7 +78,7 @@ def test_a_first_call_that_loses_the_race_finds_the_identity(local: LocalEngineU
     assert ([issued.identity_id], issued.outcome) == (rival, IdentityOutcome.RETRIEVED)
 
 
-def test_the_last_free_place_is_taken_once(local: LocalEngineUnderTest) -> None:
+def test_concurrent_links_do_not_exceed_the_login_limit(local: LocalEngineUnderTest) -> None:
     identity_id = local.identity_of("user 1")
     for number in range(2, 20):
         local.issue(f"user {number}", identity_id)
@@ -88,7 +88,7 @@ def test_the_last_free_place_is_taken_once(local: LocalEngineUnderTest) -> None:
     assert len(local.stored(identity_id).logins) == 20
 
 
-def test_a_public_provider_gets_one_user(local: LocalEngineUnderTest) -> None:
+def test_concurrent_links_to_two_users_of_a_public_provider_conflict(local: LocalEngineUnderTest) -> None:
     local.issue("u")
     engine, _ = interrupted(local, lambda: local.issue({DEVELOPER: "u", GOOGLE: "user first"}))
     with pytest.raises(ResourceConflict):
@@ -96,7 +96,9 @@ def test_a_public_provider_gets_one_user(local: LocalEngineUnderTest) -> None:
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_an_identity_that_is_deleted_meanwhile_is_gone(local: LocalEngineUnderTest, *, named: bool) -> None:
+def test_a_concurrently_deleted_identity_is_not_found_or_replaced_by_a_new_one(
+    local: LocalEngineUnderTest, *, named: bool
+) -> None:
     identity_id = local.identity_of("u")
     engine, _ = interrupted(local, lambda: local.administration.delete(identity_id))
     if named:

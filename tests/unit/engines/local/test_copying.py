@@ -104,7 +104,7 @@ def test_all_contents_are_copied_unchanged(source: Store, target: Store) -> None
     assert_equal(source, target)
 
 
-def test_a_key_that_signs_earlier_by_now_does_so_in_the_copy(source: Store, target: Store) -> None:
+def test_an_advanced_signing_time_of_a_key_is_copied(source: Store, target: Store) -> None:
     source.add_signing_key(kept := key(1))
     copy(source, target)
     source.replace_signs_from(kept, kept.signs_from - 3000)
@@ -202,7 +202,7 @@ def test_logins_that_moved_since_the_last_copy_are_moved(source: Store, target: 
     assert_equal(source, target)
 
 
-def test_a_new_identity_takes_the_login_of_an_old_one(source: Store, target: Store) -> None:
+def test_a_login_moved_to_a_new_identity_is_copied(source: Store, target: Store) -> None:
     create(source, identity("b", "x"))
     copy(source, target)
     b = read(source, "b")
@@ -213,7 +213,7 @@ def test_a_new_identity_takes_the_login_of_an_old_one(source: Store, target: Sto
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-def test_a_login_of_a_deleted_identity_is_free(
+def test_a_login_of_a_deleted_identity_moves_to_its_new_owner_with_delete(
     source: Store, target: Store, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copying, "_BATCH", batch)  # with 1, the new owner is created before the old one is removed
@@ -244,7 +244,7 @@ def test_a_target_with_its_own_contents_is_not_overwritten(source: Store, target
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_source_that_changes_at_random_is_followed(
+def test_a_source_that_changes_during_copies_is_copied_completely(
     source: Store, target: Store, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copying, "_PAGE", 3)
@@ -300,7 +300,7 @@ def test_kept_pools_are_copied(source: Store, target: Store) -> None:
     assert_equal(source, target)
 
 
-def test_kept_pools_that_the_source_lacks_are_removed_where_that_is_wanted(source: Store, target: Store) -> None:
+def test_pools_that_the_source_lacks_are_removed_only_with_delete(source: Store, target: Store) -> None:
     create(source, identity("a"))
     target.keep_pool(None, POOL, b"strange")
     assert contents(source, (), nothing).digest != contents(target, (), nothing).digest

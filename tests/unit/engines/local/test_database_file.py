@@ -77,9 +77,7 @@ def test_no_call_uses_a_moved_or_replaced_file(
         assert caught.value.advice, name
 
 
-def test_nothing_is_written_into_a_log_that_others_do_not_find(
-    calls: dict[str, Callable[[], object]], database: Path
-) -> None:
+def test_nothing_is_written_into_a_deleted_log(calls: dict[str, Callable[[], object]], database: Path) -> None:
     log_deleted(database)
     for name in ("a token of a new user", "a merge", "an unlink", "a check"):
         with pytest.raises(EngineUnavailable, match="identity store's file is gone"):
@@ -103,7 +101,7 @@ def test_a_commit_to_a_moved_file_is_not_acknowledged(
         local.issue("new")
 
 
-def test_a_link_that_leads_elsewhere_is_noticed(tmp_path: Path) -> None:
+def test_a_link_changed_to_another_directory_is_detected(tmp_path: Path) -> None:
     one, other, link = tmp_path / "one", tmp_path / "other", tmp_path / "link"
     one.mkdir()
     other.mkdir()
@@ -129,7 +127,7 @@ def linked(tmp_path: Path) -> Iterator[LocalEngineUnderTest]:
     local.close()
 
 
-def test_a_link_to_the_file_serves(linked: LocalEngineUnderTest, database: Path) -> None:
+def test_a_link_to_the_database_file_can_be_used(linked: LocalEngineUnderTest, database: Path) -> None:
     identity_id = linked.identity_of("known")
     linked.backend.check()
     assert linked.identity_of("known") == identity_id
@@ -137,7 +135,7 @@ def test_a_link_to_the_file_serves(linked: LocalEngineUnderTest, database: Path)
 
 
 @pytest.mark.parametrize("change", [*REPLACED[:-1], log_deleted])
-def test_a_link_to_the_file_hides_no_change(
+def test_changes_of_a_linked_database_file_are_detected(
     linked: LocalEngineUnderTest, database: Path, change: Callable[[Path], None]
 ) -> None:
     linked.issue("known")

@@ -42,7 +42,7 @@ def logins_of(local: LocalEngineUnderTest, identity_id: str) -> set[tuple[str, s
 
 
 class TestWithoutIdentityId:
-    def test_unknown_user_creates(self, local: LocalEngineUnderTest) -> None:
+    def test_unknown_user_creates_an_identity(self, local: LocalEngineUnderTest) -> None:
         issued = local.issue("u")
         assert issued.outcome is IdentityOutcome.CREATED
         assert logins_of(local, issued.identity_id) == {(DEVELOPER, "u")}
@@ -100,22 +100,22 @@ class TestWithIdentityId:
         assert local.identity_of(dev("u", google="g"), guest) == guest
         assert logins_of(local, guest) == {(DEVELOPER, "u"), (GOOGLE, "g")}
 
-    def test_only_public_logins_none_presented_does_not_match(self, local: LocalEngineUnderTest) -> None:
+    def test_identity_with_only_public_logins_requires_one_of_them(self, local: LocalEngineUnderTest) -> None:
         identity_id = only_public(local, "g")
         refused(local, dev("u"), NotAuthorized, NO_MATCH, identity_id)
         refused(local, dev("u", idp="i"), NotAuthorized, NO_MATCH, identity_id)
 
-    def test_only_public_logins_one_presented_links(self, local: LocalEngineUnderTest) -> None:
+    def test_identity_with_only_public_logins_is_linked_by_one_of_them(self, local: LocalEngineUnderTest) -> None:
         identity_id = only_public(local, "g")
         issued = local.issue(dev("u", google="g"), identity_id)
         assert (issued.identity_id, issued.outcome) == (identity_id, IdentityOutcome.LINKED)
 
-    def test_other_developer_user_links_a_second_one(self, local: LocalEngineUnderTest) -> None:
+    def test_second_developer_user_is_linked(self, local: LocalEngineUnderTest) -> None:
         identity_id = local.identity_of("u")
         assert local.identity_of("v", identity_id) == identity_id
         assert local.users_of(identity_id) == {"u", "v"}
 
-    def test_its_own_user_is_retrieved(self, local: LocalEngineUnderTest) -> None:
+    def test_user_of_the_identity_is_retrieved(self, local: LocalEngineUnderTest) -> None:
         identity_id = local.identity_of("u")
         assert local.issue("u", identity_id).outcome is IdentityOutcome.RETRIEVED
 
@@ -142,7 +142,7 @@ class TestWithIdentityId:
         local.unlink(identity_id, "u")
         refused(local, dev("u"), NotAuthorized, f"Access to Identity '{identity_id}' is forbidden.", identity_id)
 
-    def test_disabled_identity_is_forbidden_to_the_user_who_moved_on(self, local: LocalEngineUnderTest) -> None:
+    def test_disabled_identity_is_forbidden_to_its_former_user(self, local: LocalEngineUnderTest) -> None:
         source = local.identity_of("u")
         local.issue("v")
         local.merge("u", "v")
@@ -155,7 +155,7 @@ class TestLimits:
         text = f"The identity is already linked to another user of {GOOGLE}."
         refused(local, dev("u", google="other"), ResourceConflict, text)
 
-    def test_twenty_logins_are_the_most(self, local: LocalEngineUnderTest) -> None:
+    def test_identity_has_at_most_twenty_logins(self, local: LocalEngineUnderTest) -> None:
         identity_id = local.identity_of("user 1")
         for number in range(2, 21):
             local.issue(f"user {number}", identity_id)
@@ -278,12 +278,12 @@ class TestProviders:
             ({}, InvalidParameter, f"Logins must contain the developer provider of this identity pool, {DEVELOPER}."),
         ],
     )
-    def test_logins_that_do_not_fit_the_pool(
+    def test_logins_not_supported_by_the_pool_are_rejected(
         self, local: LocalEngineUnderTest, logins: dict[str, str], error: type[TokendError], text: str
     ) -> None:
         refused(local, logins, error, text)
 
-    def test_google_is_no_developer_provider_where_it_is_not_configured(self, local: LocalEngineUnderTest) -> None:
+    def test_google_login_is_not_authorized_if_google_is_not_configured(self, local: LocalEngineUnderTest) -> None:
         del local.providers[GOOGLE]
         text = "Token is not from a supported provider of this identity pool."
         refused(local, dev("u", google="g"), NotAuthorized, text)
@@ -299,7 +299,7 @@ class TestProviders:
             local.issue({DEVELOPER: "u", GOOGLE: "user g", IDP: "bad"})
         assert logins_of(local, identity_id) == {(DEVELOPER, "u")}
 
-    def test_a_provider_that_does_not_answer_fails_the_call(self, local: LocalEngineUnderTest) -> None:
+    def test_an_unavailable_provider_fails_the_call(self, local: LocalEngineUnderTest) -> None:
         local.providers[IDP].available = False
         with pytest.raises(LoginProviderUnavailable):
             local.issue(dev("u", idp="i"))

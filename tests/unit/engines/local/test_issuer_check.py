@@ -77,7 +77,7 @@ def test_valid_documents_have_no_problems() -> None:
         ),
     ],
 )
-def test_metadata_have_what_verifiers_need(changes: Mapping[str, object], problem: str) -> None:
+def test_invalid_metadata_are_reported(changes: Mapping[str, object], problem: str) -> None:
     (found,) = check(Published(**changes)).problems
     assert found.startswith(problem)
 
@@ -112,7 +112,7 @@ def test_without_discovery_the_keys_are_looked_for_where_tokend_has_them() -> No
     assert (found.problems, found.keys) == ([f"discovery: GET {DISCOVERY!r}: status 404"], 1)
 
 
-def test_a_key_that_waits_may_be_newer_than_a_cache() -> None:
+def test_a_missing_waiting_key_is_reported_with_a_hint_about_caches() -> None:
     (problem,) = check(Published(), signing_key(KEY), signing_key(OTHER, 2, int(CLOCK.now()) + 3600)).problems
     assert problem.startswith(f"keys: {OTHER.thumbprint()}, which is published, ")
     assert problem.endswith("a cache may be older than the key")

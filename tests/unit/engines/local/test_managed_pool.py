@@ -76,7 +76,7 @@ def made(**settings: object) -> IdentityPool:
         ),
     ],
 )
-def test_providers_are_those_that_can_be_verified(
+def test_only_providers_with_verifiable_tokens_are_accepted(
     settings: dict[str, object], expected: Mapping[str, tuple[str, ...]]
 ) -> None:
     assert client_ids_by_provider(made(**settings), DECLARED) == expected

@@ -87,7 +87,7 @@ def other(replicas: tuple[Replica, Replica]) -> Replica:
     return replicas[1]
 
 
-def test_a_pool_that_was_made_is_served_by_all_at_once(one: Replica, other: Replica) -> None:
+def test_a_created_pool_is_served_by_all_replicas_immediately(one: Replica, other: Replica) -> None:
     assert other.pools.engine(f"{REGION}:00000001") is None
     pool = one.pools.create(REGION, SETTINGS, {"team": "shop"})
     assert pool == IdentityPool(f"{REGION}:00000001", SETTINGS, {"team": "shop"})
@@ -114,7 +114,7 @@ def test_the_store_is_read_by_the_deadline_of_the_call(store: Store, clock: Fake
     assert read_by == [replica.deadline] * 2
 
 
-def test_a_change_is_kept_whole(one: Replica, other: Replica) -> None:
+def test_a_change_is_stored_with_all_members(one: Replica, other: Replica) -> None:
     pool = one.pools.create(REGION, SETTINGS, {})
     members: dict[str, Any] = {
         "settings": {**SETTINGS, "IdentityPoolName": "ü"},
@@ -181,7 +181,7 @@ def test_a_pool_that_was_deleted_is_gone_at_once_here_and_soon_elsewhere(
             act(*_of(pool, one))
 
 
-def test_changes_that_meet_are_all_made(one: Replica, other: Replica) -> None:
+def test_concurrent_changes_are_all_applied(one: Replica, other: Replica) -> None:
     pool = one.pools.create(REGION, SETTINGS, {})
     first = [True]
 
@@ -237,7 +237,7 @@ def test_identities_of_a_deleted_pool_are_removed(one: Replica, store: Store, cl
     assert store.identity_count(gone.identity_pool_id) == 0
 
 
-def test_a_deleted_pool_is_forgotten_late_enough_by_a_server_whose_clock_is_ahead(
+def test_a_server_with_a_clock_ahead_does_not_remove_a_deleted_pool_too_early(
     one: Replica, store: Store, clock: FakeClock
 ) -> None:
     pool, ahead = one.pools.create(REGION, SETTINGS, {}), FakeClock(clock.now() + CLOCK_SKEW)
@@ -250,7 +250,7 @@ def test_a_deleted_pool_is_forgotten_late_enough_by_a_server_whose_clock_is_ahea
 
 
 @pytest.mark.parametrize("failure", [EngineUnavailable, EngineCredentialsRejected, EngineMisconfigured])
-def test_a_store_that_does_not_answer_is_asked_later(
+def test_a_failed_removal_of_deleted_pools_is_logged(
     failure: Callable[[str], TokendError],
     store: Store,
     clock: FakeClock,

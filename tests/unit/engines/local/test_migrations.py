@@ -37,7 +37,7 @@ def test_the_list_names_every_migration_in_its_order() -> None:
     assert [each.revision for each in scripts.walk_revisions()][::-1] == list(migrations.MIGRATIONS)
 
 
-def test_sqlalchemy_is_loaded_only_for_its_stores_and_alembic_only_where_something_is_to_be_migrated(
+def test_sqlalchemy_is_loaded_only_for_its_stores_and_alembic_only_for_migrations(
     tmp_path: Path,
 ) -> None:
     loaded = [

@@ -21,6 +21,6 @@ def test_a_row_either_refuses_or_lets_the_call_link(situation: Situation) -> Non
             check_allowed(situation, "subject")
 
 
-def test_only_linking_a_further_developer_user_goes_on() -> None:
+def test_only_linking_a_further_developer_user_is_allowed() -> None:
     going_on = {situation for situation, outcome in OUTCOMES.items() if outcome.refusal is None}
     assert going_on == {Situation.NAMED_IDENTITY_HAS_OTHER_DEVELOPER_USERS}

@@ -23,14 +23,14 @@ def looked_up(local: LocalEngineUnderTest, next_token: str | None = None) -> Dev
     return local.engine.lookup_developer_identity(request, local.deadline)
 
 
-def test_a_page_token_leads_on(local: LocalEngineUnderTest) -> None:
+def test_a_page_token_continues_a_lookup(local: LocalEngineUnderTest) -> None:
     first = looked_up(local)
     second = looked_up(local, first.next_token)
     assert first.developer_user_identifiers != second.developer_user_identifiers
 
 
 @pytest.mark.parametrize("pool", [POOL, OTHER_POOL], ids=["another identity", "another pool"])
-def test_a_page_token_is_good_for_its_own_identity_alone(tmp_path: Path, pool: str) -> None:
+def test_a_page_token_is_valid_only_for_its_identity_and_pool(tmp_path: Path, pool: str) -> None:
     directory, other_directory = tmp_path / "one", tmp_path / "other"
     directory.mkdir()
     other_directory.mkdir()
@@ -52,14 +52,14 @@ def test_a_page_token_names_no_user(local: LocalEngineUnderTest) -> None:
     assert not any(user in token for user in USERS)
 
 
-def test_no_page_token_is_an_option_of_a_command_line() -> None:
+def test_no_page_token_begins_with_a_hyphen() -> None:
     keys = [bytes([first, *range(31)]) for first in range(256)]
     tokens = [page_token(key, IDENTITY_ID) for key in keys]
     assert [parse_page_token(token, IDENTITY_ID) for token in tokens] == keys
     assert [token for token in tokens if token.startswith("-")] == []
 
 
-def test_a_page_token_is_good_after_its_user_has_left(local: LocalEngineUnderTest) -> None:
+def test_a_page_token_is_valid_after_its_user_is_unlinked(local: LocalEngineUnderTest) -> None:
     first = looked_up(local)
     (user,) = first.developer_user_identifiers
     local.unlink(first.identity_id, user.reveal())
@@ -72,7 +72,7 @@ def listed(local: LocalEngineUnderTest, next_token: str | None = None, *, hide_d
     return local.administration.list(max_results=1, next_token=next_token, hide_disabled=hide_disabled)
 
 
-def test_a_page_token_of_identities_leads_on(local: LocalEngineUnderTest) -> None:
+def test_a_page_token_of_identities_continues_their_list(local: LocalEngineUnderTest) -> None:
     ids = {local.identity_of("u1"), local.identity_of("u2")}
     first = listed(local)
     second = listed(local, first.next_token)
@@ -80,7 +80,7 @@ def test_a_page_token_of_identities_leads_on(local: LocalEngineUnderTest) -> Non
     assert second.next_token is None
 
 
-def test_a_page_token_of_identities_is_good_for_its_own_listing_alone(local: LocalEngineUnderTest) -> None:
+def test_a_page_token_of_identities_is_valid_only_for_its_listing(local: LocalEngineUnderTest) -> None:
     identity_ids = [local.identity_of("u1"), local.identity_of("u2")]
     other = IdentityAdministration(OTHER_POOL, local.store, local.clock, lambda: "guest")
     token = listed(local).next_token
@@ -99,7 +99,7 @@ def test_a_page_token_of_identities_is_good_for_its_own_listing_alone(local: Loc
 
 
 @pytest.mark.parametrize("last", [b"", b"\0", b"eu-west-1:0a\0", b"\xff", b"eu-west-1:0a\n", b"eu-west-1:" + b"0" * 46])
-def test_a_page_token_that_a_caller_has_made_reaches_no_store(local: LocalEngineUnderTest, last: bytes) -> None:
+def test_a_forged_page_token_is_rejected(local: LocalEngineUnderTest, last: bytes) -> None:
     local.identity_of("u1")
     made = page_token(last, "identities", local.pool.identity_pool_id, "False")
     with pytest.raises(InvalidParameter, match="NextToken is not one that this operation returned"):

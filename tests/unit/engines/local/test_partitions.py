@@ -50,5 +50,5 @@ def test_the_partition_is_that_of_the_region(region: str, partition: str) -> Non
 
 
 @pytest.mark.parametrize("region", ["local", "house", "us-isolated-1", "cn", "eu-iso-west-1"])
-def test_a_region_of_one_s_own_is_in_aws_s_first_partition(region: str) -> None:
+def test_an_unknown_region_is_in_the_partition_aws(region: str) -> None:
     assert pool(region).partition == "aws"

@@ -20,7 +20,9 @@ CLAIMS = {"sub": "u-1", "aud": "app", "dept": "sales"}
         ({}, {}),
     ],
 )
-def test_a_provider_has_a_map(given: dict[str, Any], expected: dict[str, str]) -> None:
+def test_the_tag_map_of_a_provider_has_the_defaults_or_its_own_tags(
+    given: dict[str, Any], expected: dict[str, str]
+) -> None:
     assert tag_map(given) == expected
 
 
@@ -56,5 +58,5 @@ def test_the_first_of_two_providers_sets_a_tag() -> None:
         ({"a": "b"}, None),
     ],
 )
-def test_a_claim_is_a_tag_where_one_can_hold_it(claim: object, tag: str | None) -> None:
+def test_a_claim_is_a_tag_if_its_value_is_valid_for_tags(claim: object, tag: str | None) -> None:
     assert tags_of({IDP: {"t": "c"}}, [(IDP, {"c": claim})]) == ({} if tag is None else {"t": tag})

@@ -62,7 +62,7 @@ class AnySequence(RuleBasedStateMachine):
             self.local.unlink(identity_id, user)
 
     @invariant()
-    def the_store_holds_exactly_what_callers_were_told(self) -> None:
+    def the_store_has_exactly_the_returned_identities(self) -> None:
         stored = [
             ((login.provider_name, login.user_identifier.reveal()), identity.identity_id)
             for identity in self._identities()

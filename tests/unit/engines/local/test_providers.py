@@ -107,7 +107,9 @@ ACCEPTED: dict[str, Mapping[str, Any]] = {
 
 
 @pytest.mark.parametrize("changes", ACCEPTED.values(), ids=ACCEPTED)
-def test_good_tokens_prove_their_subject(provider: OidcProvider, verify: Verify, changes: Mapping[str, Any]) -> None:
+def test_valid_tokens_are_accepted_and_return_their_subject(
+    provider: OidcProvider, verify: Verify, changes: Mapping[str, Any]
+) -> None:
     assert verify(token_of(provider, **changes)) == "user-1"
 
 
@@ -163,13 +165,11 @@ def test_claims_are_refused_in_the_words_of_cognito(
 
 
 @pytest.mark.parametrize("subject", ["a b", "   ", "us\u00e9r", "\U0001f469\u200d\U0001f4bb", "50%:", "s" * 1024])
-def test_a_subject_is_whatever_the_provider_calls_its_user(
-    provider: OidcProvider, verify: Verify, subject: str
-) -> None:
+def test_a_subject_may_contain_any_characters(provider: OidcProvider, verify: Verify, subject: str) -> None:
     assert verify(token_of(provider, sub=subject)) == subject
 
 
-NO_TOKENS: dict[str, str] = {
+MALFORMED_TOKENS: dict[str, str] = {
     "empty": "",
     "opaque": "ya29.a0AfH6SMBx",
     "two segments": "e30.e30",
@@ -192,7 +192,7 @@ NO_TOKENS: dict[str, str] = {
 }
 
 
-@pytest.mark.parametrize("token", NO_TOKENS.values(), ids=NO_TOKENS)
+@pytest.mark.parametrize("token", MALFORMED_TOKENS.values(), ids=MALFORMED_TOKENS)
 def test_a_malformed_token_is_rejected_without_a_fetch(provider: OidcProvider, verify: Verify, token: str) -> None:
     assert refusal(verify, token) == MALFORMED
     assert not provider.fetches
@@ -348,7 +348,7 @@ def test_the_claims_of_a_token_are_returned_and_not_shown(
     assert "sales" not in repr(user)
 
 
-def test_a_user_pool_takes_id_tokens_only(
+def test_a_user_pool_accepts_only_id_tokens(
     provider: OidcProvider, build: Callable[[str], OpenIdConnectProvider], clock: FakeClock
 ) -> None:
     user_pool = build(USER_POOL)
@@ -395,5 +395,5 @@ def test_a_remote_issuer_without_tls_is_refused() -> None:
         declared(NAME, ("app",), "http://login.example")
 
 
-def test_providers_with_tokens_of_their_own_are_known() -> None:
+def test_the_opaque_providers_are_facebook_amazon_twitter_and_digits() -> None:
     assert {"graph.facebook.com", "www.amazon.com", "api.twitter.com", "www.digits.com"} == OPAQUE_PROVIDERS

@@ -135,7 +135,7 @@ def test_a_public_login_has_one_identity(device: Device) -> None:
     assert device.created_by == [CALLER] * 2
 
 
-def test_a_login_that_is_new_is_linked_to_the_identity_of_the_other(device: Device) -> None:
+def test_a_new_login_is_linked_to_the_identity_of_a_known_login(device: Device) -> None:
     first = device.get_id(google="g1")
     assert device.get_id(google="g1", idp="i1") == first == device.get_id(idp="i1")
 
@@ -191,7 +191,7 @@ def test_an_unreachable_provider_is_not_the_callers_fault(device: Device) -> Non
     assert refusal(lambda: device.get_id(google="g1"))[0] is LoginProviderUnavailable
 
 
-def test_a_guests_token_is_valid_for_ten_minutes_and_says_that_it_is_a_guest(device: Device) -> None:
+def test_a_guest_token_is_unauthenticated_and_valid_for_ten_minutes(device: Device) -> None:
     guest = device.get_id()
     identity_id, claims = device.token(guest)
     assert identity_id == guest
@@ -261,7 +261,7 @@ def test_a_guest_that_logs_in_keeps_its_id(device: Device) -> None:
     assert refusal(lambda: device.token(guest))[0] is NotAuthorized
 
 
-def test_a_guest_that_logs_in_as_another_identity_is_disabled_and_becomes_that_one(device: Device) -> None:
+def test_a_guest_that_logs_in_to_an_existing_identity_is_merged_into_it(device: Device) -> None:
     user, guest = device.get_id(google="g1"), device.get_id()
     issued = device.public.get_open_id_token(guest, tokens({"google": "g1", "idp": "i1"}), device.local.deadline)
     assert (issued.identity_id, issued.outcome) == (user, IdentityOutcome.MERGED)
@@ -270,7 +270,7 @@ def test_a_guest_that_logs_in_as_another_identity_is_disabled_and_becomes_that_o
     assert device.get_id(idp="i1") == user
 
 
-def test_a_change_that_comes_between_is_decided_on_again(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_concurrent_change_repeats_the_decision(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     guest, reads = device.get_id(), itertools.count()
     read = device.local.store.read
 
@@ -298,7 +298,7 @@ def test_the_token_of_a_backend_is_a_login(device: Device) -> None:
     assert (web_identity.token, web_identity.claims) == (shown, before)
 
 
-def test_a_token_lives_no_longer_than_the_one_that_it_is_had_for(device: Device) -> None:
+def test_a_token_expires_no_later_than_the_token_it_was_exchanged_for(device: Device) -> None:
     own = device.own("alice")
     user = device.local.identity_of("alice")
     device.local.clock.advance(400)
@@ -308,7 +308,7 @@ def test_a_token_lives_no_longer_than_the_one_that_it_is_had_for(device: Device)
     assert refusal(lambda: device.token(user, own)) == expired
 
 
-def test_a_token_is_good_at_a_server_whose_clock_is_behind_by_as_much_as_it_may_be(device: Device) -> None:
+def test_a_token_with_iat_in_the_future_is_accepted_within_the_clock_skew(device: Device) -> None:
     own = device.own("alice")
     user = device.local.identity_of("alice")
     device.local.clock.move_wall_clock(-CLOCK_SKEW)
@@ -317,7 +317,7 @@ def test_a_token_is_good_at_a_server_whose_clock_is_behind_by_as_much_as_it_may_
     assert refusal(lambda: device.token(user, own)) == (NotAuthorized, "Invalid login token. Invalid claim: iat")
 
 
-def test_tokens_that_prove_nothing_here(device: Device) -> None:
+def test_invalid_tokens_of_the_service_are_rejected_as_logins(device: Device) -> None:
     user, other = device.local.identity_of("alice"), device.local.identity_of("bob")
     (shown,) = device.own("alice").values()
     text = shown.reveal()
@@ -333,7 +333,7 @@ def test_tokens_that_prove_nothing_here(device: Device) -> None:
     assert refusal(lambda: device.token(user, with_another))[0] is InvalidParameter
 
 
-def test_tokens_of_another_issuer_and_of_another_pool_prove_nothing(device: Device) -> None:
+def test_tokens_of_another_issuer_and_of_another_pool_are_rejected(device: Device) -> None:
     (shown,) = device.own("alice").values()
     user = parts_of(shown)[1]["sub"]
     deadline: Deadline = device.local.deadline
@@ -347,14 +347,14 @@ def test_tokens_of_another_issuer_and_of_another_pool_prove_nothing(device: Devi
     assert here.verify(shown, POOL, user, deadline)["sub"] == user
 
 
-def test_a_deleted_identity_is_unknown_whatever_token_is_out(device: Device) -> None:
+def test_a_deleted_identity_is_not_found_despite_a_valid_token(device: Device) -> None:
     own = device.own("alice")
     user = device.local.identity_of("alice")
     assert device.local.store.delete(user)
     assert refusal(lambda: device.token(user, own)) == (ResourceNotFound, f"Identity '{user}' not found.")
 
 
-def test_logins_are_unlinked_and_new_the_next_time(device: Device) -> None:
+def test_an_unlinked_login_gets_a_new_identity(device: Device) -> None:
     user = device.get_id(google="g1", idp="i1")
     device.unlink(user, tokens({"google": "g1"}), IDP)
     assert device.stored(user).logins == {Login(GOOGLE, Secret("g1"))}
@@ -406,7 +406,7 @@ def test_claims_of_logins_do_not_replace_those_of_the_service(
     assert "department" not in parts_of(shown.token)[1]
 
 
-def test_the_application_of_the_provider_that_vouches_is_known_where_credentials_are_had(
+def test_a_web_identity_has_the_client_id_of_its_first_provider(
     local: LocalEngineUnderTest,
 ) -> None:
     device = Device(local)

@@ -129,7 +129,7 @@ def test_a_write_waits_for_others_no_longer_than_its_deadline(
     assert local.store.read(POOL, (), "eu-west-1:a").named is None
 
 
-def test_no_read_needs_a_descriptor_that_was_not_there_at_the_start(local: LocalEngineUnderTest) -> None:
+def test_reads_open_no_file_descriptors_after_the_start(local: LocalEngineUnderTest) -> None:
     identity_id = local.identity_of("u")
     with ThreadPoolExecutor(READERS) as pool:
         start = threading.Barrier(READERS)
@@ -204,7 +204,7 @@ def test_a_removed_key_is_erased_from_files_in_use(local: LocalEngineUnderTest, 
 
 
 @pytest.mark.parametrize("change", ["removed", "replaced"])
-def test_a_command_that_is_alone_with_the_store_forgets_at_once(
+def test_a_command_without_a_server_erases_a_removed_key_immediately(
     local: LocalEngineUnderTest, tmp_path: Path, caplog: pytest.LogCaptureFixture, change: str
 ) -> None:
     """It writes one page, after which the log is not shorter."""
@@ -239,7 +239,7 @@ def test_a_removed_key_still_in_the_write_ahead_log_is_reported(
     assert local.store.log.erase_deleted()
 
 
-def test_many_processes_may_open_a_fresh_file_at_once(tmp_path: Path) -> None:
+def test_several_threads_may_open_a_new_file_at_once(tmp_path: Path) -> None:
     for number in range(20):
         path = tmp_path / f"{number}.db"
         start = threading.Barrier(4)

@@ -139,7 +139,9 @@ def of_another_program(directory: Path) -> None:
         (of_another_program, "{0}/tokend.db is a database of another program"),
     ],
 )
-def test_problems_of_the_file_name_its_setting(broken: Callable[[Path], object], problem: str, tmp_path: Path) -> None:
+def test_problems_of_the_database_file_are_reported_with_its_setting(
+    broken: Callable[[Path], object], problem: str, tmp_path: Path
+) -> None:
     directory = tmp_path / "data"
     broken(directory)
     settings = {
@@ -203,14 +205,12 @@ def test_a_pool_without_users_may_change_its_developer_provider(
         assert [record.message for record in records] == warnings
 
 
-def test_a_public_provider_that_was_taken_out_is_no_developer_provider(
-    local: LocalEngineUnderTest, tmp_path: Path
-) -> None:
+def test_a_start_succeeds_after_a_public_provider_is_removed(local: LocalEngineUnderTest, tmp_path: Path) -> None:
     local.issue({DEVELOPER: "u", "idp.example.test": "user i"})
     built(tmp_path, developer_provider_name=DEVELOPER)
 
 
-def test_only_a_public_provider_that_is_configured_is_surely_no_developer_provider(
+def test_logins_of_an_unconfigured_provider_prevent_a_new_developer_provider(
     local: LocalEngineUnderTest, tmp_path: Path
 ) -> None:
     identity_id = local.identity_of({DEVELOPER: "u", "idp.example.test": "user i"})
@@ -221,7 +221,7 @@ def test_only_a_public_provider_that_is_configured_is_surely_no_developer_provid
     built(tmp_path, developer_provider_name="login.new.example", open_id_connect_providers=configured)
 
 
-def test_a_pool_of_public_logins_alone_keeps_its_developer_provider(
+def test_a_pool_with_only_public_logins_may_change_its_developer_provider(
     local: LocalEngineUnderTest, tmp_path: Path
 ) -> None:
     built(tmp_path, developer_provider_name=DEVELOPER)
@@ -239,7 +239,7 @@ def test_a_pool_of_an_earlier_release_keeps_its_developer_provider(local: LocalE
     assert local.store.developer_providers() == {POOL: DEVELOPER}
 
 
-def test_a_start_that_changes_no_pool_costs_the_same_for_many(tmp_path: Path) -> None:
+def test_the_number_of_statements_at_start_does_not_depend_on_the_number_of_pools(tmp_path: Path) -> None:
     def pools(count: int) -> dict[str, Pool]:
         pool = Pool.model_validate({"developer_provider_name": DEVELOPER})
         return {f"eu-west-1:{number:08x}-5a6b-4c7d-8e9f-0a1b2c3d4e5f": pool for number in range(count)}

@@ -74,7 +74,7 @@ def test_names_of_one_character_are_imported(tmp_path: Path) -> None:
     assert place.exported() == [line]
 
 
-def test_users_of_any_length_that_a_call_may_have_are_imported(place: Place) -> None:
+def test_users_of_the_maximum_length_are_imported(place: Place) -> None:
     longest = {**LINE, "Logins": [login("\U0001f600" * 50_000)]}
     assert place.import_({**LINE, "Logins": [login("u" * 50_001)]}).returncode == 1
     done = place.import_(longest)
@@ -82,7 +82,7 @@ def test_users_of_any_length_that_a_call_may_have_are_imported(place: Place) -> 
     assert place.exported() == [longest]
 
 
-def test_an_import_is_repeated_and_changes_nothing(place: Place) -> None:
+def test_a_repeated_import_creates_only_missing_identities(place: Place) -> None:
     lines = [{**LINE, "IdentityId": f"eu-west-1:{number:02x}", "Logins": [login(str(number))]} for number in range(50)]
     place.import_(*lines[10:30])
     again = place.import_(*lines)
@@ -104,7 +104,7 @@ def test_conflicting_lines_are_skipped_and_named(place: Place) -> None:
     assert place.exported() == [LINE, new]
 
 
-def test_an_identity_of_another_pool_is_named_as_one(place: Place, tmp_path: Path) -> None:
+def test_an_identity_in_another_pool_is_reported(place: Place, tmp_path: Path) -> None:
     place.import_(LINE)
     other, config = "eu-west-1:0b", tmp_path / "tokend.toml"
     text = config.read_text(encoding="utf-8")
@@ -137,7 +137,7 @@ def test_an_identity_of_another_pool_is_named_as_one(place: Place, tmp_path: Pat
         ({**LINE, "Logins": [login(str(each)) for each in range(21)]}, "line 2: Logins: Tuple should have at most 20"),
     ],
 )
-def test_nothing_is_imported_while_a_line_cannot_be(place: Place, line: Mapping[str, Any] | str, problem: str) -> None:
+def test_nothing_is_imported_if_a_line_is_invalid(place: Place, line: Mapping[str, Any] | str, problem: str) -> None:
     done = place.import_({**LINE, "IdentityId": "eu-west-1:01", "Logins": []}, line)
     assert done.returncode == 1
     assert problem in done.stderr
@@ -157,7 +157,7 @@ def test_a_file_that_is_not_there_is_named(place: Place, tmp_path: Path) -> None
     assert (done.returncode, done.stderr) == (1, f"{tmp_path / 'none'}: No such file or directory\n")
 
 
-def test_users_under_another_developer_provider_are_not_joined(place: Place, tmp_path: Path) -> None:
+def test_an_import_is_rejected_under_another_developer_provider(place: Place, tmp_path: Path) -> None:
     place.import_(LINE)
     config = tmp_path / "tokend.toml"
     config.write_text(config.read_text(encoding="utf-8").replace(PROVIDER, "login.other.test"), encoding="utf-8")

@@ -61,7 +61,7 @@ def starts(database: Path) -> int:
     return users(database)
 
 
-def test_a_checkpoint_leaves_nothing_to_the_log_alone(
+def test_a_checkpoint_copies_all_writes_into_the_file(
     local: LocalEngineUnderTest, log: WriteAheadLog, database: Path, elsewhere: Path
 ) -> None:
     local.issue("u")
@@ -95,7 +95,7 @@ def test_a_checkpoint_waits_for_no_reader_and_no_reader_for_it(
         assert local.identity_of("u") == identity_id
 
 
-def test_a_checkpoint_gives_way_to_writes_that_are_stuck(
+def test_a_checkpoint_fails_while_another_process_writes(
     local: LocalEngineUnderTest, log: WriteAheadLog, database: Path
 ) -> None:
     local.issue("u")
@@ -107,7 +107,7 @@ def test_a_checkpoint_gives_way_to_writes_that_are_stuck(
     assert log.checkpoint()
 
 
-def test_writes_of_another_process_are_noticed(log: WriteAheadLog, tmp_path: Path) -> None:
+def test_writes_of_another_process_are_detected(log: WriteAheadLog, tmp_path: Path) -> None:
     log.has_writes_of_others()
     assert not log.has_writes_of_others()
     with closing(LocalEngineUnderTest(tmp_path)) as other:
@@ -117,7 +117,7 @@ def test_writes_of_another_process_are_noticed(log: WriteAheadLog, tmp_path: Pat
 
 
 @pytest.mark.parametrize("change", [Path.unlink, lambda path: path.rename(path.with_suffix(".aside"))])
-def test_nothing_is_copied_into_a_file_that_others_do_not_find(
+def test_a_checkpoint_fails_if_the_database_file_is_gone(
     log: WriteAheadLog, database: Path, change: Callable[[Path], None]
 ) -> None:
     change(database)
@@ -164,7 +164,7 @@ def test_a_database_behind_a_link_that_lost_its_log_is_refused(crashed: Path, li
         restore(link, crashed.with_suffix(".new"))
 
 
-def test_a_database_that_lost_its_log_can_be_taken_as_it_is(crashed: Path) -> None:
+def test_a_database_that_lost_its_log_can_be_restored_without_it(crashed: Path) -> None:
     log_deleted(crashed)
     aside = crashed.rename(crashed.with_suffix(".aside"))
     restore(aside, crashed, without_log=True)
@@ -198,7 +198,7 @@ def backed_up_first(database: Path) -> int:
     return starts(database)
 
 
-def test_a_process_killed_in_the_middle_of_a_checkpoint_leaves_a_database_that_starts(
+def test_a_database_starts_after_its_process_is_killed_during_a_checkpoint(
     local: LocalEngineUnderTest, log: WriteAheadLog, database: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local.issue("u")
@@ -223,7 +223,7 @@ def test_a_process_killed_in_the_middle_of_a_checkpoint_leaves_a_database_that_s
     assert log.checkpoint(), "the mark is taken away at the next one"
 
 
-def test_a_stop_after_a_checkpoint_that_was_cut_short_leaves_a_database_that_starts(
+def test_a_database_starts_after_a_stop_with_an_incomplete_checkpoint(
     local: LocalEngineUnderTest, log: WriteAheadLog, database: Path
 ) -> None:
     local.issue("u")
@@ -273,7 +273,7 @@ def of_an_earlier_release(local: LocalEngineUnderTest, database: Path, copy: Pat
 @pytest.mark.parametrize(
     "make", [copied_after_a_clean_stop, backed_up, vacuumed, restored, of_an_earlier_release], ids=lambda f: f.__name__
 )
-def test_a_copy_that_lacks_nothing_starts(
+def test_a_complete_copy_starts(
     local: LocalEngineUnderTest,
     log: WriteAheadLog,
     database: Path,
@@ -343,7 +343,7 @@ def test_a_file_that_is_no_database_of_the_service_is_left_alone(
     assert database.read_bytes() == before
 
 
-def test_an_empty_file_is_a_new_database_and_so_is_one_whose_first_start_was_cut_short(database: Path) -> None:
+def test_an_empty_file_and_a_file_without_migrations_are_new_databases(database: Path) -> None:
     database.touch(mode=0o600)
     for _ in range(2):
         open_store(database).close()

@@ -26,7 +26,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-class LockThatTells:
+class SignalingLock:
     """A lock that signals when a thread is about to wait for it."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ def test_writes_beyond_the_limit_behind_a_stuck_write_fail_immediately(
 
 def test_a_write_after_a_long_pause_is_not_stuck(clock: FakeClock, threads: ThreadPoolExecutor) -> None:
     turn = WriteTurn(0, clock)
-    turn._lock = lock = cast("Any", LockThatTells())  # noqa: SLF001 - that a thread waits shows nowhere else
+    turn._lock = lock = cast("Any", SignalingLock())  # noqa: SLF001 - that a thread waits shows nowhere else
     clock.advance(10 * STUCK_AFTER)
     with turn.taken(1):
         other = threads.submit(refused, turn)
@@ -69,16 +69,16 @@ def test_a_write_after_a_long_pause_is_not_stuck(clock: FakeClock, threads: Thre
 
 
 class Failed(Exception):
-    """Returns the result of a write that waited for another process."""
+    """The error of a write that waited for another process."""
 
 
 @pytest.mark.parametrize("failure", [Failed, None])
-def test_the_next_write_is_stuck_after_one_that_failed_late_and_not_after_one_that_was_slow(
+def test_the_next_write_is_stuck_after_a_late_failure_but_not_after_a_slow_write(
     clock: FakeClock, threads: ThreadPoolExecutor, failure: type[Exception] | None
 ) -> None:
     is_next_stuck = failure is not None
     turn, is_next, goes_on = WriteTurn(0, clock), threading.Event(), threading.Event()
-    turn._lock = lock = cast("Any", LockThatTells())  # noqa: SLF001 - that a thread waits shows nowhere else
+    turn._lock = lock = cast("Any", SignalingLock())  # noqa: SLF001 - that a thread waits shows nowhere else
 
     def be_next() -> None:
         with turn.taken(10 * STUCK_AFTER):

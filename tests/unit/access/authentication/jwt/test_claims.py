@@ -30,7 +30,7 @@ def test_a_service_account_is_named_after_its_issuer_and_subject(provider: OidcP
     assert not listener.refusals
 
 
-GOOD: dict[str, Mapping[str, Any]] = {
+VALID: dict[str, Mapping[str, Any]] = {
     "one audience": {"aud": "tokend"},
     "another of our audiences": {"aud": "tokend.example"},
     "several audiences": {"aud": ["other", "tokend"]},
@@ -48,12 +48,12 @@ GOOD: dict[str, Mapping[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("changes", GOOD.values(), ids=GOOD)
-def test_good_tokens_are_accepted(provider: OidcProvider, listener: Listener, changes: Mapping[str, Any]) -> None:
+@pytest.mark.parametrize("changes", VALID.values(), ids=VALID)
+def test_valid_tokens_are_accepted(provider: OidcProvider, listener: Listener, changes: Mapping[str, Any]) -> None:
     assert listener.outcome(token_of(provider, **changes)) == ACCEPTED
 
 
-BAD: dict[str, tuple[Mapping[str, Any], Refusal]] = {
+INVALID: dict[str, tuple[Mapping[str, Any], Refusal]] = {
     "expired": ({"exp": NOW - SKEW}, Refusal.EXPIRED),
     "exp missing": ({"exp": ABSENT}, Refusal.CLAIMS),
     "exp null": ({"exp": None}, Refusal.CLAIMS),
@@ -109,8 +109,8 @@ BAD: dict[str, tuple[Mapping[str, Any], Refusal]] = {
 }
 
 
-@pytest.mark.parametrize(("changes", "refusal"), BAD.values(), ids=BAD)
-def test_bad_claims_name_no_caller(
+@pytest.mark.parametrize(("changes", "refusal"), INVALID.values(), ids=INVALID)
+def test_invalid_claims_are_refused_with_their_reason(
     provider: OidcProvider, listener: Listener, changes: Mapping[str, Any], refusal: Refusal
 ) -> None:
     assert listener.outcome(token_of(provider, **changes)) == refused(refusal)

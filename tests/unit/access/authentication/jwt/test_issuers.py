@@ -34,7 +34,7 @@ from tokend_server.oidc.keys import COOL_DOWN
 from tokend_server.oidc.outbound import IssuerHttp
 
 
-def test_the_issuer_of_a_token_decides_whose_keys_count(
+def test_a_token_is_verified_with_the_keys_and_audiences_of_its_issuer(
     provider: OidcProvider, kubernetes: TokenIssuer, http: IssuerHttp, clock: FakeClock
 ) -> None:
     with OidcProvider(jwks=[jwk(rsa_key("2"), kid="1")]) as other:
@@ -92,9 +92,7 @@ def test_a_new_key_under_an_old_id_is_fetched(provider: OidcProvider, listener: 
 
 
 @pytest.mark.parametrize("fault", [Fault.STATUS_500, Fault.GARBAGE, Fault.REDIRECT, Fault.DISCOVERY_OF_OTHER_ISSUER])
-def test_an_issuer_that_fails_is_not_the_fault_of_the_caller(
-    provider: OidcProvider, listener: Listener, fault: Fault
-) -> None:
+def test_a_failing_issuer_is_reported_as_unavailable(provider: OidcProvider, listener: Listener, fault: Fault) -> None:
     provider.fault = fault
     token = token_of(provider)
     with pytest.raises(EngineUnavailable, match="does not answer") as caught:
@@ -129,7 +127,7 @@ def test_the_last_keys_serve_on_while_the_issuer_is_away(
         assert listener.outcome(lasting) == ACCEPTED
 
 
-def test_a_withdrawn_key_is_refused_after_a_pause_of_the_callers(
+def test_a_withdrawn_key_is_refused_once_the_cached_keys_are_too_old(
     provider: OidcProvider, listener: Listener, clock: FakeClock
 ) -> None:
     assert listener.caller(token_of(provider)) == CALLER
@@ -176,7 +174,7 @@ def test_an_issuer_may_demand_a_token_and_have_an_authority_of_its_own(tmp_path:
     ],
     ids=str,
 )
-def test_settings_without_proof_of_the_caller_are_rejected(http: IssuerHttp, changes: dict[str, Any]) -> None:
+def test_invalid_issuer_settings_are_rejected(http: IssuerHttp, changes: dict[str, Any]) -> None:
     settings: dict[str, Any] = {
         "name": "kubernetes",
         "issuer": "https://login.example",
@@ -195,7 +193,7 @@ def test_settings_without_proof_of_the_caller_are_rejected(http: IssuerHttp, cha
         )
 
 
-def test_two_issuers_are_distinguished(kubernetes: TokenIssuer, clock: FakeClock) -> None:
+def test_issuers_with_equal_names_or_equal_urls_are_rejected(kubernetes: TokenIssuer, clock: FakeClock) -> None:
     for other in (
         dataclasses.replace(kubernetes, name="other"),
         dataclasses.replace(kubernetes, issuer="https://other.example"),

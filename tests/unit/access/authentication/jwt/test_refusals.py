@@ -31,12 +31,12 @@ def with_another_key(provider: OidcProvider) -> str:
     return signed(provider)
 
 
-def with_keys_that_cannot_be_had(provider: OidcProvider) -> str:
+def with_unavailable_keys(provider: OidcProvider) -> str:
     provider.fault = Fault.STATUS_500
     return signed(provider)
 
 
-#: For each cause: such a token, and the line of the log.
+#: For each cause: a token that is refused for it, and the log message.
 CAUSES: dict[Refusal, tuple[Callable[[OidcProvider], str], str]] = {
     Refusal.TOO_LONG: (lambda provider: signed(provider, pad="p" * 9000), "token was refused: too_long"),
     Refusal.MALFORMED: (lambda _: compact({"alg": "RS256"}, b"c4n4ry-sub"), "token was refused: malformed"),
@@ -48,7 +48,7 @@ CAUSES: dict[Refusal, tuple[Callable[[OidcProvider], str], str]] = {
     Refusal.KEY: (lambda provider: signed(provider, "c4n4ry-kid"), "token of issuer kubernetes was refused: key"),
     Refusal.SIGNATURE: (with_another_key, "token of issuer kubernetes was refused: signature"),
     Refusal.KEYS_UNAVAILABLE: (
-        with_keys_that_cannot_be_had,
+        with_unavailable_keys,
         "token of issuer kubernetes was refused: keys_unavailable",
     ),
     Refusal.CLAIMS: (
@@ -85,8 +85,8 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_each_cause_is_counted_and_logged_at_info(
     provider: OidcProvider, listener: Listener, caplog: pytest.LogCaptureFixture, refusal: Refusal
 ) -> None:
-    token_that_meets_it, line = CAUSES[refusal]
-    token = token_that_meets_it(provider)
+    make_token, line = CAUSES[refusal]
+    token = make_token(provider)
     with caplog.at_level(logging.INFO):
         assert outcome(listener, token) == [refusal]
     assert lines(caplog) == [f"A caller's {line}"]

@@ -102,7 +102,9 @@ def test_a_refusal_is_not_remembered(provider: OidcProvider, listener: Listener,
     assert listener.outcome(early) == ACCEPTED
 
 
-def test_threads_share_what_is_remembered(provider: OidcProvider, kubernetes: TokenIssuer, clock: FakeClock) -> None:
+def test_concurrent_threads_get_the_caller_of_each_token(
+    provider: OidcProvider, kubernetes: TokenIssuer, clock: FakeClock
+) -> None:
     authenticator = by_token([kubernetes], clock, max_remembered=3)
     subjects = [f"user-{number % 7}" for number in range(280)]
     shown = {subject: bearing(token_of(provider, sub=subject)) for subject in set(subjects)}

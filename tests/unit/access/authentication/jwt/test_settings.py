@@ -59,7 +59,7 @@ def metrics() -> Metrics:
 @pytest.mark.parametrize(
     ("settings", "skew"), [({}, 60), ({"clock_skew_seconds": 5}, 5), ({"clock_skew_seconds": 0}, 0)]
 )
-def test_callers_clocks_have_the_grace_that_is_set(  # noqa: PLR0913, PLR0917 - fixtures
+def test_the_configured_clock_skew_applies_to_tokens_of_callers(  # noqa: PLR0913, PLR0917 - fixtures
     tmp_path: Path, provider: OidcProvider, clock: FakeClock, metrics: Metrics, settings: dict[str, Any], skew: int
 ) -> None:
     config = config_with(tmp_path, provider, settings)
@@ -70,7 +70,7 @@ def test_callers_clocks_have_the_grace_that_is_set(  # noqa: PLR0913, PLR0917 - 
 
 
 @pytest.mark.parametrize("longest", [2048, 16384])
-def test_callers_tokens_are_as_long_as_is_set(
+def test_the_configured_length_limit_applies_to_tokens_of_callers(
     tmp_path: Path, provider: OidcProvider, clock: FakeClock, metrics: Metrics, longest: int
 ) -> None:
     config = config_with(tmp_path, provider, {}, max_token_bytes=longest)
@@ -83,7 +83,7 @@ def test_callers_tokens_are_as_long_as_is_set(
 
 
 @pytest.mark.parametrize(("settings", "skew"), [({}, 300), ({"clock_skew_seconds": 5}, 5)])
-def test_providers_clocks_have_the_grace_that_is_set(  # noqa: PLR0913, PLR0917 - fixtures
+def test_the_configured_clock_skew_applies_to_tokens_of_login_providers(  # noqa: PLR0913, PLR0917 - fixtures
     tmp_path: Path, provider: OidcProvider, clock: FakeClock, metrics: Metrics, settings: dict[str, Any], skew: int
 ) -> None:
     config = config_with(tmp_path, provider, settings)

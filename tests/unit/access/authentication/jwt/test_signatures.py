@@ -69,7 +69,7 @@ def test_other_algorithms_and_critical_headers_are_refused_without_a_fetch(
     assert not provider.fetches
 
 
-def test_a_public_key_is_no_secret_key(provider: OidcProvider, listener: Listener) -> None:
+def test_a_public_key_is_not_accepted_as_an_hmac_secret(provider: OidcProvider, listener: Listener) -> None:
     secret = rsa_key("1").as_pem(private=False)
     provider.jwks.append({"kty": "oct", "k": segment(secret), "kid": "hmac"})
     for algorithm, refusal in (("HS256", Refusal.ALGORITHM), ("RS256", Refusal.KEY)):
@@ -102,7 +102,7 @@ def test_header_members_that_are_not_known_are_ignored(provider: OidcProvider, l
     ["../../../../dev/null", "' OR '1'='1", "http://127.0.0.1/jwks", "1\0", "01", "1 ", "", "\u0661", "k" * 4000],
     ids=["path", "SQL", "URL", "NUL", "zero before", "space behind", "empty", "other digit", "long"],
 )
-def test_a_key_id_is_nothing_but_a_name(provider: OidcProvider, listener: Listener, kid: str) -> None:
+def test_an_unusual_key_id_is_treated_as_an_unknown_key(provider: OidcProvider, listener: Listener, kid: str) -> None:
     token = sign({"alg": "RS256", "kid": kid}, claims_of(provider), rsa_key("1"))
     assert listener.outcome(token) == refused(Refusal.KEY)
 
@@ -132,14 +132,14 @@ def test_a_key_that_does_not_fit_verifies_nothing(
 
 
 @pytest.mark.parametrize("kid", ["1", None], ids=["same id", "no id"])
-def test_a_signature_by_another_key_is_no_matter_of_keys(
+def test_a_signature_by_another_key_is_refused_as_an_invalid_signature(
     provider: OidcProvider, listener: Listener, kid: str | None
 ) -> None:
     provider.jwks = [jwk(rsa_key("2"), **({"kid": kid} if kid else {}))]
     assert listener.outcome(token_of(provider)) == refused(Refusal.SIGNATURE)
 
 
-PUBLISHED_OTHERWISE: dict[str, list[Any]] = {
+OTHER_KEY_SETS: dict[str, list[Any]] = {
     "no id": [jwk(rsa_key("1"))],
     "twice": [jwk(rsa_key("1"), kid="1"), jwk(rsa_key("1"), kid="1")],
     "two of one id": [jwk(rsa_key("2"), kid="1"), jwk(ec_key("P-256"), kid="1"), jwk(rsa_key("1"), kid="1")],
@@ -150,8 +150,10 @@ PUBLISHED_OTHERWISE: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.parametrize("published", PUBLISHED_OTHERWISE.values(), ids=PUBLISHED_OTHERWISE)
-def test_a_key_counts_however_it_is_published(provider: OidcProvider, listener: Listener, published: list[Any]) -> None:
+@pytest.mark.parametrize("published", OTHER_KEY_SETS.values(), ids=OTHER_KEY_SETS)
+def test_a_key_is_accepted_in_every_form_of_key_set(
+    provider: OidcProvider, listener: Listener, published: list[Any]
+) -> None:
     provider.jwks = published
     assert listener.outcome(token_of(provider)) == ACCEPTED
 

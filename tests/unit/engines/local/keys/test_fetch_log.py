@@ -100,7 +100,7 @@ def test_a_flood_of_user_agents_evicts_no_verifier_and_is_counted(noted: Log) ->
     ]
 
 
-def test_memory_is_bounded_whatever_addresses_there_are_and_free_again_after_a_day(noted: Log) -> None:
+def test_the_number_of_verifiers_is_limited_and_all_expire_after_a_day(noted: Log) -> None:
     for number in range(MAX_VERIFIERS + 50):
         noted.log.note(OLD, f"192.0.{number >> 8}.{number & 255}", b"flood")
     assert (len(noted.log), noted.uncounted, noted.log.changes) == (MAX_VERIFIERS, 50, MAX_VERIFIERS + 1)
@@ -137,6 +137,6 @@ def test_a_full_log_fits_into_an_item_of_dynamodb(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     "document", [b"", b"no zlib", record_of(ServerNotes("s", 0, stopped=False, key_ids=None, fetches=())).document[:-9]]
 )
-def test_notes_that_cannot_be_read_leave_what_is_in_them_unknown(document: bytes) -> None:
+def test_unreadable_notes_are_parsed_as_incomplete(document: bytes) -> None:
     notes = notes_of(FetchRecord("server", START, document))
     assert (notes.key_ids, notes.uncounted_at, notes.stopped) == (None, START, False)

@@ -30,11 +30,11 @@ class Randomness:
     """Counting bytes, and the requested lengths."""
 
     def __init__(self) -> None:
-        self.asked: list[int] = []
+        self.requested: list[int] = []
 
     def __call__(self, count: int) -> bytes:
-        self.asked.append(count)
-        return len(self.asked).to_bytes(count)
+        self.requested.append(count)
+        return len(self.requested).to_bytes(count)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_the_stored_format_matches_the_page(wrapping: FileWrapping) -> None:
     assert AESGCM(KEY).decrypt(nonce, ciphertext, about).decode() == PRIVATE.reveal()
 
 
-def test_the_form_of_a_key_under_a_passphrase_too(written: Written, randomness: Randomness) -> None:
+def test_the_stored_format_with_a_passphrase_matches_the_page(written: Written, randomness: Randomness) -> None:
     wrapping = FileWrapping(PassphraseFile(written("passphrase", PASSPHRASE + b"\n"), randomness), (), randomness)
     kept = members(record(wrapping))
     scrypt = kept["scrypt"]
@@ -101,14 +101,14 @@ def test_the_form_of_a_key_under_a_passphrase_too(written: Written, randomness: 
 def test_each_key_has_a_nonce_of_its_own(wrapping: FileWrapping, randomness: Randomness) -> None:
     nonces = {members(record(wrapping))["nonce"] for _ in range(3)}
     assert len(nonces) == 3
-    assert randomness.asked == [12] * 3
+    assert randomness.requested == [12] * 3
 
 
 def test_each_key_under_a_passphrase_has_a_salt_of_its_own(written: Written, randomness: Randomness) -> None:
     wrapping = FileWrapping(PassphraseFile(written("passphrase", PASSPHRASE), randomness), (), randomness)
     kept = [members(record(wrapping)) for _ in range(2)]
     assert len({each["scrypt"]["salt"] for each in kept}) == len({each["wrapping_key"] for each in kept}) == 2
-    assert randomness.asked == [16, 12] * 2
+    assert randomness.requested == [16, 12] * 2
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_record_that_was_changed_or_moved_is_refused(
     assert raised.value.__cause__ is None
 
 
-def test_a_wrapping_key_that_is_not_here_is_named_with_the_setting(
+def test_a_missing_wrapping_key_is_reported_with_its_id_and_setting(
     wrapping: FileWrapping, written: Written, randomness: Randomness
 ) -> None:
     key = record(wrapping)
@@ -151,7 +151,7 @@ def test_a_wrapping_key_that_is_not_here_is_named_with_the_setting(
     assert "previous_key_files" in advice
 
 
-def test_previous_files_open_what_new_keys_are_not_wrapped_with(
+def test_keys_wrapped_by_previous_files_are_unwrapped_and_not_current(
     wrapping: FileWrapping, written: Written, randomness: Randomness
 ) -> None:
     before = record(wrapping)
@@ -166,7 +166,7 @@ def test_previous_files_open_what_new_keys_are_not_wrapped_with(
     assert not again.is_current(new)
 
 
-def test_a_file_that_changes_is_followed(written: Written, randomness: Randomness) -> None:
+def test_a_changed_key_file_is_read_again(written: Written, randomness: Randomness) -> None:
     path = written("key", KEY)
     wrapping = FileWrapping(KeyFile(path), (), randomness)
     before = record(wrapping)
@@ -180,7 +180,7 @@ def test_a_file_that_changes_is_followed(written: Written, randomness: Randomnes
     assert str(path) in raised.value.advice
 
 
-def test_a_record_cannot_have_more_derived_than_this_release_does(written: Written, randomness: Randomness) -> None:
+def test_records_with_other_scrypt_costs_are_rejected(written: Written, randomness: Randomness) -> None:
     wrapping = FileWrapping(PassphraseFile(written("passphrase", PASSPHRASE), randomness), (), randomness)
     key = record(wrapping)
     scrypt = members(key)["scrypt"]
@@ -205,11 +205,11 @@ def test_a_wrapping_key_shows_nowhere(wrapping: FileWrapping) -> None:
         base64.urlsafe_b64encode(KEY).rstrip(b"="),
     ],
 )
-def test_the_forms_of_a_key_file(content: bytes) -> None:
+def test_a_key_file_may_be_binary_hex_or_base64(content: bytes) -> None:
     assert parse_key(content) == KEY
 
 
-def test_a_random_key_may_end_as_a_line_does() -> None:
+def test_a_binary_key_may_end_with_a_line_feed() -> None:
     assert parse_key(KEY[:31] + b"\n") == KEY[:31] + b"\n"
 
 
@@ -236,7 +236,7 @@ def test_an_invalid_wrapping_key_is_rejected_and_not_repeated(content: bytes, pr
 
 
 @pytest.mark.parametrize("content", [PASSPHRASE, PASSPHRASE + b"\n", PASSPHRASE + b"\r\n"])
-def test_a_passphrase_is_the_line_of_its_file(content: bytes) -> None:
+def test_a_passphrase_is_read_without_its_line_end(content: bytes) -> None:
     assert parse_passphrase(content) == PASSPHRASE
 
 
@@ -250,7 +250,7 @@ def test_an_invalid_passphrase_is_rejected_and_not_repeated(content: bytes, prob
     assert "short\n" not in str(raised.value)
 
 
-def test_a_file_that_is_no_key_at_all_is_not_read_whole(written: Written, randomness: Randomness) -> None:
+def test_a_file_longer_than_4096_bytes_is_rejected(written: Written, randomness: Randomness) -> None:
     for file in (KeyFile(written("long", bytes(5000))), PassphraseFile(written("long", bytes(5000)), randomness)):
         (problem,) = FileWrapping(file, (), randomness).check()
         assert problem.endswith("long: has more than 4096 bytes")

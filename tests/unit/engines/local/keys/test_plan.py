@@ -32,18 +32,18 @@ def remove(key: SigningKey, at: int) -> Step:
     return Step(at, Action.REMOVE, ES256, key.generation, key.kid, key.signs_from)
 
 
-def test_keys_that_are_gone_are_not_made_again_by_themselves() -> None:
+def test_no_key_is_planned_for_an_algorithm_without_keys() -> None:
     assert plan([key(1, NOW, SigningAlgorithm.RS256)], ES256, TIMES, NOW) == []
 
 
 @pytest.mark.parametrize("age", [0, DAY, EVERY - HOUR - 1])
-def test_a_key_that_signs_is_followed_when_its_time_is_over(age: int) -> None:
+def test_the_next_key_is_added_an_hour_before_the_rotation(age: int) -> None:
     first = key(1, NOW)
     assert plan([first], ES256, TIMES, NOW + age) == [add(NOW + EVERY - HOUR, 2, NOW + EVERY)]
 
 
 @pytest.mark.parametrize("late", [0, 1, 7 * DAY])
-def test_a_rotation_that_is_late_publishes_as_long_as_any(late: int) -> None:
+def test_a_late_rotation_publishes_the_key_for_as_long_as_usual(late: int) -> None:
     (step,) = plan([key(1, NOW)], ES256, TIMES, NOW + EVERY - HOUR + late)
     assert step == add(NOW + EVERY - HOUR, 2, NOW + EVERY + late)
 
@@ -57,7 +57,7 @@ def test_a_waiting_key_signs_and_its_predecessor_is_removed_later() -> None:
     ]
 
 
-def test_without_rotation_keys_only_go() -> None:
+def test_without_rotation_keys_are_only_removed() -> None:
     first, second = key(1, NOW - EVERY), key(2, NOW - 1)
     assert plan([first, second], ES256, UNROTATED, NOW) == [remove(first, NOW - 1 + LAST)]
 
@@ -68,7 +68,7 @@ def test_an_algorithm_that_no_pool_uses_has_no_further_keys() -> None:
     assert plan([], ES256, TIMES, NOW, in_use=False) == []
 
 
-def test_a_key_that_was_overtaken_never_signs_and_goes_with_the_one_before() -> None:
+def test_an_overtaken_key_never_signs_and_is_removed_with_the_previous_key() -> None:
     first, second, third = key(1, NOW - DAY), key(2, NOW + HOUR), key(3, NOW)
     assert plan([first, second, third], ES256, UNROTATED, NOW) == [
         remove(first, NOW + LAST),
@@ -105,7 +105,7 @@ def test_a_step_done_by_one_server_is_not_due_at_another(ahead: int) -> None:
         assert not any(step.at <= clock for step in plan([key(1, NOW), second], ES256, TIMES, clock))
 
 
-def test_a_key_that_waits_is_the_rotation_asked_for() -> None:
+def test_a_requested_rotation_uses_a_waiting_key_or_adds_one() -> None:
     first, second = key(1, NOW - DAY), key(2, NOW + 60)
     assert next_key([first], ES256, TIMES, NOW + 0.5) == add(NOW, 2, NOW + HOUR)
     assert next_key([first, second], ES256, TIMES, NOW) == sign(second)
@@ -113,7 +113,7 @@ def test_a_key_that_waits_is_the_rotation_asked_for() -> None:
     assert next_key([], ES256, TIMES, NOW) == add(NOW, 1, NOW + HOUR)
 
 
-def test_a_compromised_key_that_signs_is_replaced_by_one_that_signs_by_every_clock() -> None:
+def test_a_compromised_signing_key_is_replaced_by_a_key_that_signs_immediately() -> None:
     first, second = key(1, NOW - DAY), key(2, NOW + HOUR)
     keys = [first, second]
     assert replacement(keys, first, TIMES, NOW) == [add(NOW, 3, NOW - SKEW), remove(first, NOW)]
@@ -158,14 +158,14 @@ def test_the_next_rotation_stays_in_the_past_until_a_key_comes(
         (2, [key(2, NOW + SKEW + 7), key(3, NOW)], 0),
     ],
 )
-def test_a_key_set_is_not_kept_until_a_key_that_it_lacks_may_sign(
+def test_key_sets_expire_before_an_unpublished_key_may_sign(
     since_reading: float, unpublished: list[SigningKey], age: int
 ) -> None:
     assert key_set_age(TIMES, since_reading, unpublished, NOW) == age
 
 
 @pytest.mark.parametrize(("when_seen", "age"), [(True, 7), (False, 300)])
-def test_a_key_that_may_begin_early_is_in_key_sets_from_its_soonest(*, when_seen: bool, age: int) -> None:
+def test_key_sets_expire_before_a_key_may_sign_early(*, when_seen: bool, age: int) -> None:
     times = KeyTimes(when_seen=when_seen)
     lacking = replace(key(2, NOW + HOUR), creation_date=NOW - times.min_signing_delay + SKEW + 7)
     assert key_set_age(times, 0, [lacking], NOW) == age

@@ -73,7 +73,7 @@ def private_keys(store: SqliteStore, wrappings: Wrappings) -> list[Secret]:
     return [wrappings.by_method[method_of(key.material)].unwrap(key) for key in store.signing_keys()]
 
 
-def test_keys_go_from_one_way_to_another_and_stay_what_they_are(
+def test_keys_are_rewrapped_by_each_method_and_otherwise_unchanged(
     store: SqliteStore, key_file: KeyFile, tmp_path: Path
 ) -> None:
     other, passphrase = tmp_path / "other", tmp_path / "passphrase"
@@ -93,7 +93,9 @@ def test_keys_go_from_one_way_to_another_and_stay_what_they_are(
     assert store.signing_keys() == before
 
 
-def test_a_process_that_serves_publishes_the_same_and_signs_on(store: SqliteStore, key_file: KeyFile) -> None:
+def test_a_running_server_publishes_the_same_keys_and_signs_after_rewrapping(
+    store: SqliteStore, key_file: KeyFile
+) -> None:
     wrappings, clock = under(key_file), FakeClock(now=1000)
     manager = KeysByMethod(StoredKeys(wrappings.current), {m: StoredKeys(w) for m, w in wrappings.by_method.items()})
     signer = TokenSigner(store, manager, clock, KeyTimes())
@@ -140,7 +142,7 @@ def test_material_that_cannot_be_unwrapped_is_never_stored(store: SqliteStore, k
     assert store.signing_keys() == before
 
 
-def test_a_key_that_is_not_in_the_store_is_left_alone(store: SqliteStore, key_file: KeyFile) -> None:
+def test_a_key_with_its_private_key_outside_the_store_is_not_rewrapped(store: SqliteStore, key_file: KeyFile) -> None:
     last = store.signing_keys()[-1]
     store.replace_material(last, Secret('{"method": "elsewhere"}'))
     rewrapping = Rewrapping(store, under(key_file), frozenset({"elsewhere"}))

@@ -92,13 +92,13 @@ def test_no_process_changes_keys_between_a_decision_and_its_removal(
     assert only(local).kid != first
 
 
-def test_the_first_key_of_an_algorithm_follows_none(rotation: KeyRotation) -> None:
+def test_the_first_key_of_an_algorithm_has_generation_one(rotation: KeyRotation) -> None:
     assert [rotation.add(SigningAlgorithm.RS256, signs_in=0).generation for _ in range(2)] == [1, 2]
 
 
 @pytest.mark.parametrize("compromised", [False, True])
 @pytest.mark.parametrize("signs_in", [None, HOUR])
-def test_the_key_that_signs_stays(
+def test_the_signing_key_cannot_be_removed(
     local: LocalEngineUnderTest, rotation: KeyRotation, *, signs_in: int | None, compromised: bool
 ) -> None:
     signing = only(local).kid
@@ -126,14 +126,16 @@ def test_a_retired_key_stays_until_its_last_token_has_expired(
     assert first not in {key.kid for key in local.store.signing_keys()}
 
 
-def test_a_compromised_key_goes_as_soon_as_another_signs(local: LocalEngineUnderTest, rotation: KeyRotation) -> None:
+def test_a_compromised_key_is_removed_as_soon_as_another_key_signs(
+    local: LocalEngineUnderTest, rotation: KeyRotation
+) -> None:
     first = only(local).kid
     second = rotation.add(ES256, signs_in=0).kid
     rotation.remove(first, compromised=True)
     assert [key.kid for key in local.store.signing_keys()] == [second]
 
 
-def test_a_key_that_has_yet_to_sign_may_go_until_a_few_minutes_before(
+def test_a_waiting_key_can_be_removed_until_shortly_before_it_signs(
     local: LocalEngineUnderTest, rotation: KeyRotation
 ) -> None:
     first = only(local).kid
@@ -145,19 +147,19 @@ def test_a_key_that_has_yet_to_sign_may_go_until_a_few_minutes_before(
     assert [key.kid for key in local.store.signing_keys()] == [first, second]
 
 
-def test_a_key_that_was_overtaken_before_it_signed_may_go(local: LocalEngineUnderTest, rotation: KeyRotation) -> None:
+def test_a_key_overtaken_before_it_signed_can_be_removed(local: LocalEngineUnderTest, rotation: KeyRotation) -> None:
     overtaken = rotation.add(ES256, signs_in=HOUR).kid
     rotation.add(ES256, signs_in=0)
     rotation.remove(overtaken, compromised=False)
     assert overtaken not in {key.kid for key in local.store.signing_keys()}
 
 
-def test_a_key_that_is_not_there_is_not_removed(rotation: KeyRotation) -> None:
+def test_removal_of_an_unknown_key_fails(rotation: KeyRotation) -> None:
     with pytest.raises(KeyNotFound):
         rotation.remove("no-such-key", compromised=True)
 
 
-def test_added_keys_sign_and_removed_ones_do_not(local: LocalEngineUnderTest, rotation: KeyRotation) -> None:
+def test_added_keys_sign_and_removed_keys_are_not_published(local: LocalEngineUnderTest, rotation: KeyRotation) -> None:
     first = only(local).kid
     second = rotation.add(ES256, signs_in=0).kid
     rotation.remove(first, compromised=True)

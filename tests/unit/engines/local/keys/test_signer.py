@@ -58,7 +58,7 @@ def test_keys_are_made_once_and_kept(tmp_path: Path) -> None:
     second.close()
 
 
-def test_a_slower_process_uses_the_key_of_the_first(local: LocalEngineUnderTest) -> None:
+def test_a_key_with_an_existing_generation_is_rejected(local: LocalEngineUnderTest) -> None:
     late = new_signing_key(StoredKeys(), SigningAlgorithm.ES256, generation=1, created=0)
     with pytest.raises(StaleReading):
         local.store.add_signing_key(late)
@@ -75,7 +75,7 @@ def test_a_key_that_another_process_adds_is_published_after_a_refresh(local: Loc
     assert kids(local.signer) == [signing, published.kid]
 
 
-def test_published_keys_are_public_and_exact(tmp_path: Path) -> None:
+def test_published_keys_have_only_public_members(tmp_path: Path) -> None:
     local = LocalEngineUnderTest(tmp_path, algorithm=SigningAlgorithm.RS512)
     local.signer.ensure_keys(frozenset(SigningAlgorithm))
     members = {each["alg"]: list(each) for each in json.loads(local.signer.key_set().jwks)["keys"]}
@@ -100,7 +100,7 @@ def test_the_age_of_a_key_grows(local: LocalEngineUnderTest) -> None:
     assert local.signer.key_age(SigningAlgorithm.ES256) == 60
 
 
-def test_without_a_key_its_age_is_no_number(local: LocalEngineUnderTest) -> None:
+def test_the_age_of_a_missing_key_is_nan(local: LocalEngineUnderTest) -> None:
     assert math.isnan(local.signer.key_age(SigningAlgorithm.RS256))
 
 
@@ -114,7 +114,7 @@ def kids(signer: TokenSigner) -> list[str]:
     return [each["kid"] for each in json.loads(signer.key_set().jwks)["keys"]]
 
 
-def test_the_fake_clock_is_the_signers_clock(tmp_path: Path) -> None:
+def test_keys_have_the_creation_date_of_the_injected_clock(tmp_path: Path) -> None:
     local = LocalEngineUnderTest(tmp_path)
     assert isinstance(local.clock, FakeClock)
     assert local.store.signing_keys()[0].creation_date == int(local.clock.now())
@@ -126,9 +126,7 @@ TIMES = KeyTimes()
 DOWN = EngineUnavailable("It does not answer.")
 
 
-def test_a_key_that_came_late_into_the_store_signs_when_no_verifier_keeps_an_older_key_set(
-    replica: KeyReplica, other: KeyReplica
-) -> None:
+def test_a_key_stored_late_signs_only_after_older_key_sets_have_expired(replica: KeyReplica, other: KeyReplica) -> None:
     """The process that created the key was suspended before it stored the key."""
     (first,) = replica.published
     late = new_signing_key(
@@ -144,7 +142,7 @@ def test_a_key_that_came_late_into_the_store_signs_when_no_verifier_keeps_an_old
     assert replica.signs_with() == late.kid
 
 
-def test_a_server_that_finds_the_store_again_signs_with_the_others(replica: KeyReplica, other: KeyReplica) -> None:
+def test_a_server_signs_with_the_current_key_after_the_store_recovers(replica: KeyReplica, other: KeyReplica) -> None:
     """Verifiers must not cache what they have fetched from it meanwhile."""
     second = other.rotation.add(ES256, signs_in=HOUR).kid
     replica.store.failure = DOWN
@@ -155,7 +153,7 @@ def test_a_server_that_finds_the_store_again_signs_with_the_others(replica: KeyR
     assert replica.signs_with(DAY) == second
 
 
-def test_a_machine_that_was_suspended_signs_with_the_others(replica: KeyReplica, other: KeyReplica) -> None:
+def test_a_resumed_machine_signs_with_the_current_key(replica: KeyReplica, other: KeyReplica) -> None:
     """Verifiers no longer cache what they have fetched from it before."""
     second = other.rotation.add(ES256, signs_in=HOUR).kid
     replica.clock.move_wall_clock(2 * HOUR)
@@ -172,13 +170,15 @@ def test_a_key_that_was_read_in_time_signs_in_time(replica: KeyReplica, other: K
 
 
 @pytest.mark.parametrize("lead", [0, -TIMES.clock_skew])
-def test_a_key_that_is_to_sign_at_once_does(replica: KeyReplica, other: KeyReplica, lead: int) -> None:
+def test_a_key_added_to_sign_immediately_signs_after_a_refresh(
+    replica: KeyReplica, other: KeyReplica, lead: int
+) -> None:
     second = other.rotation.add(ES256, signs_in=lead).kid
     replica.task.run_due_steps()
     assert replica.signs_with() == second
 
 
-def test_a_server_that_starts_signs_with_what_is_there(replica: KeyReplica, local: LocalEngineUnderTest) -> None:
+def test_a_new_server_signs_with_the_current_key_of_the_store(replica: KeyReplica, local: LocalEngineUnderTest) -> None:
     second = replica.rotation.add(ES256, signs_in=HOUR).kid
     started = KeyReplica(local.store, FakeClock(local.clock.now() + HOUR), TIMES)
     assert started.signs_with() == second
@@ -204,9 +204,7 @@ def test_no_token_outlives_the_key_that_another_server_removes(replica: KeyRepli
     assert replica.signs_with(DAY) != first
 
 
-def test_a_machine_that_was_suspended_signs_and_publishes_as_one_that_could_not_read_the_keys(
-    replica: KeyReplica, other: KeyReplica
-) -> None:
+def test_a_resumed_machine_does_not_sign_before_it_reads_the_keys_again(replica: KeyReplica, other: KeyReplica) -> None:
     """Its monotonic clock was stopped, while others have added a key and removed the previous one."""
     (first,) = replica.published
     second = other.rotation.add(ES256, signs_in=HOUR).kid
@@ -221,7 +219,7 @@ def test_a_machine_that_was_suspended_signs_and_publishes_as_one_that_could_not_
     assert (replica.signs_with(), replica.max_age) == (second, TIMES.cache_age)
 
 
-def test_a_clock_that_is_set_back_makes_no_reading_younger(replica: KeyReplica) -> None:
+def test_setting_the_clock_back_does_not_make_key_sets_cacheable_again(replica: KeyReplica) -> None:
     replica.store.failure = DOWN
     replica.pass_time(HOUR)
     replica.clock.move_wall_clock(-HOUR)
@@ -244,7 +242,7 @@ def test_no_token_outlives_a_key_whose_successor_cannot_be_opened(
         replica.sign(end - replica.clock.now() + 1)
 
 
-def test_verifiers_keep_the_keys_of_a_server_for_less_when_it_cannot_read_them(replica: KeyReplica) -> None:
+def test_the_max_age_of_key_sets_shrinks_while_keys_cannot_be_read(replica: KeyReplica) -> None:
     assert replica.max_age == TIMES.cache_age
     before = replica.signer.key_set()
     assert replica.signer.key_set() is before
@@ -261,7 +259,7 @@ def test_verifiers_keep_the_keys_of_a_server_for_less_when_it_cannot_read_them(r
     assert replica.max_age == TIMES.cache_age
 
 
-def test_a_key_that_can_no_longer_be_opened_goes_on_as_it_was(local: LocalEngineUnderTest) -> None:
+def test_a_key_that_can_no_longer_be_opened_continues_to_sign(local: LocalEngineUnderTest) -> None:
     manager = Locked()
     replica = KeyReplica(local.store, FakeClock(local.clock.now()), TIMES, manager=manager)
     (first,) = replica.store.signing_keys()
@@ -287,7 +285,7 @@ class ActingClock(FakeClock):
         return super().monotonic()
 
 
-def test_a_key_that_is_taken_out_in_the_middle_of_a_signature_still_makes_it(
+def test_a_signature_succeeds_when_its_key_is_removed_concurrently(
     local: LocalEngineUnderTest, other: KeyReplica
 ) -> None:
     clock = ActingClock(local.clock.now())

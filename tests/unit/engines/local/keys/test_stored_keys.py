@@ -21,7 +21,7 @@ NUMBERS = ("d", "p", "q", "dmp1", "dmq1", "iqmp")
 
 #: The key type in DER: id-ecPublicKey, and another one of the same arc (RFC 5480, section 2.1.1).
 EC_PUBLIC_KEY = bytes.fromhex("06072a8648ce3d0201")
-NO_KIND = bytes.fromhex("06072a8648ce3d0277")
+UNKNOWN_KEY_TYPE = bytes.fromhex("06072a8648ce3d0277")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_a_key_of_numbers_that_agree_is_opened(rsa_record: SigningKey) -> None:
 
 @pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("change", [-2, -1, 1, 2])
-def test_each_number_of_an_rsa_key_counts(rsa_record: SigningKey, number: str, change: int) -> None:
+def test_an_rsa_key_with_one_wrong_number_is_rejected(rsa_record: SigningKey, number: str, change: int) -> None:
     damaged = numbers(rsa_record)
     damaged[number] += change
     with pytest.raises(EngineMisconfigured, match=rsa_record.kid):
@@ -55,27 +55,27 @@ def test_numbers_of_another_rsa_key_are_refused_though_they_agree(rsa_record: Si
 
 
 @pytest.mark.parametrize(("p", "q"), [("p", "q"), ("q", "p")])
-def test_a_modulus_is_no_prime_of_itself(rsa_record: SigningKey, p: str, q: str) -> None:
+def test_an_rsa_key_with_the_primes_one_and_its_modulus_is_rejected(rsa_record: SigningKey, p: str, q: str) -> None:
     of_one = {**numbers(rsa_record), p: 1, q: private_key(rsa_record).public_key().public_numbers().n}
     with pytest.raises(EngineMisconfigured, match=rsa_record.kid):
         StoredKeys().open(of_numbers(rsa_record, of_one))
 
 
-def test_another_exponent_is_refused_though_those_of_the_primes_agree(rsa_record: SigningKey) -> None:
+def test_a_wrong_private_exponent_is_rejected_with_matching_crt_exponents(rsa_record: SigningKey) -> None:
     damaged = {name: number + 2 * (name in {"d", "dmp1", "dmq1"}) for name, number in numbers(rsa_record).items()}
     with pytest.raises(EngineMisconfigured, match=rsa_record.kid):
         StoredKeys().open(of_numbers(rsa_record, damaged))
 
 
-def test_the_number_of_an_elliptic_curve_key_counts(ec_record: SigningKey) -> None:
+def test_an_elliptic_curve_key_with_a_wrong_private_number_is_rejected(ec_record: SigningKey) -> None:
     other = new_signing_key(StoredKeys(), SigningAlgorithm.ES256, generation=2, created=0)
     with pytest.raises(EngineMisconfigured, match=ec_record.kid):
         StoredKeys().open(changed(ec_record, scalar(ec_record), scalar(other)))
 
 
-def test_a_kind_of_key_that_is_unknown_is_refused_as_any_other(ec_record: SigningKey) -> None:
+def test_an_unknown_key_type_is_rejected(ec_record: SigningKey) -> None:
     with pytest.raises(EngineMisconfigured, match=ec_record.kid):
-        StoredKeys().open(changed(ec_record, EC_PUBLIC_KEY, NO_KIND))
+        StoredKeys().open(changed(ec_record, EC_PUBLIC_KEY, UNKNOWN_KEY_TYPE))
 
 
 def private_key(record: SigningKey) -> rsa.RSAPrivateKey:

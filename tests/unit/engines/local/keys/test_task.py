@@ -91,7 +91,7 @@ def test_keys_of_another_process_are_published_without_a_probe(engines: Engines,
         wait_until(lambda: published(engines) == first)
 
 
-def test_the_thread_is_there_from_the_start_to_the_end(engines: Engines) -> None:
+def test_the_thread_runs_from_start_to_close(engines: Engines) -> None:
     before = len(threads())
     engines.start()
     assert len(threads()) == before + 1
@@ -114,7 +114,7 @@ def test_the_thread_continues_after_any_error(make_replica: MakeReplica) -> None
         replica.task.stop()
 
 
-def test_a_key_is_followed_after_thirty_days_without_anyone_asking(replica: KeyReplica) -> None:
+def test_a_key_is_rotated_automatically_after_thirty_days(replica: KeyReplica) -> None:
     (first,) = replica.published
     replica.pass_time(30 * DAY - HOUR - 1)
     assert replica.published == [first]
@@ -163,7 +163,7 @@ def test_a_slower_server_uses_the_key_of_the_first(make_replica: MakeReplica) ->
     assert (second.failures, second.task.check()) == ([], [])
 
 
-def test_without_rotation_keys_are_removed_all_the_same(make_replica: MakeReplica) -> None:
+def test_retired_keys_are_removed_without_rotation(make_replica: MakeReplica) -> None:
     replica = make_replica(times=KeyTimes(rotate_every=None))
     (first,) = replica.published
     replica.pass_time(100 * DAY)
@@ -173,7 +173,7 @@ def test_without_rotation_keys_are_removed_all_the_same(make_replica: MakeReplic
     assert replica.published == [second]
 
 
-def test_keys_of_an_algorithm_that_no_pool_uses_are_not_followed(make_replica: MakeReplica) -> None:
+def test_keys_of_unused_algorithms_are_not_rotated(make_replica: MakeReplica) -> None:
     old = make_replica(algorithms=frozenset({SigningAlgorithm.RS256}))
     (unused,) = old.published
     retired = unused
@@ -230,7 +230,7 @@ def test_a_server_that_cannot_read_the_keys_changes_none(replica: KeyReplica) ->
         replica.task.check()
 
 
-def test_a_server_that_cannot_open_a_key_follows_the_others_and_changes_none(make_replica: MakeReplica) -> None:
+def test_a_server_that_cannot_open_a_key_publishes_other_keys_and_changes_none(make_replica: MakeReplica) -> None:
     manager = Locked()
     one, other = make_replica(), make_replica(manager=manager)
     (first,) = one.published
@@ -249,14 +249,14 @@ def test_a_server_that_cannot_open_a_key_follows_the_others_and_changes_none(mak
     assert other.published == [first, second, third]
 
 
-@pytest.mark.parametrize(("ahead", "is_told"), [(TIMES.clock_skew, False), (TIMES.clock_skew + 1, True)])
+@pytest.mark.parametrize(("ahead", "is_reported"), [(TIMES.clock_skew, False), (TIMES.clock_skew + 1, True)])
 def test_a_key_created_by_a_clock_too_far_ahead_is_reported(
-    make_replica: MakeReplica, ahead: int, *, is_told: bool
+    make_replica: MakeReplica, ahead: int, *, is_reported: bool
 ) -> None:
     here, there = make_replica(), make_replica(ahead)
     there.rotation.add(ES256, signs_in=HOUR)
     here.task.run_due_steps()
-    expected = [f"keys: one was created {ahead} s in the future by this server's clock"] if is_told else []
+    expected = [f"keys: one was created {ahead} s in the future by this server's clock"] if is_reported else []
     assert [problem.partition(": with clocks")[0] for problem in here.task.check()] == expected
     assert there.task.check() == []
 

@@ -35,14 +35,14 @@ def test_every_algorithm_verifies_with_another_library(tmp_path: Path, algorithm
 
 
 @pytest.mark.parametrize("token_type", TokenType)
-def test_header_members_and_their_order(tmp_path: Path, token_type: TokenType) -> None:
+def test_the_header_has_kid_typ_and_alg_in_this_order(tmp_path: Path, token_type: TokenType) -> None:
     with closing(LocalEngineUnderTest(tmp_path, token_type=token_type)) as local:
         header, _ = parts_of(local.issue("u").token)
         kid = local.store.signing_keys()[0].kid
     assert list(header.items()) == [("kid", kid), ("typ", token_type.value), ("alg", "ES256")]
 
 
-def test_claims_and_their_order(local: LocalEngineUnderTest) -> None:
+def test_the_claims_are_in_the_order_of_cognito(local: LocalEngineUnderTest) -> None:
     issued = local.issue("u@x|1_ü")
     _, claims = parts_of(issued.token)
     assert list(claims.items()) == [
@@ -55,7 +55,7 @@ def test_claims_and_their_order(local: LocalEngineUnderTest) -> None:
     ]
 
 
-def test_optional_claims_stand_around_the_issuer(tmp_path: Path) -> None:
+def test_optional_claims_are_before_and_after_the_issuer(tmp_path: Path) -> None:
     local = LocalEngineUnderTest(tmp_path, identity_pool_arn_claim=True)
     _, claims = parts_of(local.issue("u", principal_tags={"team": "blue", "tier": "1"}).token)
     assert list(claims) == ["sub", "aud", "amr", TAGS, "iss", ARN, "exp", "iat"]
@@ -73,7 +73,7 @@ def test_optional_claims_stand_around_the_issuer(tmp_path: Path) -> None:
         ("us-east-2", {"identity_pool_arn_claim": False}, False),
     ],
 )
-def test_the_arn_of_the_pool_is_claimed_everywhere_but_in_us_east_1_unless_the_pool_is_set_otherwise(
+def test_tokens_have_the_pool_arn_except_in_us_east_1_unless_configured(
     tmp_path: Path, region: str, settings: Mapping[str, bool], *, expected: bool
 ) -> None:
     pool_id, clock = f"{region}:{POOL.partition(':')[2]}", SystemClock()
@@ -88,7 +88,7 @@ def test_the_arn_of_the_pool_is_claimed_everywhere_but_in_us_east_1_unless_the_p
 
 
 @pytest.mark.parametrize("seconds", [1, 900, 86_400])
-def test_a_token_lives_exactly_as_long_as_asked(local: LocalEngineUnderTest, seconds: int) -> None:
+def test_a_token_has_exactly_the_requested_lifetime(local: LocalEngineUnderTest, seconds: int) -> None:
     local.clock.advance(0.75)
     issued = local.issue("u", token_duration=timedelta(seconds=seconds))
     claims = local.claims(issued)
@@ -127,7 +127,7 @@ def test_a_token_of_one_pool_does_not_pass_for_another(local: LocalEngineUnderTe
         ("us-gov-west-1", "idp.example.test", "arn:aws-us-gov:iam"),
     ],
 )
-def test_a_public_login_is_reported_in_its_own_form(region: str, provider: str, arn: str | None) -> None:
+def test_the_amr_entry_of_a_public_login_depends_on_its_provider(region: str, provider: str, arn: str | None) -> None:
     pool = LocalPool(
         identity_pool_id=f"{region}:1",
         developer_provider_name=DEVELOPER,

@@ -114,12 +114,12 @@ def test_an_outdated_server_does_not_prevent_early_use(other: ServerNotes) -> No
     ],
     ids=["off", "just added", "about to sign", "signs", "meant to sign later", "signs at once", "of a clock ahead"],
 )
-def test_the_time_of_a_key_stays(key: SigningKey, times: KeyTimes, now: int) -> None:
+def test_a_key_keeps_its_signing_time(key: SigningKey, times: KeyTimes, now: int) -> None:
     fetched = Fetch(A, now, WITH)
     assert early(server(fetched), key=key, times=times, now=now) is None
 
 
-def test_no_key_begins_before_older_key_sets_are_over() -> None:
+def test_no_key_signs_early_before_older_key_sets_have_expired() -> None:
     soonest = CREATED + TIMES.min_signing_delay
     first = next(at for now in range(CREATED, NOW) if (at := early(server(A_HAS), now=now)) is not None)
     assert first == soonest

@@ -66,7 +66,7 @@ def test_a_key_signs_when_the_last_verifier_has_fetched_it(make_replica: MakeRep
     assert replica.watch_failures == replica.failures == []
 
 
-def test_after_publish_before_a_key_signs_though_one_is_behind(make_replica: MakeReplica) -> None:
+def test_a_key_signs_after_publish_before_although_a_verifier_lacks_it(make_replica: MakeReplica) -> None:
     replica = make_replica()
     replica.fetched_by("gone")
     new = replica.rotation.add(ES256, signs_in=DAY).kid
@@ -75,7 +75,7 @@ def test_after_publish_before_a_key_signs_though_one_is_behind(make_replica: Mak
     assert replica.signs_with() == new
 
 
-def test_by_default_a_key_signs_at_its_time_whoever_has_it(make_replica: MakeReplica) -> None:
+def test_by_default_a_key_does_not_sign_early(make_replica: MakeReplica) -> None:
     replica = make_replica(times=KeyTimes(publish_before=DAY))
     old = replica.signs_with()
     replica.rotation.add(ES256, signs_in=DAY)
@@ -148,7 +148,7 @@ def test_an_unchanged_record_is_written_every_five_minutes(make_replica: MakeRep
     assert len(replica.store.fetch_records()) == 1
 
 
-def test_notes_of_servers_that_are_gone_are_forgotten(make_replica: MakeReplica) -> None:
+def test_fetch_records_of_stopped_servers_are_removed_after_a_day(make_replica: MakeReplica) -> None:
     gone, replica = make_replica(), make_replica()
     gone.fetched_by("envoy")
     gone.task.stop()
@@ -201,7 +201,7 @@ def test_a_key_that_others_change_at_the_same_time_is_changed_once(make_replica:
     assert waiting(one).signs_from < waiting(one).creation_date + 2 * HOUR
 
 
-def test_tokens_that_a_key_before_may_not_outlive_are_refused_earlier_where_the_next_may_begin_early(
+def test_an_outage_rejects_long_tokens_earlier_if_the_next_key_may_sign_early(
     make_replica: MakeReplica,
 ) -> None:
     replica = make_replica()

@@ -23,7 +23,7 @@ def test_a_login_that_moves_is_one_action() -> None:
     assert kinds(*reversed(moved)) == ["Update"] * 3
 
 
-def test_an_identity_that_stays_as_it_is_costs_one_action() -> None:
+def test_an_identity_with_unchanged_logins_is_one_action() -> None:
     assert kinds(Change(X, replace(X, disabled=True))) == ["Update"]
 
 
@@ -48,7 +48,7 @@ def test_changes_that_contradict_each_other_are_refused(changes: tuple[Change, .
         actions.for_changes(changes)
 
 
-def test_a_change_leaves_attributes_that_are_not_known_as_they_are() -> None:
+def test_an_update_does_not_change_unknown_attributes() -> None:
     ((kind, members),) = actions.for_changes([Change(X, replace(X, disabled=True))])
     assert kind == "Update"
     assert members["UpdateExpression"].startswith("SET ")

@@ -42,7 +42,7 @@ class ExamplesTest {
   }
 
   @Test
-  void tokensAreKeptFresh() {
+  void sourcesAndCachesReturnTokens() {
     assertThat(Fresh.one(client)).contains(".");
     assertThat(Fresh.many(client, "alice")).isNotEqualTo(Fresh.many(client, "bob"));
     try (TokenCache cache = Fresh.tuned(client)) {
@@ -72,7 +72,7 @@ class ExamplesTest {
   }
 
   @Test
-  void requestsSendToken() throws Exception {
+  void plaintextRequestIsRejected() throws Exception {
     try (CachedTokenSource source = client.tokenSource(ALICE)) {
       HttpRequest plaintext = HttpRequest.newBuilder(URI.create("http://127.0.0.1:1/")).build();
       assertThatIllegalArgumentException()
@@ -81,13 +81,13 @@ class ExamplesTest {
   }
 
   @Test
-  void grpcServerRequiresTokens() {
+  void grpcServerIsBuiltAndHasNoIdentityOutsideCalls() {
     assertThat(Verified.guarded(ServerBuilder.forPort(0)).build().getServices()).isEmpty();
     assertThatIllegalStateException().isThrownBy(Verified::whoCalls);
   }
 
   @Test
-  void servletsRequireTokens() {
+  void filterIsCreated() {
     assertThat(Verified.filter()).isNotNull();
   }
 

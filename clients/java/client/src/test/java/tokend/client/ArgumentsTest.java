@@ -97,7 +97,7 @@ class ArgumentsTest {
     }
   }
 
-  private static Map<ThrowingCallable, String> withHalfAPair(Client client) {
+  private static Map<ThrowingCallable, String> withUnpairedSurrogate(Client client) {
     String half = "bob\ud83d";
     return Map.ofEntries(
         Map.entry(() -> client.getOpenIdTokenForDeveloperIdentity(TokenRequest.of(half, "a", "b")), "identityPoolId"),
@@ -136,7 +136,7 @@ class ArgumentsTest {
   @Test
   void invalidUnicodeIsRejected() {
     try (Client client = Client.builder("localhost:1").plaintext().build()) {
-      withHalfAPair(client)
+      withUnpairedSurrogate(client)
           .forEach(
               (call, name) ->
                   assertThatIllegalArgumentException()

@@ -12,14 +12,14 @@ import org.junit.jupiter.api.Test;
 
 class CachedTokenSourceTest extends SourceOfFakeCalls {
   @Test
-  void stsIsCalledOnFirstUse() {
+  void newSourceMakesNoCall() {
     assertThat(calls.count()).isZero();
     assertThat(source.current()).isEmpty();
     assertThat(source.idle()).isDone();
   }
 
   @Test
-  void firstCallerWaits() {
+  void firstCallerWaitsForToken() {
     CompletableFuture<Token> token = source.tokenAsync();
 
     assertThat(token).isNotDone();

@@ -24,7 +24,7 @@ class ClientAttemptsTest extends ClientOfScriptedServer {
   void transientFailuresAreRetried(Code code) {
     server.service.then(failure(code, "draining"));
     server.service.then(failure(code, "draining"));
-    server.service.then(ANSWER);
+    server.service.then(RESPONSE);
 
     assertThat(client.getOpenIdTokenForDeveloperIdentity(ALICE)).isEqualTo(TOKEN);
     assertThat(server.service.requests).hasSize(3);
@@ -55,7 +55,7 @@ class ClientAttemptsTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void healthOfServerIsKnownWithoutCalls() {
+  void connectivityIsReportedWithoutCalls() {
     assertThat(client.connectivity()).isEqualTo(ConnectivityState.IDLE);
     while (client.connectivity() != ConnectivityState.READY) {
       Thread.onSpinWait();
@@ -77,7 +77,7 @@ class ClientAttemptsTest extends ClientOfScriptedServer {
         client.withDeadline(Duration.ofSeconds(8)).getOpenIdTokenForDeveloperIdentityAsync(ALICE);
     server.service.held.take();
 
-    server.service.held.take().answer(ANSWER);
+    server.service.held.take().answer(RESPONSE);
 
     assertThat(token.get()).isEqualTo(TOKEN);
     assertThat(server.service.requests).hasSize(2);

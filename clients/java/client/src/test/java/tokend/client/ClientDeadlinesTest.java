@@ -46,7 +46,7 @@ class ClientDeadlinesTest extends ClientOfScriptedServer {
 
   @Test
   void builderSetsLongerDeadline() {
-    server.service.then(ANSWER);
+    server.service.then(RESPONSE);
     Client patient = server.client().deadline(Duration.ofHours(1)).build();
     patient.getOpenIdTokenForDeveloperIdentity(ALICE);
     patient.close();

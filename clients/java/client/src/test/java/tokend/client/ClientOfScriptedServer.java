@@ -14,7 +14,7 @@ abstract class ClientOfScriptedServer {
   static final CachingPolicy PATIENT =
       CachingPolicy.defaults().withRefreshTimeout(ScriptedServer.TIMEOUT);
 
-  static final GetOpenIdTokenForDeveloperIdentityResponse ANSWER =
+  static final GetOpenIdTokenForDeveloperIdentityResponse RESPONSE =
       GetOpenIdTokenForDeveloperIdentityResponse.newBuilder()
           .setIdentityId("pool:1")
           .setToken("jwt")

@@ -26,7 +26,7 @@ class ClientSourcesTest extends ClientOfScriptedServer {
     ScriptedService.Call call = server.service.held.take();
 
     first.cancel(null);
-    call.answer(ANSWER);
+    call.answer(RESPONSE);
 
     assertThat(other.get()).isEqualTo(TOKEN);
     assertThat(asked).isCompletedExceptionally();

@@ -31,7 +31,7 @@ import tokend.v1.UnlinkDeveloperIdentityResponse;
 class ClientTest extends ClientOfScriptedServer {
   @Test
   void tokenRequestSendsAllFields() {
-    server.service.then(ANSWER);
+    server.service.then(RESPONSE);
     TokenRequest request =
         TokenRequest.builder("pool")
             .identityId("pool:1")
@@ -56,7 +56,7 @@ class ClientTest extends ClientOfScriptedServer {
 
   @Test
   void missingDurationIsNotSent() {
-    server.service.then(ANSWER);
+    server.service.then(RESPONSE);
     client.getOpenIdTokenForDeveloperIdentity(ALICE);
 
     GetOpenIdTokenForDeveloperIdentityRequest sent =
@@ -121,7 +121,7 @@ class ClientTest extends ClientOfScriptedServer {
 
   @Test
   void asyncMethodsReturnSameResults() throws Exception {
-    server.service.then(ANSWER);
+    server.service.then(RESPONSE);
     server.service.then(LookupDeveloperIdentityResponse.newBuilder().setIdentityId("pool:1").build());
     server.service.then(MergeDeveloperIdentitiesResponse.newBuilder().setIdentityId("pool:1").build());
     server.service.then(UnlinkDeveloperIdentityResponse.getDefaultInstance());
@@ -151,7 +151,7 @@ class ClientTest extends ClientOfScriptedServer {
   }
 
   @Test
-  void interceptorsSeeEveryCall() {
+  void interceptorsSeeEachCallOnce() {
     List<String> seen = new ArrayList<>();
     ClientInterceptor recorder =
         new ClientInterceptor() {
@@ -163,7 +163,7 @@ class ClientTest extends ClientOfScriptedServer {
           }
         };
     server.service.then(failure(Code.UNAVAILABLE, "draining"));
-    server.service.then(ANSWER);
+    server.service.then(RESPONSE);
     Client watched = server.client().intercept(recorder).build();
     watched.getOpenIdTokenForDeveloperIdentity(ALICE);
     watched.close();
@@ -171,18 +171,18 @@ class ClientTest extends ClientOfScriptedServer {
     assertThat(seen).containsExactly("GetOpenIdTokenForDeveloperIdentity");
   }
 
-  static List<GetOpenIdTokenForDeveloperIdentityResponse> answersThatBreakTheContract() {
+  static List<GetOpenIdTokenForDeveloperIdentityResponse> invalidResponses() {
     return List.of(
-        ANSWER.toBuilder().clearExpireTime().build(),
-        ANSWER.toBuilder().setExpireTime(Timestamp.newBuilder().setSeconds(1L << 62)).build(),
-        ANSWER.toBuilder().setExpireTime(Timestamp.newBuilder().setSeconds(900).setNanos(-1)).build(),
-        ANSWER.toBuilder().setIssueTime(Timestamp.newBuilder().setSeconds(-1L << 62)).build(),
-        ANSWER.toBuilder().setRefreshTime(Timestamp.newBuilder().setNanos(1_000_000_000)).build(),
-        ANSWER.toBuilder().setExpireTime(ANSWER.getIssueTime()).build());
+        RESPONSE.toBuilder().clearExpireTime().build(),
+        RESPONSE.toBuilder().setExpireTime(Timestamp.newBuilder().setSeconds(1L << 62)).build(),
+        RESPONSE.toBuilder().setExpireTime(Timestamp.newBuilder().setSeconds(900).setNanos(-1)).build(),
+        RESPONSE.toBuilder().setIssueTime(Timestamp.newBuilder().setSeconds(-1L << 62)).build(),
+        RESPONSE.toBuilder().setRefreshTime(Timestamp.newBuilder().setNanos(1_000_000_000)).build(),
+        RESPONSE.toBuilder().setExpireTime(RESPONSE.getIssueTime()).build());
   }
 
   @ParameterizedTest
-  @MethodSource("answersThatBreakTheContract")
+  @MethodSource("invalidResponses")
   void invalidResponseIsProtocolError(GetOpenIdTokenForDeveloperIdentityResponse answer) {
     server.service.then(answer);
 
@@ -194,7 +194,7 @@ class ClientTest extends ClientOfScriptedServer {
 
   @Test
   void responseWithoutIssueTimeIsAccepted() {
-    server.service.then(ANSWER.toBuilder().clearIssueTime().build());
+    server.service.then(RESPONSE.toBuilder().clearIssueTime().build());
 
     assertThat(client.getOpenIdTokenForDeveloperIdentity(ALICE).issueTime()).isNull();
   }

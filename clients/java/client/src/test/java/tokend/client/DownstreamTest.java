@@ -66,7 +66,7 @@ class DownstreamTest {
     "RESOURCE_EXHAUSTED,UNAVAILABLE",
     "CANCELLED,UNAVAILABLE"
   })
-  void withoutAReasonTheCodeCounts(Status.Code code, Status.Code expected) {
+  void failureWithoutReasonIsMappedByCode(Status.Code code, Status.Code expected) {
     assertThat(TokendException.local(code, "scripted", null).downstreamCode()).isEqualTo(expected);
   }
 

@@ -65,7 +65,7 @@ class FailuresTest {
   }
 
   @Test
-  void everyReasonOfContractIsKnown() {
+  void everyReasonOfContractHasConstant() {
     for (ErrorReason reason : ErrorReason.values()) {
       if (reason != ErrorReason.ERROR_REASON_UNSPECIFIED && reason != ErrorReason.UNRECOGNIZED) {
         String name = reason.name().substring("ERROR_REASON_".length());

@@ -82,7 +82,7 @@ class HoldingTest {
 
   @ParameterizedTest
   @ValueSource(longs = {-86_400, -3_600, 0, 840, 86_400})
-  void clockDifferenceDoesNotMatter(long away) {
+  void clockDifferenceDoesNotAffectState(long away) {
     Instant issued = clock.instant().plusSeconds(away);
     Holding holding = holding(issued, issued, 300, 900, 0);
 
@@ -103,7 +103,7 @@ class HoldingTest {
   }
 
   @Test
-  void tokenFromPastIsFreshForOneSecond() {
+  void tokenExpiredOnArrivalIsFreshForOneSecond() {
     Holding holding = holding(null, clock.instant(), -20, -10, 1);
 
     clock.advance(Duration.ofMillis(999));
@@ -113,7 +113,7 @@ class HoldingTest {
   }
 
   @Test
-  void greaterAgeOfBothClocksCounts() {
+  void greaterAgeOfBothClocksIsUsed() {
     Holding holding = holding(300, 900, 0);
 
     clock.moveWall(Duration.ofHours(-2));

@@ -216,7 +216,7 @@ class RealTransportTest {
   }
 
   @Test
-  void callWithPushbackFailsAtOnce() throws Exception {
+  void callWithRetryPushbackIsNotRetried() throws Exception {
     String target = "localhost:" + serve(InsecureServerCredentials.create());
     StatusRuntimeException throttled = ScriptedService.failure(Code.RESOURCE_EXHAUSTED, "busy");
     Metadata.Key<String> pushback = Metadata.Key.of("grpc-retry-pushback-ms", Metadata.ASCII_STRING_MARSHALLER);

@@ -27,10 +27,10 @@ class ReconnectionTest {
 
     void change(ConnectivityState to) {
       state = to;
-      Runnable told = watching;
+      Runnable callback = watching;
       watching = null;
-      if (told != null) {
-        told.run();
+      if (callback != null) {
+        callback.run();
       }
     }
 

@@ -50,8 +50,8 @@ class SecondAttemptTest {
     }
 
     @Override
-    public void start(Listener<R> told, Metadata headers) {
-      listener = told;
+    public void start(Listener<R> responseListener, Metadata headers) {
+      listener = responseListener;
       got.add("headers " + headers.keys());
     }
 
@@ -76,9 +76,9 @@ class SecondAttemptTest {
     }
 
     void close(Status status) {
-      Listener<R> told = listener;
-      if (told != null) {
-        told.onClose(status, new Metadata());
+      Listener<R> responseListener = listener;
+      if (responseListener != null) {
+        responseListener.onClose(status, new Metadata());
       }
     }
   }
@@ -180,7 +180,7 @@ class SecondAttemptTest {
   @EnumSource(
       value = Status.Code.class,
       names = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "OK"})
-  void resultOfServerCountsIfInTime(Status.Code code) {
+  void resultBeforeDeadlineOfAttemptIsFinal(Status.Code code) {
     start(lookup(Duration.ofSeconds(3)), REQUEST);
     attempts.last().close(Status.fromCode(code));
 

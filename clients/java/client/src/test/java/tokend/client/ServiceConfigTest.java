@@ -16,7 +16,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 class ServiceConfigTest {
   @Test
-  void serviceConfigIsThatOfAllClients() throws IOException {
+  void serviceConfigMatchesReadme() throws IOException {
     String page = Files.readString(Path.of("../../README.md"));
     String json = page.substring(page.indexOf("```json") + "```json".length());
     Map<String, Object> shipped =

@@ -138,9 +138,9 @@ class SpreadingRoundRobinTest {
         assertThat(answer.get(ScriptedServer.TIMEOUT.toSeconds(), TimeUnit.SECONDS)).isNotNull();
       }
     }
-    List<Message> met = hung.requests;
-    assertThat(met).isNotEmpty();
-    assertThat(new HashSet<>(met)).hasSameSizeAs(met);
+    List<Message> hungRequests = hung.requests;
+    assertThat(hungRequests).isNotEmpty();
+    assertThat(new HashSet<>(hungRequests)).hasSameSizeAs(hungRequests);
     assertThat(good.requests).hasSize(CALLS);
   }
 

@@ -40,7 +40,7 @@ class TokendClientInterceptorTest {
 
   private final Tokens tokens = new Tokens();
   private final ScriptedService service = new ScriptedService();
-  private final List<String> borne = new CopyOnWriteArrayList<>();
+  private final List<String> authorizations = new CopyOnWriteArrayList<>();
   private Server server;
   private ManagedChannel channel;
 
@@ -81,7 +81,7 @@ class TokendClientInterceptorTest {
         ServerCall<Q, R> call, Metadata headers, ServerCallHandler<Q, R> next) {
       String bearer =
           String.valueOf(headers.get(Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER)));
-      borne.add(bearer);
+      authorizations.add(bearer);
       if (bearer.startsWith("Bearer bad")) {
         if (bearer.endsWith("late")) {
           call.sendHeaders(new Metadata());
@@ -126,7 +126,7 @@ class TokendClientInterceptorTest {
 
     call();
 
-    assertThat(borne).containsExactly("Bearer good");
+    assertThat(authorizations).containsExactly("Bearer good");
     assertThat(tokens.invalidated).isEmpty();
   }
 
@@ -138,7 +138,7 @@ class TokendClientInterceptorTest {
 
     assertThat(call().getIdentityId()).isEqualTo("pool:1");
 
-    assertThat(borne).containsExactly("Bearer bad", "Bearer good");
+    assertThat(authorizations).containsExactly("Bearer bad", "Bearer good");
     assertThat(tokens.invalidated).containsExactly("bad");
     assertThat(service.requests).containsExactly(REQUEST);
   }
@@ -151,7 +151,7 @@ class TokendClientInterceptorTest {
 
     assertFails(Status.Code.UNAUTHENTICATED);
 
-    assertThat(borne).containsExactly("Bearer bad1", "Bearer bad2");
+    assertThat(authorizations).containsExactly("Bearer bad1", "Bearer bad2");
     assertThat(tokens.invalidated).containsExactly("bad1");
   }
 
@@ -164,7 +164,7 @@ class TokendClientInterceptorTest {
     assertThatExceptionOfType(StatusRuntimeException.class)
         .isThrownBy(() -> ClientCalls.blockingUnaryCall(channel, method, CallOptions.DEFAULT, REQUEST))
         .satisfies(e -> assertThat(e.getStatus().getCode()).isEqualTo(Status.Code.UNAUTHENTICATED));
-    assertThat(borne).containsExactly("Bearer bad");
+    assertThat(authorizations).containsExactly("Bearer bad");
     assertThat(tokens.invalidated).containsExactly("bad");
   }
 
@@ -174,7 +174,7 @@ class TokendClientInterceptorTest {
 
     assertFails(Status.Code.UNAUTHENTICATED);
 
-    assertThat(borne).containsExactly("Bearer bad, late");
+    assertThat(authorizations).containsExactly("Bearer bad, late");
     assertThat(tokens.invalidated).containsExactly("bad, late");
   }
 
@@ -185,7 +185,7 @@ class TokendClientInterceptorTest {
 
     assertFails(Status.Code.PERMISSION_DENIED);
 
-    assertThat(borne).hasSize(1);
+    assertThat(authorizations).hasSize(1);
     assertThat(tokens.invalidated).isEmpty();
   }
 
@@ -196,7 +196,7 @@ class TokendClientInterceptorTest {
 
     assertFails(Status.Code.UNAUTHENTICATED);
 
-    assertThat(borne).isEmpty();
+    assertThat(authorizations).isEmpty();
     assertThat(tokens.invalidated).isEmpty();
   }
 

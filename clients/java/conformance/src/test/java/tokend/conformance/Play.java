@@ -42,9 +42,9 @@ final class Play implements AutoCloseable {
   private static final Duration LONG_REFRESH_TIMEOUT = Duration.ofMinutes(1);
 
   /** How long a client may take to reconnect to a restarted server. */
-  private static final Duration RETURN_TIMEOUT = Duration.ofSeconds(30);
+  private static final Duration RECONNECT_TIMEOUT = Duration.ofSeconds(30);
 
-  private static final Duration LOOK_AGAIN = Duration.ofMillis(20);
+  private static final Duration POLL_INTERVAL = Duration.ofMillis(20);
 
   private final Harness harness;
   private final Verifier verifier;
@@ -137,8 +137,8 @@ final class Play implements AutoCloseable {
     }
     long started = System.nanoTime();
     while (client.connectivity() != ConnectivityState.READY) {
-      assertThat(System.nanoTime() - started).as("nanoseconds without a connection").isLessThan(RETURN_TIMEOUT.toNanos());
-      Thread.sleep(LOOK_AGAIN.toMillis());
+      assertThat(System.nanoTime() - started).as("nanoseconds without a connection").isLessThan(RECONNECT_TIMEOUT.toNanos());
+      Thread.sleep(POLL_INTERVAL.toMillis());
     }
   }
 

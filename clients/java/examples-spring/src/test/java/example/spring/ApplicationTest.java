@@ -77,7 +77,7 @@ class ApplicationTest {
   }
 
   @Test
-  void missingKeysAreServerError() throws Exception {
+  void requestFailsWith500WithoutKeys() throws Exception {
     try (Tokend tokend = Tokend.find()) {
       tokend.properties().put("tokend.verifier.keys-at", "http://127.0.0.1:1/");
       try (ServletWebServerApplicationContext context = run(tokend)) {

@@ -118,7 +118,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void tokenOfApplicationIsKeptFresh(@TempDir Path directory) throws Exception {
+  void tokenSourceUsesUserFileAndDuration(@TempDir Path directory) throws Exception {
     Path user = Files.writeString(directory.resolve("user"), "\ufeffalice\r\n"); // as some editors write it
     String identityId = server.client().getOpenIdTokenForDeveloperIdentity(ALICE).identityId();
 
@@ -133,7 +133,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void tagNamesAreArbitrary() {
+  void principalTagNamesMayContainSlashesAndSpaces() {
     served
         .withPropertyValues(
             POOL,
@@ -214,7 +214,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void registryOfApplicationIsUsed() {
+  void meterRegistryOfApplicationIsUsed() {
     served
         .withBean(MeterRegistry.class, SimpleMeterRegistry::new)
         .run(
@@ -229,7 +229,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void withoutClientNothingIsCounted() {
+  void noMetersAreRegisteredWithoutClient() {
     plain
         .withPropertyValues("tokend.verifier.issuer=https://issuer", "tokend.verifier.audiences=pool")
         .withBean(MeterRegistry.class, SimpleMeterRegistry::new)
@@ -241,7 +241,7 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
-  void healthFollowsConnectionsWithoutCalls() {
+  void healthIndicatorReportsConnectionAndLastRefresh() {
     served.run(
         context -> {
           HealthIndicator indicator = context.getBean(HealthIndicator.class);

@@ -86,7 +86,7 @@ class TokendJwtDecoderTest {
   }
 
   @Test
-  void identityIsThatOfVerifier() throws Exception {
+  void convertedIdentityEqualsIdentityOfVerifier() throws Exception {
     Token token = issue();
 
     Identity identity =
@@ -102,7 +102,7 @@ class TokendJwtDecoderTest {
   }
 
   @Test
-  void otherTokensAreRejectedAndNotShown() {
+  void invalidTokensAreRejectedAndNotShown() {
     String token = issue().value();
 
     assertThatExceptionOfType(BadJwtException.class).isThrownBy(() -> decoder("another pool").decode(token));

@@ -63,7 +63,7 @@ class TokendPropertiesTest {
   }
 
   @Test
-  void loginsAreNotShown() {
+  void toStringContainsNoLoginsOrTagValues() {
     var token =
         new TokendProperties.Token(
             "pool", "provider", "a-secret-login", null, Map.of("team", "a-secret-team"), null);

@@ -33,10 +33,10 @@ class DocumentClientTest {
   /** A server with an endless response, sent octet by octet until the client disconnects. */
   private static final class Dripping implements AutoCloseable {
     final ServerSocket listening = new ServerSocket(0, 1, InetAddress.getLoopbackAddress());
-    final CompletableFuture<Void> givenUp;
+    final CompletableFuture<Void> disconnected;
 
     Dripping(String head) throws IOException {
-      givenUp =
+      disconnected =
           CompletableFuture.runAsync(
               () -> {
                 try (Socket connection = listening.accept()) {
@@ -68,8 +68,8 @@ class DocumentClientTest {
   @Timeout(30)
   void endlessResponseTimesOut(String head) throws Exception {
     try (Dripping issuer = new Dripping(head)) {
-      assertGivenUp(issuer.url("127.0.0.1"));
-      issuer.givenUp.get();
+      assertTimesOut(issuer.url("127.0.0.1"));
+      issuer.disconnected.get();
     }
   }
 
@@ -77,8 +77,8 @@ class DocumentClientTest {
   @Timeout(30)
   void endlessHeadersOfUnderscoreHostTimeOut() throws Exception {
     try (Dripping issuer = new Dripping(HEADERS)) {
-      assertGivenUp(issuer.url(ODD_HOST));
-      issuer.givenUp.get();
+      assertTimesOut(issuer.url(ODD_HOST));
+      issuer.disconnected.get();
     }
   }
 
@@ -86,11 +86,11 @@ class DocumentClientTest {
   @Timeout(30)
   void endlessBodyOfUnderscoreHostTimesOut() throws Exception {
     try (Dripping issuer = new Dripping(BODY)) {
-      assertGivenUp(issuer.url(ODD_HOST));
+      assertTimesOut(issuer.url(ODD_HOST));
     }
   }
 
-  private static void assertGivenUp(URI url) {
+  private static void assertTimesOut(URI url) {
     assertThatExceptionOfType(IOException.class)
         .isThrownBy(() -> new DocumentClient(Duration.ofMillis(300), 1 << 20).get(url))
         .withRootCauseInstanceOf(TimeoutException.class);
@@ -100,7 +100,7 @@ class DocumentClientTest {
   @CsvSource({
     "127.0.0.1,9", "127.0.0.1,10", "127.0.0.1,11", "tokend_server,9", "tokend_server,10", "tokend_server,11",
   })
-  void anAnswerHasALimit(String host, int most) throws Exception {
+  void responseLengthIsLimited(String host, int most) throws Exception {
     try (Pages pages = new Pages(Map.of("/ten", () -> "0123456789"))) {
       DocumentClient answers = new DocumentClient(LONG, most);
 

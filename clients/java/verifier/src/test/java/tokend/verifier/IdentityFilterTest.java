@@ -44,8 +44,8 @@ class IdentityFilterTest {
       "Bearer error=\"invalid_token\", error_description=\"a valid token is required\"";
 
   private final FakeTokendServer tokend = FakeTokendServer.start();
-  private volatile boolean areKeysThere = true;
-  private final Pages pages = new Pages(Map.of("/keys", () -> areKeysThere ? tokend.jwks() : ""));
+  private volatile boolean areKeysServed = true;
+  private final Pages pages = new Pages(Map.of("/keys", () -> areKeysServed ? tokend.jwks() : ""));
   private final Tomcat tomcat = new Tomcat();
   private final HttpClient http = HttpClient.newHttpClient();
 
@@ -181,7 +181,7 @@ class IdentityFilterTest {
   }
 
   @Test
-  void otherRequestsAreUnauthorized() throws Exception {
+  void requestWithoutValidTokenIsUnauthorized() throws Exception {
     String token = issue().value();
 
     assertUnauthorized("Bearer", "/orders");
@@ -200,7 +200,7 @@ class IdentityFilterTest {
   }
 
   @Test
-  void withoutKeysRequestsAreUnavailable() throws Exception {
+  void withoutKeysRequestsFailWith503() throws Exception {
     String token = issue().value();
     pages.close();
 
@@ -215,7 +215,7 @@ class IdentityFilterTest {
   @Test
   void outageIsLoggedOncePerFetch() throws Exception {
     String token = issue().value();
-    areKeysThere = false;
+    areKeysServed = false;
     List<LogRecord> warnings = new CopyOnWriteArrayList<>();
     Handler handler =
         new Handler() {

@@ -111,7 +111,7 @@ class IdentityInterceptorTest {
   }
 
   @Test
-  void otherCallsAreUnauthenticated() {
+  void callWithoutValidTokenIsUnauthenticated() {
     String token = issue().value();
 
     assertFails(Status.Code.UNAUTHENTICATED, List.of());

@@ -20,7 +20,7 @@ import tokend.client.TokendException;
 class FakeFailuresTest extends ClientOfFakeServer {
   @ParameterizedTest
   @EnumSource(ErrorReason.class)
-  void everyReasonCanFail(ErrorReason reason) {
+  void failureMayHaveAnyReason(ErrorReason reason) {
     server.failNext(Failure.of(reason).withRetryDelay(Duration.ofMillis(1500)));
     server.fail(Failure.of(reason).withRetryDelay(Duration.ofMillis(1500)));
 
@@ -48,7 +48,7 @@ class FakeFailuresTest extends ClientOfFakeServer {
   }
 
   @Test
-  void failureMayHang() {
+  void hangingCallEndsAtDeadline() {
     server.failNext(Failure.hanging());
     assertThatExceptionOfType(TokendException.class)
         .isThrownBy(
@@ -94,7 +94,7 @@ class FakeFailuresTest extends ClientOfFakeServer {
   }
 
   @Test
-  void missingCallsAreReported() {
+  void waitForCallsFailsAfterTimeout() {
     assertThatExceptionOfType(AssertionError.class)
         .isThrownBy(() -> server.waitForCalls("LookupDeveloperIdentity", 1, Duration.ofMillis(1)))
         .withMessageContaining("0 of 1 calls of LookupDeveloperIdentity");

@@ -98,7 +98,7 @@ class FakeIssuerTest extends ClientOfFakeServer {
 
   @ParameterizedTest
   @ValueSource(strings = {"RS512", "RS256", "ES256"})
-  void issuerIsServed(String algorithm) throws Exception {
+  void issuerServesDiscoveryAndKeys(String algorithm) throws Exception {
     try (FakeTokendServer other = FakeTokendServer.start(InstantSource.system(), JWSAlgorithm.parse(algorithm))) {
       String url = other.serveIssuer();
       SignedJWT jwt = SignedJWT.parse(other.client().getOpenIdTokenForDeveloperIdentity(request("alice")).value());
@@ -116,7 +116,7 @@ class FakeIssuerTest extends ClientOfFakeServer {
   }
 
   @Test
-  void otherAlgorithmsAreRejected() {
+  void unsupportedAlgorithmIsRejected() {
     assertThatIllegalArgumentException()
         .isThrownBy(() -> FakeTokendServer.start(InstantSource.system(), JWSAlgorithm.HS256))
         .withMessageContaining("RS512");
