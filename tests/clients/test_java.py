@@ -18,6 +18,7 @@ from tests.clients.guarded import Guarded
 from tests.clients.pools import POOL_IDS, PROVIDER
 from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, SHORT_LIVED_JVM, fail, need, run
 from tests.support.java_program import DEPENDENCY_PLUGIN
+from tests.support.replacing import replaced
 
 CLIENT = ROOT / "clients" / "java"
 README = (CLIENT / "README.md").read_text(encoding="utf-8")
@@ -181,15 +182,14 @@ def first_token(harness: Harness) -> str:
     Within the call, the program loads most of its classes, which takes seconds on a busy machine.
     """
     (program,) = [block for block in blocks("java") if "class FirstToken" in block]
-    for written, meant in {
+    own = {
         "127.0.0.1:50051": harness.endpoint,
         "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21": POOL_IDS["pool"],
         "login.example.internal": PROVIDER,
         ".plaintext()": ".plaintext().deadline(java.time.Duration.ofMinutes(1))",
-    }.items():
-        assert written in program
-        program = program.replace(written, meant)
-    return program
+    }
+    assert all(written in program for written in own)
+    return replaced(program, own)
 
 
 def local_repository(directory: Path) -> Path:

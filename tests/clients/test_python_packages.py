@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.clients.toolchains import ROOT, ended, need, run
+from tests.support.replacing import replaced
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 
 README = (ROOT / "clients" / "python" / "README.md").read_text(encoding="utf-8")
@@ -130,14 +131,13 @@ def test_a_distribution_has_complete_metadata(dist: Path, name: str) -> None:
 
 def test_an_empty_project_gets_a_token_by_the_steps_of_readme(service: Path, tokend: ServerProcess) -> None:
     program = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
-    for old, new in (
-        ("127.0.0.1:50051", tokend.endpoint),
-        ("local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21", POOL_ID),
-        ("login.example.internal", DEVELOPER_PROVIDER),
-    ):
-        assert old in program
-        program = program.replace(old, new)
-    (service / "first.py").write_text(program, encoding="utf-8")
+    own = {
+        "127.0.0.1:50051": tokend.endpoint,
+        "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21": POOL_ID,
+        "login.example.internal": DEVELOPER_PROVIDER,
+    }
+    assert all(written in program for written in own)
+    (service / "first.py").write_text(replaced(program, own), encoding="utf-8")
     assert POOL_ID.partition(":")[0] in python(service, "first.py").stdout
 
 

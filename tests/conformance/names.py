@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from tests.support.replacing import replaced
+
 Json: TypeAlias = Any
 
 _PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
@@ -43,12 +45,10 @@ class Names:
     def shown(self, value: Json) -> Json:
         """Returns the value with placeholders in place of their values; the first name of a string counts."""
         texts = {text: name for name, text in reversed(self._values.items()) if isinstance(text, str)}
-        longest_first = sorted(texts.items(), key=lambda item: -len(item[0]))
+        names = {text: f"${{{name}}}" for text, name in texts.items()}
 
         def show(text: str) -> str:
-            for known, name in longest_first:
-                text = text.replace(known, f"${{{name}}}")
-            text = _LONG_REPETITION.sub(lambda match: f"${{{match[1]}*{len(match[0])}}}", text)
+            text = _LONG_REPETITION.sub(lambda match: f"${{{match[1]}*{len(match[0])}}}", replaced(text, names))
             return _IDENTITY_ID.sub(UNKNOWN_ID, text)
 
         return mapped(value, show, keys=False)

@@ -22,6 +22,7 @@ from tests.bench.processes import stop, wait_until
 from tests.deploy.chart import DEPLOY
 from tests.support.other_users import as_user
 from tests.support.ports import free_port
+from tests.support.replacing import replaced
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 
 from tokend.v1 import developer_identity_service_pb2 as pb
@@ -67,9 +68,7 @@ class Site:
             for folder in (self._sockets[part].parent, directory / "lib" / part):
                 folder.mkdir(parents=True)
             text = (FILES / f"{part}.conf").read_text("utf-8")
-            for before, after in places.items():
-                text = text.replace(before, after)
-            self._config(part).write_text(text, "utf-8")
+            self._config(part).write_text(replaced(text, places), "utf-8")
 
     def check_files(self) -> None:
         """Validates the shipped files with SPIRE."""

@@ -17,6 +17,7 @@ from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
 from tests.support.certificates import write_certificate
 from tests.support.ports import free_port
 from tests.support.prometheus import program
+from tests.support.replacing import replaced
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 
 from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityRequest
@@ -54,9 +55,7 @@ def dashboard_queries() -> list[Query]:
 
 
 def as_sent(expression: str) -> str:
-    for name, value in _VARIABLES.items():
-        expression = expression.replace(name, value)
-    return expression
+    return replaced(expression, _VARIABLES)
 
 
 class Prometheus:

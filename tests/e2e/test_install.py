@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.clients.toolchains import need
 from tests.support.ports import free_port
+from tests.support.replacing import replaced
 from tests.support.server_process import ServerProcess
 
 ROOT = Path(__file__).parents[2]
@@ -44,9 +45,7 @@ class NewUser:
 
     def here(self, text: str) -> str:
         """Replaces the page's paths in a text by those of this machine."""
-        for there, here in self._instead.items():
-            text = text.replace(there, here)
-        return text
+        return replaced(text, self._instead)
 
     def follow(self, section: str) -> list[str]:
         """Runs each command of a section, and returns their outputs."""

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import httpx
 from tests.clients.toolchains import ROOT, leave_out
+from tests.support.replacing import replaced
 
 EXAMPLES = ROOT / "clients" / "envoy"
 
@@ -44,11 +45,9 @@ def example(name: str, values: Mapping[str, str]) -> str:
         ValueError: A value is not in the example.
     """
     text = (EXAMPLES / name).read_text(encoding="utf-8")
-    for shipped, value in values.items():
-        if shipped not in text:
-            raise ValueError(f"{name} has no {shipped}")
-        text = text.replace(shipped, value)
-    return text
+    if missing := [shipped for shipped in values if shipped not in text]:
+        raise ValueError(f"{name} has no {', '.join(missing)}")
+    return replaced(text, values)
 
 
 class Envoy:

@@ -12,6 +12,7 @@ from tests.clients.python.agent.conftest import Command
 from tests.clients.python.agent.running import RunningAgent
 from tests.clients.python.agent.settings import document
 from tests.clients.toolchains import ROOT
+from tests.support.replacing import replaced
 
 from tokend_client.agent.commands import COMMANDS
 from tokend_client.agent.configuration import AgentSettings, Health, Log, Service, TokenSettings
@@ -60,7 +61,7 @@ def test_the_first_commands_print_what_the_page_shows(tmp_path: Path, directory:
     caller = tmp_path / "caller"
     caller.write_text("key", encoding="ascii")
     with FakeTokendServer(algorithm="ES256") as server:
-        for written, meant in {
+        own = {
             "tokend.example.internal:50051": server.endpoint,
             'ca_file = "/etc/tokend/ca.crt"': "plaintext = true",
             "/var/run/secrets/tokend/caller": str(caller),
@@ -68,11 +69,10 @@ def test_the_first_commands_print_what_the_page_shows(tmp_path: Path, directory:
             "us-east-1:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21": server.identity_pool_id,
             "login.example.internal": server.developer_provider_name,
             "10001": str(os.getegid()),
-        }.items():
-            assert written in example
-            example = example.replace(written, meant)
+        }
+        assert all(written in example for written in own)
         config = tmp_path / "agent.toml"
-        config.write_text(example + '[health]\nlisten = "127.0.0.1:0"\n', encoding="utf-8")
+        config.write_text(replaced(example, own) + '[health]\nlisten = "127.0.0.1:0"\n', encoding="utf-8")
         assert command(checks[0], "--config", config).stdout == checks[1] + "\n"
         with RunningAgent(config) as agent:
             agent.wait_for("ready: ")
