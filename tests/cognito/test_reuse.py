@@ -172,7 +172,7 @@ def test_lookups_are_not_cached(reusing: Serve, dated: CognitoUpstream) -> None:
     assert len(dated.requests) == 2
 
 
-def test_a_failure_is_not_kept(reusing: Serve, dated: CognitoUpstream) -> None:
+def test_a_failure_is_not_cached(reusing: Serve, dated: CognitoUpstream) -> None:
     service = reusing()
     dated.script([FAILED, AwsFailure("NotAuthorizedException")])
     assert service.refused().reason == "ENGINE_UNAVAILABLE"

@@ -141,7 +141,7 @@ def test_an_import_without_permissions_is_reported(migration: Migration) -> None
     assert "ListIdentities" in done.stderr
 
 
-def test_a_pool_that_is_not_there_is_named(migration: Migration) -> None:
+def test_an_unknown_pool_is_named_in_the_error(migration: Migration) -> None:
     done = migration.import_(source=(source := "eu-west-1:0a1b2c3d-0000-4000-8000-00000000000b"))
     assert done.returncode == 1
     assert done.stderr.startswith(f"IdentityPool '{source}' not found. Cognito does not know the identity pool.")

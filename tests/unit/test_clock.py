@@ -17,7 +17,7 @@ def test_a_deadline_counts_down_to_zero_and_no_further() -> None:
     assert deadline.remaining() == 0.0
 
 
-def test_work_goes_on_until_the_deadline_and_not_beyond() -> None:
+def test_check_raises_once_the_deadline_is_exceeded() -> None:
     clock = FakeClock(monotonic=1000.0)
     deadline = Deadline(clock, 1002.0)
     deadline.check()

@@ -33,7 +33,7 @@ def test_a_failure_is_logged_with_the_aws_error_and_the_advice(caplog: pytest.Lo
     )
 
 
-def test_a_failure_without_aws_has_the_code_of_the_same_meaning_and_no_id_of_aws(
+def test_a_failure_without_aws_is_logged_with_an_equivalent_aws_error_code(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log_failure("Method", EngineUnavailable("down"))

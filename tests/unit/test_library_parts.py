@@ -105,7 +105,7 @@ def test_the_installed_library_has_all_used_parts(module: str) -> None:
 
 
 @pytest.mark.parametrize(("module", "library", "name", "other", "missing"), CHANGES)
-def test_a_part_that_has_changed_is_named(  # noqa: PLR0913, PLR0917 - a table's columns
+def test_a_changed_part_of_a_library_is_reported(  # noqa: PLR0913, PLR0917 - a table's columns
     module: str, library: object, name: str, other: object, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(library, name, other)

@@ -63,7 +63,7 @@ def test_a_text_record_has_its_level_logger_and_message(written: Callable[[], st
     assert written().endswith(" ERROR part: failed 3 times\n")
 
 
-def test_text_has_the_members_too(written: Callable[[], str]) -> None:
+def test_a_text_record_has_its_extras(written: Callable[[], str]) -> None:
     logs.configure(level="info", as_json=False)
     logging.getLogger("part").error("failed", extra={"request_id": "r-1", "reasons": ["a", "b"]})
     assert written().endswith(" ERROR part: failed request_id=r-1 reasons=['a', 'b']\n")
@@ -90,14 +90,16 @@ def test_commands_print_the_log_of_tokend(capsys: pytest.CaptureFixture[str]) ->
         ("error", ["error"]),
     ],
 )
-def test_only_what_is_severe_enough_is_written(written: Callable[[], str], level: str, expected: list[str]) -> None:
+def test_only_records_of_the_configured_level_or_above_are_written(
+    written: Callable[[], str], level: str, expected: list[str]
+) -> None:
     logs.configure(level=level, as_json=True)
     for name in ("debug", "info", "warning", "error"):
         logging.getLogger("part").log(getattr(logging, name.upper()), name)
     assert [record["message"] for record in records(written)] == expected
 
 
-def test_the_last_configuration_holds(written: Callable[[], str]) -> None:
+def test_the_last_configuration_applies(written: Callable[[], str]) -> None:
     logs.configure(level="info", as_json=False)
     logs.configure(level="info", as_json=True)
     logging.getLogger("part").info("once")

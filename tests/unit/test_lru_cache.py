@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tokend_server.lru_cache import LruCache
 
 
-def test_the_least_recently_used_makes_room() -> None:
+def test_the_least_recently_used_value_is_evicted() -> None:
     latest = LruCache[str](2)
     latest.put(b"a", "1")
     latest.put(b"b", "2")
@@ -12,7 +12,7 @@ def test_the_least_recently_used_makes_room() -> None:
     assert [latest.get(key) for key in (b"a", b"b", b"c")] == ["1", None, "3"]
 
 
-def test_a_later_value_takes_the_place_of_an_earlier_one_and_is_used() -> None:
+def test_a_new_value_replaces_the_old_one_and_counts_as_used() -> None:
     latest = LruCache[str](2)
     for key, value in [(b"a", "1"), (b"b", "2"), (b"a", "3"), (b"c", "4")]:
         latest.put(key, value)
@@ -25,7 +25,7 @@ def test_a_cache_of_size_zero_keeps_nothing() -> None:
     assert (len(latest), latest.get(b"a")) == (0, None)
 
 
-def test_many_threads_leave_no_more_than_the_most() -> None:
+def test_concurrent_threads_do_not_exceed_the_maximum_size() -> None:
     latest = LruCache[int](10)
 
     def use(number: int) -> None:

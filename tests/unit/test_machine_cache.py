@@ -24,7 +24,7 @@ class Maker:
             raise OSError("not reachable")
 
 
-def test_a_second_user_gets_what_the_first_is_making() -> None:
+def test_a_second_user_waits_for_the_program_of_the_first() -> None:
     second = Maker()
     with ThreadPoolExecutor(1) as pool:
         waiting: list[Future[Path]] = []

@@ -87,13 +87,13 @@ def test_a_secret_is_not_pickled(protocol: int) -> None:
 
 
 @pytest.mark.parametrize("spread", [copy.copy, copy.deepcopy, json.dumps, vars, list])
-def test_a_secret_is_not_spread_by_accident(spread: Callable[[object], object]) -> None:
+def test_a_secret_cannot_be_copied_or_converted(spread: Callable[[object], object]) -> None:
     with pytest.raises(TypeError) as raised:
         spread(SECRET)
     assert CANARY not in str(raised.value)
 
 
-def test_a_request_does_not_become_a_dictionary_with_its_secrets() -> None:
+def test_a_login_cannot_be_converted_to_a_dictionary() -> None:
     with pytest.raises(TypeError, match="cannot be serialized"):
         asdict(LOGIN)
 

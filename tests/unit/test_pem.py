@@ -63,18 +63,18 @@ def test_every_format_of_a_private_key_is_written_as_pkcs8(
     assert {write_private_key(read_private_key(each)) for each in written} == {written[0]}
 
 
-def test_other_blocks_are_passed_over() -> None:
+def test_other_pem_blocks_are_ignored() -> None:
     parameters = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
     file = parameters + KEY + FIRST
     assert write_certificates(read_certificates(file)) == FIRST
     assert write_private_key(read_private_key(file)) == KEY
 
 
-def test_the_order_of_a_chain_stays() -> None:
+def test_the_order_of_a_chain_is_preserved() -> None:
     assert write_certificates(read_certificates(SECOND + FIRST + SECOND)) == SECOND + FIRST + SECOND
 
 
-def test_the_older_name_of_a_certificate_is_read() -> None:
+def test_an_x509_certificate_block_is_read() -> None:
     assert write_certificates(read_certificates(FIRST.replace(b"CERTIFICATE", b"X509 CERTIFICATE"))) == FIRST
 
 

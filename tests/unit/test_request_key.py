@@ -69,7 +69,7 @@ def test_the_order_of_logins_and_tags_does_not_matter(data: st.DataObject, epoch
 
 
 @given(members=st.fixed_dictionaries(dict(FIELDS[TokenRequest])))
-def test_requests_of_different_types_differ_whatever_is_in_them(members: dict[str, Any]) -> None:
+def test_requests_of_different_types_never_share_a_key(members: dict[str, Any]) -> None:
     twin = LookupRequest(**dict(zip(FIELDS[LookupRequest], members.values(), strict=True)))
     assert request_key(0, TokenRequest(**members)) != request_key(0, twin)
 

@@ -122,7 +122,7 @@ def never() -> Call:
     return Call(AssertionError("this call should not have been made"))
 
 
-def test_identical_calls_cost_one(line: Line) -> None:
+def test_concurrent_identical_calls_are_made_once(line: Line) -> None:
     call = Call("answer")
     leader, followers = line.lead(call), line.follow(10, never)
     call.release()
@@ -133,7 +133,7 @@ def test_identical_calls_cost_one(line: Line) -> None:
 
 
 @pytest.mark.parametrize("error", [Refused("no"), Killed("now")])
-def test_all_get_the_same_error(line: Line, error: BaseException) -> None:
+def test_all_callers_get_the_same_error(line: Line, error: BaseException) -> None:
     call = Call(error)
     leader, followers = line.lead(call), line.follow(5, never)
     call.release()

@@ -86,7 +86,7 @@ def test_a_chain_expires_with_its_first_certificate(files: TlsFiles, authority: 
     assert files.read().expires_at == x509.load_pem_x509_certificate(leaf.certificate).not_valid_after_utc
 
 
-def test_a_key_does_not_show_itself(files: TlsFiles) -> None:
+def test_a_private_key_does_not_appear_in_representations(files: TlsFiles) -> None:
     material = files.read()
     key_line = files.private_key.read_text().splitlines()[1]
     for shown in (repr(material), str(material.private_key), f"{material.private_key!s}", f"{material}"):
@@ -110,7 +110,9 @@ GARBAGE: dict[str, Callable[[bytes], bytes]] = {
     ("attribute", "problem"),
     [("certificate", NO_CERTIFICATES), ("private_key", NO_KEY), ("client_ca", NO_CERTIFICATES)],
 )
-def test_garbage_is_named(attribute: str, problem: str, garbage: Callable[[bytes], bytes], files: TlsFiles) -> None:
+def test_an_invalid_file_is_reported(
+    attribute: str, problem: str, garbage: Callable[[bytes], bytes], files: TlsFiles
+) -> None:
     path: Path = getattr(files, attribute)
     path.write_bytes(garbage(path.read_bytes()))
     assert problems(files) == [f"{path}: {problem}"]
@@ -134,7 +136,7 @@ def test_a_second_certificate_that_is_cut_off_is_named(attribute: str, files: Tl
     files.read()
 
 
-def test_every_file_is_named_at_once(files: TlsFiles) -> None:
+def test_the_problems_of_all_files_are_reported_at_once(files: TlsFiles) -> None:
     assert files.client_ca
     files.private_key.unlink()
     for path in (files.certificate, files.client_ca):
@@ -156,7 +158,7 @@ def test_the_key_of_another_certificate_is_named(files: TlsFiles, authority: Aut
 @pytest.mark.parametrize(
     "key", [ed25519.Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP521R1())], ids=["Ed25519", "P-521"]
 )
-def test_a_key_of_a_kind_that_cannot_serve_is_named(key: PrivateKeyTypes, files: TlsFiles) -> None:
+def test_an_unsupported_type_of_key_is_reported(key: PrivateKeyTypes, files: TlsFiles) -> None:
     files.private_key.write_bytes(pem_of(key))
     assert problems(files) == [f"{files.private_key}: neither an RSA key nor one on P-256 or P-384"]
 
@@ -166,7 +168,7 @@ def test_a_key_of_a_kind_that_cannot_serve_is_named(key: PrivateKeyTypes, files:
     [partial(rsa.generate_private_key, 65537, 2048), partial(ec.generate_private_key, ec.SECP384R1())],
     ids=["RSA", "P-384"],
 )
-def test_a_key_of_a_kind_that_can_serve_is_compared_with_the_certificate(
+def test_a_supported_type_of_key_is_compared_with_the_certificate(
     new_key: Callable[[], PrivateKeyTypes], files: TlsFiles
 ) -> None:
     files.private_key.write_bytes(pem_of(new_key()))
@@ -200,7 +202,7 @@ def test_a_key_with_a_password_is_named(files: TlsFiles) -> None:
     assert problems(files) == [f"{files.private_key}: {NO_KEY}"]
 
 
-def test_no_problem_repeats_what_a_file_holds(files: TlsFiles) -> None:
+def test_problems_do_not_show_the_contents_of_files(files: TlsFiles) -> None:
     key = files.private_key.read_bytes()
     files.certificate.write_bytes(key)
     files.private_key.write_bytes(key[:-40])

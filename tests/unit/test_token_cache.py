@@ -95,13 +95,13 @@ def test_a_wall_clock_that_runs_behind_makes_no_token_live_longer(cache: TokenCa
     assert not cache.fresh(b"k")
 
 
-def test_a_token_that_comes_old_is_not_fresh(cache: TokenCache, clocks: Clocks) -> None:
+def test_a_token_that_has_already_expired_is_not_returned(cache: TokenCache, clocks: Clocks) -> None:
     clocks.wall = EXP
     cache.put(b"k", token(), IAT)
     assert (cache.fresh(b"k"), cache.usable(b"k")) == (None, None)
 
 
-def test_a_later_token_takes_the_place_of_an_earlier_one(cache: TokenCache, clocks: Clocks) -> None:
+def test_a_later_token_replaces_an_earlier_one(cache: TokenCache, clocks: Clocks) -> None:
     cache.put(b"k", token(), IAT)
     clocks.advance(500)
     later = token("b", IAT + 500, EXP + 500)
@@ -109,7 +109,7 @@ def test_a_later_token_takes_the_place_of_an_earlier_one(cache: TokenCache, cloc
     assert cache.fresh(b"k") == later
 
 
-def test_the_least_recently_used_makes_room(cache: TokenCache) -> None:
+def test_the_least_recently_used_token_is_evicted(cache: TokenCache) -> None:
     for name in "abc":
         cache.put(name.encode(), token(name), IAT)
     assert cache.fresh(b"a")

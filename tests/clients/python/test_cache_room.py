@@ -58,7 +58,7 @@ def test_a_user_whose_token_is_lost_makes_room_first(
         assert facade.ask(new) is given
 
 
-def test_the_least_recently_used_makes_room(
+def test_the_least_recently_used_user_is_evicted(
     facade_type: type[Facade], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
     users = [replace(alice, logins={server.developer_provider_name: name}) for name in ("a", "b", "c")]

@@ -61,7 +61,7 @@ def test_calls_without_a_matching_policy_row_are_denied(caller: str, operation: 
     assert decided(policy, caller, operation, pool) is None
 
 
-def test_the_first_row_that_fits_decides() -> None:
+def test_the_first_matching_row_decides() -> None:
     narrow = replace(row("narrow", [SHOP]), max_token_duration=timedelta(minutes=1))
     wide = replace(row("wide"), max_token_duration=timedelta(days=1))
     for rows, expected in (([narrow, wide], "narrow"), ([wide, narrow], "wide")):
@@ -69,7 +69,7 @@ def test_the_first_row_that_fits_decides() -> None:
     assert decided(Policy([narrow, wide], POOLS), "key:x") == "wide"
 
 
-def test_a_row_that_fits_in_part_is_passed_over() -> None:
+def test_a_partially_matching_row_is_skipped() -> None:
     rows = [
         row("another caller", ["key:*"]),
         row("another pool", pools=[B]),
@@ -94,7 +94,7 @@ def test_an_undeclared_pool_is_denied_without_a_row_for_all_pools() -> None:
         assert decided(policy, SHOP, GET, pool) is None
 
 
-def test_stars_are_not_for_callers_to_give() -> None:
+def test_stars_in_caller_names_are_not_patterns() -> None:
     policy = Policy([row("shop", [SHOP], [A], [GET])], POOLS)
     for star in ("*", "**", "spiffe://**"):
         assert decided(policy, star) is None

@@ -105,7 +105,7 @@ def test_anonymous_callers_have_no_limits() -> None:
     assert limited.refused == []
 
 
-def test_the_first_pattern_that_fits_decides() -> None:
+def test_the_first_matching_pattern_decides() -> None:
     limited = Limited(
         caller_limits(Rate(1, 1)),
         ("spiffe://acme.internal/ns/batch/*", caller_limits(Rate(1, 2))),
@@ -118,12 +118,12 @@ def test_the_first_pattern_that_fits_decides() -> None:
     assert limited.calls(ALICE) == 1
 
 
-def test_a_pattern_stands_for_each_of_its_callers_alone() -> None:
+def test_each_caller_of_a_pattern_has_separate_limits() -> None:
     limited = Limited(caller_limits(), ("key:*", caller_limits(Rate(1, 2))))
     assert (limited.calls(ALICE), limited.calls(BOB)) == (2, 2)
 
 
-def test_calls_at_once_are_counted_until_they_end() -> None:
+def test_concurrent_calls_are_counted_until_they_end() -> None:
     limited = Limited(caller_limits(concurrent_calls=2))
     places = [limited.limits.begin(ALICE) for _ in range(2)]
     text, retry_after = refusal(lambda: limited.limits.begin(ALICE))
@@ -136,7 +136,7 @@ def test_calls_at_once_are_counted_until_they_end() -> None:
     assert limited.refused == ["concurrent_calls", "concurrent_calls"]
 
 
-def test_a_refused_call_holds_no_place() -> None:
+def test_a_refused_call_does_not_count_as_concurrent() -> None:
     limited = Limited(caller_limits(Rate(1, 2), concurrent_calls=1))
     begun = limited.limits.begin(ALICE)
     assert begun
@@ -195,7 +195,7 @@ def test_the_least_recent_caller_is_forgotten_first(monkeypatch: pytest.MonkeyPa
     assert limited.calls("a") == 1
 
 
-def test_first_calls_at_once_share_one_burst() -> None:
+def test_concurrent_first_calls_share_one_burst() -> None:
     limits = RateLimits(caller_limits(Rate(1, 1)), (), lambda _limit: None, MeetingClock())
 
     def admitted() -> bool:

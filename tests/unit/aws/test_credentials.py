@@ -131,7 +131,9 @@ def test_missing_credentials_are_searched_again_after_a_pause(
     assert background.get_frozen_credentials().access_key == "id"
 
 
-def test_no_call_searches_again_at_once(background: BackgroundCredentials, chain: Chain, clock: FakeClock) -> None:
+def test_missing_credentials_are_not_searched_again_within_the_pause(
+    background: BackgroundCredentials, chain: Chain, clock: FakeClock
+) -> None:
     for step in (0.0, PAUSE - 0.5, 0.5, 0.0):
         clock.advance(step)
         with pytest.raises(NoCredentialsError):
@@ -139,7 +141,7 @@ def test_no_call_searches_again_at_once(background: BackgroundCredentials, chain
     assert chain.searches == 2
 
 
-def test_a_search_that_fails_is_reported_until_it_does_not(
+def test_a_failed_search_is_reported_until_a_later_one_succeeds(
     background: BackgroundCredentials, chain: Chain, clock: FakeClock
 ) -> None:
     chain.problem = ProfileNotFound(profile="p")
@@ -198,7 +200,7 @@ def test_a_role_is_assumed_again_only_before_it_expires(sts: StsDouble, clock: F
     assert len(sts.requests) == 2
 
 
-def test_credentials_that_end_are_not_used_once_they_are_renewed(
+def test_expiring_credentials_are_not_used_after_their_renewal(
     sts: StsDouble, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class RenewAtOnce(threading.Thread):
@@ -241,7 +243,7 @@ def test_no_call_waits_for_sts_beyond_its_own_time(sts: StsDouble, clock: FakeCl
     assert len(sts.requests) == 1
 
 
-def test_a_role_that_is_about_to_end_is_not_used(sts: StsDouble, clock: FakeClock) -> None:
+def test_role_credentials_about_to_expire_are_not_used(sts: StsDouble, clock: FakeClock) -> None:
     credentials = of_role(clock)
     sts.answer = Assumed(ROLE_KEY, life=30)
     credentials.get_frozen_credentials()
@@ -294,7 +296,7 @@ def test_a_response_above_the_size_limit_is_a_configuration_error(
     assert isinstance(converted_error(of_role(clock)), EngineMisconfigured)
 
 
-def test_an_sts_that_is_not_reached_is_not_called_cognitos(environment: pytest.MonkeyPatch, clock: FakeClock) -> None:
+def test_an_unreachable_sts_is_not_blamed_on_cognito(environment: pytest.MonkeyPatch, clock: FakeClock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         environment.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{server.getsockname()[1]}")
     give_credentials(environment, ACCESS_KEY)
@@ -329,7 +331,7 @@ def test_failures_of_container_credentials_are_reported(
     assert isinstance(found, EngineCredentialsRejected) or found.text == NOT_NOW
 
 
-def test_an_agent_of_a_container_that_is_not_reached_may_be_reached_later(
+def test_an_unreachable_container_credentials_agent_is_a_temporary_error(
     environment: pytest.MonkeyPatch, clock: FakeClock
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -359,7 +361,7 @@ def test_a_refused_role_is_assumed_once_sts_allows_it(sts: StsDouble, clock: Fak
     assert credentials.get_frozen_credentials().access_key == ROLE_KEY.aws_access_key_id
 
 
-def test_a_role_needs_credentials_to_be_assumed_by(environment: pytest.MonkeyPatch, clock: FakeClock) -> None:
+def test_a_role_cannot_be_assumed_without_credentials(environment: pytest.MonkeyPatch, clock: FakeClock) -> None:
     del environment
     assert isinstance(converted_error(of_role(clock)), EngineCredentialsRejected)
 

@@ -110,7 +110,7 @@ def test_a_truncated_response_is_retried(listener: Listener) -> None:
     indirect=True,
     ids=["chunks", "length"],
 )
-def test_an_answer_is_not_read_beyond_its_bound(endless: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_above_the_size_limit_is_rejected(endless: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", 2**20)
     with closing(client(endless, 1)) as reader, pytest.raises(HTTPClientError) as raised:
         reader.list_identities(IdentityPoolId="eu-west-1:0", MaxResults=1)

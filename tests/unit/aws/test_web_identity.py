@@ -46,7 +46,7 @@ def source(sts: StsDouble, region: str | None = None, **settings: float) -> StsC
     return StsCredentials(Settings(sts.url, **settings), region, connections=2, clock=CLOCK)  # type: ignore[arg-type]
 
 
-def test_a_role_is_assumed_with_the_token_and_nothing_of_the_services_own(sts: StsDouble) -> None:
+def test_a_role_is_assumed_with_the_token_and_without_own_credentials(sts: StsDouble) -> None:
     found = source(sts).credentials(SHOWN, ROLE, "eu-west-1", NO_DEADLINE)
     assert (found.access_key_id, found.secret_key, found.session_token) == (
         KEY.aws_access_key_id,

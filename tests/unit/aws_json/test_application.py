@@ -181,7 +181,7 @@ def test_invalid_http_is_rejected_in_the_aws_format(head: str, status: int, text
     ],
 )
 @pytest.mark.parametrize("is_json", [False, True])
-def test_a_caller_of_sts_is_refused_in_the_form_of_sts(  # noqa: PLR0913 - a request and its answer
+def test_invalid_sts_requests_are_refused_in_the_format_of_sts(  # noqa: PLR0913 - a request and its answer
     request_line: str, headers: Sequence[str], status: int, code: str, address: str, *, is_json: bool
 ) -> None:
     lines = [f"{request_line} HTTP/1.1", *(["accept: application/json"] if is_json else []), "host: test", *headers]
@@ -194,20 +194,20 @@ def test_a_caller_of_sts_is_refused_in_the_form_of_sts(  # noqa: PLR0913 - a req
     assert found.headers["access-control-allow-origin"] == "*"
 
 
-def test_a_token_too_long_for_a_target_is_refused_in_the_form_of_sts(address: str) -> None:
+def test_a_token_too_long_for_a_target_is_refused_in_the_format_of_sts(address: str) -> None:
     target = f"/?Action=AssumeRoleWithWebIdentity&WebIdentityToken={'x' * 20_000}"
     found = send_raw(address, f"GET {target} HTTP/1.1\r\nhost: test\r\n\r\n")
     assert (found.status, error_in_xml(found.read())["Code"]) == (431, "MalformedHttpRequestException")
 
 
-def test_a_caller_of_sts_is_throttled_in_the_form_of_sts(engine: ScriptedEngine) -> None:
+def test_sts_requests_are_throttled_in_the_format_of_sts(engine: ScriptedEngine) -> None:
     with serving(engine, max_calls=0) as address:
         found = send_raw(address, f"POST / HTTP/1.1\r\nhost: test\r\n{FORM}\r\ncontent-length: 0\r\n\r\n")
         assert (found.status, error_in_xml(found.read())["Code"]) == (400, "Throttling")
 
 
 @pytest.mark.parametrize("form", ["content-type: application/x-amz-json-1.1", FORM])
-def test_an_answer_that_fails_is_a_fault_in_the_form_of_the_caller(
+def test_an_internal_failure_is_reported_in_the_format_of_the_request(
     form: str, engine: ScriptedEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ThreadPoolExecutor() as threads:
@@ -221,7 +221,9 @@ def test_an_answer_that_fails_is_a_fault_in_the_form_of_the_caller(
     assert [record.message for record in caplog.records] == ["request failed"]
 
 
-def test_a_client_that_leaves_early_is_no_defect(engine: ScriptedEngine, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_disconnects_early_causes_no_log_record(
+    engine: ScriptedEngine, caplog: pytest.LogCaptureFixture
+) -> None:
     with serving(engine) as address, begun_request(address, f"content-length: {MAX_BODY_BYTES}") as connection:
         assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"x")
@@ -244,7 +246,7 @@ def test_a_waiting_call_does_not_block_others(http: httpx.Client, engine: Script
         assert [each.result().status_code for each in waiting] == [200, 200]
 
 
-def test_calls_above_the_most_are_throttled_as_aws_does_it(engine: ScriptedEngine) -> None:
+def test_calls_above_the_concurrency_limit_are_throttled_as_by_aws(engine: ScriptedEngine) -> None:
     refusals: list[None] = []
     with (
         serving(engine, max_calls=1, on_refusal=lambda: refusals.append(None)) as address,

@@ -154,7 +154,7 @@ def test_credentials_are_valid_for_the_requested_duration(sts: Sts, seconds: str
     assert credentials["Expiration"].timestamp() == NOW + int(seconds)
 
 
-def test_a_get_is_answered_as_a_post(sts: Sts) -> None:
+def test_a_get_request_is_handled_like_a_post_request(sts: Sts) -> None:
     query = urlencode(
         {
             "Action": "AssumeRoleWithWebIdentity",
@@ -192,7 +192,7 @@ def test_a_token_is_accepted_by_a_clock_that_is_behind_by_at_most_the_clock_skew
     assert sts.refused(token)[1:] == ("InvalidIdentityToken", "The claim iat of the token is in the future.")
 
 
-def test_an_expired_token_is_named_with_both_times(sts: Sts) -> None:
+def test_an_expired_token_is_refused_with_both_times(sts: Sts) -> None:
     issued = sts.local.issue("alice")
     sts.local.clock.advance(issued.expire_time - NOW - 1)
     assert sts.call(issued.token.reveal())["Credentials"]
@@ -234,7 +234,7 @@ def test_an_invalid_or_foreign_token_is_refused(sts: Sts, change: Callable[[str]
     assert sts.refused(token) == (400, "InvalidIdentityToken", text)
 
 
-def test_a_token_of_a_pool_that_is_gone_has_the_wrong_audience(tmp_path: Path) -> None:
+def test_a_token_of_an_unknown_pool_is_refused_for_its_audience(tmp_path: Path) -> None:
     local = LocalEngineUnderTest(tmp_path, identity_pool_id=f"{POOL[:-1]}6")
     refused = Sts(local, pools="*").refused(local.issue("alice").token.reveal())
     assert refused == (400, "InvalidIdentityToken", "Incorrect token audience")
@@ -304,7 +304,7 @@ def test_all_invalid_parameters_are_named_without_the_token(sts: Sts) -> None:
     assert "Value at 'webIdentityToken' failed to satisfy constraint" in text
 
 
-def test_session_policies_are_read_and_change_nothing(sts: Sts) -> None:
+def test_session_policies_are_accepted(sts: Sts) -> None:
     arns = {"PolicyArns.member.1.arn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}
     token = sts.local.issue("alice").token.reveal()
     assert sts.call(token, Policy='{"Version": "2012-10-17"}', **arns)["Credentials"]

@@ -165,7 +165,7 @@ def test_wrong_credentials_are_refused(access_key: AccessKey, code: str, api: Ap
     assert raised.value.response["Error"]["Code"] == code
 
 
-def test_operations_that_there_are_not_are_unknown(client: Any) -> None:  # noqa: ANN401
+def test_unsupported_operations_are_rejected_as_unknown(client: Any) -> None:  # noqa: ANN401
     with pytest.raises(ClientError) as raised:
         client.list_identity_pools(MaxResults=1)
     assert raised.value.response["Error"]["Code"] == "UnknownOperationException"

@@ -70,7 +70,7 @@ def test_every_known_text_is_verbatim_or_its_situation_is_unsupported() -> None:
 
 
 @pytest.mark.parametrize("situation", [each for each, outcome in OUTCOMES.items() if outcome.refusal])
-def test_a_refusal_has_the_text_and_the_exception_that_are_known(situation: Situation) -> None:
+def test_a_refusal_has_the_known_text_and_exception_of_cognito(situation: Situation) -> None:
     outcome = OUTCOMES[situation]
     assert outcome.refusal
     error = to_aws_error(outcome.refusal("SUBJECT"))

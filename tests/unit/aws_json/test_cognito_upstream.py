@@ -72,7 +72,7 @@ def hasty(upstream: CognitoUpstream) -> Iterator[Call]:
         yield calling(made)
 
 
-def test_tokens_are_cognitos_in_form(call: Call) -> None:
+def test_tokens_have_the_format_of_cognito(call: Call) -> None:
     first, second = call(TokenDuration=3600), call()
     identity_id = identity_id_of(POOL, "alice")
     assert first["IdentityId"] == second["IdentityId"] == identity_id != call("bob")["IdentityId"]
@@ -191,7 +191,7 @@ def test_a_connection_that_breaks_is_closed(name: str, call: Call, upstream: Cog
 
 
 @pytest.mark.parametrize("sent", [Sent.HALF_OF_HEAD, Sent.HALF_OF_BODY])
-def test_botocore_takes_half_an_answer_for_one_without_members(
+def test_botocore_parses_a_truncated_response_as_one_without_members(
     sent: Sent, call: Call, upstream: CognitoUpstream
 ) -> None:
     upstream.script([Close(sent)])
@@ -230,7 +230,7 @@ def test_invalid_responses_have_the_expected_result_in_botocore(
 
 
 @pytest.mark.parametrize("step", [Hang(), HangBeforeReading(), Drip(TIMEOUT), Drip(TIMEOUT, Sent.HALF_OF_BODY)])
-def test_a_client_waits_for_an_answer_no_longer_than_it_wants(
+def test_a_client_times_out_while_the_response_is_delayed(
     step: Hang | HangBeforeReading | Drip, hasty: Call, upstream: CognitoUpstream
 ) -> None:
     upstream.script([step])

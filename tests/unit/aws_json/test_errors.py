@@ -97,7 +97,7 @@ def test_an_error_is_reported_in_awss_form(error: TokendError, code: str, status
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ERRORS if kind.aws_error_code])
-def test_an_error_bears_the_name_that_grpc_callers_see_too(kind: type[TokendError]) -> None:
+def test_an_error_has_the_same_aws_error_code_as_over_grpc(kind: type[TokendError]) -> None:
     assert ERRORS[kind].code == kind.aws_error_code
 
 
@@ -108,14 +108,14 @@ def test_a_defect_is_reported_by_a_fixed_text() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "ü", "a\nb", "a\r\nx-injected: 1", " a", "a ", "a\x7f", "a\tb"])
-def test_a_text_that_no_header_can_hold_is_in_the_body_alone(text: str) -> None:
+def test_a_text_that_is_invalid_in_a_header_is_only_in_the_body(text: str) -> None:
     converted = error_response(AwsError("NotAuthorizedException", text), REQUEST_ID)
     assert "x-amzn-errormessage" not in converted.headers
     assert json.loads(converted.body)["message"] == text
 
 
 @pytest.mark.parametrize("contract_error", [unauthenticated, unparsable_body])
-def test_errors_in_the_words_of_aws_keep_their_code_and_text(
+def test_predefined_aws_errors_keep_their_code_and_text(
     contract_error: Callable[[AwsError], TokendError],
 ) -> None:
     error = contract_error(AwsError("SomeException", TEXT))

@@ -158,7 +158,7 @@ def test_a_page_token_of_another_listing_is_refused(api: Api) -> None:
     assert api.call("ListIdentities", IdentityPoolId=OTHER_POOL, MaxResults=1, NextToken=token) == refused
 
 
-def test_a_pool_that_is_not_there_and_one_of_cognito_are_not_listed(api: Api) -> None:
+def test_identities_of_unknown_pools_and_cognito_pools_are_not_listed(api: Api) -> None:
     strange = "eu-west-1:00000000-0000-4000-8000-000000000000"
     missing = error("ResourceNotFoundException", f"IdentityPool '{strange}' not found.")
     assert api.call("ListIdentities", IdentityPoolId=strange, MaxResults=1) == missing
@@ -188,7 +188,7 @@ def test_an_identity_is_described(api: Api) -> None:
     assert api.audited[-1].policy == "all"
 
 
-def test_identities_are_deleted_and_their_users_are_new_ones(api: Api) -> None:
+def test_users_of_deleted_identities_get_new_identities(api: Api) -> None:
     first, guest, kept = api.local.identity_of("u1"), api.local.guest(), api.local.identity_of("u2")
     answered = api.call("DeleteIdentities", IdentityIdsToDelete=[first, guest, first])
     assert answered == {"UnprocessedIdentityIds": []}
@@ -233,7 +233,7 @@ def test_an_empty_or_missing_list_of_identities_to_delete_is_rejected(
     assert api.call("DeleteIdentities", **given) == expected
 
 
-def test_too_many_identities_to_delete_delete_none(api: Api) -> None:
+def test_a_list_of_too_many_identities_to_delete_is_rejected(api: Api) -> None:
     user = api.local.identity_of("u1")
     ids = [user, *(f"eu-west-1:{number:08x}-aa" for number in range(60))]
     refused = api.call("DeleteIdentities", IdentityIdsToDelete=ids)
@@ -242,7 +242,7 @@ def test_too_many_identities_to_delete_delete_none(api: Api) -> None:
     assert api.local.store.find(user)
 
 
-def test_an_id_of_another_form_keeps_all_from_being_deleted(api: Api) -> None:
+def test_a_malformed_id_prevents_the_deletion_of_all_identities(api: Api) -> None:
     user = api.local.identity_of("u1")
     refused = api.call("DeleteIdentities", IdentityIdsToDelete=[user, "eu-west-1:UPPER"])
     assert refused["message"] == (
@@ -264,7 +264,7 @@ def test_a_value_that_is_not_a_boolean_is_refused(api: Api, wrong: object) -> No
     assert answered["__type"] == "SerializationException"
 
 
-def test_an_identity_of_another_callers_pool_looks_like_none_and_is_not_deleted(api: Api) -> None:
+def test_an_identity_of_another_callers_pool_is_not_found_and_not_deleted(api: Api) -> None:
     user = api.local.identity_of("u1")
     assert api.call("DescribeIdentity", "own", IdentityId=user)["IdentityId"] == user
     assert api.call("DescribeIdentity", "other", IdentityId=user) == not_found(user)

@@ -144,7 +144,7 @@ def test_null_members_count_as_omitted(absent: dict[str, None], engine: Scripted
 
 
 @pytest.mark.parametrize("value", ["text", 1, 1.5, True, None, [1, {"a": None}], {"a": [{}]}])
-def test_members_that_an_operation_does_not_have_are_passed_over(value: object, engine: ScriptedEngine) -> None:
+def test_unknown_members_are_ignored(value: object, engine: ScriptedEngine) -> None:
     document = members(COMPLETE["MergeDeveloperIdentities"], Unknown=value, identityPoolId=value)
     assert answer({POOL_ID: engine}, call("MergeDeveloperIdentities", document)).status == 200
     assert engine.requests == [REQUESTS["MergeDeveloperIdentities"]]
@@ -245,7 +245,7 @@ def case_name(case: Case) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_name)
-def test_limits_are_the_contracts(case: Case, engine: ScriptedEngine) -> None:
+def test_limits_equal_those_of_the_contract(case: Case, engine: ScriptedEngine) -> None:
     valid = {member(field.name): as_json(value) for field, value in VALID[case.method].ListFields()}
     document = {**valid, member(case.field): as_json(case.value)}
     response = answer(dict.fromkeys(POOL_IDS, engine), call(case.method, document))
@@ -366,7 +366,7 @@ def test_a_map_of_logins_that_is_empty_is_refused(engine: ScriptedEngine) -> Non
     assert message == f"1 validation error detected: Value at 'logins' {FAILED} Member must not be null"
 
 
-def test_an_empty_value_is_named_beside_what_else_is_wrong(engine: ScriptedEngine) -> None:
+def test_an_empty_value_is_reported_together_with_other_problems(engine: ScriptedEngine) -> None:
     document = {"IdentityPoolId": POOL_ID, "IdentityId": "", "MaxResults": 61}
     _status, _code, message = error_of(answer({POOL_ID: engine}, call("LookupDeveloperIdentity", document)))
     assert message.startswith("3 validation errors detected: ")

@@ -170,7 +170,7 @@ def test_a_pool_that_was_deleted_is_not_found(api: Api) -> None:
     assert api.changed.count(FIRST) == 7
 
 
-def test_a_pool_of_the_configuration_stays_as_it_is(api: Api) -> None:
+def test_a_configured_pool_cannot_be_changed(api: Api) -> None:
     text = f"IdentityPool '{CONFIGURED}' is declared in the configuration of this service."
     operations: dict[str, dict[str, Any]] = {
         "DeleteIdentityPool": {},
@@ -412,7 +412,7 @@ def row(pools: str, operation: str) -> PolicyRow:
     return PolicyRow("row", ("**",), frozenset({pools}), frozenset({operation}), timedelta(minutes=15), frozenset())
 
 
-def test_making_a_pool_takes_a_row_for_all_pools(api: Api) -> None:
+def test_creating_a_pool_requires_a_policy_row_for_all_pools(api: Api) -> None:
     api.policy = Policy([row(CONFIGURED, "CreateIdentityPool")], [CONFIGURED])
     code, text = api.refuses("CreateIdentityPool", **SHOP)
     assert code == "AccessDeniedException"

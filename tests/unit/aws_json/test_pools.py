@@ -132,7 +132,7 @@ def test_a_full_page_that_is_the_last_has_no_next_token() -> None:
 
 
 @pytest.mark.parametrize("token", ["x", "ü", "bm90aGluZw==", "e.f", "////"])
-def test_a_token_that_was_not_handed_out_is_refused(token: str) -> None:
+def test_an_unknown_next_token_is_refused(token: str) -> None:
     request = call("ListIdentityPools", {"MaxResults": 1, "NextToken": token})
     text = "NextToken is not one that this operation returned."
     assert error_of(answer(request)) == (400, "InvalidParameterException", text)
@@ -164,7 +164,7 @@ def test_a_policy_for_one_pool_allows_describing_it_but_not_listing() -> None:
 
 
 @pytest.mark.parametrize("operation", POOL_OPERATIONS)
-def test_a_policy_is_about_operations_by_their_names(operation: str) -> None:
+def test_a_policy_allows_operations_by_name(operation: str) -> None:
     resource = f"arn:aws:cognito-identity:{REGION}:1:identitypool/{IDS[0]}"
     members = {"IdentityPoolId": IDS[0], "MaxResults": 1, "ResourceArn": resource, "IdentityProviderName": "p"}
     request = call(operation, members)

@@ -67,7 +67,7 @@ def probe(threads: ThreadPoolExecutor, clock: FakeClock) -> Probed:
     return made
 
 
-def test_a_listener_that_answers_passes_and_one_that_is_gone_does_not(probe: Probed, clock: FakeClock) -> None:
+def test_a_running_listener_passes_and_a_stopped_one_fails(probe: Probed, clock: FakeClock) -> None:
     with listening() as address:
         probed = probe(address)
         assert probed.reachability() == [Reachability("here", 0.0, inf, "aws")]
@@ -78,7 +78,9 @@ def test_a_listener_that_answers_passes_and_one_that_is_gone_does_not(probe: Pro
     assert probed.reachability() == [Reachability("here", 0.0, 3.0, "aws")]
 
 
-def test_threads_that_are_busy_do_not_pass(probe: Probed, clock: FakeClock, threads: ThreadPoolExecutor) -> None:
+def test_the_check_fails_while_all_threads_are_busy(
+    probe: Probed, clock: FakeClock, threads: ThreadPoolExecutor
+) -> None:
     free = threading.Event()
     with listening() as address:
         probed = probe(address, live=0.0)
@@ -89,7 +91,7 @@ def test_threads_that_are_busy_do_not_pass(probe: Probed, clock: FakeClock, thre
         free.set()
 
 
-def test_threads_that_accept_no_tasks_do_not_fail_a_check(
+def test_a_check_after_the_shutdown_of_the_threads_raises_no_error(
     probe: Probed, clock: FakeClock, threads: ThreadPoolExecutor
 ) -> None:
     probed = probe("127.0.0.1:1")
@@ -129,6 +131,6 @@ def test_a_listener_that_closes_the_connection_counts_as_responding() -> None:
         ender.join()
 
 
-def test_a_listener_that_says_nothing_does_not_pass() -> None:
+def test_a_listener_that_sends_no_response_fails() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert not answers_requests(f"127.0.0.1:{server.getsockname()[1]}", 0.01)

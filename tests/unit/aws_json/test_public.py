@@ -135,7 +135,7 @@ def test_the_audit_log_has_names_and_no_secret(api: Api) -> None:
 
 
 @pytest.mark.parametrize("granted", ["aws:*", "anonymous", "key:*"])
-def test_devices_may_nothing_unless_a_row_names_them(local: LocalEngineUnderTest, granted: str) -> None:
+def test_devices_are_denied_without_a_policy_row_for_them(local: LocalEngineUnderTest, granted: str) -> None:
     api = Api(local, row(granted))
     user = local.identity_of({DEVELOPER: "alice", "accounts.google.com": "user g1"})
     logins = {"accounts.google.com": "user g1"}
@@ -158,7 +158,7 @@ def test_a_row_may_grant_one_operation_in_one_pool(local: LocalEngineUnderTest) 
     )
 
 
-def test_each_address_has_limits_of_its_own(api: Api) -> None:
+def test_calls_are_limited_per_address(api: Api) -> None:
     answers = [api.call("GetId", IdentityPoolId=OTHER_POOL)["__type"] for _ in range(4)]
     assert answers == ["ResourceNotFoundException"] * 3 + ["TooManyRequestsException"]
     assert api.call("GetId", "192.0.2.2", IdentityPoolId=OTHER_POOL)["__type"] == "ResourceNotFoundException"
@@ -190,7 +190,7 @@ def test_devices_cannot_use_pools_without_a_local_engine(api: Api) -> None:
     assert api.call("GetId", IdentityPoolId=COGNITO_POOL)["__type"] == "UnknownOperationException"
 
 
-def test_limits_of_members_are_awss_and_show_no_token(api: Api) -> None:
+def test_member_limits_are_those_of_aws_and_errors_show_no_token(api: Api) -> None:
     given = {"IdentityPoolId": POOL, "AccountId": "x", "Logins": {"accounts.google.com": CANARY * 5000}}
     answered = api.call("GetId", **given)
     assert answered == refused(

@@ -48,7 +48,7 @@ def test_a_rule_compares_a_tag(match: Match, value: str, teams: set[str]) -> Non
     assert choose_role(roles, USER, None) == USERS  # the user has no such tag
 
 
-def test_the_first_rule_that_fits_gives_the_role() -> None:
+def test_the_first_matching_rule_gives_the_role() -> None:
     rules = [
         rule(Match.EQUALS, "red", role_arn=RED),
         rule(Match.CONTAINS, "e"),
@@ -119,7 +119,7 @@ def test_a_role_name_that_cannot_exist_is_not_used(named: str) -> None:
         choose_role(roles, {**USER, PREFERRED: named}, None)
 
 
-def test_roles_that_a_token_names_count_where_the_pool_says_so() -> None:
+def test_roles_in_a_token_are_used_only_if_the_pool_allows_it() -> None:
     named = {**USER, PREFERRED: BLUE, ROLES: [RED]}
     assert choose_role(PoolRoles(USERS), named, None) == USERS
     for roles, claims, asked in (
@@ -131,7 +131,7 @@ def test_roles_that_a_token_names_count_where_the_pool_says_so() -> None:
             choose_role(roles, claims, asked)
 
 
-def test_a_guest_has_no_role_by_a_token() -> None:
+def test_a_guest_gets_the_unauthenticated_role_if_tokens_select_roles() -> None:
     assert choose_role(PoolRoles(USERS, GUESTS, by_token=True), GUEST, None) == GUESTS
 
 
@@ -164,9 +164,7 @@ GIVEN = {
         ("", "", PoolRoles(USERS, GUESTS, [])),
     ],
 )
-def test_roles_are_those_that_the_pool_has_for_the_provider_and_its_client(
-    provider: str, client: str, expected: PoolRoles
-) -> None:
+def test_roles_are_selected_by_login_provider_and_client(provider: str, client: str, expected: PoolRoles) -> None:
     assert pool_roles(GIVEN, provider, client) == expected
 
 

@@ -168,7 +168,7 @@ def test_calls_are_counted_by_operation_and_code(engine: ScriptedEngine) -> None
 
 
 @pytest.mark.parametrize("failure", [None, errors.NotAuthorized("no"), RuntimeError("no")])
-def test_every_answer_has_an_id_of_its_own(failure: Exception | None, engine: ScriptedEngine) -> None:
+def test_every_response_has_a_unique_request_id(failure: Exception | None, engine: ScriptedEngine) -> None:
     engine.failure = failure
     request = call(OPERATION, DOCUMENT)
     ids = [answer({POOL_ID: engine}, request).headers["x-amzn-requestid"] for _ in range(2)]
@@ -228,7 +228,7 @@ def test_failures_of_the_service_are_logged_as_warnings(
 
 
 @pytest.mark.parametrize("operation", METHODS)
-def test_no_login_is_seen_in_an_answer_or_the_log(
+def test_no_login_appears_in_a_response_or_the_log(
     operation: str, engine: ScriptedEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "tokend_server")
@@ -240,7 +240,7 @@ def test_no_login_is_seen_in_an_answer_or_the_log(
         assert CANARY not in f"{response} {[vars(record) for record in caplog.records]}"
 
 
-def test_an_answer_that_json_cannot_hold_is_a_defect(engine: ScriptedEngine) -> None:
+def test_a_response_that_cannot_be_serialized_is_an_internal_error(engine: ScriptedEngine) -> None:
     engine.answers["merge"] = object()
     document = {
         "IdentityPoolId": POOL_ID,

@@ -44,7 +44,7 @@ def in_chunks(body: bytes, size: int, extension: str = "", trailers: Iterable[st
 
 
 @pytest.mark.parametrize("size", [1, 7, MAX_BODY_BYTES])
-def test_a_body_in_chunks_is_the_body_that_was_signed(size: int) -> None:
+def test_a_chunked_body_is_verified_against_the_signature(size: int) -> None:
     request = call(OPERATION, DOCUMENT)
     body = in_chunks(request.body, size, ";name=value")
     assert outcome(sent(request, lines_of(request, CHUNKED), body)) == (200, "")
@@ -69,7 +69,7 @@ def test_trailers_of_a_chunked_body_are_ignored() -> None:
         ((CHUNKED, CHUNKED), b"2\r\n{}\r\n0\r\n\r\n"),
     ],
 )
-def test_a_body_whose_end_is_in_doubt_is_refused(framing: Iterable[str], body: bytes) -> None:
+def test_ambiguous_or_invalid_body_framing_is_refused(framing: Iterable[str], body: bytes) -> None:
     request = call(OPERATION, {})
     status, code = outcome(sent(request, lines_of(request, *framing), body))
     assert (status in {400, 501}, code) == (True, MALFORMED)
@@ -80,7 +80,7 @@ def test_a_body_whose_end_is_in_doubt_is_refused(framing: Iterable[str], body: b
     ["UNSIGNED-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"],
 )
 @pytest.mark.parametrize("coding", ["", "aws-chunked"])
-def test_the_forms_of_s3_are_refused(hash_of_the_body: str, coding: str) -> None:
+def test_unsigned_and_streaming_payloads_of_s3_are_refused(hash_of_the_body: str, coding: str) -> None:
     """Such a signature covers that word in place of the body's hash."""
     headers = {
         "Content-Type": "application/x-amz-json-1.1",

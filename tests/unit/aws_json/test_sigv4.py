@@ -169,7 +169,7 @@ def test_no_signed_header_can_change_but_for_its_white_space(headers: dict[str, 
 
 
 @given(secret_key=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=60))
-def test_no_other_secret_key_signs(secret_key: str) -> None:
+def test_a_signature_with_another_secret_key_is_refused(secret_key: str) -> None:
     request = signed(credentials=(KEY_ID, secret_key, None))
     if secret_key == SECRET_KEY:
         verify(request)
@@ -371,7 +371,7 @@ def test_a_session_token_must_be_the_one_of_the_access_key(sent: str | None, kno
     assert refusal(request, known) == expected
 
 
-def test_a_session_token_cannot_come_unsigned() -> None:
+def test_an_unsigned_session_token_is_refused() -> None:
     request = signed().with_header("X-Amz-Security-Token", SESSION_TOKEN)
     expected = (INVALID, "'x-amz-security-token' must be a 'SignedHeader' in the AWS Authorization.")
     assert refusal(request, SESSION_TOKEN) == expected

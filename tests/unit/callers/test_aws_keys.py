@@ -29,13 +29,13 @@ def key_file(tmp_path: Path) -> Path:
 
 
 @given(st.binary(min_size=10, max_size=10))
-def test_an_id_has_the_form_of_awss(random: bytes) -> None:
+def test_an_access_key_id_has_the_format_and_length_of_aws_ids(random: bytes) -> None:
     access_key_id = new_access_key_id(lambda count: random[:count])
     assert check_access_key_id(access_key_id) == access_key_id
     assert len(access_key_id) == len("AKIAIOSFODNN7EXAMPLE")
 
 
-def test_an_id_and_a_secret_fit_awss_model() -> None:
+def test_the_lengths_of_an_id_and_a_secret_match_the_aws_model() -> None:
     shapes = Loader().load_service_model("iam", "service-2")["shapes"]
     assert shapes["accessKeyIdType"]["min"] <= len(KEY_ID) <= shapes["accessKeyIdType"]["max"]
     assert len(secret_access_key(KEY, KEY_ID).reveal()) == len("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")

@@ -50,7 +50,7 @@ def test_an_unknown_key_names_no_caller() -> None:
     "token",
     ["", "secret", "eyJh.eyJp.c2ln", "tokend_", "tokend_" + "a" * 42, "tokend_" + "a" * 44, "TOKEND_" + "a" * 43],
 )
-def test_only_keys_of_the_form_are_accepted(token: str) -> None:
+def test_a_token_without_the_format_of_a_key_is_rejected(token: str) -> None:
     by_key = BearerKeyAuthenticator({"weak": [digest(Secret(token))]})
     assert by_key(call_with(token)) is None
 
@@ -60,7 +60,7 @@ def test_a_key_of_another_scheme_names_no_caller() -> None:
     assert by_key(PresentedCredentials(authorization=(Secret(f"Basic {key(1).reveal()}"),))) is None
 
 
-def test_the_digest_is_no_key() -> None:
+def test_a_digest_is_not_accepted_as_a_key() -> None:
     by_key = BearerKeyAuthenticator({"checkout": digests(1)})
     (digest,) = digests(1)
     assert by_key(call_with(digest.removeprefix("sha256:"))) is None
@@ -105,7 +105,7 @@ def test_a_malformed_digest_is_refused_and_not_repeated(text: str) -> None:
     assert key(7).reveal() not in f"{raised.value} {raised_by_way.value}"
 
 
-def test_hexadecimal_digits_have_no_case() -> None:
+def test_the_hexadecimal_digits_of_a_digest_are_case_insensitive() -> None:
     (digest,) = digests(1)
     upper = "sha256:" + digest.removeprefix("sha256:").upper()
     assert check_digest(upper) == check_digest(digest) == digest
@@ -120,5 +120,5 @@ def test_a_digest_of_two_callers_is_refused(first: str, second: str) -> None:
             BearerKeyAuthenticator({first: digests(1, 2), second: [other]})
 
 
-def test_a_digest_that_a_caller_lists_twice_is_one() -> None:
+def test_a_digest_listed_twice_for_one_caller_is_accepted() -> None:
     assert BearerKeyAuthenticator({"checkout": digests(1, 1)})(call_with(key(1).reveal())) == "key:checkout"

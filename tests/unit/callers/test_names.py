@@ -22,7 +22,7 @@ def test_a_subject_can_be_read_back_from_its_name(subject: str) -> None:
 
 
 @given(subject=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="%"), min_size=1))
-def test_printable_ascii_stands_for_itself(subject: str) -> None:
+def test_printable_ascii_is_not_encoded(subject: str) -> None:
     assert name_by_token("idp", subject) == f"jwt:idp:{subject}"
 
 

@@ -32,7 +32,7 @@ def test_every_key_is_unique() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", 'a"', "a\n", "a:b", "a/b", "a*", "caf\u00e9", "a" * 129])
-def test_a_name_that_the_configuration_would_refuse_gets_no_key(name: str) -> None:
+def test_an_invalid_caller_name_gets_no_key(name: str) -> None:
     result = new_key(name)
     assert result.exit_code == 2
     assert result.stdout == ""

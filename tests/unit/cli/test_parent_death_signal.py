@@ -35,9 +35,7 @@ def test_the_command_gets_sigterm_when_its_parent_ends() -> None:
     [("--default-signal=INT", set()), ("--ignore-signal=INT", {signal.SIGINT})],
     ids=["at a terminal", "in the background of a shell"],
 )
-def test_the_command_ignores_what_its_parent_ignores_and_not_what_python_does(
-    starting: str, ignored: set[signal.Signals]
-) -> None:
+def test_the_command_ignores_only_signals_that_its_parent_ignores(starting: str, ignored: set[signal.Signals]) -> None:
     status = run(["grep", "SigIgn", "/proc/self/status"], starting=["env", starting]).stdout
     mask = int(status.split()[1], 16)
     of_interest = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT}

@@ -41,7 +41,7 @@ def test_a_terminal_gets_a_bar_with_the_rate(clock: FakeClock, monkeypatch: pyte
     assert "copying  [#########---------------------------]  5000/20000  2,500/s" in shown[-1]
 
 
-def test_a_source_that_grows_goes_beyond_its_total(clock: FakeClock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_count_above_the_total_is_shown(clock: FakeClock, capsys: pytest.CaptureFixture[str]) -> None:
     with progress_of("copying", clock, 10) as progress:
         clock.advance(1)
         progress(15)

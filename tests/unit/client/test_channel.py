@@ -93,7 +93,7 @@ def lookup_with_pipes(
         return lookup(service, option, "/dev/stdin", *options, stdin=cat.stdout, **environment)
 
 
-def test_tls_trusts_what_the_system_trusts(service: FakeDeveloperIdentityService, ca_file: Path) -> None:
+def test_tls_trusts_the_system_certificates(service: FakeDeveloperIdentityService, ca_file: Path) -> None:
     done = lookup(service, "--tls", SSL_CERT_FILE=str(ca_file))
     assert (done.stderr, done.returncode) == ("", 0)
 
@@ -122,7 +122,7 @@ def test_an_untrusted_certificate_is_refused(service: FakeDeveloperIdentityServi
     assert service.requests == []
 
 
-def test_a_service_with_tls_is_not_reached_without(service: FakeDeveloperIdentityService) -> None:
+def test_a_tls_service_is_unreachable_without_tls(service: FakeDeveloperIdentityService) -> None:
     done = lookup(service, GRPC_VERBOSITY="NONE")
     assert done.returncode == 255
     assert done.stderr.startswith(f'No answer from the endpoint "{service.endpoint}": UNAVAILABLE: ')

@@ -93,7 +93,7 @@ def test_a_document_may_be_yaml() -> None:
         ("a: !!python/name:os.system", "not valid YAML at line 1, column 4"),
     ],
 )
-def test_a_document_is_one_yaml_mapping(text: str, problem: str) -> None:
+def test_a_document_that_is_not_one_yaml_mapping_is_refused(text: str, problem: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         yaml_document.parse_object(text)
     assert caught.value.problems == (problem,)
@@ -155,7 +155,7 @@ def test_missing_options_are_not_reported_if_the_document_is_invalid() -> None:
         ('{"TokenDuration": ' + "9" * 5_000 + "}", "not readable JSON: a number is too long or the nesting too deep"),
     ],
 )
-def test_a_document_is_a_json_object(document: str, problem: str) -> None:
+def test_a_document_that_is_not_a_json_object_is_refused(document: str, problem: str) -> None:
     assert problems(document) == [f"--cli-input-json: {problem}"]
 
 
@@ -173,7 +173,7 @@ def test_a_document_is_a_json_object(document: str, problem: str) -> None:
         (r'"IdentityId": "\ud800"', "IdentityId: not valid Unicode"),
     ],
 )
-def test_members_have_the_types_of_aws(member: str, problem: str) -> None:
+def test_invalid_members_are_reported(member: str, problem: str) -> None:
     assert f"--cli-input-json: {problem}" in problems(f"{{{member}}}")
 
 
@@ -183,7 +183,7 @@ def test_an_integer_option_is_decimal(text: str, value: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1_000", "0x10", "1.0", "٣", "2147483648", "9" * 5_000])
-def test_other_texts_are_no_integers_of_32_bits(text: str) -> None:
+def test_invalid_integers_of_32_bits_are_refused(text: str) -> None:
     assert problems(identity_pool_id=POOL, max_results=text) == ["--max-results: expected an integer of 32 bits"]
 
 

@@ -13,7 +13,7 @@ from tests.unit.client.tokendctl_lines import GET, IDENTITY, LOOKUP, MERGE, POOL
 from tokend.v1 import developer_identity_service_pb2 as contract
 
 
-def test_a_skeleton_calls_nothing() -> None:
+def test_a_skeleton_is_printed_without_a_call() -> None:
     result = run(LOOKUP, "--generate-cli-skeleton", endpoint="unix:/nowhere")
     assert result.stdout == (
         '{\n    "IdentityPoolId": "",\n    "IdentityId": "",\n    "DeveloperUserIdentifier": "",\n'
@@ -22,7 +22,7 @@ def test_a_skeleton_calls_nothing() -> None:
     assert result.exit_code == 0
 
 
-def test_the_installed_command_speaks_utf_8_in_any_locale(service: FakeDeveloperIdentityService) -> None:
+def test_the_installed_command_prints_utf_8_in_any_locale(service: FakeDeveloperIdentityService) -> None:
     service.answer(contract.MergeDeveloperIdentitiesResponse(identity_id="Ålice"))
     command = Path(sysconfig.get_path("scripts")) / "tokendctl"
     skeleton = json.dumps(dict.fromkeys(("SourceUserIdentifier", "DestinationUserIdentifier"), "é"))
@@ -137,7 +137,7 @@ def test_the_format_may_come_from_the_environment(service: FakeDeveloperIdentity
     assert result.stdout == "DeveloperUserIdentifierList: []\nIdentityId: ''\n"
 
 
-def test_a_skeleton_may_be_yaml_and_comes_back_as_input(service: FakeDeveloperIdentityService) -> None:
+def test_a_yaml_skeleton_is_accepted_as_input(service: FakeDeveloperIdentityService) -> None:
     skeleton = run(LOOKUP, "--generate-cli-skeleton", "yaml-input").stdout
     assert skeleton.startswith('IdentityPoolId: ""  # [REQUIRED] The identity pool, as REGION:GUID.\n')
     filled = skeleton.replace('""', "x").replace(" 0 ", " 5 ")

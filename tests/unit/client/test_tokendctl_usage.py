@@ -29,7 +29,7 @@ def test_wrong_usage_is_exit_code_252(option: str) -> None:
     assert option.partition("=")[0] in result.stderr
 
 
-def test_every_problem_is_a_line() -> None:
+def test_every_problem_is_reported_on_a_separate_line() -> None:
     options = ("--token-duration", "x", "--output", "xml", "--timeout", "0", "--profile=prod")
     result = run("--nope", GET, "--cli-input-json", '{"Foo": 1}', *options)
     assert result.stderr == (
@@ -83,7 +83,7 @@ def test_an_unsupported_option_is_rejected_with_its_alternative(option: str) -> 
 
 
 @pytest.mark.parametrize("words", [["--regoin=us-east-1"], ["--regoin", "us-east-1"], ["--regoin"]])
-def test_an_option_that_is_unknown_may_stand_before_the_command(words: list[str]) -> None:
+def test_an_unknown_option_before_the_command_is_reported(words: list[str]) -> None:
     result = run(*words, LOOKUP, "--identity-pool-id", POOL)
     assert result.stderr == run(LOOKUP, "--identity-pool-id", POOL, *words).stderr
     assert result.stderr.splitlines()[1:-1] == ["  unknown options: --regoin"]

@@ -160,7 +160,7 @@ def test_conflicting_addresses_are_rejected(addresses: tuple[str, ...], expected
     assert expected in problem
 
 
-def test_listeners_do_not_take_each_other_s_addresses(check: Check) -> None:
+def test_conflicting_addresses_of_different_listeners_are_rejected(check: Check) -> None:
     taken = '[ops]\nlisten = "127.0.0.1:7000"\n[issuer]\nlisten = "localhost:7000"\n'
     beside_all = "conflicts with [::]:7000 of grpc.listen: [::]:7000 means all addresses, IPv4 and IPv6"
     beside_localhost = "conflicts with localhost:7000 of issuer.listen: both are the same address"
@@ -171,7 +171,7 @@ def test_listeners_do_not_take_each_other_s_addresses(check: Check) -> None:
     ]
 
 
-def test_an_issuer_that_does_not_listen_takes_no_address(check: Check) -> None:
+def test_an_unused_issuer_address_causes_no_conflict(check: Check) -> None:
     cognito = POOL + 'engine = "cognito"\n'
     assert check(cognito + '[ops]\nlisten = "127.0.0.1:7000"\n[issuer]\nlisten = "127.0.0.1:7000"\n') == []
 

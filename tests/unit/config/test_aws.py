@@ -30,7 +30,7 @@ def with_keys(**keys: object) -> Mapping[str, object]:
     return {**CALLERS, "keys": {"checkout": [f"sha256:{64 * '0'}"]}, **keys}
 
 
-def test_nothing_is_served_by_default() -> None:
+def test_the_aws_listener_is_disabled_by_default() -> None:
     assert Aws().listen is None
     assert Config().aws.listener is None
 
@@ -62,7 +62,7 @@ LOCAL_POOL = {"local:0a1b": {"developer_provider_name": "login.example.test"}}
 AWS_POOL = {"eu-west-1:0a1b": {"developer_provider_name": "login.example.test"}}
 
 
-def test_credentials_of_sts_need_an_issuer_that_it_can_ask_and_a_region() -> None:
+def test_credentials_of_sts_need_an_issuer_url_and_a_region() -> None:
     text = problems(aws=credentials(source="sts"), callers=with_keys(), pools=LOCAL_POOL)
     assert "aws.credentials.source: AWS STS fetches the keys of tokens from their issuer: set issuer.url" in text
     assert "aws.credentials.region: is needed for pools of no AWS Region: local:0a1b" in text
@@ -79,7 +79,7 @@ def test_fake_credentials_on_exposed_addresses_need_an_explicit_setting() -> Non
     assert Config.model_validate(sections(aws=explicit, callers=with_keys())).aws.credentials.static_for_others
 
 
-def test_made_up_credentials_are_warned_of() -> None:
+def test_fake_credentials_cause_a_warning() -> None:
     static = Config.model_validate(sections(aws=credentials(source="static"), callers=with_keys(), pools=AWS_POOL))
     none = Config.model_validate(sections(callers=with_keys(), pools=AWS_POOL))
     about = [[each for each in config_warnings(config, {}) if "credentials" in each] for config in (static, none)]
@@ -94,7 +94,7 @@ def test_made_up_credentials_are_warned_of() -> None:
     ]
 
 
-def test_roles_are_arns_of_roles() -> None:
+def test_a_role_that_is_not_a_role_arn_is_rejected() -> None:
     pool = AWS_POOL["eu-west-1:0a1b"] | {"roles": {"authenticated": "arn:aws:iam::1:user/x"}}
     assert "roles.authenticated" in problems(callers=with_keys(), pools={"eu-west-1:0a1b": pool})
 
@@ -116,7 +116,7 @@ def test_an_access_key_belongs_to_one_caller() -> None:
     assert f"aws_keys: {KEY_ID} occurs 2 times" in problems(callers=with_keys(aws_keys=keys))
 
 
-def test_access_keys_need_the_file_of_which_their_secrets_are_made() -> None:
+def test_access_keys_need_an_aws_key_file() -> None:
     assert "aws_key_file: is needed for aws_keys" in problems(callers=with_keys(aws_key_file=None))
 
 
@@ -128,7 +128,7 @@ def test_incomplete_or_missing_tls_files_are_rejected() -> None:
     assert "the TLS files cannot be used: /nothing.crt" in text
 
 
-def test_pools_are_managed_with_a_listener_and_a_store() -> None:
+def test_managed_pools_need_a_listener_and_a_store() -> None:
     assert "aws.manage_pools: pools are managed at aws.listen, which is not set" in problems(aws={"manage_pools": True})
     cognito = {"eu-west-1:0": {"engine": "cognito", "developer_provider_name": "login.example"}}
     managed = {"listen": "127.0.0.1:4566", "manage_pools": True}
@@ -148,6 +148,6 @@ def test_open_id_connect_providers_need_managed_pools() -> None:
     assert "open_id_connect_providers: https:// + name 1 must be a URL" in text
 
 
-def test_an_account_has_twelve_digits() -> None:
+def test_an_account_id_without_twelve_digits_is_rejected() -> None:
     with pytest.raises(ValidationError, match="account_id"):
         Aws.model_validate({"account_id": "1234"})

@@ -29,7 +29,7 @@ from tests.unit.config.file_parts import POOL
         ),
     ],
 )
-def test_an_encryption_that_contradicts_itself_is_refused(problems: Problems, settings: str, problem: str) -> None:
+def test_contradictory_encryption_settings_are_refused(problems: Problems, settings: str, problem: str) -> None:
     assert problems(f"{POOL}[keys.encryption]\n{settings}") == [f"keys.encryption: {problem}"]
 
 

@@ -56,7 +56,7 @@ SERVICES = (
 
 @pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("name", SERVICES)
-def test_the_variables_of_a_service_are_passed_over(name: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_kubernetes_services_are_ignored(name: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     variables = of_a_service(name, address)
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
@@ -71,7 +71,7 @@ def test_variables_of_services_do_not_hide_settings(monkeypatch: pytest.MonkeyPa
     assert load_config(None).grpc.threads == 3
 
 
-def test_a_docker_link_is_passed_over_with_the_other_container_s_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_a_docker_link_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     link = {
         "TOKEND_NAME": "/web/tokend",
         "TOKEND_PORT": "tcp://172.17.0.5:50051",

@@ -87,14 +87,14 @@ def broken(rule: Rule, pool: FederatedPool) -> list[str]:
     return list(rule.check(pool))
 
 
-def test_each_rule_that_is_checked_is_tried_and_no_two_of_a_cloud_have_one_name() -> None:
+def test_each_checked_rule_is_tested_and_rule_names_are_unique_for_a_cloud() -> None:
     assert {key for key, rule in ALL.items() if rule.check} == CHANGES.keys()
     assert len(ALL) == sum(map(len, RULES.values()))
     assert RULES.keys() == set(Cloud)
 
 
 @pytest.mark.parametrize(("cloud", "name"), CHANGES)
-def test_a_rule_lets_through_what_keeps_it_and_nothing_else(cloud: Cloud, name: str) -> None:
+def test_a_rule_accepts_a_compliant_pool_and_reports_a_violation(cloud: Cloud, name: str) -> None:
     rule = ALL[cloud, name]
     kept, breaks = CHANGES[cloud, name]
     assert broken(rule, COMPLIANT) == broken(rule, replace(COMPLIANT, **kept)) == []
@@ -108,12 +108,12 @@ def test_a_rule_lets_through_what_keeps_it_and_nothing_else(cloud: Cloud, name: 
 @pytest.mark.parametrize(
     "host", ["localhost", "127.0.0.1", "10.0.0.1", "[::1]", "tokend", "tokend.local", "a.svc.cluster.local.", "x.test"]
 )
-def test_a_host_that_the_internet_does_not_reach_is_refused_by_all(host: str) -> None:
+def test_a_host_unreachable_from_the_internet_violates_the_rules_of_every_cloud(host: str) -> None:
     for cloud in Cloud:
         assert broken(ALL[cloud, "public host"], replace(COMPLIANT, issuer=f"https://{host}"))
 
 
-def test_the_figures_for_aws_are_those_of_its_own_model() -> None:
+def test_the_limits_for_aws_equal_those_of_the_aws_model() -> None:
     session = botocore.session.get_session()
     sts, iam = session.get_service_model("sts"), session.get_service_model("iam")
     most = {

@@ -41,7 +41,7 @@ def refused(url: str) -> str:
 
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize(("domain", "region"), partitions())
-def test_an_issuer_that_claims_to_be_cognito_s_is_refused(service: str, domain: str, region: str) -> None:
+def test_an_issuer_at_a_host_of_cognito_is_refused(service: str, domain: str, region: str) -> None:
     for host in (f"{service}.{domain}", f"{service}.{region}.{domain}"):
         for url in (
             f"https://{host}",
@@ -109,7 +109,7 @@ def of_length(length: int) -> str:
 
 
 @pytest.mark.parametrize("url", ["https://tokens.example", "https://tokens.example/a/b", of_length(255)])
-def test_an_issuer_that_aws_takes_is_not_warned_of(url: str) -> None:
+def test_an_issuer_that_aws_accepts_causes_no_warning(url: str) -> None:
     assert warnings_of(url) == []
 
 
@@ -124,13 +124,13 @@ def test_an_issuer_that_aws_takes_is_not_warned_of(url: str) -> None:
         ("http://127.0.0.1:8080", ["only https", "a port"]),
     ],
 )
-def test_an_issuer_that_aws_would_refuse_is_warned_of(url: str, expected: list[str]) -> None:
+def test_an_issuer_that_aws_would_refuse_causes_a_warning(url: str, expected: list[str]) -> None:
     found = warnings_of(url)
     assert [warning.startswith("issuer.url: ") for warning in found] == [True] * len(expected)
     assert all(part in warning for part, warning in zip(expected, found, strict=True))
 
 
-def test_an_issuer_of_no_pool_is_not_warned_of() -> None:
+def test_an_issuer_without_a_local_pool_causes_no_warning() -> None:
     assert warnings_of("https://tokens.example:8443", engine="cognito") == []
 
 

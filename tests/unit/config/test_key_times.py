@@ -52,7 +52,7 @@ def test_times_at_the_limits_are_accepted(changed: dict[str, Any]) -> None:
     assert KeyTimes(**changed) != KeyTimes()
 
 
-def test_all_broken_relations_are_named_at_once() -> None:
+def test_all_invalid_relations_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         KeyTimes(rotate_every=1, publish_before=10, cache_age=20, refresh=30, about_to_sign=15, tokens_last=1)
     assert [problem.split()[0] for problem in caught.value.problems] == [
@@ -86,7 +86,7 @@ def test_the_times_are_those_of_the_settings() -> None:
 
 
 @pytest.mark.parametrize(("publish_before", "cache_age"), [("390s", 60), ("10m", 270), ("631s", 300), ("off", 0)])
-def test_verifiers_keep_key_sets_for_less_where_keys_are_published_shortly(publish_before: str, cache_age: int) -> None:
+def test_the_cache_age_is_shorter_if_keys_are_published_shortly_before_use(publish_before: str, cache_age: int) -> None:
     assert Keys(publish_before=publish_before).times.cache_age == cache_age
 
 
@@ -100,7 +100,7 @@ def test_an_invalid_duration_is_rejected(name: str, duration: str, monkeypatch: 
     assert problem.startswith(f"keys.{name}: must ")
 
 
-def test_times_that_do_not_fit_are_reported_by_their_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incompatible_times_are_reported_with_their_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEND_KEYS_PUBLISH_BEFORE", "5m")
     monkeypatch.setenv("TOKEND_KEYS_ROTATE_EVERY", "1m")
     with pytest.raises(ConfigError) as caught:

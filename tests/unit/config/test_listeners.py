@@ -87,9 +87,7 @@ CONTRADICTIONS: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.mark.parametrize("case", CONTRADICTIONS)
-def test_a_listener_that_contradicts_itself_is_refused(
-    case: str, problems: Problems, tls_files: dict[str, Path]
-) -> None:
+def test_contradictory_listener_settings_are_refused(case: str, problems: Problems, tls_files: dict[str, Path]) -> None:
     text, expected = CONTRADICTIONS[case]
     tls = f'tls_certificate_file = "{tls_files["certificate"]}"\ntls_private_key_file = "{tls_files["key"]}"\n'
     ca = f'tls_client_ca_file = "{tls_files["other_certificate"]}"\n'
@@ -146,7 +144,7 @@ def test_an_authenticator_requires_its_settings(text: str, expected: list[str], 
         ("other_certificate", "key"),
     ],
 )
-def test_tls_files_that_do_not_work_are_a_problem(
+def test_unusable_tls_files_are_reported(
     certificate: str, key: str, tls_files: dict[str, Path], problems: Problems
 ) -> None:
     files = {"absent": Path("/absent.pem"), **tls_files}
@@ -158,7 +156,7 @@ def test_tls_files_that_do_not_work_are_a_problem(
         assert problem.startswith("grpc: the TLS files cannot be used: /")
 
 
-def test_an_authority_of_clients_that_is_none_is_a_problem(tls_files: dict[str, Path], problems: Problems) -> None:
+def test_an_invalid_client_ca_file_is_reported(tls_files: dict[str, Path], problems: Problems) -> None:
     ca = f'tls_client_ca_file = "{tls_files["key"]}"'
     (problem,) = problems(grpc_with(tls_files["certificate"], tls_files["key"], ca))
     assert problem == f"grpc: the TLS files cannot be used: {tls_files['key']}: no PEM certificates"

@@ -9,7 +9,7 @@ from tokend_server.config import EMBEDDED_DEVELOPER_PROVIDER, EMBEDDED_POOL_ID, 
 from tokend_server.errors import ConfigError
 
 
-def test_the_default_is_one_ready_pool_that_only_this_machine_reaches() -> None:
+def test_the_default_configuration_has_one_pool_and_loopback_listeners() -> None:
     config = load_config(None)
     assert {pool_id: pool.developer_provider_name for pool_id, pool in config.pools.items()} == {
         EMBEDDED_POOL_ID: EMBEDDED_DEVELOPER_PROVIDER
@@ -48,7 +48,7 @@ account_id = "123456789012"
     assert pool.open_id_connect_providers["login.test"].issuer == "https://issuer.test/x"
 
 
-def test_the_store_is_where_its_url_says(load: Load) -> None:
+def test_a_sqlite_url_sets_the_store_file(load: Load) -> None:
     assert load(f'{POOL}[store]\nurl = "sqlite:////srv/x.db"').store_file == Path("/srv/x.db")
     assert load(f'{POOL}[store]\nurl = "sqlite:///x.db"').store_file == Path("x.db")
 

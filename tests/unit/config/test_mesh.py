@@ -35,7 +35,7 @@ def test_keys_with_dots_are_written_as_a_list() -> None:
     assert mapping(principal_tags={"tenant": {"metadata": keys}}).principal_tags["tenant"].metadata == keys
 
 
-def test_names_of_headers_have_no_case() -> None:
+def test_header_names_are_converted_to_lower_case() -> None:
     made = mapping(header="X-Token", user={"header": "X-User", "trusted": True})
     assert (made.header, made.user.header) == ("x-token", "x-user")
 
@@ -78,11 +78,11 @@ def test_an_invalid_mapping_is_rejected_with_its_problem(members: dict[str, obje
 
 
 @pytest.mark.parametrize("keys", ["", "payload.", ".sub", "payload..sub", []])
-def test_a_path_has_a_key_and_no_empty_one(keys: object) -> None:
+def test_a_metadata_path_with_an_empty_key_is_rejected(keys: object) -> None:
     assert problems(user={"metadata": keys})
 
 
-def test_a_pool_that_is_not_there_is_named() -> None:
+def test_an_unknown_pool_is_reported() -> None:
     mappings = {"web": {"identity_pool_id": "eu-west-1:0", "user": USER}}
     with pytest.raises(ValidationError) as caught:
         Config.model_validate({"ext_authz": {"mappings": mappings}})

@@ -93,7 +93,7 @@ def test_a_path_with_a_nul_is_refused(setting: str, load: Load) -> None:
 
 
 @pytest.mark.parametrize("setting", sorted(PATHS.keys() - {"audit.destination", "data_dir", "grpc.listen"}))
-def test_the_audit_log_is_a_file_of_its_own(setting: str, load: Load, tmp_path: Path) -> None:
+def test_an_audit_log_in_the_file_of_another_setting_is_rejected(setting: str, load: Load, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     text = PATHS[setting][0].format(tmp_path / "file")
     (problem,) = problems(load, f"{text}[audit]\ndestination = 'file:{tmp_path}/link/file'\n")
@@ -123,7 +123,7 @@ def test_a_variable_in_the_path_of_a_tls_file_is_rejected(setting: str, load: Lo
 
 @pytest.mark.parametrize("variable", ["TOKEND_DATA_DIR", "TOKEND_GRPC_TLS_CERTIFICATE_FILE"])
 @pytest.mark.parametrize("empty", ["", " "])
-def test_an_empty_variable_is_no_path(variable: str, empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_is_rejected_as_a_path(variable: str, empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, empty)
     with pytest.raises(ConfigError, match="must name a file or directory"):
         load_config(None)
@@ -144,11 +144,13 @@ def test_ambiguous_sqlite_urls_are_rejected(url: str, expected: str, load: Load)
     assert expected in problem
 
 
-def test_a_percent_sign_alone_is_a_character(load: Load) -> None:
+def test_a_percent_sign_without_an_escape_is_literal(load: Load) -> None:
     assert load(f"{POOL}[store]\nurl = 'sqlite:////a/100%/b'\n").store_file == Path("/a/100%/b")
 
 
-def test_the_file_s_own_path_may_begin_at_home(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_of_the_configuration_file_may_begin_with_a_tilde(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     load(POOL)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load_config(Path("~/tokend.toml")).pools

@@ -51,7 +51,7 @@ def test_an_invalid_postgresql_url_is_rejected_and_not_repeated(url: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["password", "passfile", "sslpassword"])
-def test_a_password_is_no_parameter(name: str) -> None:
+def test_a_password_parameter_is_rejected(name: str) -> None:
     with pytest.raises(ValueError, match=f"must have no {name} among its parameters"):
         read_postgresql(f"postgresql://db/tokend?sslmode=require&{name}=x")
 
@@ -82,6 +82,6 @@ def test_a_connection_without_server_verification_causes_a_warning(url: str, *, 
     assert [setting for setting in warned if setting != "keys.encryption"] == ["store.url"] * expected
 
 
-def test_settings_of_another_kind_are_refused() -> None:
+def test_settings_of_another_kind_of_store_are_refused() -> None:
     with pytest.raises(ValueError, match="database_schema, max_connections: not for the kind of store in url"):
         Store(url="sqlite:////x.db", database_schema="x", max_connections=3)

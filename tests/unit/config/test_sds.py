@@ -15,7 +15,7 @@ def problems(**sds: object) -> str:
     return str(caught.value)
 
 
-def test_nothing_is_served_by_default() -> None:
+def test_the_sds_listener_is_disabled_by_default() -> None:
     assert Sds().listen == []
 
 
@@ -49,7 +49,7 @@ def test_a_problem_of_authentication_is_reported_once_for_all_addresses() -> Non
     assert text.count("mutual_tls needs tls_client_ca_file") == 1
 
 
-def test_an_exposed_address_needs_what_calls_need() -> None:
+def test_an_exposed_address_needs_protection_or_an_explicit_setting() -> None:
     text = problems(listen=["0.0.0.0:50061"], key_set="k")
     assert "sds: others can reach 0.0.0.0:50061: configure TLS" in text
     assert Config.model_validate({"sds": {"listen": ["0.0.0.0:50061"], "key_set": "k", "insecure": True}})
@@ -68,7 +68,7 @@ def test_an_address_of_the_grpc_listener_is_rejected() -> None:
     )
 
 
-def test_a_pool_that_is_not_there_is_named() -> None:
+def test_an_unknown_pool_is_reported() -> None:
     token = {"identity_pool_id": "eu-west-1:0", "user": "u"}
     assert "sds.tokens.t.identity_pool_id: no such pool: eu-west-1:0" in problems(listen=LISTEN, tokens={"t": token})
 

@@ -15,7 +15,7 @@ def setting_of(config: Config, variable: str) -> Any:  # noqa: ANN401 - settings
     return attrgetter(name)(getattr(config, section) if section else config)
 
 
-def test_every_variable_is_tried_here() -> None:
+def test_every_variable_is_tested_here() -> None:
     assert environment_variables().keys() - SETTINGS.keys() == {"TOKEND_POOLS"}
 
 
@@ -34,7 +34,9 @@ def test_a_variable_sets_its_setting(
     assert setting_of(load_config(None), variable) == expected != default
 
 
-def test_the_environment_goes_before_the_file_setting_by_setting(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_override_single_settings_of_the_file(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOKEND_GRPC_THREADS", "9")
     monkeypatch.setenv("TOKEND_GRPC_LISTEN", "127.0.0.1:9")
     grpc = load(f'{POOL}[grpc]\nthreads = 3\nlisten = ["127.0.0.1:1", "127.0.0.1:2"]\nreflection = false').grpc
@@ -53,7 +55,9 @@ def test_the_environment_may_declare_pools(monkeypatch: pytest.MonkeyPatch) -> N
     assert "us-east-1:0b" in load_config(None).pools
 
 
-def test_tables_of_the_environment_follow_those_of_the_file(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_of_the_environment_are_merged_into_those_of_the_file(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
     row = '{"callers": ["key:b"], "pools": ["*"], "operations": ["*"]}'
     monkeypatch.setenv("TOKEND_POLICY", f'{{"first": {row}, "everybody": {row}}}')
     monkeypatch.setenv("TOKEND_CALLERS_KEYS", f'{{"other": ["{DIGEST}"]}}')

@@ -43,7 +43,7 @@ def test_an_internal_error_has_the_request_id_of_its_log_record(caplog: pytest.L
     assert (code, info.request_id, vars(record)["request_id"]) == (grpc.StatusCode.INTERNAL, "id 7", "id 7")
 
 
-def test_a_failed_call_is_counted_before_its_caller_knows() -> None:
+def test_a_failed_call_is_counted_before_the_caller_gets_the_status() -> None:
     metrics = Metrics(CollectorRegistry())
     counted: list[float | None] = []
 

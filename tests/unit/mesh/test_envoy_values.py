@@ -37,7 +37,7 @@ def test_a_claim_is_converted_to_text_or_ignored(value: object, text: str | None
 @pytest.mark.parametrize(
     "keys", [["claim"], ["payload"], ["payload", "other"], ["payload", "claim", "sub"], ["a", "b", "c", "d"]]
 )
-def test_keys_that_lead_nowhere_find_nothing(keys: list[str]) -> None:
+def test_keys_of_missing_members_return_none(keys: list[str]) -> None:
     assert claim("alice", keys) is None
 
 
@@ -45,7 +45,7 @@ def test_keys_select_nested_members_and_may_contain_dots() -> None:
     assert claim({"https://acme.example/x": "acme"}, ["payload", "claim", "https://acme.example/x"]) == "acme"
 
 
-def test_another_namespace_is_another_filter() -> None:
+def test_metadata_of_another_namespace_are_not_read() -> None:
     assert claim("alice", ["payload", "claim"], "envoy.filters.http.lua") is None
 
 
@@ -72,5 +72,5 @@ def test_reading_a_missing_claim_does_not_change_the_request() -> None:
         (check_request(raw_headers=[("x-other", b"alice")]), None),
     ],
 )
-def test_a_header_counts_if_it_has_one_value(request_of_envoy: Any, value: str | None) -> None:  # noqa: ANN401 - a message
+def test_a_header_is_used_only_if_it_has_one_value(request_of_envoy: Any, value: str | None) -> None:  # noqa: ANN401 - a message
     assert header_reader("x-user")(request_of_envoy.attributes) == value

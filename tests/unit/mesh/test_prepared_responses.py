@@ -50,7 +50,7 @@ def test_a_difference_in_any_part_changes_the_key(other: tuple[str, str, MappedV
     assert response_key(*other) != response_key("a", "web", MappedValues("alice", ("acme", None)))
 
 
-def test_neither_a_user_nor_an_answer_shows_itself(sidecar: "Sidecar") -> None:
+def test_the_representation_shows_neither_the_user_nor_the_response(sidecar: "Sidecar") -> None:
     shown = repr((MappedValues("alice", ("acme",)), PreparedResponse(sidecar.first(), b"header: canary")))
     assert "canary" not in shown
     assert "alice" not in shown
@@ -139,7 +139,7 @@ def test_no_token_is_reused_after_a_change(change: str, sidecar: Sidecar) -> Non
     assert (call.audited, call.token_source, len(sidecar.sources)) == (None, None, counted)
 
 
-def test_a_caller_that_waits_no_more_gets_none(sidecar: Sidecar) -> None:
+def test_no_token_is_reused_after_the_deadline(sidecar: Sidecar) -> None:
     reusable = sidecar.first()
     assert not sidecar.tokens.try_reuse(reusable, sidecar.call(timeout=0))
 

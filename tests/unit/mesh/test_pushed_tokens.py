@@ -139,7 +139,7 @@ async def test_a_token_is_replaced_in_time_and_not_earlier(place: Place) -> None
 
 
 @in_a_loop
-async def test_a_failure_leaves_the_token_and_is_tried_again(place: Place) -> None:
+async def test_a_failed_renewal_keeps_the_token_and_is_retried(place: Place) -> None:
     place.watch(ALICE)
     await settled()
     before = place.text("alice")
@@ -171,7 +171,7 @@ async def test_a_clock_that_is_set_back_does_not_delay_retries(place: Place) -> 
 
 
 @in_a_loop
-async def test_a_clock_that_is_set_forward_has_tokens_replaced(place: Place) -> None:
+async def test_tokens_are_replaced_if_the_clock_is_set_forward(place: Place) -> None:
     place.watch(ALICE)
     await settled()
     place.clock.move_wall_clock(285)
@@ -180,7 +180,7 @@ async def test_a_clock_that_is_set_forward_has_tokens_replaced(place: Place) -> 
 
 
 @in_a_loop
-async def test_a_token_is_late_when_none_could_be_issued_by_its_refresh_time(place: Place) -> None:
+async def test_a_token_counts_as_late_if_it_is_not_replaced_by_its_refresh_time(place: Place) -> None:
     place.watch(ALICE)
     await settled()
     place.issuer.failure = DOWN
@@ -195,7 +195,7 @@ async def test_a_token_is_late_when_none_could_be_issued_by_its_refresh_time(pla
 
 
 @in_a_loop
-async def test_a_token_that_never_was_is_pending_and_late(place: Place) -> None:
+async def test_a_token_that_cannot_be_issued_is_pending_and_late(place: Place) -> None:
     place.issuer.failure = DOWN
     place.watch(ALICE)
     await settled()
@@ -206,7 +206,7 @@ async def test_a_token_that_never_was_is_pending_and_late(place: Place) -> None:
 
 
 @in_a_loop
-async def test_a_refusal_takes_the_token_away(place: Place) -> None:
+async def test_a_refusal_removes_the_token(place: Place) -> None:
     place.watch(ALICE)
     await settled()
     place.issuer.failure = CallerNotAllowed("no")
@@ -242,7 +242,7 @@ async def test_a_token_without_a_stream_is_not_replaced(place: Place) -> None:
 
 
 @in_a_loop
-async def test_tokens_without_streams_make_room(place: Place) -> None:
+async def test_the_number_of_tokens_without_streams_is_limited(place: Place) -> None:
     for number in range(10):
         call = Call("StreamSecrets", "1", caller=f"caller {number}")
         wake = place.watch(call)
@@ -252,7 +252,7 @@ async def test_tokens_without_streams_make_room(place: Place) -> None:
 
 
 @in_a_loop
-async def test_tokens_whose_key_has_gone_are_replaced_within_seconds(place: Place) -> None:
+async def test_tokens_of_an_unpublished_key_are_replaced_within_seconds(place: Place) -> None:
     place.watch(ALICE)
     await settled()
     place.issuer.key_id = "k2"

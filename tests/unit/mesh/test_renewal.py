@@ -21,7 +21,7 @@ def test_a_token_is_replaced_before_its_refresh_time_and_not_long_before(share: 
     assert 0.6 * seconds <= renewal_delay(seconds, share) <= 0.95 * seconds
 
 
-def test_tokens_that_were_issued_at_once_are_replaced_over_a_third_of_the_time() -> None:
+def test_renewals_of_tokens_issued_together_are_spread_over_a_third_of_the_time() -> None:
     first, last = (renewal_delay(300, share) for share in (0, 1))
     assert (first, last) == (180, 285)
 
@@ -32,16 +32,16 @@ def test_a_token_past_its_refresh_time_is_renewed_after_a_second(left: float) ->
 
 
 @pytest.mark.parametrize(("failures", "seconds"), [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (10_000, 60)])
-def test_retries_are_further_and_further_apart(failures: int, seconds: float) -> None:
+def test_retry_delays_double_up_to_a_minute(failures: int, seconds: float) -> None:
     assert retry_delay(failures, UNAVAILABLE, 1) == seconds
     assert retry_delay(failures, UNAVAILABLE, 0) == seconds / 2
 
 
-def test_a_retry_waits_for_the_retry_delay() -> None:
+def test_a_retry_waits_for_the_retry_delay_of_the_error() -> None:
     assert retry_delay(1, TooManyRequests("slowly", retry_after=20.0), 1) == 20
 
 
-def test_a_refusal_is_seldom_tried_again() -> None:
+def test_a_refusal_is_retried_after_five_minutes() -> None:
     assert retry_delay(1, CallerNotAllowed("no"), 1) == 300
 
 

@@ -88,7 +88,7 @@ def get_or_issue(
 GetOrIssue = Callable[[TokenRequest], tuple[str, TokenSource]]
 
 
-def test_a_token_is_given_out_until_its_refresh_time(get_or_issue: GetOrIssue, clock: FakeClock) -> None:
+def test_a_token_is_reused_until_its_refresh_time(get_or_issue: GetOrIssue, clock: FakeClock) -> None:
     assert get_or_issue(REQUEST) == ("token 1", TokenSource.ISSUED)
     clock.advance(299)
     assert get_or_issue(REQUEST) == ("token 1", TokenSource.REUSED)
@@ -107,7 +107,7 @@ def test_a_reused_token_has_the_outcome_retrieved(tokens: ReusedTokens, issuer: 
     assert outcomes == [IdentityOutcome.CREATED, IdentityOutcome.RETRIEVED]
 
 
-def test_a_failure_is_not_kept(get_or_issue: GetOrIssue, issuer: Issuer) -> None:
+def test_a_failure_is_not_cached(get_or_issue: GetOrIssue, issuer: Issuer) -> None:
     issuer.failure = EngineUnavailable("The store does not answer.")
     with pytest.raises(EngineUnavailable):
         get_or_issue(REQUEST)
@@ -115,7 +115,7 @@ def test_a_failure_is_not_kept(get_or_issue: GetOrIssue, issuer: Issuer) -> None
     assert get_or_issue(REQUEST) == ("token 2", TokenSource.ISSUED)
 
 
-def test_a_token_of_a_key_that_is_not_published_any_more_is_not_given_out(
+def test_a_token_of_an_unpublished_key_is_not_reused(
     get_or_issue: GetOrIssue, issuer: Issuer, published: set[str | None]
 ) -> None:
     get_or_issue(REQUEST)
@@ -208,6 +208,6 @@ def test_a_waiting_request_issues_the_token_if_the_first_times_out(tokens: Reuse
         assert second.result(TIMEOUT)[1] is TokenSource.ISSUED
 
 
-def test_a_token_is_no_part_of_what_is_shown(tokens: ReusedTokens, issuer: Issuer, clock: FakeClock) -> None:
+def test_a_token_does_not_appear_in_representations(tokens: ReusedTokens, issuer: Issuer, clock: FakeClock) -> None:
     issued, *_ = tokens.get_or_issue(REQUEST, Deadline(clock), issuer)
     assert "token 1" not in repr((tokens, issued))

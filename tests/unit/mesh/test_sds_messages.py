@@ -62,7 +62,7 @@ def test_all_problems_are_reported_at_once() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_request_or_refused(serialized: bytes) -> None:
+def test_any_bytes_are_parsed_or_refused(serialized: bytes) -> None:
     for read in (MESSAGES.parse_sotw_request, MESSAGES.parse_delta_request):
         try:
             read(serialized)

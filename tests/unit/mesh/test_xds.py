@@ -49,12 +49,12 @@ def test_a_version_follows_from_contents() -> None:
     assert Resource.of("a", b"1").version == A.version != NEW_A.version
 
 
-def test_contents_do_not_show() -> None:
+def test_contents_do_not_appear_in_the_representation() -> None:
     assert "secret" not in repr(Resource.of("a", b"secret"))
 
 
 class TestStateOfTheWorld:
-    def test_a_response_has_all_that_is_subscribed_to(self) -> None:
+    def test_a_response_has_all_subscribed_resources(self) -> None:
         _, response = world("b", "a")
         assert response.resources == (A, B)
         assert response.nonce
@@ -113,7 +113,7 @@ class TestStateOfTheWorld:
         assert second is not None
         assert second.resources == (A, B)
 
-    def test_a_name_that_is_left_out_is_sent_no_more(self) -> None:
+    def test_an_unsubscribed_resource_is_not_sent(self) -> None:
         state, response = world("a", "b")
         state.receive(acknowledging(response, "b"))
         assert state.respond(there(NEW_A, B)) is None
@@ -148,7 +148,7 @@ class TestStateOfTheWorld:
         assert state.respond(there(B)) is None
 
     @pytest.mark.parametrize("names", [(), ("*",)])
-    def test_a_wildcard_stands_for_all(self, names: tuple[str, ...]) -> None:
+    def test_a_wildcard_subscribes_to_all_names(self, names: tuple[str, ...]) -> None:
         state, response = world(*names)
         assert response.resources == (A, B)
         state.receive(acknowledging(response, *names))
@@ -184,7 +184,7 @@ class TestDelta:
         assert following is not None
         assert state.receive(request._replace(response_nonce=following.nonce)) is receipt
 
-    def test_only_what_has_changed_is_sent(self) -> None:
+    def test_only_changed_resources_are_sent(self) -> None:
         state, _ = delta(DeltaRequest(subscribe=("a", "b")))
         second = state.respond(there(NEW_A, B))
         assert second is not None
@@ -216,7 +216,7 @@ class TestDelta:
         response = state.respond(ALL)
         assert response == DeltaResponse((), ("x",), "1")
 
-    def test_versions_of_what_is_not_subscribed_to_count_for_nothing(self) -> None:
+    def test_initial_versions_of_unsubscribed_resources_are_ignored(self) -> None:
         _, response = delta(DeltaRequest(subscribe=("a",), initial_resource_versions={"x": "of before"}))
         assert response.removed_resources == ()
 
@@ -252,7 +252,7 @@ class TestDelta:
         assert second.resources == (A,)
 
     @pytest.mark.parametrize("subscribe", [(), ("*",)])
-    def test_a_wildcard_stands_for_all(self, subscribe: tuple[str, ...]) -> None:
+    def test_a_wildcard_subscribes_to_all_names(self, subscribe: tuple[str, ...]) -> None:
         state, response = delta(DeltaRequest(subscribe=subscribe))
         assert response.resources == (A, B)
         state.receive(DeltaRequest(response_nonce=response.nonce))

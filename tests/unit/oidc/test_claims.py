@@ -134,7 +134,7 @@ def test_only_id_tokens_need_iat() -> None:
     assert problem_of(claims_of(iat=ABSENT), OF_LOGINS) == (Problem.MISSING, "iat")
 
 
-def test_only_in_id_tokens_azp_counts_instead_of_aud() -> None:
+def test_azp_replaces_aud_only_in_id_tokens() -> None:
     of_another = claims_of(azp="another")
     assert read_claims(of_another, OF_CALLERS, NOW).subject == "user"
     assert problem_of(of_another, OF_LOGINS) == (Problem.FOR_OTHERS, "aud")

@@ -114,7 +114,7 @@ def test_a_missing_bearer_token_fails_the_fetch(
         fetched_ids(KeySource(issuer=guarded.issuer, http=private_http, bearer_token_file=token_file))
 
 
-def test_the_bearer_token_is_seen_nowhere(
+def test_the_bearer_token_is_not_logged_or_shown_in_errors(
     guarded: GuardedProvider, private_http: IssuerHttp, token_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     guarded.token = "another"
@@ -125,14 +125,14 @@ def test_the_bearer_token_is_seen_nowhere(
     assert TOKEN not in f"{caplog.text} {caught.value!r} {source!r}"
 
 
-def test_a_known_url_of_the_keys_needs_no_discovery(guarded: GuardedProvider, private_http: IssuerHttp) -> None:
+def test_a_configured_jwks_url_needs_no_discovery(guarded: GuardedProvider, private_http: IssuerHttp) -> None:
     guarded.token = None
     source = KeySource(issuer="https://elsewhere.example", jwks_url=f"{guarded.issuer}/keys", http=private_http)
     assert fetched_ids(source) == ["1"]
     assert [path for path, _authorization in guarded.shown] == ["/keys"]
 
 
-def test_another_authority_is_not_believed(guarded: GuardedProvider, tmp_path: Path) -> None:
+def test_a_certificate_of_another_authority_is_rejected(guarded: GuardedProvider, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = write_certificate(tmp_path / "other")
     for ca_file in (None, other.certificate_file):
@@ -160,7 +160,7 @@ def test_authorities_are_read_for_each_connection(
 
 
 @pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b"  "])
-def test_no_authority_of_a_file_is_passed_over(mark: bytes, guarded: GuardedProvider, tmp_path: Path) -> None:
+def test_every_authority_in_a_ca_file_is_trusted(mark: bytes, guarded: GuardedProvider, tmp_path: Path) -> None:
     guarded.token = None
     (tmp_path / "other").mkdir()
     other = write_certificate(tmp_path / "other").certificate_file

@@ -109,7 +109,7 @@ def test_a_place_is_released_after_a_fetch(stack: ExitStack) -> None:
         still.result(TIMEOUT)
 
 
-def test_fetches_at_once_are_bounded(stack: ExitStack) -> None:
+def test_concurrent_fetches_are_limited(stack: ExitStack) -> None:
     hanging = Hanging(stack, MAX_FETCHES + 4, threads=1000)
     calls = [hanging.find(number) for number in range(MAX_FETCHES + 4)]
     waiting(calls, MAX_FETCHES)

@@ -101,7 +101,7 @@ def test_a_follower_waits_no_longer_than_its_own_deadline(
         assert ids(first.result(10)) == ["1"]
 
 
-def test_the_short_deadline_of_the_first_caller_spoils_nothing_for_the_next(
+def test_a_short_deadline_does_not_cancel_the_fetch_for_the_next_caller(
     provider: OidcProvider, keys: ProviderKeys, deadline: Deadline
 ) -> None:
     provider.fault = Fault.HANG
@@ -165,7 +165,7 @@ def aging_keys(provider: OidcProvider, http: IssuerHttp, clock: FakeClock) -> Pr
     return ProviderKeys(NAME, source, clock, max_age=300, too_old=600, waits=Waits(100))
 
 
-def test_keys_are_renewed_at_the_age_that_is_set(
+def test_keys_are_renewed_at_the_configured_age(
     provider: OidcProvider, aging_keys: ProviderKeys, deadline: Deadline, clock: FakeClock
 ) -> None:
     aging_keys.find("1", deadline)
@@ -202,7 +202,7 @@ def test_keys_that_are_too_old_are_used_while_the_provider_fails(
     assert ids(aging_keys.find("1", deadline)) == ["1"]
 
 
-def test_keys_that_are_too_old_are_used_when_the_time_is_spent(
+def test_keys_that_are_too_old_are_used_if_the_deadline_expires(
     provider: OidcProvider, aging_keys: ProviderKeys, deadline: Deadline, clock: FakeClock
 ) -> None:
     aging_keys.find("1", deadline)
@@ -258,7 +258,7 @@ def test_a_failed_fetch_leaves_the_old_keys(
 
 
 @pytest.mark.parametrize("fault", FAULTS_OF_A_FETCH)
-def test_an_outage_is_not_hammered(
+def test_a_failing_provider_is_not_called_again_during_the_cool_down(
     provider: OidcProvider, keys: ProviderKeys, deadline: Deadline, clock: FakeClock, fault: Fault
 ) -> None:
     provider.fault = fault
@@ -301,7 +301,7 @@ def in_real_time(seconds: float) -> Deadline:
     return Deadline(clock, clock.monotonic() + seconds)
 
 
-def test_a_fetch_for_which_there_is_no_thread_has_failed(
+def test_a_fetch_fails_if_no_thread_can_be_started(
     keys: ProviderKeys, deadline: Deadline, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(_thread: threading.Thread) -> None:

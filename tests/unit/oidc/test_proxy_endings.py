@@ -45,7 +45,7 @@ def test_requests_are_sent_through_the_proxy(provider: GuardedProvider, name: st
     assert [authorization for _, authorization in provider.shown] == ["Bearer of-this-pod"] * 2
 
 
-def test_a_proxy_is_shown_what_its_url_has(provider: GuardedProvider) -> None:
+def test_the_credentials_in_the_proxy_url_are_sent_to_the_proxy(provider: GuardedProvider) -> None:
     with ConnectProxy() as proxy:
         assert fetch(provider, HTTPS_PROXY=proxy.url.replace("//", "//user:word@")) == ["1"]
         shown = [value for request in proxy.requests for header, value in request.headers if "proxy" in header.lower()]

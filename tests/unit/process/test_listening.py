@@ -191,7 +191,7 @@ def test_a_unix_socket_that_cannot_be_made_is_reported_with_the_reason(tmp_path:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to be two users")
-def test_another_user_s_socket_is_not_taken_away() -> None:
+def test_a_socket_of_another_user_is_not_removed() -> None:
     """It is also unknown whether it is served: this requires write permission."""
     with TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as others:
         path = Path(directory, "s")
@@ -205,7 +205,7 @@ def test_another_user_s_socket_is_not_taken_away() -> None:
         assert path.exists()
 
 
-def test_a_socket_whose_server_is_too_busy_to_accept_is_not_taken_away(tmp_path: Path) -> None:
+def test_a_socket_whose_server_is_too_busy_to_accept_is_reported_as_in_use(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as busy:
         busy.bind(str(path))

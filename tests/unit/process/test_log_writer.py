@@ -97,7 +97,7 @@ def test_a_record_that_cannot_be_formatted_is_dropped(pipe: Pipe) -> None:
 
 
 @pytest.mark.parametrize("written", [0, 1, 7])
-def test_after_a_line_that_was_cut_off_the_next_one_stands_alone(tmp_path: Path, written: int) -> None:
+def test_a_line_after_a_truncated_line_starts_on_a_new_line(tmp_path: Path, written: int) -> None:
     path = tmp_path / "log"
     with path.open("ab") as file:
         log = LogWriter(file.fileno())
@@ -113,7 +113,7 @@ def test_after_a_line_that_was_cut_off_the_next_one_stands_alone(tmp_path: Path,
     assert path.read_bytes().startswith(b"before\n" + cut + b"after\n")
 
 
-def test_closing_ends_without_a_reader(pipe: Pipe) -> None:
+def test_closing_does_not_wait_for_a_reader(pipe: Pipe) -> None:
     log = LogWriter(pipe.writer)
     log.handle(record("x" * 300_000))
     log.close()

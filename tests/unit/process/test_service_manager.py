@@ -52,7 +52,7 @@ def test_without_a_service_manager_nothing_is_sent(address: dict[str, str], capl
         ("/" + "long" * 50, "AF_UNIX path too long"),
     ],
 )
-def test_a_manager_that_cannot_be_reached_stops_nothing(
+def test_an_unreachable_service_manager_only_causes_a_warning(
     address: str, problem: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -89,7 +89,7 @@ def test_the_watchdog_is_not_notified_while_a_check_fails(
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
-def test_a_waiting_service_manager_is_notified_repeatedly(manager: socket.socket) -> None:
+def test_the_watchdog_notifies_the_service_manager_repeatedly(manager: socket.socket) -> None:
     manager.settimeout(None)
     watchdog = start_watchdog(list, environment(manager) | {"WATCHDOG_USEC": "2000"})
     assert watchdog
@@ -97,5 +97,5 @@ def test_a_waiting_service_manager_is_notified_repeatedly(manager: socket.socket
     watchdog.stop()
 
 
-def test_a_manager_that_does_not_wait_costs_no_thread(manager: socket.socket) -> None:
+def test_no_watchdog_is_started_without_watchdog_usec(manager: socket.socket) -> None:
     assert start_watchdog(list, environment(manager)) is None

@@ -36,14 +36,14 @@ def test_a_shared_stream_stays_blocking_for_others(kind: str) -> None:
         os.close(descriptor)
 
 
-def test_a_file_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_file_remains_writable(tmp_path: Path) -> None:
     with (tmp_path / "log").open("ab") as file:
         standard_streams.set_non_blocking(file.fileno())
         file.write(b"still there")
     assert (tmp_path / "log").read_bytes() == b"still there"
 
 
-def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+def test_no_file_gets_the_descriptor_of_a_closed_standard_stream(tmp_path: Path) -> None:
     program = (
         "import os; from tokend_server.cli.failure import open_missing_standard_streams; "
         "[os.close(each) for each in (0, 2)]; open_missing_standard_streams(); "

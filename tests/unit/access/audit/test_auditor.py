@@ -85,7 +85,7 @@ def test_without_a_log_nothing_is_recorded() -> None:
     assert (audit.events, audit.failures) == (0, [])
 
 
-def test_the_operator_is_informed_of_each_cause_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_cause_of_write_failures_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     log = FailingLog(errno.ENOSPC)
     audit = UnderTest(log, required=False)
 
@@ -154,7 +154,7 @@ def test_audit_entries_of_refusals_are_limited_to_a_burst_and_then_one_a_second(
     assert audit.refuse(10) == 3 * REFUSALS_PER_SECOND
 
 
-def test_other_refusals_are_reported_once_a_minute_and_each_once(audit: UnauthenticatedCalls) -> None:
+def test_omitted_refusals_are_summarized_once_a_minute_and_counted_once(audit: UnauthenticatedCalls) -> None:
     audit.refuse(REFUSALS_BURST + 7)
     assert audit.reported() == []
     audit.clock.advance(SUMMARY_SECONDS)

@@ -89,7 +89,7 @@ def test_lines_are_appended_to_existing_content(path: Path, clock: FakeClock) ->
     assert path.read_bytes() == b"before\none\n"
 
 
-def test_a_line_that_a_former_process_left_without_its_end_is_ended(path: Path, clock: FakeClock) -> None:
+def test_an_incomplete_last_line_of_a_previous_process_is_terminated(path: Path, clock: FakeClock) -> None:
     path.write_bytes(b'{"eventVer')
     log = FileAuditLog(path, clock)
     log.write(b"one")
@@ -132,7 +132,7 @@ def test_a_full_disk_fails_with_an_error(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize("written", [0, 1, 9])
-def test_after_a_line_that_was_cut_off_the_next_one_stands_alone(log: FileAuditLog, path: Path, written: int) -> None:
+def test_a_line_after_a_truncated_line_starts_on_a_new_line(log: FileAuditLog, path: Path, written: int) -> None:
     log.write(b"before")
     with largest_file(7 + written):
         for _ in range(2):
@@ -154,7 +154,9 @@ def test_a_line_that_fails_leaves_no_empty_line(log: FileAuditLog, path: Path) -
     assert path.read_bytes() == b"cut\nafter\n"
 
 
-def test_a_renamed_file_is_left_within_a_second(log: FileAuditLog, path: Path, clock: FakeClock) -> None:
+def test_a_renamed_file_is_replaced_by_a_new_file_within_a_second(
+    log: FileAuditLog, path: Path, clock: FakeClock
+) -> None:
     log.write(b"one")
     old = path.rename(path.with_suffix(".1"))
     log.write(b"two")
@@ -189,7 +191,7 @@ def test_a_file_truncated_in_place_is_written_from_its_start(log: FileAuditLog, 
     assert path.read_bytes() == b"one\n"
 
 
-def test_reopening_leaves_a_renamed_file_at_once(log: FileAuditLog, path: Path) -> None:
+def test_reopening_switches_from_a_renamed_file_to_a_new_file_immediately(log: FileAuditLog, path: Path) -> None:
     log.write(b"one")
     old = path.rename(path.with_suffix(".1"))
     log.reopen()
@@ -197,7 +199,7 @@ def test_reopening_leaves_a_renamed_file_at_once(log: FileAuditLog, path: Path) 
     assert (old.read_bytes(), path.read_bytes()) == (b"one\n", b"two\n")
 
 
-def test_reopening_keeps_the_old_file_while_there_can_be_no_new_one(log: FileAuditLog, path: Path) -> None:
+def test_reopening_keeps_the_old_file_if_a_new_one_cannot_be_opened(log: FileAuditLog, path: Path) -> None:
     old = path.rename(path.with_suffix(".1"))
     path.mkdir()
     with pytest.raises(AuditWriteFailed) as failed:
@@ -206,7 +208,7 @@ def test_reopening_keeps_the_old_file_while_there_can_be_no_new_one(log: FileAud
     assert (failed.value.code, old.read_bytes()) == ("EISDIR", b"one\n")
 
 
-def test_no_descriptor_is_left_behind(log: FileAuditLog, path: Path, clock: FakeClock) -> None:
+def test_reopening_leaks_no_file_descriptors(log: FileAuditLog, path: Path, clock: FakeClock) -> None:
     before = descriptors()
     for _ in range(10):
         path.unlink()
@@ -229,7 +231,9 @@ def test_lines_fail_while_the_file_cannot_be_created(log: FileAuditLog, path: Pa
     assert path.read_bytes() == b"one\n"
 
 
-def test_a_lost_permission_fails_and_a_regained_one_goes_on(path: Path, clock: FakeClock, log: FileAuditLog) -> None:
+def test_writing_fails_without_permission_and_continues_when_it_is_restored(
+    path: Path, clock: FakeClock, log: FileAuditLog
+) -> None:
     log.write(b"one")
     clock.advance(1)
     with inaccessible(path.parent), pytest.raises(AuditWriteFailed) as failed:
@@ -239,7 +243,7 @@ def test_a_lost_permission_fails_and_a_regained_one_goes_on(path: Path, clock: F
     assert path.read_bytes() == b"one\ntwo\n"
 
 
-def test_a_closed_log_fails_and_makes_no_file(path: Path, clock: FakeClock) -> None:
+def test_a_write_to_a_closed_log_fails_and_creates_no_file(path: Path, clock: FakeClock) -> None:
     log = FileAuditLog(path, clock)
     log.close()
     log.close()

@@ -124,7 +124,7 @@ def test_required_lines_fail_at_once_while_the_disk_hangs(gated: Gated, losses: 
     assert gated.written == [b"late", b"after"]
 
 
-def test_a_required_line_that_was_not_begun_is_withdrawn(gated: Gated, losses: list[AuditWriteFailed]) -> None:
+def test_a_timed_out_required_line_is_removed_from_the_queue(gated: Gated, losses: list[AuditWriteFailed]) -> None:
     log = QueuedAuditLog(gated, required=True, on_loss=losses.append, timeout=0.05)
     gated.gate.clear()
     first = threading.Thread(target=hang, args=(gated, log))

@@ -126,7 +126,7 @@ def test_an_issued_token_is_reported_in_full() -> None:
     }
 
 
-def test_a_call_of_which_nothing_is_known_is_recorded_all_the_same() -> None:
+def test_a_call_without_caller_and_request_data_is_recorded() -> None:
     recorded = event(AuditEntry(0.0, "Method", error_code="UNAUTHENTICATED", error_reason="CALLER_UNAUTHENTICATED"))
     assert recorded["userIdentity"] == {"type": "Unknown"}
     assert recorded["eventTime"] == "1970-01-01T00:00:00.000Z"
@@ -198,7 +198,7 @@ def test_a_long_caller_name_and_error_text_are_not_cut() -> None:
 
 
 @pytest.mark.parametrize("count", [MAX_NAMES, MAX_NAMES + 1, 1000])
-def test_names_beyond_their_most_are_not_shown(count: int) -> None:
+def test_names_beyond_the_limit_are_omitted(count: int) -> None:
     names = tuple(f"name {number}" for number in range(count))
     request = AuditedRequest(provider_names=names, principal_tag_keys=names)
     asked = event(ISSUED._replace(request=request))["requestParameters"]
@@ -207,7 +207,7 @@ def test_names_beyond_their_most_are_not_shown(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [MAX_IDS, MAX_IDS + 1, 1000])
-def test_ids_beyond_their_most_are_not_shown(count: int) -> None:
+def test_ids_beyond_the_limit_are_omitted(count: int) -> None:
     ids = tuple(f"{IDENTITY}{number}" for number in range(count))
     request, result = AuditedRequest(identity_ids=ids), AuditedResult(unprocessed_identity_ids=ids)
     recorded = event(ISSUED._replace(request=request, result=result))
@@ -260,7 +260,7 @@ def test_a_line_is_bounded() -> None:
     assert len(to_json(entry, "event-1")) < 850_000
 
 
-def test_a_lone_surrogate_is_reported_by_its_number() -> None:
+def test_a_lone_surrogate_is_escaped() -> None:
     request = AuditedRequest(identity_ids=("\ud800",))
     recorded = event(ISSUED._replace(user_agent="a\ud800b", request=request))
     assert (recorded["userAgent"], recorded["requestParameters"]["identityIdsToDelete"]) == (r"a\ud800b", [r"\ud800"])
@@ -272,7 +272,7 @@ def test_the_delete_character_is_escaped() -> None:
     assert json.loads(line)["userAgent"] == "a\x7fb"
 
 
-def test_an_entry_has_no_place_for_a_value_of_a_login_or_a_tag() -> None:
+def test_an_entry_has_no_field_for_login_or_tag_values() -> None:
     plain = (str, str | None, int, int | None, float, tuple[str, ...])
     for record, parts in ((AuditEntry, set(PARTS)), (AuditedRequest, set()), (AuditedResult, set())):
         assert {name for name, kind in get_type_hints(record).items() if kind not in plain} == parts
@@ -310,7 +310,7 @@ def test_operations_of_devices_are_data_events() -> None:
     assert (recorded["managementEvent"], recorded["eventCategory"]) == (False, "Data")
 
 
-def test_a_call_about_no_pool_has_the_region_of_its_signature() -> None:
+def test_a_call_without_a_pool_is_recorded_with_the_region_of_its_signature() -> None:
     request, result = AuditedRequest(region="eu-west-2"), AuditedResult(identity_pool_id="eu-west-2:0")
     recorded = event(AuditEntry(0.0, "CreateIdentityPool", request=request, result=result))
     assert recorded["awsRegion"] == "eu-west-2"

@@ -58,7 +58,7 @@ def test_each_line_is_in_the_stream_when_write_returns(pipe: Pipe) -> None:
     assert pipe.drain() == b"two\n"
 
 
-def test_a_line_that_the_pipe_cannot_hold_waits_for_the_reader(pipe: Pipe) -> None:
+def test_a_line_longer_than_the_pipe_buffer_waits_for_the_reader(pipe: Pipe) -> None:
     log = StreamAuditLog(pipe.writer, FakeClock(), timeout=FOR_EVER)
     with ThreadPoolExecutor() as pool:
         written = pool.submit(log.write, LONG)
@@ -84,7 +84,7 @@ def test_a_line_waits_for_the_reader_until_its_timeout(pipe: Pipe, monkeypatch: 
     assert poll.waited == [3000]
 
 
-def test_a_pipe_that_is_not_read_fails_in_the_end(pipe: Pipe) -> None:
+def test_a_write_to_an_unread_pipe_times_out(pipe: Pipe) -> None:
     log = StreamAuditLog(pipe.writer, FakeClock(), timeout=0.01)
     with pytest.raises(AuditWriteFailed, match="nothing reads") as failed:
         fill(log)
@@ -116,7 +116,7 @@ def test_lines_fail_immediately_while_a_timed_out_stream_is_unread(pipe: Pipe) -
         written.result()
 
 
-def test_after_a_line_that_was_cut_off_the_next_one_stands_alone(pipe: Pipe) -> None:
+def test_a_line_after_a_truncated_line_starts_on_a_new_line(pipe: Pipe) -> None:
     log = StreamAuditLog(pipe.writer, FakeClock(), timeout=0.01)
     with pytest.raises(AuditWriteFailed):
         log.write(LONG)
@@ -138,7 +138,7 @@ def test_lines_of_threads_do_not_mix(pipe: Pipe) -> None:
     assert sorted(read.splitlines()) == sorted(lines)
 
 
-def test_a_line_does_not_wait_without_end_for_another(pipe: Pipe) -> None:
+def test_waiting_for_another_line_times_out(pipe: Pipe) -> None:
     clock = StoppingClock()
     log = StreamAuditLog(pipe.writer, clock, timeout=0.01)
     with ThreadPoolExecutor() as pool:
@@ -152,7 +152,7 @@ def test_a_line_does_not_wait_without_end_for_another(pipe: Pipe) -> None:
     assert pipe.drain() == b"held up\n"
 
 
-def test_a_reader_that_is_gone_fails_and_does_not_end_the_process(pipe: Pipe) -> None:
+def test_a_write_without_a_reader_fails_without_ending_the_process(pipe: Pipe) -> None:
     log = StreamAuditLog(pipe.writer, FakeClock(), timeout=FOR_EVER)
     log.write(b"one")
     os.close(pipe.reader)
@@ -170,7 +170,7 @@ def test_a_full_disk_behind_the_stream_fails() -> None:
     assert failed.value.code == "ENOSPC"
 
 
-def test_closing_leaves_the_stream_to_its_owner(pipe: Pipe) -> None:
+def test_closing_the_log_does_not_close_the_stream(pipe: Pipe) -> None:
     log = StreamAuditLog(pipe.writer, FakeClock())
     log.close()
     with pytest.raises(AuditWriteFailed):

@@ -88,7 +88,7 @@ def test_the_names_of_a_certificate_are_read_in_order(clock: FakeClock) -> None:
         [],
     ],
 )
-def test_a_certificate_whose_names_could_be_read_in_two_ways_names_no_caller(
+def test_a_certificate_with_ambiguous_or_invalid_names_names_no_caller(
     names: list[tuple[int, bytes]], clock: FakeClock
 ) -> None:
     root = authority(clock)
@@ -125,7 +125,7 @@ def test_the_reason_for_refusing_a_certificate_is_reported(clock: FakeClock) -> 
     assert "trusted now" in refusal(certificates, client)
 
 
-def test_an_authority_that_has_expired_ends_what_it_has_issued(clock: FakeClock) -> None:
+def test_an_expired_authority_invalidates_its_client_certificates(clock: FakeClock) -> None:
     root = authority(clock)
     clock.advance(DAY / 2)
     root.renew(dt.datetime.fromtimestamp(clock.now(), dt.UTC))
@@ -142,7 +142,7 @@ def test_an_authority_that_has_expired_ends_what_it_has_issued(clock: FakeClock)
     assert "has expired" in refusal(certificates, client)
 
 
-def test_an_intermediate_that_has_expired_ends_what_it_has_issued(clock: FakeClock) -> None:
+def test_an_expired_intermediate_invalidates_its_client_certificates(clock: FakeClock) -> None:
     root = authority(clock)
     between = authority(clock, root, "between")
     first = between.certificate
@@ -159,7 +159,7 @@ def test_an_intermediate_that_has_expired_ends_what_it_has_issued(clock: FakeClo
     assert certificates.read(client.certificate, first + between.certificate)  # one valid path is enough
 
 
-def test_an_authority_that_is_not_trusted_any_more_ends_what_it_has_issued(clock: FakeClock) -> None:
+def test_a_removed_authority_invalidates_its_client_certificates(clock: FakeClock) -> None:
     root, other = authority(clock), authority(clock)
     client = root.client(dns_names=[NAME])
     certificates = trusting(clock, root)
@@ -256,7 +256,7 @@ KEYS: dict[str, tuple[NewKey, NewKey, bool]] = {
 
 
 @pytest.mark.parametrize(("new_key", "new_other", "pss"), KEYS.values(), ids=KEYS)
-def test_an_authority_is_known_by_its_signature(
+def test_authorities_with_equal_names_are_distinguished_by_signature(
     new_key: NewKey,
     new_other: NewKey,
     pss: bool,  # noqa: FBT001 - a table's column
@@ -281,7 +281,7 @@ def test_a_chain_that_does_not_reach_an_authority_is_refused(clock: FakeClock) -
     assert "trusted now" in refusal(trusting(clock, stranger), client, between.certificate)
 
 
-def test_a_client_is_no_authority(clock: FakeClock) -> None:
+def test_a_client_certificate_cannot_issue_certificates(clock: FakeClock) -> None:
     root = authority(clock)
     client = root.client(dns_names=[NAME])
     forged = Authority("tokend.example.test", issued_at=dt.datetime.fromtimestamp(clock.now(), dt.UTC))

@@ -55,7 +55,7 @@ def test_headers_of_envoy_name_the_caller(header: str, name: str | None) -> None
 
 
 @pytest.mark.parametrize(("header", "name"), WRITTEN.values(), ids=WRITTEN)
-def test_only_the_last_element_is_the_proxys(header: str, name: str | None) -> None:
+def test_only_the_last_element_identifies_the_caller(header: str, name: str | None) -> None:
     assert by_header(from_proxy(f"URI={ADMIN},{header}")) == name
     assert by_header(from_proxy(f'By=x;Subject="CN=a,b;c";URI={ADMIN};DNS=admin.internal,URI={ADMIN},{header}')) == name
 
@@ -74,7 +74,7 @@ def test_only_the_last_element_is_the_proxys(header: str, name: str | None) -> N
         ("URI=a=b", [[("uri", "a=b")]]),
     ],
 )
-def test_the_grammar_is_read(header: str, pairs: list[list[tuple[str, str]]]) -> None:
+def test_a_header_is_parsed_into_elements_of_pairs(header: str, pairs: list[list[tuple[str, str]]]) -> None:
     assert parse(header) == pairs
 
 
@@ -159,12 +159,14 @@ def test_more_than_one_header_is_refused(second: str) -> None:
         (PresentedCredentials(dns_names=("edge.mesh.internal.evil.test",)), False),
     ],
 )
-def test_only_sockets_and_trusted_proxies_are_believed(peer: PresentedCredentials, *, believed: bool) -> None:
+def test_headers_are_accepted_only_from_unix_sockets_and_trusted_proxies(
+    peer: PresentedCredentials, *, believed: bool
+) -> None:
     presented = peer._replace(forwarded_client_certs=(f"URI={CHECKOUT}",))
     assert by_header(presented) == (CHECKOUT if believed else None)
 
 
-def test_without_trusted_proxies_only_sockets_are_believed() -> None:
+def test_without_trusted_proxies_headers_are_accepted_only_from_unix_sockets() -> None:
     by_socket = ForwardedCertificateAuthenticator([])
     assert by_socket(from_socket(f"URI={CHECKOUT}")) == CHECKOUT
     assert by_socket(from_proxy(f"URI={CHECKOUT}")) is None
@@ -188,7 +190,7 @@ HEADERS = (
 
 
 @given(headers=st.lists(HEADERS, max_size=3), uris=st.sampled_from([(), (CHECKOUT,), (PROXY, PROXY), ("x",)]))
-def test_a_spoofed_header_changes_nothing(headers: list[str], uris: tuple[str, ...]) -> None:
+def test_a_header_from_an_untrusted_peer_is_ignored(headers: list[str], uris: tuple[str, ...]) -> None:
     assert by_header(PresentedCredentials(uris=uris, forwarded_client_certs=tuple(headers))) is None
 
 

@@ -278,9 +278,7 @@ def test_each_algorithm_verifies_with_its_own_kind_of_key(
     ],
     ids=["other key", "other alg", "alg for encryption", "other type", "other operation", "other kid"],
 )
-def test_a_key_that_does_not_fit_verifies_nothing(
-    provider: OidcProvider, verify: Verify, published: dict[str, Any]
-) -> None:
+def test_an_unsuitable_key_is_not_used(provider: OidcProvider, verify: Verify, published: dict[str, Any]) -> None:
     provider.jwks = [published]
     assert refusal(verify, token_of(provider)) == UNVERIFIED
 

@@ -135,13 +135,13 @@ SPELLINGS: dict[str, str] = {
 
 
 @pytest.mark.parametrize(("subject", "spelled"), SPELLINGS.items(), ids=range(len(SPELLINGS)))
-def test_a_subject_is_spelled_in_printable_ascii(
+def test_a_subject_is_percent_encoded_as_printable_ascii(
     provider: OidcProvider, listener: Listener, subject: str, spelled: str
 ) -> None:
     assert listener.caller(token_of(provider, sub=subject)) == f"jwt:kubernetes:{spelled}"
 
 
-def test_an_issuer_is_matched_to_the_last_character(provider: OidcProvider, listener: Listener) -> None:
+def test_an_issuer_must_match_exactly(provider: OidcProvider, listener: Listener) -> None:
     for other in (f"{provider.issuer}/", provider.issuer.upper(), provider.issuer.removeprefix("http://")):
         assert listener.outcome(token_of(provider, iss=other)) == refused(Refusal.ISSUER)
     assert not provider.fetches
@@ -173,7 +173,7 @@ def test_malformed_tokens_are_refused_without_a_fetch(provider: OidcProvider, li
     assert not provider.fetches
 
 
-def test_members_given_twice_spoil_a_good_token(provider: OidcProvider, listener: Listener) -> None:
+def test_a_valid_token_with_duplicate_members_is_refused(provider: OidcProvider, listener: Listener) -> None:
     header, claims = b'{"alg": "RS256", "kid": "1"}', json.dumps(claims_of(provider)).encode()
     assert listener.outcome(compact(header, claims)) == ACCEPTED
     assert listener.outcome(compact(header[:-1] + b', "kid": "1"}', claims)) == refused(Refusal.MALFORMED)

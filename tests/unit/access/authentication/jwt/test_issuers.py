@@ -116,7 +116,7 @@ def test_a_call_waits_for_an_issuer_until_the_keys_timeout(
     assert patient(bearing(token_of(provider))) == CALLER
 
 
-def test_the_last_keys_serve_on_while_the_issuer_is_away(
+def test_old_keys_are_used_while_the_issuer_is_unreachable(
     provider: OidcProvider, listener: Listener, clock: FakeClock
 ) -> None:
     listener.caller(token_of(provider))
@@ -136,7 +136,7 @@ def test_a_withdrawn_key_is_refused_once_the_cached_keys_are_too_old(
     assert listener.outcome(token_of(provider)) == refused(Refusal.KEY)
 
 
-def test_an_issuer_may_demand_a_token_and_have_an_authority_of_its_own(tmp_path: Path, clock: FakeClock) -> None:
+def test_an_issuer_may_require_a_bearer_token_and_use_a_private_ca(tmp_path: Path, clock: FakeClock) -> None:
     (tmp_path / "token").write_text("of-this-pod")
     with GuardedProvider(OidcProvider(), tmp_path, "of-this-pod") as guarded:
         issuer = token_issuer(

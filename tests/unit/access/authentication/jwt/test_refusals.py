@@ -94,7 +94,7 @@ def test_each_cause_is_counted_and_logged_at_info(
     assert not any(secret in everything for secret in (*CANARIES, *token.split(".")))
 
 
-def test_a_key_that_is_not_known_yet_is_a_cause_of_its_own(
+def test_an_unknown_key_during_the_cool_down_is_logged_as_key_not_known_yet(
     provider: OidcProvider, listener: Listener, caplog: pytest.LogCaptureFixture
 ) -> None:
     refresh(listener, provider)
@@ -105,7 +105,7 @@ def test_a_key_that_is_not_known_yet_is_a_cause_of_its_own(
     assert not any(canary in caplog.text for canary in CANARIES)
 
 
-def test_every_cause_is_tried() -> None:
+def test_every_cause_is_tested() -> None:
     assert CAUSES.keys() | {Refusal.KEY_NOT_KNOWN_YET} == set(Refusal)
 
 
@@ -118,7 +118,7 @@ def test_every_problem_of_a_claim_has_a_cause() -> None:
     assert REFUSALS_BY_PROBLEM.keys() == set(Problem)
 
 
-def test_a_flood_has_a_few_lines_and_hides_no_other_cause(
+def test_the_log_lines_of_a_flood_are_limited_for_each_cause(
     provider: OidcProvider, listener: Listener, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):

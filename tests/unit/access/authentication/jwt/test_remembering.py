@@ -133,7 +133,7 @@ _SECONDS = st.floats(min_value=0, max_value=90) | st.sampled_from([0.0, 0.5, 1.0
     starts=st.lists(st.integers(-SKEW, 2 * SKEW), min_size=3, max_size=3),
     steps=st.lists(st.tuples(st.integers(0, 2), _SECONDS), max_size=12),
 )
-def test_remembering_changes_no_answer(
+def test_the_cache_does_not_change_the_outcome_of_a_token(
     lasting_provider: OidcProvider,
     lasting_keys: ProviderKeys,
     lives: list[int],

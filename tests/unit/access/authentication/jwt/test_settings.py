@@ -101,7 +101,7 @@ def test_the_configured_clock_skew_applies_to_tokens_of_login_providers(  # noqa
                 engines.by_pool[POOL][0].get_open_id_token_for_developer_identity(request, Deadline(clock))
 
 
-def test_a_token_limit_above_that_of_metadata_is_warned_of(tmp_path: Path, provider: OidcProvider) -> None:
+def test_a_token_limit_above_the_metadata_limit_causes_a_warning(tmp_path: Path, provider: OidcProvider) -> None:
     (warning,) = config_warnings(config_with(tmp_path, provider, {}, max_token_bytes=8193), {})
     assert warning.startswith("callers.max_token_bytes: grpc.max_metadata_bytes is less")
     assert not list(config_warnings(config_with(tmp_path, provider, {}, max_token_bytes=8192), {}))

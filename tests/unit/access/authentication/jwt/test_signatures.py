@@ -124,9 +124,7 @@ UNFIT_KEYS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("published", UNFIT_KEYS.values(), ids=UNFIT_KEYS)
-def test_a_key_that_does_not_fit_verifies_nothing(
-    provider: OidcProvider, listener: Listener, published: dict[str, Any]
-) -> None:
+def test_an_unsuitable_key_is_not_used(provider: OidcProvider, listener: Listener, published: dict[str, Any]) -> None:
     provider.jwks = [published, jwk(rsa_key("3"), kid="3")]
     assert listener.outcome(token_of(provider)) == refused(Refusal.KEY)
 
