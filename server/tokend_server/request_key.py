@@ -24,9 +24,8 @@ def request_key(epoch: int, request: TokenRequest | LookupRequest) -> bytes:
     Raises:
         TypeError: A field has a type without a rule.
     """
-    # Each field has one type, so that equal JSON is an equal value.
-    values = (epoch, type(request).__name__, request)
-    return hashlib.sha256(orjson.dumps(values, _in_json, orjson.OPT_SORT_KEYS)).digest()
+    # Each field has one type, so that equal JSON is an equal value; only a LookupRequest becomes an object.
+    return hashlib.sha256(orjson.dumps((epoch, request), _in_json, orjson.OPT_SORT_KEYS)).digest()
 
 
 def _in_json(value: object) -> object:
