@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-#: The user "nobody".
-NOBODY = 65534
+#: The id of a user without any rights, whether or not there is such an account.
+UNPRIVILEGED = 65534
 
 
 def as_user(uid: int) -> Sequence[str]:

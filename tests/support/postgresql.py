@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 import pytest
-from tests.support.other_users import NOBODY, as_user
+from tests.support.other_users import UNPRIVILEGED, as_user
 from tests.support.ports import free_port
 from tests.support.postgresql_clean_up import kill, processes, shared_memory
 
@@ -68,7 +68,7 @@ class _Installation(NamedTuple):
 
     def run(self, program: str, *arguments: str) -> None:
         """Runs a program to its end."""
-        command = _as_nobody(str(self.binaries / program), *arguments)
+        command = _unprivileged(str(self.binaries / program), *arguments)
         subprocess.run(command, check=True, capture_output=True, cwd=self.root, env=_environment())
 
 
@@ -124,7 +124,7 @@ class PostgresqlServer:
         log = self._data.parent / f"{self._data.name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                _as_nobody(
+                _unprivileged(
                     str(self._installation.binaries / "postgres"),
                     *("-D", str(self._data)),
                     *(f"--{name}={value}" for name, value in settings.items()),
@@ -225,7 +225,7 @@ def replica_of(run: Path, primary: PostgresqlServer) -> Iterator[PostgresqlServe
 def _new_server(installation: _Installation, name: str, settings: Mapping[str, str]) -> PostgresqlServer:
     data = installation.root / name
     # Also as root, whose copies would belong to root.
-    subprocess.run(_as_nobody("cp", "-a", str(installation.root / "empty"), str(data)), check=True)
+    subprocess.run(_unprivileged("cp", "-a", str(installation.root / "empty"), str(data)), check=True)
     return PostgresqlServer(installation, free_port(), data, settings)
 
 
@@ -257,7 +257,7 @@ def _install() -> _Installation:
     root = Path(tempfile.mkdtemp(prefix="tokend-postgresql-"))
     others = os.environ.get(OTHER_PROGRAMS)
     if os.geteuid() == 0:
-        os.chown(root, NOBODY, NOBODY)
+        os.chown(root, UNPRIVILEGED, UNPRIVILEGED)
     if os.geteuid() == 0 and not others:
         # That user cannot read root's directories.
         for part in _PARTS:
@@ -287,9 +287,9 @@ def _leave(process: "subprocess.Popen[bytes]") -> None:
     process.returncode = 0
 
 
-def _as_nobody(*command: str) -> Sequence[str]:
-    """Returns a command that root runs as the user "nobody", because PostgreSQL does not run as root."""
-    return command if os.geteuid() else (*as_user(NOBODY), *command)
+def _unprivileged(*command: str) -> Sequence[str]:
+    """Returns a command that root runs as another user, because PostgreSQL does not run as root."""
+    return command if os.geteuid() else (*as_user(UNPRIVILEGED), *command)
 
 
 def _environment() -> Mapping[str, str] | None:

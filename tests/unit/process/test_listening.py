@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from tests.support.grpc_service import grpc_service
+from tests.support.other_users import UNPRIVILEGED
 
 from tokend_server.errors import ConfigError
 from tokend_server.process.listening import (
@@ -151,7 +152,7 @@ def unprivileged() -> Iterator[None]:
     if user:
         yield
         return
-    os.seteuid(65_534)
+    os.seteuid(UNPRIVILEGED)
     try:
         yield
     finally:

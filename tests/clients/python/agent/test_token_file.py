@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 import pytest
-from tests.support.other_users import NOBODY
+from tests.support.other_users import UNPRIVILEGED
 
 from tokend_client.agent import directories
 from tokend_client.agent.configuration import TokenSettings
@@ -338,15 +338,15 @@ def test_a_user_who_may_not_chown_gets_an_error_and_no_file() -> None:
     """As another user, in that user's directory: the file is not written with the wrong owner."""
     with TemporaryDirectory() as name:
         directory = Path(name)
-        os.chown(directory, NOBODY, NOBODY)
-        run(write_as_nobody, directory)
+        os.chown(directory, UNPRIVILEGED, UNPRIVILEGED)
+        run(write_unprivileged, directory)
         assert [path.name for path in directory.iterdir()] == [".token.lock"]
 
 
-def write_as_nobody(directory: Path) -> None:
+def write_unprivileged(directory: Path) -> None:
     os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+    os.setgid(UNPRIVILEGED)
+    os.setuid(UNPRIVILEGED)
     file = token_file(directory, owner=0)
     file.claim()
     with pytest.raises(FileProblem, match="CAP_CHOWN"):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.clock import FakeClock
 from tests.support.files import largest_file
+from tests.support.other_users import UNPRIVILEGED
 
 from tokend_server.access.audit.file_log import FileAuditLog
 from tokend_server.access.audit.log import AuditWriteFailed
@@ -53,7 +54,7 @@ def inaccessible(directory: Path) -> Iterator[None]:
     directory.chmod(0)
     try:
         if user == 0:
-            os.seteuid(65534)
+            os.seteuid(UNPRIVILEGED)
         yield
     finally:
         os.seteuid(user)
